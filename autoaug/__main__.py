@@ -1,0 +1,5 @@
+"""`python -m autoaug` is `autoaug`."""
+
+from autoaug.cli import main
+
+main()

@@ -1,0 +1,27 @@
+"""Whole datasets as tensors, split three ways. The home of torchvision.datasets and of scikit-learn's digits.
+
+`load_data` takes a name of `DATASETS`, the path of a folder of images or of an .npz file, or a user's function.
+Everything is checked before anything is trained; an error is a `DataError` that says what to do.
+"""
+
+from autoaug.data.files import image_folder, npz
+from autoaug.data.load import DATASETS, Data, load_data, subset, train_on_val
+from autoaug.data.source import Source, Standard
+from autoaug.data.splits import DataError, Split, as_float
+from autoaug.data.torch_datasets import from_datasets
+
+__all__ = [
+    "DATASETS",
+    "Data",
+    "DataError",
+    "Source",
+    "Split",
+    "Standard",
+    "as_float",
+    "from_datasets",
+    "image_folder",
+    "load_data",
+    "npz",
+    "subset",
+    "train_on_val",
+]

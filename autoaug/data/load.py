@@ -1,0 +1,223 @@
+"""From a name, a path or a function to the tensors that are trained on, split three ways."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from autoaug.data.checks import checked
+from autoaug.data.digits import DIGITS
+from autoaug.data.files import ImageFolder, Npz, image_folder, npz, stamp
+from autoaug.data.source import Reader, Source, Standard, as_source
+from autoaug.data.splits import DataError, Split, as_float, cut, draw, joined, shares
+from autoaug.data.torchvision_sets import TORCHVISION
+from autoaug.lookup import suggest
+
+DATASETS: dict[str, Reader] = DIGITS | TORCHVISION
+"""The datasets with a name: a row reads one from, or downloads it to, the folder that it is given."""
+
+TEST_FRACTION = 0.2
+TEST_SEED = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Data:
+    """What a network is trained, validated and tested on. The tensors may be shared: never write into them."""
+
+    train: Split
+    val: Split
+    test: Split | None
+    """None while searching: what is not there cannot be looked at."""
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    """Of the training pixels in [0, 1], one number per channel."""
+    std: tuple[float, ...]
+    """Of the training pixels in [0, 1], one number per channel, at least 1/255."""
+    standard: Standard
+    fingerprint: str
+    """16 hexadecimal digits over all training and validation images and targets, the same in every process."""
+
+    @property
+    def channels(self) -> int:
+        """C: 1 for grey images, 3 for colour."""
+        return len(self.mean)
+
+    def to(self, device: torch.device | str) -> "Data":
+        """The same data, with all images and targets on `device`."""
+        test = None if self.test is None else self.test.to(device)
+        return replace(self, train=self.train.to(device), val=self.val.to(device), test=test)
+
+
+def load_data(
+    data: str | Path | Reader,
+    *,
+    root: Path | str = "data",
+    val_fraction: float = 0.1,
+    test_fraction: float = TEST_FRACTION,
+    seed: int = 0,
+    test: bool = False,
+) -> Data:
+    """Load and split a dataset; DataError, a ValueError, says what is wrong with it.
+
+    `data` is a name of DATASETS, the path of a folder of images or of an .npz file, or a function of `root` that
+    returns a Source or tensors (see `as_source`). A name wins over a folder of the same name; "./name" is the
+    folder. `root` is where named datasets are kept and downloaded.
+
+    What the dataset does not split itself is cut from its training images, class by class: first `test_fraction` of
+    them, the same ones for every `seed`, so that a search that splits anew never meets a test image; then
+    `val_fraction` of what remains, drawn by `seed`. With `test` False, as in every search, no test images are
+    returned; the other two splits do not depend on it.
+    """
+    place = _place(data)
+    _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
+    source = with_test(read(data, root), test_fraction, place)
+    train, val = _train_and_val(source, val_fraction, seed, place)
+    mean, std = moments(train.images)
+    return Data(
+        train=train,
+        val=val,
+        test=source.test if test else None,
+        classes=source.classes,
+        mean=mean,
+        std=std,
+        standard=source.standard,
+        fingerprint=fingerprint(train, val),
+    )
+
+
+def _check_fractions(**fractions: float) -> None:
+    for name, fraction in fractions.items():
+        if not 0 < fraction < 1:
+            raise DataError(f"{name}={fraction}: give a number between 0 and 1, both excluded, for example 0.1")
+
+
+def _train_and_val(source: Source, fraction: float, seed: int, place: str) -> tuple[Split, Split]:
+    if source.val is not None:
+        return source.train, source.val
+    rng = torch.Generator().manual_seed(seed)
+    val, train = cut(source.train, source.classes, fraction, rng, f"val_fraction={fraction} of {place}")
+    return train, val
+
+
+def with_test(source: Source, fraction: float, place: str) -> Source:
+    """The same source, with a test split: `fraction` of the training images where it has none of its own."""
+    if source.test is not None:
+        return source
+    rng = torch.Generator().manual_seed(TEST_SEED)
+    test, train = cut(source.train, source.classes, fraction, rng, f"test_fraction={fraction} of {place}")
+    return replace(source, train=train, test=test)
+
+
+def read(data: str | Path | Reader, root: Path | str) -> Source:
+    """The checked source of `data`, unsplit. The last few are kept, but never what a user's function returned."""
+    reader, folder, place = _find(data), Path(root).expanduser().absolute(), _place(data)
+    if isinstance(reader, ImageFolder | Npz):
+        return _kept(reader, folder, place, stamp(reader.path))
+    if isinstance(data, str):
+        return _kept(reader, folder, place, 0)
+    return _read(reader, folder, place)
+
+
+def _read(reader: Reader, root: Path, place: str) -> Source:
+    return checked(as_source(reader(root), place), place)
+
+
+@lru_cache(maxsize=4)
+def _kept(reader: Reader, root: Path, place: str, version: int) -> Source:
+    return _read(reader, root, place)
+
+
+def _place(data: str | Path | Reader) -> str:
+    return f"data {getattr(data, '__name__', str(data))!r}"
+
+
+def _find(data: str | Path | Reader) -> Reader:
+    if not isinstance(data, str | Path):
+        return data
+    if isinstance(data, str) and data in DATASETS:
+        return DATASETS[data]
+    if data and Path(data).expanduser().is_dir():
+        return image_folder(data)
+    if Path(data).suffix == ".npz":
+        return npz(data)
+    raise DataError(_unknown(str(data)))
+
+
+def _unknown(data: str) -> str:
+    if Path(data).expanduser().is_file():
+        return f"data {data!r} is a file of an unknown kind: give a folder of images or an .npz file"
+    if Path(data).name != data:
+        return f"data {data!r}: there is no such folder; give the path of a folder of images or of an .npz file"
+    hint = suggest(data, DATASETS)
+    return f"unknown dataset {data!r}: {hint} (the path of a folder of images or of an .npz file does as well)"
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Reads a part of another dataset; see `subset`."""
+
+    data: str | Path | Reader
+    train: int
+    val: int
+    seed: int = 0
+
+    def __call__(self, root: Path) -> Source:
+        """Read the whole dataset and draw from it."""
+        source = with_test(read(self.data, root), TEST_FRACTION, _place(self.data))
+        rng = torch.Generator().manual_seed(self.seed)
+        where = f"of a subset of {_place(self.data)}"
+        train, rest = _drawn(source.train, self.train, rng, f"train={self.train} {where}")
+        val, _ = _drawn(rest if source.val is None else source.val, self.val, rng, f"val={self.val} {where}")
+        return replace(source, train=train, val=val)
+
+
+def _drawn(split: Split, total: int, rng: torch.Generator, where: str) -> tuple[Split, Split]:
+    if not 0 < total <= len(split):
+        raise DataError(f"{where}: give 1 to {len(split)}, the images that are there")
+    counts = torch.bincount(split.targets)
+    wanted = shares(counts, total)
+    if bool(((wanted == 0) & (counts > 0)).any()):
+        raise DataError(f"{where} leaves a class without any image: raise it")
+    return draw(split, wanted, rng)
+
+
+def subset(data: str | Path | Reader, train: int, val: int, seed: int = 0) -> Subset:
+    """A smaller dataset as a proxy for a large one: `Task(data=subset("cifar10", train=2000, val=5000))`.
+
+    Draws `train` training images and, from its validation images or else from the remaining training images, `val`
+    validation images; every class keeps its share. The test images are those of the whole dataset; where it has
+    none, they are cut first, as `load_data` does by default.
+    """
+    return Subset(data, train, val, seed)
+
+
+def train_on_val(data: Data) -> Data:
+    """The same data, with the validation images among the training images, for a last run after the search.
+
+    Validation figures of such a run are training figures. Mean, deviation and fingerprint stay as they were.
+    """
+    return replace(data, train=joined(data.train, data.val))
+
+
+def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over all pixels in [0, 1]; the deviation is at least 1/255."""
+    # A few images at a time stay in the processor's cache; their sums are added up in float64.
+    parts = (as_float(part) for part in images.split(256))
+    powers = ((part, part.square()) for part in parts)
+    sums = torch.stack([torch.stack([power.sum((2, 3)).double().sum(0) for power in pair]) for pair in powers]).sum(0)
+    mean, square = sums / (images.numel() // images.shape[1])
+    # A channel that never varies would be divided by zero.
+    deviation = (square - mean.square()).clamp(min=0).sqrt().clamp(min=1 / 255)
+    return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+def fingerprint(*splits: Split) -> str:
+    """16 hexadecimal digits over types, shapes, pixels and targets, wherever the tensors lie."""
+    digest = hashlib.sha256()
+    for tensor in (each for split in splits for each in (split.images, split.targets)):
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()[:16]

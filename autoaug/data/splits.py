@@ -1,0 +1,91 @@
+"""Splits of images, and how one is cut in two so that every class keeps its share.
+
+N images, C channels (1 or 3), H height, W width, K classes.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+class DataError(ValueError):
+    """The data cannot be used as they are. The message names what, where and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and their classes. May be shared with others: never write into it."""
+
+    images: Tensor
+    """N x C x H x W: uint8 where the source has bytes, else float32 in [0, 1]. See `as_float`."""
+    targets: Tensor
+    """N, int64, in 0 to K-1."""
+
+    def __len__(self) -> int:
+        """N, the number of images."""
+        return len(self.targets)
+
+    def to(self, device: torch.device | str) -> "Split":
+        """The same split on `device`."""
+        return Split(self.images.to(device), self.targets.to(device))
+
+    def at(self, indices: Tensor) -> "Split":
+        """The images at `indices`, int64, in that order."""
+        return Split(self.images[indices], self.targets[indices])
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Images as float32 in [0, 1], whether they are bytes or floats."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+def joined(first: Split, second: Split) -> Split:
+    """All images of `first`, then all of `second`."""
+    return Split(torch.cat([first.images, second.images]), torch.cat([first.targets, second.targets]))
+
+
+def class_counts(split: Split, classes: int) -> Tensor:
+    """How many images each of the K classes has: K, int64."""
+    return torch.bincount(split.targets, minlength=classes)
+
+
+def shares(counts: Tensor, total: int) -> Tensor:
+    """How many of `total` images each class gives, in proportion to its `counts`: K, int64.
+
+    Sums to `total`, and each class is less than one away from its exact share (largest remainders first).
+    """
+    exact = counts.double() * total / counts.sum()
+    whole = exact.floor().long()
+    missing = total - int(whole.sum())
+    largest_remainders = (whole - exact).argsort(stable=True)[:missing]
+    return whole.index_add(0, largest_remainders, torch.ones_like(largest_remainders))
+
+
+def draw(split: Split, wanted: Tensor, rng: torch.Generator) -> tuple[Split, Split]:
+    """Draw `wanted[k]` images of every class k without replacement: (drawn, rest), both in the order of `split`."""
+    order = torch.randperm(len(split), generator=rng, device=rng.device).to(split.targets.device)
+    order = order[split.targets[order].argsort(stable=True)]
+    label = split.targets[order]
+    counts = class_counts(split, len(wanted))
+    rank_in_class = torch.arange(len(split), device=label.device) - (counts.cumsum(0) - counts)[label]
+    taken = rank_in_class < wanted.to(label.device)[label]
+    return split.at(order[taken].sort().values), split.at(order[~taken].sort().values)
+
+
+def cut(
+    split: Split, classes: tuple[str, ...], fraction: float, rng: torch.Generator, where: str
+) -> tuple[Split, Split]:
+    """Draw a stratified `fraction` of the images: (drawn, rest), each with at least one image of every class.
+
+    `where` says in an error which setting of which data `fraction` is.
+    """
+    counts = class_counts(split, len(classes))
+    wanted = shares(counts, round(fraction * len(split)))
+    for name, part, count in zip(classes, wanted.tolist(), counts.tolist(), strict=True):
+        if not 0 < part < count:
+            raise DataError(
+                f"{where} takes {part} of the {count} images of class {name!r}, and both sides need at least one: "
+                f"{'raise' if part == 0 else 'lower'} it, or add images of that class"
+            )
+    return draw(split, wanted, rng)

@@ -1,0 +1,193 @@
+"""Solving A p = v where the symmetric matrix A is only known by its products: linear algebra that knows no losses."""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autoaug.hypergrad.calculus import Product, Vector
+
+Solver = Callable[[Product, Vector], Vector]
+"""(v -> A v, v) -> p, which is A⁻¹ v more or less."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """p = v."""
+
+    def __call__(self, product: Product, vector: Vector) -> Vector:
+        return vector
+
+
+@dataclass(frozen=True)
+class Dense:
+    """(A + damping I)⁻¹ v by forming A column by column, in float64 whatever v is in."""
+
+    damping: float = 0.0
+
+    def __call__(self, product: Product, vector: Vector) -> Vector:
+        size = sum(piece.numel() for piece in vector)
+        basis = torch.eye(size, dtype=torch.float64, device=vector[0].device)
+        columns = [flat(product(shaped(row, vector))) for row in basis]
+        try:
+            solved = torch.linalg.solve(torch.stack(columns, dim=1) + self.damping * basis, flat(vector))
+        except torch.linalg.LinAlgError as error:
+            raise ValueError(f"the training Hessian is singular: exact(damping={self.damping}) needs more") from error
+        return shaped(solved, vector)
+
+
+@dataclass(frozen=True)
+class Series:
+    """The Neumann series a Σ_{j=0..steps} (I - aA)^j v, with a = lr or 1/|eigenvalue|max where that is less."""
+
+    steps: int
+    lr: float
+    guard_steps: int = 4
+
+    def __post_init__(self) -> None:
+        require(min(self.steps, self.guard_steps) >= 0, f"steps and guard_steps must not be negative: {self}")
+        require(self.lr >= 0, f"lr must not be negative: {self}")
+
+    def __call__(self, product: Product, vector: Vector) -> Vector:
+        powers = [vector]
+        for _ in range(self.guard_steps if self.steps else 0):
+            powers.append(product(powers[-1]))
+        lr = bounded(self.lr, growth(powers))
+        term, total = expanded(powers[: self.steps + 1], lr)
+        for _ in range(self.steps + 1 - len(powers)):
+            term = add(term, product(term), -lr)
+            total = add(total, term)
+        return scaled(total, lr)
+
+
+def expanded(powers: list[Vector], lr: float) -> tuple[Vector, Vector]:
+    """(term m, sum of terms 0..m) of the series with terms (I - lr A)^j v, from powers[i] = A^i v for i = 0..m.
+
+    So the products that estimate the largest eigenvalue serve the series too. By the binomial theorem its term m is
+    Σ_i C(m, i) (-lr)^i A^i v, and the sum of the terms up to it is Σ_i C(m + 1, i + 1) (-lr)^i A^i v.
+    """
+    last = len(powers) - 1
+    term, total = powers[0], scaled(powers[0], last + 1.0)
+    for i, power in enumerate(powers[1:], start=1):
+        term = add(term, power, math.comb(last, i) * (-lr) ** i)
+        total = add(total, power, math.comb(last + 1, i + 1) * (-lr) ** i)
+    return term, total
+
+
+def growth(powers: list[Vector]) -> float:
+    """|eigenvalue|max of A by power iteration, from below; 0 without a product.
+
+    Started from v itself it misses what v has no part in, and that the series never meets either.
+    """
+    if len(powers) < 2:
+        return 0.0
+    before, after = norm(powers[-2]), norm(powers[-1])
+    return after / before if before != 0.0 else 0.0
+
+
+def bounded(lr: float, largest: float) -> float:
+    """lr, or 1/largest where that is less, with a warning: beyond 2/largest a series in (I - lr A) diverges."""
+    if not lr * largest > 1.0 + 1e-6:  # so that NaN passes
+        return lr
+    # without the eigenvalue, which differs from call to call: Python shows the same warning once
+    warnings.warn(f"lr={lr} is more than 1 / |eigenvalue|max of the training loss and is lowered to that", stacklevel=2)
+    return 1.0 / largest
+
+
+@dataclass(frozen=True)
+class ConjugateGradient:
+    """(A + damping I) p = v by conjugate gradients from p = 0 (Hestenes, Stiefel 1952) with smoothed residuals.
+
+    Ends early at a direction of zero or negative curvature, and where the residual is rounding error.
+    """
+
+    steps: int
+    damping: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 0, f"steps must not be negative: {self}")
+
+    def __call__(self, product: Product, vector: Vector) -> Vector:
+        iterate = best = scaled(vector, 0.0)
+        residual = direction = left = vector
+        energy = dot(residual, residual)
+        enough, largest = energy * precision(vector) ** 2, 0.0
+        for step in range(self.steps):
+            if energy <= enough:
+                break
+            image = add(product(direction), direction, self.damping)
+            curvature, length = dot(direction, image), dot(direction, direction)
+            largest = max(largest, curvature / length)
+            if curvature <= precision(vector) * largest * length:
+                warn_where_first(step)
+                break
+            rate = energy / curvature
+            iterate, residual = add(iterate, direction, rate), add(residual, image, -rate)
+            best, left = smoothed(best, left, iterate, residual)
+            before, energy = energy, dot(residual, residual)
+            direction = add(residual, direction, energy / before)
+        return best
+
+
+def smoothed(best: Vector, left: Vector, iterate: Vector, residual: Vector) -> tuple[Vector, Vector]:
+    """The point with the least residual on the line from `best` (residual `left`) to `iterate`, and that residual.
+
+    The residual of plain conjugate gradients may rise far above its start before it falls, most of all where the
+    matrix is the noisy one of a mini-batch. This one never rises, and arrives with it (Zhou, Walker 1994, section 2).
+    """
+    change = add(residual, left, -1.0)
+    length = dot(change, change)
+    share = -dot(left, change) / length if length != 0.0 else 0.0
+    return add(best, add(iterate, best, -1.0), share), add(left, change, share)
+
+
+def warn_where_first(step: int) -> None:
+    """Say that the solve ended before it began; one that ends later has something to show."""
+    if step == 0:
+        message = "the training loss does not curve up along ∂val/∂weights, so the indirect part is 0: use more damping"
+        warnings.warn(message, stacklevel=3)
+
+
+def dot(a: Vector, b: Vector) -> float:
+    """<a, b>, summed in float64."""
+    return float(torch.stack([(x * y).sum(dtype=torch.float64) for x, y in zip(a, b, strict=True)]).sum())
+
+
+def norm(a: Vector) -> float:
+    """|a|."""
+    return math.sqrt(dot(a, a))
+
+
+def add(a: Vector, b: Vector, scale: float = 1.0) -> Vector:
+    """a + scale b."""
+    return [torch.add(x, y, alpha=scale) for x, y in zip(a, b, strict=True)]
+
+
+def scaled(a: Vector, scale: float) -> Vector:
+    """scale a."""
+    return [x * scale for x in a]
+
+
+def precision(a: Vector) -> float:
+    """The relative rounding error of the coarsest entry."""
+    return max(torch.finfo(x.dtype).eps for x in a)
+
+
+def flat(a: Vector) -> Tensor:
+    """All entries in one row, in float64."""
+    return torch.cat([x.reshape(-1).double() for x in a])
+
+
+def shaped(row: Tensor, like: Vector) -> Vector:
+    """The inverse of `flat`: pieces with the shapes and dtypes of `like`."""
+    pieces = row.split([x.numel() for x in like])
+    return [piece.reshape(x.shape).to(x.dtype) for piece, x in zip(pieces, like, strict=True)]
+
+
+def require(condition: bool, message: str) -> None:
+    """ValueError with `message` unless `condition`."""
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,21 @@
+"""Names come from tables, are looked up once at the edge, and an unknown one answers with the near matches."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+Row = TypeVar("Row")
+
+
+def lookup(table: Mapping[str, Row], name: str, what: str) -> Row:
+    """The row of a table; `what` says in the error what the name was meant to be."""
+    if name in table:
+        return table[name]
+    raise ValueError(f"unknown {what} {name!r}: {suggest(name, table)}")
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The near matches of a misspelt name, or else all names: the fix in an error message."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=3)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {', '.join(names)}"

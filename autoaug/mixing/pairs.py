@@ -1,0 +1,79 @@
+"""Blend samples in pairs by a mask, and their targets by the mask's mean."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from autoaug.mixing.beta import draw_beta
+from autoaug.mixing.masks import Mask
+
+
+class Mix(Protocol):
+    """Combines samples and their targets.
+
+    Images [B, C, H, W] and soft targets [B, K], both floating -> the same shapes and dtypes. Inputs stay as they
+    are; all randomness comes from the generator, which may live on another device than the images.
+    """
+
+    def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class PairMix:
+    """M x_i + (1 - M) x_j and m y_i + (1 - m) y_j, where j is a random permutation of i and m the mean of M.
+
+    Park, Yun, Chun 2022, the definition of mixed sample data augmentation, except that labels follow the mask that
+    was drawn instead of λ. Raises ValueError for parameters out of range.
+    """
+
+    mask: Mask
+    alpha: float | Tensor = 1.0
+    """λ ~ Beta(α, α), at least 0; 0 is no mixing. A tensor gets a gradient and must be kept positive."""
+    probability: float = 1.0
+    """The chance that a sample (or a batch) is mixed at all."""
+    per: Literal["sample", "batch"] = "sample"
+    """One λ, one mask and one chance for each sample, or for the whole batch as in the papers' code."""
+
+    def __post_init__(self) -> None:
+        alpha = float(self.alpha.detach() if isinstance(self.alpha, Tensor) else self.alpha)
+        if not (math.isfinite(alpha) and alpha >= 0):
+            raise ValueError(f"mix.alpha is {alpha}: use a finite number of at least 0 (0 is no mixing)")
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"mix.probability is {self.probability}: use a number from 0 to 1")
+        if self.per not in ("sample", "batch"):
+            raise ValueError(f"mix.per is {self.per!r}: use 'sample' or 'batch'")
+
+    def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+        check(images, targets)
+        if self.probability == 0 or (not isinstance(self.alpha, Tensor) and self.alpha == 0):
+            return images, targets
+        mask = self.draw(images, rng)
+        pair = torch.randperm(len(images), generator=rng, device=rng.device).to(images.device)
+        return blend(images, pair, mask), blend(targets, pair, mask.mean(dim=(2, 3)))
+
+    def draw(self, images: Tensor, rng: Generator) -> Tensor:
+        """The masks [B, 1, H, W], or [1, 1, H, W] for the whole batch; 1 where nothing is to be mixed."""
+        count = len(images) if self.per == "sample" else 1
+        dtype = torch.promote_types(images.dtype, torch.float32)  # 8 bits of bfloat16 are too few for labels
+        lam = draw_beta(self.alpha, count, rng).to(images.device, dtype)
+        mask = self.mask(lam, images.shape[2], images.shape[3], rng)
+        chosen = torch.rand(count, generator=rng, device=rng.device) < self.probability
+        return torch.where(chosen.to(images.device)[:, None, None, None], mask, torch.ones_like(mask))
+
+
+def blend(values: Tensor, pair: Tensor, weight: Tensor) -> Tensor:
+    """weight * values + (1 - weight) * values[pair], in the dtype of `values`."""
+    return (weight * values + (1 - weight) * values[pair]).to(values.dtype)
+
+
+def check(images: Tensor, targets: Tensor) -> None:
+    """Raise ValueError unless images are floating [B, C, H, W] and targets floating [B, K]."""
+    if images.ndim != 4 or not images.is_floating_point():
+        got = f"{images.dtype} {list(images.shape)}"
+        raise ValueError(f"a mix takes floating images [B, C, H, W], got {got}: convert them before")
+    if targets.ndim != 2 or len(targets) != len(images) or not targets.is_floating_point():
+        got = f"{targets.dtype} {list(targets.shape)} for {len(images)} images"
+        raise ValueError(f"a mix takes soft targets [B, K], got {got}: use one_hot(labels, classes).float()")

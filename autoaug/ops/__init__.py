@@ -1,0 +1,52 @@
+"""Image operations: differentiable, batched, with one strength per image.
+
+`OPS[name](images, strength, rng)` is what a policy uses; the functions of the same names take physical amounts.
+`RANGES` holds the table with the largest amounts of other papers. See `table.py` for the rows, and `contract.py`
+for what every operation accepts.
+"""
+
+from autoaug.ops.discrete import auto_contrast, equalize, posterize, solarize
+from autoaug.ops.geometric import (
+    affine,
+    compose,
+    hflip,
+    rotate,
+    shear_x,
+    shear_y,
+    translate_x,
+    translate_y,
+    vflip,
+)
+from autoaug.ops.photometric import brightness, color, contrast, grey, hue, invert, saturation, sharpness
+from autoaug.ops.stochastic import crop, cutout, gaussian_noise
+from autoaug.ops.table import OPS, RANGES, Op
+
+__all__ = [
+    "OPS",
+    "RANGES",
+    "Op",
+    "affine",
+    "auto_contrast",
+    "brightness",
+    "color",
+    "compose",
+    "contrast",
+    "crop",
+    "cutout",
+    "equalize",
+    "gaussian_noise",
+    "grey",
+    "hflip",
+    "hue",
+    "invert",
+    "posterize",
+    "rotate",
+    "saturation",
+    "sharpness",
+    "shear_x",
+    "shear_y",
+    "solarize",
+    "translate_x",
+    "translate_y",
+    "vflip",
+]

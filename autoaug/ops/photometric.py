@@ -1,0 +1,112 @@
+"""Operations that change colours pixel by pixel and are continuous: their gradients are exact.
+
+`images` [B, C, H, W] in [0, 1], amounts [B]. Values are real numbers and are never rounded to 8 bits; they equal
+torchvision v2 on float images. On 8-bit images torchvision (and Pillow) round the grey value or the blur to a
+level, blend, and cut the fraction off: doing the same to these blends gives their result on every pixel.
+
+Grey is ITU-R 601, 0.299 R + 0.587 G + 0.114 B, as in Pillow: the weights sum to one, so a grey image stays as it is.
+(torchvision v2 has 0.2989 for red.) A one-channel image is its own grey: `color`, `hue` and `saturation`, which
+change nothing on a grey image, leave it as it is.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from autoaug.ops.contract import check_images, unchanged, working
+
+
+def brightness(images: Tensor, amount: Tensor) -> Tensor:
+    """Multiply by 1 + amount, cut to [0, 1]: -1 is black."""
+    x, a = working(images, amount)
+    return _cut(torch.addcmul(x, a, x), images)
+
+
+def contrast(images: Tensor, amount: Tensor) -> Tensor:
+    """Move away from the mean grey of the image by 1 + amount, cut to [0, 1]: -1 is one grey everywhere."""
+    x, a = working(images, amount)
+    return _cut(_away_from(grey(x.mean((2, 3), keepdim=True)), x, a), images)
+
+
+def color(images: Tensor, amount: Tensor) -> Tensor:
+    """Move each pixel away from its own grey by 1 + amount, cut to [0, 1]: -1 is a grey image."""
+    x, a = working(images, amount)
+    return _cut(_away_from(grey(x), x, a), images)
+
+
+def sharpness(images: Tensor, amount: Tensor) -> Tensor:
+    """Move away from a blurred image by 1 + amount, cut to [0, 1]: -1 is the blurred image.
+
+    The blur is [1 1 1; 1 5 1; 1 1 1] / 13. The border of one pixel stays as it is, as in Pillow, and so does an
+    image that is all border (less than 3 pixels high or wide).
+    """
+    x, a = working(images, amount)
+    if min(x.shape[2:]) < 3:
+        return unchanged(x, a).to(images.dtype)
+    inner = x[..., 1:-1, 1:-1]
+    columns = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
+    box = columns[..., :-2] + columns[..., 1:-1] + columns[..., 2:]
+    thirteen_times_detail = pad(9 * inner - box, (1, 1, 1, 1))
+    return _cut(torch.addcmul(x, a / 13, thirteen_times_detail), images)
+
+
+def saturation(images: Tensor, amount: Tensor) -> Tensor:
+    """Multiply the S of HSV by 1 + amount, at most to 1; hue and value stay.
+
+    Written without the conversion: each channel's distance from the largest is multiplied, until the smallest
+    channel is zero (Mounsaveng et al. 2021 use this operation; `color` is Pillow's).
+    """
+    x, a = working(images, amount)
+    value = x.amax(1, keepdim=True)
+    chroma = value - x.amin(1, keepdim=True)
+    fully_saturated = value / _nonzero(chroma)
+    return (value - (value - x) * torch.minimum(1 + a, fully_saturated)).clamp(0, 1).to(images.dtype)
+
+
+def hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Turn the H of HSV by a fraction of the full colour circle; saturation and value stay. As torchvision's."""
+    x, a = working(images, turn)
+    if x.shape[1] == 1:
+        return unchanged(x, a).to(images.dtype)
+    value = x.amax(1, keepdim=True)
+    chroma = value - x.amin(1, keepdim=True)
+    sixths = _sixths_of_the_circle(x, value, chroma) + 6 * a
+    turned = (sixths + torch.arange(5, 0, -2, device=x.device).view(1, 3, 1, 1)).remainder(6)
+    below = torch.minimum(turned, 4 - turned).clamp(0, 1)
+    return (value - chroma * below).to(images.dtype)
+
+
+def invert(images: Tensor) -> Tensor:
+    """1 - image: the gradient of the image is -1."""
+    check_images(images)
+    return 1 - images
+
+
+def grey(images: Tensor) -> Tensor:
+    """Brightness as the eye weighs it [B, 1, H, W]; a one-channel image is its own."""
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = images.split(1, dim=1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def _away_from(pivot: Tensor, x: Tensor, amount: Tensor) -> Tensor:
+    """(1 + amount) x - amount pivot, written so that amount 0 gives x to the last bit."""
+    return torch.addcmul(x, amount, x - pivot)
+
+
+def _cut(fresh: Tensor, images: Tensor) -> Tensor:
+    return fresh.clamp_(0, 1).to(images.dtype)
+
+
+def _sixths_of_the_circle(x: Tensor, value: Tensor, chroma: Tensor) -> Tensor:
+    """Hue from -1 to 5, of which 0 is red, 2 green and 4 blue; grey is red with a chroma of zero."""
+    red, green, blue = x.split(1, dim=1)
+    from_red, from_green, from_blue = green - blue, blue - red, red - green
+    distance = torch.where(value == red, from_red, torch.where(value == green, from_green, from_blue))
+    largest = torch.where(value == red, 0.0, torch.where(value == green, 2.0, 4.0))
+    return distance / _nonzero(chroma) + largest
+
+
+def _nonzero(chroma: Tensor) -> Tensor:
+    return torch.where(chroma > 0, chroma, 1)

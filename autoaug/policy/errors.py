@@ -1,0 +1,67 @@
+"""What is wrong with a policy, said in one line: the value, the place (a JSON path) and the fix."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from reprlib import Repr
+from typing import Any
+
+from pydantic import ValidationError
+
+KINDS = ("apply", "sequence", "choice", "schedule")
+LONGEST = 400
+"""Characters of an error message: a hostile file must not fill the log."""
+
+FIXES = {
+    "extra_forbidden": "this field is unknown; remove it or correct its name",
+    "missing": "this field is missing; add it",
+    "too_short": "this list is empty; give at least one element",
+    "union_tag_not_found": f'a node needs a "kind", one of {", ".join(KINDS)}',
+}
+"""Pydantic's error types whose own words do not say what to do."""
+
+
+class PolicyError(ValueError):
+    """A policy or a policy file that cannot be used. The message is one line."""
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.split())
+        super().__init__(line if len(line) <= LONGEST else f"{line[:LONGEST]} …")
+
+
+def short(value: Any) -> str:
+    """A representation of bounded length, whatever the value."""
+    shortener = Repr()
+    shortener.maxstring = shortener.maxother = 80
+    return shortener.repr(value)
+
+
+def json_path(location: tuple[int | str, ...], keep_last: bool = False) -> str:
+    """Pydantic's location as a path into the file, without the names of the node kinds that it adds."""
+    last = len(location) - 1
+    path = ""
+    for k, part in enumerate(location):
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in KINDS or (keep_last and k == last):
+            path += f".{part}" if path else part
+    return path
+
+
+def explain(error: ValidationError, place: str) -> PolicyError:
+    """The first complaint of a validation as one line."""
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, PolicyError):
+        return PolicyError(f"{place} at {cause}")
+    path = json_path(first["loc"], keep_last=first["type"] == "extra_forbidden")
+    words = FIXES.get(first["type"]) or (str(cause) if cause else f"{first['msg']}, got {short(first['input'])}")
+    return PolicyError(f"{place} at {path}: {words}" if path else f"{place}: {words}")
+
+
+@contextmanager
+def one_line(place: str) -> Iterator[None]:
+    """Turn pydantic's report on `place` into a PolicyError."""
+    try:
+        yield
+    except ValidationError as error:
+        raise explain(error, place) from None

@@ -1,0 +1,76 @@
+"""One measured epoch, and how a trial ended. Everything that is compared or drawn is made of these."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Phase = Literal["augment", "refine"]
+State = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
+
+LEADERBOARD = "leaderboard"
+"""The final runs of a study are the trials of the Optuna study `<study>/leaderboard`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One epoch of one training.
+
+    `train()` fills what it measures; who ran it (study, strategy, trial, attempt) is added by the worker.
+    """
+
+    study: str = ""
+    strategy: str = ""
+    trial: int = -1
+    """Optuna's trial number within the strategy; of a final run, within the leaderboard."""
+    attempt: int = 1
+    """1, or more where earlier attempts at the same trial died."""
+    seed: int = 0
+    epoch: int
+    """Counts from 1, refinement epochs included."""
+    phase: Phase
+    """"augment": the policy and the mix are on; "refine": only the standard augmentation is."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """For example train_loss, val_accuracy and val_nll; accuracies in [0, 1], losses in nats."""
+    policy: Mapping[str, Any] | None = None
+    """What the policy looked like at the end of the epoch (a policy tree), where it moves."""
+    gpu_seconds: float = 0.0
+    """Cost of this epoch. On a GPU wall seconds times the share of the GPU; without one CPU-seconds."""
+    device: str = "cpu"
+    """The type of the device, "cuda" or "cpu": it says which seconds `gpu_seconds` counts."""
+    images: int = 0
+    """Training images that passed through the network in this epoch."""
+    final: bool = False
+    """An epoch of a final run, not of the search."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One attempt at one trial, as the storage has it now. A trial that was requeued has several."""
+
+    study: str
+    strategy: str
+    trial: int
+    """Optuna's number of this attempt."""
+    root: int
+    """Optuna's number of the first attempt at the same trial."""
+    attempt: int = 1
+    state: State
+    reason: str = ""
+    """Why it failed, was pruned or was given to another worker."""
+    point: Mapping[str, Any] = field(default_factory=dict)
+    """What was tried: values by dimension, such as `policy.m`."""
+    seed: int = 0
+    value: float | None = None
+    """The study's metric on the validation split; None before the end."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The metrics of the last epoch; those of a final run hold the test split's."""
+    gpu_seconds: float = 0.0
+    device: str = "cpu"
+    epochs: int = 0
+    images: int = 0
+    final: bool = False
+    """A final run: fresh seed, test split read once. `seed` then counts 0, 1, ... and is shared by the strategies."""
+
+    @property
+    def over(self) -> bool:
+        return self.state in ("COMPLETE", "PRUNED", "FAIL")

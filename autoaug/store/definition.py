@@ -1,0 +1,28 @@
+"""What two runs must share to be one study."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def refuse_contradiction(name: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """One study is one question: its task, metric, seed and spaces may not change under its name."""
+    for place, was, now in differences(stored, wanted):
+        raise ValueError(
+            f"study {name!r} was run with {place} {was}, and now has {now}: "
+            "give the study another name, or start it anew with --fresh (what was run is kept)"
+        )
+
+
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for part in ("metric", "seed"):
+        if stored[part] != wanted[part]:
+            yield part, stored[part], wanted[part]
+    pairs = {"task": (stored["task"], wanted["task"])}
+    common = [strategy for strategy in wanted["spaces"] if strategy in stored["spaces"]]
+    pairs |= {
+        f"the space of {strategy!r},": (stored["spaces"][strategy], wanted["spaces"][strategy]) for strategy in common
+    }
+    for place, (was, now) in pairs.items():
+        for key in sorted({*was, *now}):
+            if was.get(key) != now.get(key):
+                yield f"{place} {key} =", was.get(key, "absent"), now.get(key, "absent")

@@ -1,0 +1,170 @@
+"""The desk hands out the work of a study: which trial runs next, and when all of it is over.
+
+It keeps nothing in memory that the storage does not hold, so any number of desks can share a study, and a new desk
+goes on where a dead one stopped.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+
+from optuna.trial import TrialState
+
+from autoaug.record import LEADERBOARD, Outcome
+from autoaug.store import Store
+from autoaug.strategies import SeededByTrial
+from autoaug.study import Study
+from autoaug.sweep.job import Job, is_gone, me
+
+GRACE_SECONDS = 60.0
+"""A lease older than this is dead, and its trial is given to somebody else."""
+
+RECONCILE_SECONDS = 5.0
+"""How often an idle desk looks for workers that died."""
+
+
+class Desk:
+    """Hands out the work of one study."""
+
+    def __init__(self, study: Study, store: Store, only: Iterable[str] = (), grace: float = GRACE_SECONDS) -> None:
+        """Create what is missing in the storage, and take back the trials of workers that died.
+
+        Raises:
+            ValueError: the study contradicts what was run under its name.
+        """
+        self.study, self.store, self.grace = study, store, grace
+        store.define(study.name, study.describe())
+        self.searches = {
+            name: store.open(study.name, name, study.direction) for name in study.strategies if not only or name in only
+        }
+        for name, search in self.searches.items():
+            search.sampler = SeededByTrial(study.strategies[name].between, study.name, study.seed, name)
+        self.finals = store.leaderboard(study.name)
+        self.looked = -RECONCILE_SECONDS
+        self.reconcile()
+
+    def next(self) -> Job | None:
+        """The next trial to run, already RUNNING and leased; None where there is nothing to do right now."""
+        outcomes = self.outcomes()
+        for name in sorted(self.searches, key=lambda name: self.share_spent(name, outcomes[name])):
+            if self.may_ask(name, outcomes[name]):
+                return self.ask(name)
+        for name, found in outcomes.items():
+            if self.search_over(name, found):
+                self.queue_finals(name, found)
+        if job := self.next_final():
+            return job
+        self.reconcile()
+        return None
+
+    def over(self) -> bool:
+        """Whether every search and every final run of this desk has ended."""
+        outcomes = self.outcomes()
+        return all(self.search_over(name, found) and self.finals_over(found) for name, found in outcomes.items())
+
+    def outcomes(self) -> dict[str, list[Outcome]]:
+        found: dict[str, list[Outcome]] = {name: [] for name in self.searches}
+        for outcome in self.store.outcomes(self.study.name):
+            if outcome.strategy in found:
+                found[outcome.strategy].append(outcome)
+        return found
+
+    # Search
+
+    def share_spent(self, name: str, outcomes: Sequence[Outcome]) -> float:
+        """How much of its budget a strategy has used; the one that used least goes first."""
+        search = [outcome for outcome in outcomes if not outcome.final]
+        roots = len({outcome.root for outcome in search})
+        limit = self.study.trials_of(name)
+        by_trials = roots / limit if limit else 0.0
+        return max(by_trials, self.study.budget.spent(0, sum(outcome.gpu_seconds for outcome in search)))
+
+    def may_ask(self, name: str, outcomes: Sequence[Outcome]) -> bool:
+        """Whether a strategy has a trial to resume, or budget for one that costs what its trials cost so far."""
+        search = [outcome for outcome in outcomes if not outcome.final]
+        if any(outcome.state == "WAITING" for outcome in search):
+            return True
+        if self.share_spent(name, outcomes) >= 1:
+            return False
+        limit, ended = self.study.budget.gpu_seconds, [o.gpu_seconds for o in search if o.state == "COMPLETE"]
+        if limit is None or not ended:
+            return True
+        running = sum(outcome.state == "RUNNING" for outcome in search)
+        expected = (1 + running) * sum(ended) / len(ended)
+        return sum(outcome.gpu_seconds for outcome in search if outcome.over) + expected <= limit
+
+    def search_over(self, name: str, outcomes: Sequence[Outcome]) -> bool:
+        busy = any(outcome.state in ("WAITING", "RUNNING") for outcome in outcomes if not outcome.final)
+        return not busy and not self.may_ask(name, outcomes)
+
+    def ask(self, name: str) -> Job:
+        """A point that was queued before, or else a new one from the strategy's sampler."""
+        trial = self.searches[name].ask(dict(self.study.space_of(name)))
+        self.store.beat(trial._trial_id, me())
+        attributes = trial.user_attrs
+        return Job(
+            strategy=name,
+            trial_id=trial._trial_id,
+            number=trial.number,
+            point=trial.params,
+            attempt=attributes.get("attempt", 1),
+            root=attributes.get("root", trial.number),
+        )
+
+    # Final runs
+
+    def best(self, outcomes: Sequence[Outcome]) -> Outcome | None:
+        """The best complete trial of a search; a truncated value never stands beside a full one."""
+        complete = [o for o in outcomes if o.state == "COMPLETE" and not o.final and o.value is not None]
+        sign = 1 if self.study.direction == "maximize" else -1
+        return max(complete, key=lambda outcome: sign * (outcome.value or 0.0), default=None)
+
+    def queue_finals(self, name: str, outcomes: Sequence[Outcome]) -> None:
+        """Queue the final runs that a strategy still lacks."""
+        best = self.best(outcomes)
+        there = {outcome.seed for outcome in outcomes if outcome.final}
+        for seed in range(self.study.seeds if best else 0):
+            if best and seed not in there:
+                self.store.enqueue_final(self.study.name, name, seed, best.point, best.trial)
+
+    def next_final(self) -> Job | None:
+        for trial in self.store.trials(self.study.name, LEADERBOARD):
+            wanted = trial.state == TrialState.WAITING and trial.params["strategy"] in self.searches
+            if wanted and self.store.claim(trial._trial_id):
+                self.store.beat(trial._trial_id, me())
+                return Job(
+                    strategy=trial.params["strategy"],
+                    trial_id=trial._trial_id,
+                    number=trial.number,
+                    point=trial.user_attrs["point"],
+                    attempt=trial.user_attrs.get("attempt", 1),
+                    root=trial.user_attrs.get("root", trial.number),
+                    final_seed=trial.params["seed"],
+                )
+        return None
+
+    def finals_over(self, outcomes: Sequence[Outcome]) -> bool:
+        finals = [outcome for outcome in outcomes if outcome.final]
+        ended = {outcome.seed for outcome in finals if outcome.over}
+        busy = {outcome.seed for outcome in finals if not outcome.over}
+        wanted = self.study.seeds if self.best(outcomes) else 0
+        return len(ended - busy) >= wanted
+
+    # Workers that died
+
+    def lost(self, job: Job, reason: str) -> bool:
+        """A worker is gone: queue its trial again, to resume from its checkpoint, unless it had ended."""
+        study = self.finals if job.final else self.searches[job.strategy]
+        return self.store.requeue(study, job.trial_id, reason)
+
+    def reconcile(self) -> None:
+        """Take back the trials that nobody works on any more."""
+        if time.monotonic() - self.looked < RECONCILE_SECONDS:
+            return
+        self.looked = time.monotonic()
+        leases = self.store.leases()
+        for study in (*self.searches.values(), self.finals):
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                # a trial without a lease was asked for by a driver that died before it could sign
+                owner, age = leases.get(trial._trial_id, ("nobody", float("inf")))
+                if age > self.grace or is_gone(owner):
+                    self.store.requeue(study, trial._trial_id, f"lost: no sign of {owner} for {age:.0f} s")

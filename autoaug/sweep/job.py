@@ -1,0 +1,71 @@
+"""One trial as it is handed to a worker, and what a worker says of it. Plain data: it crosses processes."""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoaug.record import Record, State
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt at one trial."""
+
+    strategy: str
+    trial_id: int
+    number: int
+    point: Mapping[str, Any]
+    attempt: int
+    root: int
+    """Number of the first attempt: the checkpoints of all attempts lie together."""
+    final_seed: int | None = None
+    """Which of the final runs this is; None in the search."""
+
+    @property
+    def final(self) -> bool:
+        return self.final_seed is not None
+
+    def folder(self, artifacts: Path, study: str) -> Path:
+        """Where the checkpoints of all attempts at this trial lie."""
+        return artifacts / study / ("leaderboard" if self.final else self.strategy) / str(self.root)
+
+    def __str__(self) -> str:
+        what = f"final run {self.final_seed}" if self.final else f"trial {self.number}"
+        return f"{self.strategy} {what}" + (f", attempt {self.attempt}" if self.attempt > 1 else "")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that the watcher of a study may want to see."""
+
+    job: Job
+    record: Record | None = None
+    """An epoch was measured."""
+    state: State | None = None
+    """The trial began (RUNNING) or ended."""
+    reason: str = ""
+
+
+Listen = Callable[[Event], None]
+
+
+def me() -> str:
+    """This process, for a lease: `host:pid`."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def is_gone(owner: str) -> bool:
+    """Whether a lease's owner is known to be dead: a process of this host that no longer exists."""
+    host, _, pid = owner.rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, ValueError):
+        return False
+    return False

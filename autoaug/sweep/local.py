@@ -1,0 +1,20 @@
+"""The local executor: one trial at a time, in this process. For tests, for a CPU, and for a single GPU."""
+
+import time
+
+import torch
+
+from autoaug.sweep.desk import Desk
+from autoaug.sweep.job import Listen
+from autoaug.sweep.options import Options
+from autoaug.sweep.worker import work
+
+
+def run_local(desk: Desk, options: Options, listen: Listen) -> None:
+    torch.set_num_threads(max(1, int(options.cpus_per_trial)))
+    while not desk.over():
+        job = desk.next()
+        if job is None:
+            time.sleep(1.0)  # others are still working on trials of this study
+            continue
+        work(desk.study, job, desk.store, options.artifacts, listen)

@@ -1,0 +1,187 @@
+"""The Ray executor: trials as Ray Tune actors, several at once, on one machine or a cluster.
+
+Tune only places and runs the trials. What they are comes from the desk, what they find goes from the worker straight
+into the storage, and nothing that Tune keeps on disk is ever read again: a restart begins a fresh Tuner.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.cloudpickle
+from ray import tune
+from ray.tune.search import Searcher
+
+from autoaug.record import Record
+from autoaug.store import Store
+from autoaug.sweep.desk import Desk
+from autoaug.sweep.job import Event, Job, Listen
+from autoaug.sweep.options import Options
+from autoaug.sweep.worker import work
+
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+"""The console is ours, Ctrl-C too: Tune's own handler would try to go on."""
+
+
+def run_ray(desk: Desk, options: Options, listen: Listen) -> None:
+    """Run a study as trials of Ray Tune.
+
+    Raises:
+        ValueError: the cluster has less than one trial needs.
+    """
+    with cluster(options):
+        refuse_too_much(options)
+        searcher = DeskSearcher(desk, listen)
+        with shipped(options.project):
+            study = ray.put(desk.study)
+        trainable = tune.with_resources(
+            tune.with_parameters(run_on_worker, study=study, storage=desk.store.portable(), options=options),
+            {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial},
+        )
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=-1,
+                max_concurrent_trials=slots(options),
+                reuse_actors=options.gpus_per_trial == 0,  # a fresh process is sure to have given its GPU memory back
+                metric="epoch",
+                mode="max",
+            ),
+            run_config=tune.RunConfig(
+                name=f"{desk.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+                storage_path=str((options.artifacts / "ray").absolute()),
+                failure_config=tune.FailureConfig(max_failures=0),
+                log_to_file=True,
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except KeyboardInterrupt:
+            for job in searcher.running.values():
+                desk.lost(job, "interrupted")
+            raise
+
+
+class DeskSearcher(Searcher):
+    """Tune asks it for the next trial; it asks the desk."""
+
+    def __init__(self, desk: Desk, listen: Listen) -> None:
+        super().__init__(metric="epoch", mode="max")
+        self.desk, self.listen = desk, listen
+        self.running: dict[str, Job] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self.desk.over():
+            return Searcher.FINISHED
+        job = self.desk.next()
+        if job is None:
+            return None  # Tune asks again: a running trial may still have to be repeated
+        self.running[trial_id] = job
+        return {"job": asdict(job)}
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        job, event = self.running[trial_id], result["event"]
+        record = Record(**event["record"]) if event["record"] else None
+        self.listen(Event(job, record, event["state"], event["reason"]))
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        job = self.running.pop(trial_id, None)
+        if job and error and self.desk.lost(job, "its worker died"):
+            self.listen(Event(job, state="WAITING", reason="its worker died: queued again"))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the truth is in the storage."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a restart begins with a fresh searcher."""
+
+
+def run_on_worker(config: Mapping[str, Any], study: ray.ObjectRef, storage: str, options: Options) -> None:
+    """What a Ray actor does for one trial."""
+    import torch
+
+    torch.set_num_threads(max(1, int(options.cpus_per_trial)))  # trials share cores
+
+    def tell(event: Event) -> None:
+        if event.record or event.state != "RUNNING":
+            record = asdict(event.record) if event.record else None
+            epoch = event.record.epoch if event.record else 0
+            tune.report({"epoch": epoch, "event": {"record": record, "state": event.state, "reason": event.reason}})
+
+    work(ray.get(study), Job(**config["job"]), open_store(storage), options.artifacts, tell)
+
+
+@cache
+def open_store(reference: str) -> Store:
+    """One connection pool per worker process, which serves many trials."""
+    return Store(reference)
+
+
+@contextmanager
+def cluster(options: Options) -> Iterator[None]:
+    """A Ray cluster: the one at `address`, or one of our own on this machine for as long as the block runs."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    ours = not ray.is_initialized()
+    if ours:
+        local = {} if options.address else {"include_dashboard": False}
+        ray.init(address=options.address, log_to_driver=False, logging_level="ERROR", **local)
+    try:
+        yield
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def refuse_too_much(options: Options) -> None:
+    """A trial that asks for more than the cluster has would wait forever."""
+    has = ray.cluster_resources()
+    for name, wanted in {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}.items():
+        if wanted > has.get(name, 0):
+            raise ValueError(
+                f"each trial asks for {wanted:g} {name}s and the cluster has {has.get(name, 0):g}: "
+                f"lower --{name.lower()}s-per-trial, or give the --address of a larger cluster"
+            )
+
+
+def slots(options: Options) -> int:
+    """How many trials fit. Tune is asked for no more: a trial that waits for a place would lose its lease."""
+    has = ray.cluster_resources()
+    wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
+    fit = min(int(has.get(name, 0) / each) for name, each in wanted.items() if each)
+    return min(fit, options.at_once or fit)
+
+
+@contextmanager
+def shipped(project: Path | None) -> Iterator[None]:
+    """Send the modules of the user's project to the workers by value: they cannot import them."""
+    modules = [] if project is None else list(modules_under(project))
+    for module in modules:
+        ray.cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            ray.cloudpickle.unregister_pickle_by_value(module)
+
+
+def modules_under(project: Path) -> Iterator[Any]:
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).is_relative_to(project) and name.partition(".")[0] not in ("autoaug", "__main__"):
+            yield module

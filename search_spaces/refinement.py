@@ -1,0 +1,5 @@
+"""Refinement: clean epochs at the end, after the augmented ones (He et al. 2019, "Data Augmentation Revisited")."""
+
+from optuna.distributions import IntDistribution
+
+refine_epochs = {"task.refine_epochs": IntDistribution(0, 5)}

@@ -1,0 +1,226 @@
+"""Networks: published sizes, He's initialisation, reproducible weights, and exact second derivatives."""
+
+import pytest
+import torch
+from scipy.stats import kstest, spearmanr
+from torch import Generator, Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+
+from autoaug.models import MODELS, build
+from autoaug.models.densenet import densenet
+from autoaug.models.shake_shake import shake
+from autoaug.models.small_resnet import small_resnet
+from autoaug.models.wide_resnet import wide_resnet
+
+
+def size(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def on_paper(name: str, classes: int = 10, channels: int = 3) -> nn.Module:
+    """The network without memory for its weights."""
+    with torch.device("meta"):
+        return MODELS[name](classes, channels)
+
+
+def unused_shortcuts(width: int) -> int:
+    """Parameters of the shortcuts that the reference code of Shake-Shake makes and never calls: three per stage."""
+    return 3 * sum(channels * channels + 2 * channels for channels in (width, 2 * width, 4 * width))
+
+
+# Counted in the reference implementations: (classes, channels, parameters); torchvision's are published for 1000.
+PUBLISHED = {
+    "convnet": [(10, 1, 17_754)],
+    "resnet-8": [(10, 3, 78_042)],
+    "wrn-10-1": [(10, 3, 78_186)],
+    "wrn-16-4": [(10, 3, 2_751_146)],
+    "wrn-28-2": [(10, 3, 1_469_642), (100, 3, 1_481_252)],
+    "wrn-28-10": [(10, 3, 36_489_290), (100, 3, 36_546_980)],
+    "wrn-40-2": [(10, 3, 2_246_474), (100, 3, 2_258_084)],
+    "preactresnet-18": [(10, 3, 11_171_274)],
+    "preactresnet-34": [(10, 3, 21_279_434)],
+    "preactresnet-50": [(10, 3, 23_509_194)],
+    "preactresnet-101": [(10, 3, 42_501_322)],
+    "preactresnet-152": [(10, 3, 58_144_970)],
+    "densenet-bc-40-12": [(10, 3, 176_122)],
+    "densenet-bc-190-40": [(10, 3, 25_624_430)],
+    "shake-shake-26-2x32d": [(10, 3, 2_989_002 - unused_shortcuts(32))],
+    "shake-shake-26-2x96d": [(10, 3, 26_777_546 - unused_shortcuts(96)), (100, 3, 26_812_196 - unused_shortcuts(96))],
+    "shake-shake-26-2x112d": [(10, 3, 36_435_402 - unused_shortcuts(112))],
+    "resnet-18": [(1000, 3, 11_689_512)],
+    "resnet-50": [(1000, 3, 25_557_032)],
+    "resnet-101": [(1000, 3, 44_549_160)],
+}
+SMALL = [name for name in MODELS if size(on_paper(name)) < 12_000_000]
+TINY = [name for name in SMALL if size(on_paper(name)) < 500_000]
+
+
+def batch(rng: Generator, channels: int = 3, side: int = 16) -> tuple[Tensor, Tensor]:
+    return torch.randn(4, channels, side, side, generator=rng), torch.randint(10, (4,), generator=rng)
+
+
+@pytest.mark.parametrize(("name", "row"), [(name, row) for name, rows in PUBLISHED.items() for row in rows])
+def test_the_number_of_parameters_is_the_published_one(name: str, row: tuple[int, int, int]) -> None:
+    classes, channels, parameters = row
+    assert size(on_paper(name, classes, channels)) == parameters
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_have_one_column_per_class(name: str, channels: int) -> None:
+    images = torch.empty(2, channels, 32, 48, device="meta")
+    assert on_paper(name, 100, channels)(images).shape == (2, 100)
+
+
+@pytest.mark.parametrize("side", [8, 13, 28, 32])
+@pytest.mark.parametrize("name", [*TINY, "wrn-28-2"])
+def test_small_images_of_any_size_will_do(name: str, side: int, rng: Generator) -> None:
+    network = build(name, 10, 1, rng).eval()
+    assert network(torch.randn(2, 1, side, side, generator=rng)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_module_works_in_place(name: str) -> None:
+    assert not any(getattr(module, "inplace", False) for module in on_paper(name).modules())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_parameter_gets_a_gradient(name: str, rng: Generator) -> None:
+    network, (images, labels) = build(name, 10, 3, rng), batch(rng)
+    with torch.random.fork_rng(devices=[]):
+        cross_entropy(network(images), labels).backward()
+    for key, weight in network.named_parameters():
+        assert weight.grad is not None, key
+        assert weight.grad.isfinite().all(), key
+        assert weight.ndim == 1 or weight.grad.any(), key  # a bias before a normalisation has the gradient 0
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_evaluation_is_deterministic_and_the_memory_format_does_not_matter(name: str, rng: Generator) -> None:
+    network, (images, _) = build(name, 10, 3, rng).eval(), batch(rng)
+    logits = network(images)
+    assert torch.equal(network(images), logits)
+    last = network.to(memory_format=torch.channels_last)(images.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(last, logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*TINY, "shake-shake-26-2x32d", "resnet-18"])
+def test_the_second_derivative_is_the_slope_of_the_first(name: str, rng: Generator) -> None:
+    """Hessian times vector by double backward against a central difference of gradients, in float64.
+
+    In training mode, except that Shake-Shake has a Hessian in evaluation only. The step is small enough
+    that no ReLU changes sides.
+    """
+    network = build(name, 10, 3, rng).double().train(not name.startswith("shake"))
+    images, labels = batch(rng)
+    weights = {key: weight.detach().requires_grad_() for key, weight in network.named_parameters()}
+    direction = [torch.randn(weight.shape, generator=rng, dtype=weight.dtype) for weight in weights.values()]
+
+    def gradient(step: float, create_graph: bool = False) -> tuple[Tensor, ...]:
+        moved = {key: w + step * d for (key, w), d in zip(weights.items(), direction, strict=True)}
+        loss = cross_entropy(functional_call(network, moved, images.double()), labels)
+        return torch.autograd.grad(loss, list(weights.values()), create_graph=create_graph)
+
+    exact = torch.autograd.grad(gradient(0.0, create_graph=True), list(weights.values()), grad_outputs=direction)
+    slope = [(up - down) / 2e-10 for up, down in zip(gradient(1e-10), gradient(-1e-10), strict=True)]
+    error = sum((e - s).square().sum() for e, s in zip(exact, slope, strict=True)).sqrt()
+    assert error < 1e-4 * sum(e.square().sum() for e in exact).sqrt()
+
+
+def test_shake_shake_can_be_differentiated_twice_in_training(rng: Generator) -> None:
+    network, (images, labels) = build("shake-shake-26-2x32d", 10, 3, rng), batch(rng)
+    with torch.random.fork_rng(devices=[]):
+        loss = cross_entropy(network(images), labels)
+    first = torch.autograd.grad(loss, list(network.parameters()), create_graph=True)
+    second = torch.autograd.grad(sum(g.square().sum() for g in first), list(network.parameters()))
+    assert all(gradient.isfinite().all() for gradient in second)
+
+
+def test_shake_mixes_each_image_with_one_share_forward_and_another_backward() -> None:
+    left, right = torch.ones(2000, 3, 2, 2, requires_grad=True), torch.zeros(2000, 3, 2, 2, requires_grad=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        mixed = shake(left, right)
+    alpha, (beta, rest) = mixed[:, 0, 0, 0], torch.autograd.grad(mixed.sum(), [left, right])
+    assert torch.equal(mixed, alpha[:, None, None, None].expand_as(mixed))
+    torch.testing.assert_close(beta + rest, torch.ones_like(beta))
+    shares = [alpha.detach().numpy(), beta[:, 0, 0, 0].numpy()]
+    assert all(kstest(share, "uniform").pvalue > 1e-4 for share in shares)
+    assert spearmanr(*shares).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_convolutions_start_as_he_proposes_and_biases_at_zero(name: str, rng: Generator) -> None:
+    network = build(name, 10, 3, rng)
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    deviations = [(2 / (c.out_channels * c.kernel_size[0] * c.kernel_size[1])) ** 0.5 for c in convolutions]
+    pairs = zip(convolutions, deviations, strict=True)
+    standard = torch.cat([(c.weight.detach() / deviation).flatten()[:5000] for c, deviation in pairs])
+    assert kstest(standard.numpy(), "norm").pvalue > 1e-4
+    assert not any(weight.any() for key, weight in network.named_parameters() if key.endswith("bias"))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_weights_follow_from_the_generator_alone(name: str) -> None:
+    def weights(rng: Generator) -> Tensor:
+        return torch.cat([weight.flatten() for weight in build(name, 10, 3, rng).parameters()])
+
+    rng = torch.Generator().manual_seed(1)
+    first, second = weights(rng), weights(rng)
+    assert torch.equal(first, weights(torch.Generator().manual_seed(1)))
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, weights(torch.Generator().manual_seed(2)))
+
+
+class Linear(nn.Linear):
+    """A network of a user's, with an argument that is not the number of channels."""
+
+    def __init__(self, classes: int, width: int = 7) -> None:
+        super().__init__(width, classes)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        (Linear, 7),
+        (lambda classes: nn.Linear(5, classes), 5),
+        (lambda classes, channels: nn.Linear(channels, classes), 2),
+        (lambda classes, inputs: nn.Linear(inputs, classes), 2),
+        (lambda classes, *, width=6, channels=4: nn.Linear(width * channels, classes), 12),
+        (lambda classes, **options: nn.Linear(5, classes, **options), 5),
+    ],
+)
+def test_a_callable_gets_the_channels_where_it_takes_them(model: type[nn.Module], inputs: int, rng: Generator) -> None:
+    network = build(model, 10, 2, rng)
+    assert isinstance(network, nn.Linear)
+    assert (network.in_features, network.out_features) == (inputs, 10)
+
+
+def test_a_callable_that_returns_no_network_is_named(rng: Generator) -> None:
+    with pytest.raises(TypeError, match="returned int: return a torch"):
+        build(lambda classes: classes, 10, 3, rng)  # type: ignore[arg-type,return-value]
+
+
+def test_an_unknown_name_proposes_near_ones(rng: Generator) -> None:
+    with pytest.raises(ValueError, match=r"unknown model 'wrn-28-3': did you mean .*'wrn-28-2'"):
+        build("wrn-28-3", 10, 3, rng)
+    with pytest.raises(ValueError, match="unknown model '': did you mean 'convnet' or "):
+        build("", 10, 3, rng)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "depth"), [(wide_resnet, 11), (wide_resnet, 4), (densenet, 41), (small_resnet, 9)]
+)
+def test_an_impossible_depth_is_refused(architecture: type[nn.Module], depth: int) -> None:
+    option = {wide_resnet: {"width": 1}, densenet: {"growth": 12}}.get(architecture, {})
+    with pytest.raises(ValueError, match=f"depth={depth} of a .*: use 6 n"):
+        architecture(10, depth=depth, **option)
+
+
+@pytest.mark.parametrize("name", ["wrn-10-1", "preactresnet-18", "preactresnet-50"])
+def test_dropout_acts_once_in_every_block(name: str) -> None:
+    with torch.device("meta"):
+        network = MODELS[name](10, dropout=0.3)
+    dropped = [module.p for module in network.modules() if isinstance(module, nn.Dropout)]
+    assert dropped == [0.3] * {"wrn-10-1": 3, "preactresnet-18": 8, "preactresnet-50": 16}[name]
