@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from autoaug.record import Outcome, Record
+from autoaug.record import Outcome, Record, last_attempts
 
 CONFIDENCE = 0.95
 
@@ -84,14 +84,6 @@ def row(name: str, outcomes: Sequence[Outcome], reference: Mapping[int, float], 
         epochs=best.epochs if best else 0,
         vs_baseline=None if name == baseline else paired(scores, reference),
     )
-
-
-def last_attempts(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """How each trial stands now: its latest attempt."""
-    latest: dict[int, Outcome] = {}
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.attempt):
-        latest[outcome.root] = outcome
-    return list(latest.values())
 
 
 def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str = "test_accuracy") -> dict[int, float]:

@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoaug.compare import Difference, Interval, Row, last_attempts
-from autoaug.record import Outcome
+from autoaug.compare import Difference, Interval, Row
+from autoaug.record import Outcome, last_attempts
 from autoaug.study import Line, Study
 from autoaug.sweep import Event
 
@@ -36,27 +36,29 @@ def leaderboard_table(rows: Sequence[Row], metric: str, baseline: str) -> Table:
     """The answer of a study."""
     unit = "GPU s" if any(row.device == "cuda" for row in rows) else "CPU s"
     table = Table(box=None, pad_edge=False)
-    table.add_column("strategy")
-    headings = ("test accuracy", "95 % interval", "runs", f"vs {baseline}", "p", f"best {metric}", "trials", unit)
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    table.add_column("strategy", no_wrap=True)
+    for heading in ("test accuracy", f"vs {baseline}", "p", f"best {metric}", "trials", unit):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.name,
-            *show_interval(row.test),
+            show_interval(row.test),
             *show_difference(row.vs_baseline),
             "–" if row.val_best is None else f"{row.val_best:.4f}",
             show_trials(row),
             f"{row.gpu_seconds:.1f}",
         )
+    runs = sorted({row.test.n for row in rows if row.test})
+    counted = " to ".join(map(str, dict.fromkeys((runs[0], runs[-1])))) if runs else "no"
+    table.caption = f"± is half a 95 % t-interval over {counted} final runs; p is of a paired t-test"
+    table.caption_justify = "left"
     return table
 
 
-def show_interval(found: Interval | None) -> tuple[str, str, str]:
+def show_interval(found: Interval | None) -> str:
     if found is None:
-        return "–", "–", "0"
-    bounds = "–" if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
-    return f"{found.mean:.4f}", bounds, str(found.n)
+        return "–"
+    return f"{found.mean:.4f}" + ("" if found.high is None else f" ± {found.high - found.mean:.4f}")
 
 
 def show_difference(found: Difference | None) -> tuple[str, str]:

@@ -1,10 +1,11 @@
 """One measured epoch, and how a trial ended. Everything that is compared or drawn is made of these."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Phase = Literal["augment", "refine"]
+Direction = Literal["maximize", "minimize"]
 State = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 
 LEADERBOARD = "leaderboard"
@@ -74,3 +75,11 @@ class Outcome:
     @property
     def over(self) -> bool:
         return self.state in ("COMPLETE", "PRUNED", "FAIL")
+
+
+def last_attempts(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """How each trial stands now: its latest attempt."""
+    latest: dict[int, Outcome] = {}
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.attempt):
+        latest[outcome.root] = outcome
+    return list(latest.values())

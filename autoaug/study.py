@@ -16,14 +16,14 @@ from autoaug.lookup import suggest
 from autoaug.mixing import MIXES, Mix
 from autoaug.models import build
 from autoaug.policy import Policy
-from autoaug.record import LEADERBOARD
+from autoaug.record import LEADERBOARD, Direction
 from autoaug.strategies import Space, Strategy
 from autoaug.train import Learner, Task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Names of studies and strategies become parts of paths and of Optuna's study names."""
 
-METRICS = {"val_accuracy": "maximize", "val_nll": "minimize"}
+METRICS: dict[str, Direction] = {"val_accuracy": "maximize", "val_nll": "minimize"}
 """What a study may optimise, and in which direction."""
 
 
@@ -93,7 +93,7 @@ class Study:
         return self.baseline if self.baseline is not None else next(iter(self.strategies))
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Direction:
         return METRICS[self.metric]
 
     def space_of(self, strategy: str) -> Space:

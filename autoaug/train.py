@@ -113,9 +113,8 @@ class Run:
         self.device = pick_device(task.device)
         self.data = data.to(self.device)
         self.streams = spawn(rng, self.device)
-        self.layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
         self.model = build(task.model, len(data.classes), data.channels, self.streams["weights"])
-        self.model.to(self.device, memory_format=self.layout)
+        self.model.to(self.device).to(memory_format=torch.channels_last)
         self.policy.to(self.device)
         self.optimiser = torch.optim.SGD(
             self.model.parameters(),
@@ -161,7 +160,7 @@ class Run:
         return images.float().div(255) if images.dtype == torch.uint8 else images.float()
 
     def normalise(self, images: Tensor) -> Tensor:
-        return ((images - self.mean) / self.std).contiguous(memory_format=self.layout)
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def logits(self, images: Tensor) -> Tensor:
         """What the network says of images in [0, 1], in float32."""

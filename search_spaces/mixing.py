@@ -1,5 +1,7 @@
-"""Mixing pairs of samples: mixup's alpha (Zhang et al. 2018). 0 mixes nothing; 1 draws the weight uniformly."""
+"""Mixing pairs of samples: mixup's alpha (Zhang et al. 2018). At 0.01 next to nothing is mixed."""
 
 from optuna.distributions import FloatDistribution
 
-mixup_alpha = {"mix.alpha": FloatDistribution(0.0, 1.0)}
+from autoaug.strategies import Space
+
+mixup_alpha: Space = {"mix.alpha": FloatDistribution(0.01, 1.0, log=True)}

@@ -2,4 +2,6 @@
 
 from optuna.distributions import IntDistribution
 
-refine_epochs = {"task.refine_epochs": IntDistribution(0, 5)}
+from autoaug.strategies import Space
+
+refine_epochs: Space = {"task.refine_epochs": IntDistribution(0, 5)}

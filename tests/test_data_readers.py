@@ -13,7 +13,7 @@ import scipy.io
 import torch
 import torchvision
 from PIL import Image
-from torch.utils.data import IterableDataset, TensorDataset
+from torch.utils.data import TensorDataset
 
 from autoaug.data import (
     DATASETS,
@@ -25,7 +25,6 @@ from autoaug.data import (
     image_folder,
     load_data,
     npz,
-    subset,
 )
 from autoaug.data.torchvision_sets import ROWS
 
@@ -270,7 +269,7 @@ def test_a_function_is_asked_again_and_a_name_is_not(monkeypatch: pytest.MonkeyP
 
     def mine(root: Path) -> Any:
         calls.append(root)
-        return pair(20 + len(calls))
+        return pair(40 + 10 * len(calls))
 
     sizes = [len(load_data(mine).train) for _ in range(3)]
     assert len(set(sizes)) == 3
@@ -284,23 +283,23 @@ def test_a_function_is_asked_again_and_a_name_is_not(monkeypatch: pytest.MonkeyP
 
 
 def test_changed_files_are_read_again(tmp_path: Path) -> None:
-    paint(tmp_path / "photos" / "a", *greys(5))
-    paint(tmp_path / "photos" / "b", *greys(5))
-    one, again = (load_data(image_folder(tmp_path / "photos", size=4), test=True) for _ in range(2))
+    paint(tmp_path / "photos" / "a", *greys(10))
+    paint(tmp_path / "photos" / "b", *greys(10))
+    one, again = (load_data(image_folder(tmp_path / "photos", size=4)) for _ in range(2))
     assert one.fingerprint == again.fingerprint
-    paint(tmp_path / "photos" / "a", *greys(5, 30))
+    paint(tmp_path / "photos" / "a", *greys(10, 30))
     assert load_data(image_folder(tmp_path / "photos", size=4)).fingerprint != one.fingerprint
     assert load_data(image_folder(tmp_path / "photos", size=5)).train.images.shape[2] == 5
     for classes in (2, 3):
-        images, labels = arrays(30, 4, 4, classes=classes)
+        images, labels = arrays(60, 4, 4, classes=classes)
         numpy.savez(tmp_path / "a.npz", x_train=images, y_train=labels)
         assert len(load_data(tmp_path / "a.npz").classes) == classes
 
 
 def test_a_name_wins_over_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    paint(tmp_path / "digits" / "a", *greys(5))
-    paint(tmp_path / "digits" / "b", *greys(5))
+    paint(tmp_path / "digits" / "a", *greys(10))
+    paint(tmp_path / "digits" / "b", *greys(10))
     assert len(load_data("digits").classes) == 10
     assert len(load_data("./digits").classes) == 2
 

@@ -103,6 +103,16 @@ def test_labels_are_weighed_as_the_pixels_were(name: str, per: str, rng: Generat
         torch.testing.assert_close(mixed.mean(dim=(1, 2, 3)), soft[:, 0], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", MIXES)
+def test_labels_of_half_precision_images_lose_nothing(name: str, rng: Generator) -> None:
+    images, targets = batch(rng)
+    seeds = [torch.Generator().manual_seed(4) for _ in range(2)]
+    full = MIXES[name](alpha=1.0)(images, targets, seeds[0])
+    half = MIXES[name](alpha=1.0)(images.bfloat16(), targets, seeds[1])
+    torch.testing.assert_close(half[1], full[1], rtol=0, atol=0)
+    torch.testing.assert_close(half[0].float(), full[0], rtol=0, atol=2**-7)
+
+
 @pytest.mark.parametrize("name", MIXING)
 def test_the_probability_is_the_share_of_samples_that_are_mixed(name: str, rng: Generator) -> None:
     images, targets = torch.rand(2000, 1, 16, 16, generator=rng), torch.ones(2000, 1)
@@ -228,7 +238,7 @@ def test_gmix_keeps_what_the_border_leaves_of_the_bump(lam: float, size: tuple[i
 
 @pytest.mark.parametrize(("smaller", "mean"), [(0.05, 0.043), (0.1, 0.081), (0.25, 0.178), (0.4, 0.254), (0.5, 0.301)])
 def test_gmix_on_square_images_is_the_reference(smaller: float, mean: float) -> None:
-    """Means of the reference kernel on 32x32 pixels, sampled; ours stretches the same kernel to other shapes."""
+    """Means of the reference kernel over random centres on 32x32 pixels; other shapes get the same, stretched."""
     assert mean_bump(smaller, 32) ** 2 == pytest.approx(mean, abs=2e-3)
     assert mean_bump(smaller, 32) * mean_bump(smaller, 64) == pytest.approx(mean, abs=4e-3)
 

@@ -1,5 +1,7 @@
 """Networks: published sizes, He's initialisation, reproducible weights, and exact second derivatives."""
 
+from functools import partial
+
 import pytest
 import torch
 from scipy.stats import kstest, spearmanr
@@ -7,9 +9,9 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from autoaug.models import MODELS, build
+from autoaug.models import MODELS, Architecture, build
 from autoaug.models.densenet import densenet
-from autoaug.models.shake_shake import shake
+from autoaug.models.shake_shake import ShiftedShortcut, shake
 from autoaug.models.small_resnet import small_resnet
 from autoaug.models.wide_resnet import wide_resnet
 
@@ -124,8 +126,8 @@ def test_the_second_derivative_is_the_slope_of_the_first(name: str, rng: Generat
 
     exact = torch.autograd.grad(gradient(0.0, create_graph=True), list(weights.values()), grad_outputs=direction)
     slope = [(up - down) / 2e-10 for up, down in zip(gradient(1e-10), gradient(-1e-10), strict=True)]
-    error = sum((e - s).square().sum() for e, s in zip(exact, slope, strict=True)).sqrt()
-    assert error < 1e-4 * sum(e.square().sum() for e in exact).sqrt()
+    error = torch.cat([(e - s).flatten() for e, s in zip(exact, slope, strict=True)]).norm()
+    assert error < 1e-4 * torch.cat([e.flatten() for e in exact]).norm()
 
 
 def test_shake_shake_can_be_differentiated_twice_in_training(rng: Generator) -> None:
@@ -133,7 +135,7 @@ def test_shake_shake_can_be_differentiated_twice_in_training(rng: Generator) -> 
     with torch.random.fork_rng(devices=[]):
         loss = cross_entropy(network(images), labels)
     first = torch.autograd.grad(loss, list(network.parameters()), create_graph=True)
-    second = torch.autograd.grad(sum(g.square().sum() for g in first), list(network.parameters()))
+    second = torch.autograd.grad(torch.cat([g.flatten() for g in first]).norm(), list(network.parameters()))
     assert all(gradient.isfinite().all() for gradient in second)
 
 
@@ -148,6 +150,17 @@ def test_shake_mixes_each_image_with_one_share_forward_and_another_backward() ->
     shares = [alpha.detach().numpy(), beta[:, 0, 0, 0].numpy()]
     assert all(kstest(share, "uniform").pvalue > 1e-4 for share in shares)
     assert spearmanr(*shares).pvalue > 1e-4
+
+
+def test_the_shortcut_of_shake_shake_sees_every_pixel_of_a_diagonal(rng: Generator) -> None:
+    """At stride 2 one half takes the pixels (0, 0), (0, 2) …, the other (1, 1), (1, 3) …, by two weights of 1."""
+    one = torch.ones(1, 1, 1, 1)
+    shortcut = build(lambda classes: ShiftedShortcut(1, classes, stride=2), 2, 1, rng).eval()
+    shortcut.load_state_dict({**shortcut.state_dict(), **dict.fromkeys(("straight.weight", "shifted.weight"), one)})
+    image = torch.arange(16.0).view(1, 1, 4, 4)
+    straight, shifted = shortcut(image)[0]
+    torch.testing.assert_close(straight, torch.tensor([[0.0, 2.0], [8.0, 10.0]]), rtol=1e-4, atol=0)
+    torch.testing.assert_close(shifted, torch.tensor([[5.0, 7.0], [13.0, 15.0]]), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -173,6 +186,13 @@ def test_weights_follow_from_the_generator_alone(name: str) -> None:
     assert not torch.equal(first, weights(torch.Generator().manual_seed(2)))
 
 
+def test_networks_are_built_on_the_cpu_whatever_the_default_device(rng: Generator) -> None:
+    with torch.device("meta"):
+        network = build("convnet", 10, 3, rng)
+    expected = build("convnet", 10, 3, torch.Generator().manual_seed(0))
+    assert all(torch.equal(w, e) for w, e in zip(network.parameters(), expected.parameters(), strict=True))
+
+
 class Linear(nn.Linear):
     """A network of a user's, with an argument that is not the number of channels."""
 
@@ -191,7 +211,7 @@ class Linear(nn.Linear):
         (lambda classes, **options: nn.Linear(5, classes, **options), 5),
     ],
 )
-def test_a_callable_gets_the_channels_where_it_takes_them(model: type[nn.Module], inputs: int, rng: Generator) -> None:
+def test_a_callable_gets_the_channels_where_it_takes_them(model: Architecture, inputs: int, rng: Generator) -> None:
     network = build(model, 10, 2, rng)
     assert isinstance(network, nn.Linear)
     assert (network.in_features, network.out_features) == (inputs, 10)
@@ -199,7 +219,7 @@ def test_a_callable_gets_the_channels_where_it_takes_them(model: type[nn.Module]
 
 def test_a_callable_that_returns_no_network_is_named(rng: Generator) -> None:
     with pytest.raises(TypeError, match="returned int: return a torch"):
-        build(lambda classes: classes, 10, 3, rng)  # type: ignore[arg-type,return-value]
+        build(lambda classes: classes, 10, 3, rng)
 
 
 def test_an_unknown_name_proposes_near_ones(rng: Generator) -> None:
@@ -210,12 +230,17 @@ def test_an_unknown_name_proposes_near_ones(rng: Generator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "depth"), [(wide_resnet, 11), (wide_resnet, 4), (densenet, 41), (small_resnet, 9)]
+    ("architecture", "depth"),
+    [
+        (partial(wide_resnet, width=1), 11),
+        (partial(wide_resnet, width=1), 4),
+        (partial(densenet, growth=12), 41),
+        (small_resnet, 9),
+    ],
 )
-def test_an_impossible_depth_is_refused(architecture: type[nn.Module], depth: int) -> None:
-    option = {wide_resnet: {"width": 1}, densenet: {"growth": 12}}.get(architecture, {})
+def test_an_impossible_depth_is_refused(architecture: Architecture, depth: int) -> None:
     with pytest.raises(ValueError, match=f"depth={depth} of a .*: use 6 n"):
-        architecture(10, depth=depth, **option)
+        architecture(10, depth=depth)
 
 
 @pytest.mark.parametrize("name", ["wrn-10-1", "preactresnet-18", "preactresnet-50"])

@@ -143,7 +143,7 @@ def npz(path: Path | str) -> Npz:
 
 def _arrays(path: Path) -> dict[str, numpy.ndarray]:
     try:
-        with numpy.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, numpy.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, BadZipFile, AttributeError, TypeError) as error:
         raise DataError(

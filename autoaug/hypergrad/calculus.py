@@ -14,7 +14,10 @@ Tree = Any
 """A tensor, or lists, tuples and dicts of trees. What goes in as a list comes out as a list."""
 
 Loss = Callable[[Tree, Tree], Tensor]
-"""(weights, hyper) -> scalar. It computes with the weights and hyper that it is called with, and not with copies."""
+"""(weights, hyper) -> scalar, computed with these two and by operations that have a second derivative.
+
+A custom autograd function that is marked `once_differentiable` is taken for a linear one, and autograd does not say so.
+"""
 
 Vector = list[Tensor]
 """One tensor per weight: a point in the space of the weights."""
@@ -211,7 +214,6 @@ CAUSES = {
     "use the form that makes a new tensor",
     "is not implemented": "an operation in the loss has no second derivative (in place of fused attention: "
     "torch.nn.attention.sdpa_kernel(SDPBackend.MATH))",
-    "once_differentiable": "a custom autograd function in the loss has no second derivative",
     "does not currently support double backward": "a compiled network has no second derivative: use it uncompiled here",
 }
 """What autograd says, and what that means for a hypergradient."""

@@ -38,7 +38,8 @@ class Unrolled:
     """The optimiser's momentum buffers, in the structure of the weights; None for those of a new optimiser.
     With `dataclasses.replace(hypergrad, lr=..., velocity=...)` the steps are the ones that training would take next."""
     recompute: bool = False
-    """Keep only the weights of each step and make its graph again on the way back: less memory and more time. `train_loss` is then called twice per step, and must give the same both times."""
+    """Keep only the weights of each step and make its graph again on the way back: less memory and more time.
+    `train_loss` is then called twice per step, and must give the same both times."""
 
     def __post_init__(self) -> None:
         require(self.steps >= 0, f"steps must not be negative: {self}")

@@ -96,7 +96,7 @@ def compile_plan(node: AnyNode, table: Mapping[str, Op]) -> Plan:
     builder = Builder()
     base = builder.lay(node, 0, None)
     leaves = list(builder.leaves)
-    keys = sorted({(leaf.op, leaf.most) for leaf in leaves}, key=lambda key: rank(*key, table))
+    keys = sorted({(leaf.op, leaf.most) for leaf in leaves}, key=lambda key: rank(table, *key))
     buckets = {key: k for k, key in enumerate(keys, start=1)}
     ranges = [bounds(leaf.strength) for leaf in leaves]
     return Plan(
@@ -116,7 +116,7 @@ def with_most(op: Op, most: float | None) -> Op:
     return op if most is None else replace(op, most=most)
 
 
-def rank(name: str, most: float | None, table: Mapping[str, Op]) -> tuple[bool, int, float]:
+def rank(table: Mapping[str, Op], name: str, most: float | None) -> tuple[bool, int, float]:
     """Geometric operations first; the rest of the order is that of the table, whatever the tree looks like."""
     return table[name].matrix is None, list(table).index(name), most or 0.0
 

@@ -5,10 +5,11 @@ Optuna's tables hold the trials: points, intermediate values, states and user at
 for: the definition of a study, every epoch's metrics, who works on a trial (its lease), and each read of a test split.
 """
 
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import sqlalchemy as sql
@@ -17,7 +18,7 @@ from optuna.storages import RDBStorage, get_storage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from autoaug.record import LEADERBOARD, Outcome, Record
+from autoaug.record import LEADERBOARD, Direction, Outcome, Record, State
 from autoaug.store.definition import refuse_contradiction
 from autoaug.store.schema import EPOCHS, LEASES, META, SCHEMA_VERSION, STUDIES, TABLES, TEST_READS
 from autoaug.store.url import CLOCKS, engine_options, portable, prepare_sqlite, resolve, show_url
@@ -78,7 +79,7 @@ class Store:
         """
         stored = self.definition(name)
         merged = dict(definition)
-        row = STUDIES.insert().values(name=name, definition=merged)
+        row: sql.Executable = STUDIES.insert().values(name=name, definition=merged)
         if stored is not None:
             refuse_contradiction(name, stored, definition)
             merged["spaces"] = {**stored["spaces"], **definition["spaces"]}
@@ -100,7 +101,7 @@ class Store:
         """The strategies of a study that have been run, in the order in which they were defined."""
         return list((self.definition(name) or {"spaces": {}})["spaces"])
 
-    def open(self, name: str, strategy: str, direction: str) -> optuna.Study:
+    def open(self, name: str, strategy: str, direction: Direction) -> optuna.Study:
         """The Optuna study of a strategy's search, created where it is missing."""
         return optuna.create_study(
             storage=self.optuna, study_name=f"{name}/{strategy}", direction=direction, load_if_exists=True
@@ -115,7 +116,9 @@ class Store:
             load_if_exists=True,
         )
         if not found.metric_names:
-            found.set_metric_names(["test_accuracy", "gpu_seconds"])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                found.set_metric_names(["test_accuracy", "gpu_seconds"])
         return found
 
     def archive(self, name: str) -> str:
@@ -343,7 +346,7 @@ def outcome(name: str, strategy: str, trial: FrozenTrial, work: Work) -> Outcome
         trial=trial.number,
         root=trial.user_attrs.get("root", trial.number),
         attempt=trial.user_attrs.get("attempt", 1),
-        state=trial.state.name,
+        state=cast(State, trial.state.name),
         reason=trial.user_attrs.get("reason", ""),
         point=trial.user_attrs["point"] if final else trial.params,
         seed=trial.params["seed"] if final else trial.user_attrs.get("seed", 0),

@@ -9,7 +9,7 @@ from autoaug.strategies.strategy import Strategy
 
 def none() -> Strategy:
     """The standard augmentation of the dataset and nothing else."""
-    return Strategy(policy=lambda: Fixed(ready.none()))
+    return Strategy(policy=lambda: Fixed(ready.none()), space={})
 
 
 def random_policy() -> Strategy:
@@ -17,7 +17,7 @@ def random_policy() -> Strategy:
 
     The arm that shows how much of a searched policy's gain any augmentation would have brought.
     """
-    return Strategy(policy=lambda: Fixed(ready.random_policy()))
+    return Strategy(policy=lambda: Fixed(ready.random_policy()), space={})
 
 
 def trivialaugment() -> Strategy:
@@ -25,4 +25,4 @@ def trivialaugment() -> Strategy:
 
     The arm to beat: no searched policy is known to beat it beyond noise in one and the same harness.
     """
-    return Strategy(policy=lambda: Fixed(ready.trivialaugment()))
+    return Strategy(policy=lambda: Fixed(ready.trivialaugment()), space={})

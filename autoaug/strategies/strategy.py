@@ -1,7 +1,6 @@
 """A strategy is a product: what happens between trials, and what happens within one."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution
@@ -10,7 +9,7 @@ from optuna.samplers import BaseSampler, TPESampler
 
 from autoaug.policy import Policy
 
-Space = Mapping[str, BaseDistribution]
+Space = dict[str, BaseDistribution]
 """What may vary, by names such as `policy.m`, `mix.alpha` or `task.refine_epochs`: the noun, and what of it is set."""
 
 
@@ -22,7 +21,7 @@ class Strategy(NamedTuple):
 
     policy: Callable[..., Policy]
     """Built anew for each trial from the `policy.*` part of a point."""
-    space: Space = MappingProxyType({})
+    space: Space
     """The dimensions of this strategy's own, beside those that the study shares."""
     between: Callable[[int], BaseSampler] = lambda seed: TPESampler(seed=seed)
     """Seed to sampler: proposes a point from the finished trials."""

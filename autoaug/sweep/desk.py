@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from optuna.trial import TrialState
 
-from autoaug.record import LEADERBOARD, Outcome
+from autoaug.record import LEADERBOARD, Outcome, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import SeededByTrial
 from autoaug.study import Study
@@ -20,6 +20,10 @@ GRACE_SECONDS = 60.0
 
 RECONCILE_SECONDS = 5.0
 """How often an idle desk looks for workers that died."""
+
+
+HOPELESS = 5
+"""So many failed trials in a row end a search."""
 
 
 class Desk:
@@ -83,7 +87,7 @@ class Desk:
         search = [outcome for outcome in outcomes if not outcome.final]
         if any(outcome.state == "WAITING" for outcome in search):
             return True
-        if self.share_spent(name, outcomes) >= 1:
+        if self.share_spent(name, outcomes) >= 1 or hopeless(search):
             return False
         limit, ended = self.study.budget.gpu_seconds, [o.gpu_seconds for o in search if o.state == "COMPLETE"]
         if limit is None or not ended:
@@ -168,3 +172,9 @@ class Desk:
                 owner, age = leases.get(trial._trial_id, ("nobody", float("inf")))
                 if age > self.grace or is_gone(owner):
                     self.store.requeue(study, trial._trial_id, f"lost: no sign of {owner} for {age:.0f} s")
+
+
+def hopeless(search: Sequence[Outcome]) -> bool:
+    """Whether the last trials all failed: more of them would only fail again."""
+    states = [outcome.state for outcome in last_attempts(search)]
+    return len(states) >= HOPELESS and set(states[-HOPELESS:]) == {"FAIL"}

@@ -4,6 +4,8 @@ Tune only places and runs the trials. What they are comes from the desk, what th
 into the storage, and nothing that Tune keeps on disk is ever read again: a restart begins a fresh Tuner.
 """
 
+import json
+import logging
 import os
 import sys
 import time
@@ -19,8 +21,9 @@ import ray.cloudpickle
 from ray import tune
 from ray.tune.search import Searcher
 
-from autoaug.record import Record
+from autoaug.record import LEADERBOARD, Record
 from autoaug.store import Store
+from autoaug.study import Study
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Event, Job, Listen
 from autoaug.sweep.options import Options
@@ -47,17 +50,18 @@ def run_ray(desk: Desk, options: Options, listen: Listen) -> None:
         refuse_too_much(options)
         searcher = DeskSearcher(desk, listen)
         with shipped(options.project):
-            study = ray.put(desk.study)
-        trainable = tune.with_resources(
-            tune.with_parameters(run_on_worker, study=study, storage=desk.store.portable(), options=options),
-            {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial},
-        )
+            trainable = tune.with_parameters(
+                run_on_worker, study=desk.study, storage=desk.store.portable(), options=options
+            )
+        trainable = tune.with_resources(trainable, {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial})
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
                 max_concurrent_trials=slots(options),
+                trial_name_creator=trial_name,
+                trial_dirname_creator=trial_name,
                 reuse_actors=options.gpus_per_trial == 0,  # a fresh process is sure to have given its GPU memory back
                 metric="epoch",
                 mode="max",
@@ -86,7 +90,7 @@ class DeskSearcher(Searcher):
         self.desk, self.listen = desk, listen
         self.running: dict[str, Job] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         if self.desk.over():
             return Searcher.FINISHED
         job = self.desk.next()
@@ -96,35 +100,44 @@ class DeskSearcher(Searcher):
         return {"job": asdict(job)}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        job, event = self.running[trial_id], result["event"]
-        record = Record(**event["record"]) if event["record"] else None
-        self.listen(Event(job, record, event["state"], event["reason"]))
+        said = json.loads(result["event"])
+        record = Record(**said["record"]) if said["record"] else None
+        self.listen(Event(self.running[trial_id], record, said["state"], said["reason"]))
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         job = self.running.pop(trial_id, None)
         if job and error and self.desk.lost(job, "its worker died"):
             self.listen(Event(job, state="WAITING", reason="its worker died: queued again"))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher to disk, and the truth is in the storage."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the truth is in the storage."""
+        """Nothing, for the same reason."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: a restart begins with a fresh searcher."""
 
 
-def run_on_worker(config: Mapping[str, Any], study: ray.ObjectRef, storage: str, options: Options) -> None:
+def trial_name(trial: Any) -> str:
+    """Of a trial's folder, where its log lies: `tpe-randaugment-3`, `tpe-randaugment-3-2` for a second attempt."""
+    job = Job(**trial.config["job"])
+    kind = [LEADERBOARD] if job.final else []
+    return "-".join([*kind, job.strategy, str(job.number)] + ([str(job.attempt)] if job.attempt > 1 else []))
+
+
+def run_on_worker(config: Mapping[str, Any], study: Study, storage: str, options: Options) -> None:
     """What a Ray actor does for one trial."""
     import torch
 
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))  # trials share cores
 
     def tell(event: Event) -> None:
-        if event.record or event.state != "RUNNING":
-            record = asdict(event.record) if event.record else None
-            epoch = event.record.epoch if event.record else 0
-            tune.report({"epoch": epoch, "event": {"record": record, "state": event.state, "reason": event.reason}})
+        said = {"record": asdict(event.record) if event.record else None, "state": event.state, "reason": event.reason}
+        tune.report({"epoch": event.record.epoch if event.record else 0, "event": json.dumps(said)})
 
-    work(ray.get(study), Job(**config["job"]), open_store(storage), options.artifacts, tell)
+    work(study, Job(**config["job"]), open_store(storage), options.artifacts, tell)
 
 
 @cache
@@ -139,8 +152,8 @@ def cluster(options: Options) -> Iterator[None]:
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     ours = not ray.is_initialized()
     if ours:
-        local = {} if options.address else {"include_dashboard": False}
-        ray.init(address=options.address, log_to_driver=False, logging_level="ERROR", **local)
+        dashboard = None if options.address else False  # Ray's own, of a cluster of ours
+        ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import torch
@@ -20,7 +20,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from autoaug.checkpoint import Checkpoint
-from autoaug.record import LEADERBOARD, Record
+from autoaug.record import LEADERBOARD, Record, State
 from autoaug.seeding import derive_seed
 from autoaug.store import Store
 from autoaug.study import Study, set_up
@@ -151,7 +151,7 @@ def end(
         attributes |= {unit: round(done.gpu_seconds, 3), "epochs": done.epochs, "images": done.images}
         attributes |= {name: round(value, 6) for name, value in done.metrics.items()}
     if store.finish(job.trial_id, state, values, **attributes):
-        listen(Event(job, state=state.name, reason=reason))
+        listen(Event(job, state=cast(State, state.name), reason=reason))
     else:
         listen(Event(job, state="FAIL", reason="cancelled, or taken over by another worker"))
 
