@@ -18,4 +18,6 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """The near matches of a misspelt name, or else all names: the fix in an error message."""
     names = sorted(known)
     near = get_close_matches(name, names, n=3)
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {', '.join(names)}"
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    return f"known are {', '.join(names)}" if names else "none is known"

@@ -14,6 +14,7 @@ from torch import Generator
 from autoaug.data import load_data
 from autoaug.lookup import suggest
 from autoaug.mixing import MIXES, Mix
+from autoaug.mixing import build as build_mix
 from autoaug.models import build
 from autoaug.policy import Policy
 from autoaug.record import LEADERBOARD, Direction
@@ -185,7 +186,7 @@ def set_up(study: Study, strategy: str, point: Mapping[str, Any]) -> Setup:
 
 def make_mix(kind: str | None = None, **parameters: Any) -> Mix:
     """The mix of a point: an alpha alone means mixup, nothing at all means no mixing."""
-    return MIXES[kind or ("mixup" if parameters else "none")](**parameters)
+    return build_mix(kind or ("mixup" if parameters else "none"), **parameters)
 
 
 def preflight(study: Study) -> None:

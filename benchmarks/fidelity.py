@@ -7,7 +7,7 @@ steps of the same training. Every estimator is compared with it, on all data and
     cosine     with the truth; "64" one mini-batch of 64 training and 64 validation samples, "64 x 10" the mean of ten such
     norm       length over that of the truth, on all data (median over the runs)
     variance   E |g - mean g|² / |mean g|² over mini-batches (median over the runs)
-    cost       time of one call over the time of one training gradient, both on a mini-batch of 256
+    cost       time of one call over that of one training step, both on a mini-batch of 256
 
 Run from the root of the checkout:
 
@@ -23,7 +23,8 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -44,6 +45,7 @@ from autoaug.hypergrad import (
     running,
     unrolled,
 )
+from autoaug.models import build
 
 LR = 0.1
 DAMPING = 0.01
@@ -62,6 +64,7 @@ ESTIMATORS: dict[str, Callable[[], Hypergrad]] = {
     f"`unrolled(1, {LR})`": lambda: unrolled(1, LR),
     f"`unrolled(5, {LR})`": lambda: unrolled(5, LR),
 }
+QUICK = {"seeds": 1, "steps": 300, "reference": 100, "draws": 10}
 ORACLE = f"`exact({DAMPING})`"
 
 
@@ -110,8 +113,8 @@ class Problem:
 
     def train_loss(self, samples: Samples) -> ModelLoss:
         def logits(weights: dict[str, Tensor], hyper: list[Tensor]) -> tuple[Tensor, Tensor]:
-            decay = sum((w.square().sum() for w in weights.values()), start=torch.zeros((), device=hyper[0].device))
-            return self.forward(weights, augmented(samples, hyper[0])), 0.5 * WEIGHT_DECAY * decay
+            decay = 0.5 * WEIGHT_DECAY * torch.stack([w.square().sum() for w in weights.values()]).sum()
+            return self.forward(weights, augmented(samples, hyper[0])), decay
 
         return ModelLoss(logits, lambda outputs, decay: functional.cross_entropy(outputs, samples.labels) + decay)
 
@@ -154,16 +157,14 @@ def samples(indices: Tensor, settings: Settings, rng: Generator) -> Samples:
     return Samples(*(tensor.to(settings.device) for tensor in found))
 
 
-def network(settings: Settings, activation: str, seed: int) -> nn.Module:
-    if settings.model != "mlp":
-        from autoaug import models
-
-        return models.build(settings.model, 10, 1, Generator().manual_seed(seed)).to(settings.device)
+def mlp(activation: str, classes: int) -> nn.Module:
     bend = {"silu": nn.SiLU, "relu": nn.ReLU}[activation]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers = [nn.Flatten(), nn.Linear(64, 32), bend(), nn.Linear(32, 10)]
-        return nn.Sequential(*layers).to(settings.device, torch.float64)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), bend(), nn.Linear(32, classes)).double()
+
+
+def network(settings: Settings, activation: str, seed: int) -> nn.Module:
+    model = partial(mlp, activation) if settings.model == "mlp" else settings.model
+    return build(model, 10, 1, Generator().manual_seed(seed)).to(settings.device)
 
 
 def trained(settings: Settings, activation: str, seed: int) -> Problem:
@@ -173,22 +174,24 @@ def trained(settings: Settings, activation: str, seed: int) -> Problem:
     train, val = samples(order[:200].repeat(4), settings, rng), samples(order[200:600], settings, rng)
     magnitudes = torch.full((8,), 0.1, dtype=train.images.dtype, device=settings.device)
     net = network(settings, activation, seed)
-    weights = {name: tensor.detach() for name, tensor in net.named_parameters()}
-    problem = Problem(net, weights, magnitudes, train, val)
+    problem = Problem(net, dict(net.named_parameters()), magnitudes, train, val)
     for _ in range(settings.steps):
-        slopes = gradient(problem, weights, train)
-        weights = {name: weights[name] - LR * slope for name, slope in zip(weights, slopes, strict=True)}
-    return Problem(net, weights, magnitudes, train, val)
+        problem = replace(problem, weights=descended(problem, train))
+    return problem
 
 
-def gradient(problem: Problem, weights: Mapping[str, Tensor], train: Samples) -> Sequence[Tensor]:
-    at = {name: tensor.requires_grad_() for name, tensor in weights.items()}
-    return torch.autograd.grad(problem.train_loss(train)(at, [problem.magnitudes]), list(at.values()))
+def descended(problem: Problem, train: Samples) -> dict[str, Tensor]:
+    """The weights after one step of gradient descent."""
+    weights = {name: tensor.detach().requires_grad_() for name, tensor in problem.weights.items()}
+    loss = problem.train_loss(train)(weights, [problem.magnitudes])
+    slopes = torch.autograd.grad(loss, list(weights.values()))
+    return {name: (weights[name] - LR * slope).detach() for name, slope in zip(weights, slopes, strict=True)}
 
 
 def mini_batches(problem: Problem, size: int, rng: Generator) -> Iterator[tuple[Samples, Samples]]:
     while True:
-        yield tuple(part.take(torch.randperm(len(part), generator=rng)[:size]) for part in (problem.train, problem.val))
+        train, val = (torch.randperm(len(part), generator=rng)[:size] for part in (problem.train, problem.val))
+        yield problem.train.take(train), problem.val.take(val)
 
 
 def noisy(problem: Problem, make: Callable[[], Hypergrad], size: int, draws: int) -> Tensor:
@@ -227,21 +230,25 @@ def cosine(estimate: Tensor, truth: Tensor) -> float:
 
 def card(problem: Problem, make: Callable[[], Hypergrad], truth: Tensor, settings: Settings) -> dict[str, float]:
     """One run's numbers of one estimator."""
-    estimate = full(problem, make)
-    found = {"all data": cosine(estimate, truth), "norm": float(estimate.norm() / truth.norm())}
+    found = on_all_data(problem, make, truth)
     for size in (64, 256):
         single = noisy(problem, make, size, settings.draws)
-        tens = single.reshape(-1, 10, len(truth)).mean(1)
+        mean, tens = single.mean(0), single.reshape(-1, 10, len(truth)).mean(1)
         found[f"{size}"] = statistics.mean(cosine(row, truth) for row in single)
         found[f"{size} x 10"] = statistics.mean(cosine(row, truth) for row in tens)
-        found[f"variance {size}"] = float((single - single.mean(0)).square().sum(1).mean() / single.mean(0).square().sum())
+        found[f"variance {size}"] = float((single - mean).square().sum(1).mean() / mean.square().sum())
     found["cost"] = cost(problem, make(), settings.device)
     return found
 
 
+def on_all_data(problem: Problem, make: Callable[[], Hypergrad], truth: Tensor) -> dict[str, float]:
+    estimate = full(problem, make)
+    return {"all data": cosine(estimate, truth), "norm": float(estimate.norm() / truth.norm())}
+
+
 def cost(problem: Problem, hypergrad: Hypergrad, device: str) -> float:
     train, val = next(mini_batches(problem, 256, Generator().manual_seed(0)))
-    plain = seconds(lambda: gradient(problem, problem.weights, train), device)
+    plain = seconds(lambda: descended(problem, train), device)
     return seconds(lambda: problem.estimate(hypergrad, train, val), device) / plain
 
 
@@ -251,12 +258,11 @@ def cards(settings: Settings, activation: str, seed: int) -> dict[str, dict[str,
     truth = full(problem, lambda: Unrolled(settings.reference, LR, recompute=True))
     found = {name: card(problem, make, truth, settings) for name, make in ESTIMATORS.items()}
     if settings.model == "mlp":
-        estimate = full(problem, lambda: exact(DAMPING))
-        found[ORACLE] = {"all data": cosine(estimate, truth), "norm": float(estimate.norm() / truth.norm())}
+        found[ORACLE] = on_all_data(problem, lambda: exact(DAMPING), truth)
     return found
 
 
-COLUMNS = {
+COLUMNS: dict[str, Callable[[Sequence[float]], float]] = {
     "all data": statistics.mean,
     "norm": statistics.median,
     "64": statistics.mean,
@@ -267,7 +273,14 @@ COLUMNS = {
     "variance 256": statistics.median,
     "cost": statistics.median,
 }
-"""The table's columns, and how runs are put together."""
+"""The table's columns, and how the numbers of several runs become one."""
+
+LEGEND = f"""
+Columns: cosine with the truth on all data, and length over that of the truth; mean cosine of one mini-batch of 64 (256)
+training and as many validation samples, and of the mean of ten; variance E |g - mean g|² / |mean g|² over mini-batches;
+time over that of one training step. Cosines are means over the runs, the others medians. `running` has made {WARM_CALLS}
+calls before.
+"""
 
 
 def table(runs: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
@@ -283,21 +296,13 @@ def shown(column: str, values: Sequence[float]) -> str:
 
 
 def report(settings: Settings, runs: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
-    device = torch.cuda.get_device_name() if settings.device == "cuda" else f"CPU, {torch.get_num_threads()} thread"
-    return "\n".join(
-        [
-            "# Fidelity of hypergradients",
-            "",
-            f"{settings.model}, activations {', '.join(settings.activations)}, {settings.seeds} seeds: {len(runs)} runs of"
-            f" {settings.steps} steps at lr {LR}, weight decay {WEIGHT_DECAY}. Truth: {settings.reference} more steps.",
-            f"{settings.draws} mini-batches per size and run.",
-            "",
-            f"torch {torch.__version__}, Python {platform.python_version()}, {device}, {datetime.date.today()}",
-            "",
-            table(runs),
-            "",
-        ]
+    device = torch.cuda.get_device_name() if settings.device == "cuda" else f"CPU, {torch.get_num_threads()} thread(s)"
+    setting = (
+        f"{settings.model} ({', '.join(settings.activations)}) x {settings.seeds} seed(s): {settings.steps} steps at lr {LR}, "
+        f"weight decay {WEIGHT_DECAY}; the truth goes through {settings.reference} more; {settings.draws} mini-batches per size."
     )
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}, {device}, {datetime.date.today()}."
+    return "\n".join(["# Fidelity of hypergradients", "", setting, versions, LEGEND, table(runs), ""])
 
 
 def main() -> None:
@@ -307,17 +312,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1200, help="training steps before the comparison")
     parser.add_argument("--reference", type=int, default=400, help="training steps that the truth goes through")
+    parser.add_argument("--draws", type=int, default=30, help="mini-batches per size, a multiple of ten")
     parser.add_argument("--quick", action="store_true", help="one seed, 300 steps, 100 for the truth, ten mini-batches")
     parser.add_argument("--write", type=Path, nargs="?", const=Path(__file__).parent / "results" / "fidelity.md")
-    chosen = parser.parse_args()
-    sizes = (1, 300, 100, 10) if chosen.quick else (chosen.seeds, chosen.steps, chosen.reference, 30)
-    settings = Settings(model=chosen.model, device=chosen.device, **dict(zip(("seeds", "steps", "reference", "draws"), sizes)))
+    chosen = vars(parser.parse_args())
+    path, quick = chosen.pop("write"), chosen.pop("quick")
+    settings = Settings(**chosen | (QUICK if quick else {}))
     warnings.simplefilter("once")
     runs = [cards(settings, activation, seed) for activation in settings.activations for seed in range(settings.seeds)]
     text = report(settings, runs)
     print(text)
-    if chosen.write:
-        chosen.write.write_text(text)
+    if path:
+        path.write_text(text)
 
 
 if __name__ == "__main__":

@@ -364,7 +364,7 @@ def test_an_impossible_alpha_is_refused(name: str, alpha: float) -> None:
         ("hmix", {"ratio": 2.0}, r"mix.ratio is 2.0: use a number from 0 to 1"),
         ("mixup-or-cutmix", {"switch": -0.1}, r"mix.switch is -0.1"),
         ("mixup-or-cutmx", {}, r"unknown mix 'mixup-or-cutmx': did you mean 'mixup-or-cutmix'"),
-        ("", {}, r"unknown mix '': did you mean 'none' or 'mixup'"),
+        ("", {}, r"unknown mix '': known are cutmix, gmix"),
     ],
 )
 def test_errors_name_the_value_and_the_fix(name: str, parameters: dict[str, float], message: str) -> None:

@@ -4,13 +4,14 @@ Every row takes `alpha`, `probability` and `per`; see `PairMix`. Differences fro
 one λ and one mask for each sample (`per="batch"` gives theirs), and labels weighted by the mask that was drawn.
 """
 
+import inspect
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor
 
+from autoaug.lookup import lookup
 from autoaug.mixing.masks import Mask, bump, cut, either, even, hole
 from autoaug.mixing.pairs import Mix, PairMix
 
@@ -75,11 +76,13 @@ MIXES: dict[str, Callable[..., Mix]] = {
 
 
 def build(name: str, **parameters: Any) -> Mix:
-    """The mix of that name; ValueError with near names where there is none. `build("hmix", alpha=0.4, ratio=0.3)`."""
-    if name not in MIXES:
-        near = get_close_matches(name, MIXES) or list(MIXES)
-        raise ValueError(f"unknown mix {name!r}: did you mean {' or '.join(map(repr, near))}?")
-    return MIXES[name](**parameters)
+    """The mix of that name, such as `build("hmix", alpha=0.4, ratio=0.3)`.
+
+    A parameter that only other rows take is left out, so that a space can vary the mix and its parameters together.
+    ValueError with near names where there is no such mix.
+    """
+    row = lookup(MIXES, name, "mix")
+    return row(**{key: value for key, value in parameters.items() if key in inspect.signature(row).parameters})
 
 
 def fraction(name: str, value: float) -> float:

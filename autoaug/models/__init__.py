@@ -7,12 +7,12 @@ Shake-Shake draw from the global generator too: a trainer guards and seeds it (`
 
 import inspect
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 
 import torch
 from torch import Generator, nn
 
+from autoaug.lookup import lookup
 from autoaug.models.convnet import convnet
 from autoaug.models.densenet import densenet
 from autoaug.models.preact_resnet import preact_resnet
@@ -60,7 +60,7 @@ def build(model: str | Architecture, classes: int, channels: int, rng: Generator
     the number of channels as well where it has a parameter named `channels` or a second one without a default.
     Raises ValueError for an unknown name, TypeError for a callable that returns no network.
     """
-    architecture = find(model) if isinstance(model, str) else model
+    architecture = lookup(MODELS, model, "model") if isinstance(model, str) else model
     seed = torch.randint(2**63 - 1, (), generator=rng, device=rng.device).item()
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # torch.manual_seed would reseed the CUDA generators too, which the fork does not restore
@@ -69,14 +69,6 @@ def build(model: str | Architecture, classes: int, channels: int, rng: Generator
     if not isinstance(network, nn.Module):
         raise TypeError(f"model {architecture!r} returned {type(network).__name__}: return a torch.nn.Module")
     return network
-
-
-def find(name: str) -> Architecture:
-    """The row of that name, or a ValueError that proposes near names."""
-    if name not in MODELS:
-        near = get_close_matches(name, MODELS) or list(MODELS)
-        raise ValueError(f"unknown model {name!r}: did you mean {' or '.join(map(repr, near))}?")
-    return MODELS[name]
 
 
 def call(architecture: Architecture, classes: int, channels: int) -> nn.Module:

@@ -1,0 +1,233 @@
+"""The storage: what is written can be read, what has ended stays as it is, and no password is shown."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from autoaug.record import Outcome, Record
+from autoaug.store import Store, resolve, show_url
+from autoaug.store.url import portable
+
+DEFINITION = {
+    "task": {"data": "digits", "epochs": 3},
+    "metric": "val_accuracy",
+    "seed": 0,
+    "baseline": "none",
+    "seeds": 2,
+    "budget": {"trials": 2},
+    "spaces": {"none": {"mix.alpha": "0 to 1"}, "ra": {}},
+}
+SPACE = {"mix.alpha": FloatDistribution(0, 1)}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'x.db'}"
+
+
+@pytest.fixture
+def store(url: str) -> Store:
+    opened = Store(url)
+    opened.define("s", DEFINITION)
+    return opened
+
+
+def epoch(number: int = 1, **more: Any) -> Record:
+    given = {"study": "s", "strategy": "none", "trial": 0, "epoch": number, "phase": "augment", "gpu_seconds": 0.5}
+    return Record(**given | {"metrics": {"val_accuracy": 0.1 * number}, "images": 100, "seed": 7} | more)
+
+
+def ask(store: Store) -> Any:
+    return store.open("s", "none", "maximize").ask(SPACE)
+
+
+def test_a_trial_and_its_epochs_come_back_as_they_were(store: Store, url: str) -> None:
+    trial = ask(store)
+    records = [epoch(1), epoch(2, policy={"op": "rotate"}, phase="refine")]
+    for record in records:
+        store.write_epoch(trial._trial_id, record)
+    assert store.finish(trial._trial_id, TrialState.COMPLETE, [0.2], epochs=2)
+    again = Store(url)
+    assert again.epochs("s") == records
+    assert again.outcomes("s") == [
+        Outcome(
+            study="s",
+            strategy="none",
+            trial=0,
+            root=0,
+            state="COMPLETE",
+            point=trial.params,
+            value=0.2,
+            metrics={"val_accuracy": 0.2},
+            gpu_seconds=1.0,
+            epochs=2,
+            images=200,
+        )
+    ]
+
+
+def test_an_epoch_that_is_repeated_replaces_the_first(store: Store) -> None:
+    trial = ask(store)
+    for value in (0.1, 0.3):
+        store.write_epoch(trial._trial_id, epoch(metrics={"val_accuracy": value}))
+    assert [record.metrics["val_accuracy"] for record in store.epochs("s")] == [0.3]
+
+
+def test_the_cost_of_a_search_counts_running_and_lost_work_and_no_final_run(store: Store) -> None:
+    for number, final in [(1, False), (2, False), (3, True)]:
+        store.write_epoch(ask(store)._trial_id, epoch(number, final=final, gpu_seconds=number))
+    assert store.spent("s", "none") == 3.0
+    assert store.spent("s", "ra") == 0.0
+
+
+def test_what_has_ended_cannot_be_written_again(store: Store) -> None:
+    trial = ask(store)
+    assert store.report(trial._trial_id, 1, 0.5)
+    assert store.finish(trial._trial_id, TrialState.FAIL, reason="cancelled")
+    assert not store.report(trial._trial_id, 2, 0.9)
+    assert not store.finish(trial._trial_id, TrialState.COMPLETE, [0.9], epochs=2)
+    (outcome,) = store.outcomes("s")
+    assert (outcome.state, outcome.reason, outcome.value) == ("FAIL", "cancelled", None)
+
+
+def test_a_lost_trial_is_queued_again_with_its_point_and_at_most_three_times(store: Store) -> None:
+    search = store.open("s", "none", "maximize")
+    trial = search.ask(SPACE)
+    trial.report(0.4, 1)
+    point, seen = trial.params, []
+    for attempt in (1, 2, 3):
+        seen.append((trial.number, trial.user_attrs.get("attempt", 1), trial.params))
+        assert store.requeue(search, trial._trial_id, "lost") == (attempt < 3)
+        if attempt < 3:
+            trial = search.ask(SPACE)
+    assert seen == [(0, 1, point), (1, 2, point), (2, 3, point)]
+    outcomes = store.outcomes("s")
+    assert [(o.root, o.attempt, o.state, o.reason) for o in outcomes] == [
+        (0, attempt, "FAIL", "lost") for attempt in (1, 2, 3)
+    ]
+    assert search.trials[1].intermediate_values == {1: 0.4}, "the successor keeps what was acknowledged"
+
+
+def test_requeueing_a_trial_that_has_ended_does_nothing(store: Store) -> None:
+    search = store.open("s", "none", "maximize")
+    trial = search.ask(SPACE)
+    search.tell(trial, 0.5)
+    assert not store.requeue(search, trial._trial_id, "lost")
+    assert len(search.trials) == 1
+
+
+def test_a_waiting_trial_is_claimed_once(store: Store) -> None:
+    store.enqueue_final("s", "ra", 1, {"policy.n": 2}, source=4)
+    (waiting,) = store.trials("s", "leaderboard")
+    assert store.claim(waiting._trial_id)
+    assert not store.claim(waiting._trial_id)
+    (outcome,) = store.outcomes("s")
+    assert (outcome.strategy, outcome.seed, outcome.final, outcome.point) == ("ra", 1, True, {"policy.n": 2})
+
+
+def test_a_lease_ages_by_the_clock_of_the_server(store: Store) -> None:
+    store.beat(5, "host:1")
+    owner, age = store.leases()[5]
+    assert owner == "host:1"
+    assert 0 <= age < 5
+    store.beat(5, "host:2")
+    assert store.leases()[5][0] == "host:2"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": {"data": "digits", "epochs": 4}}, r"study 's' was run with task epochs = 3, and now has 4: .*--fresh"),
+        ({"metric": "val_nll"}, r"metric val_accuracy, and now has val_nll"),
+        ({"spaces": {"none": {"mix.alpha": "0 to 2"}}}, r"the space of 'none', mix.alpha = 0 to 1, and now has 0 to 2"),
+        ({"spaces": {"none": {}}}, r"mix.alpha = 0 to 1, and now has absent"),
+    ],
+)
+def test_a_study_cannot_change_under_its_name(store: Store, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        store.define("s", DEFINITION | change)
+    assert store.definition("s") == DEFINITION
+
+
+def test_strategies_may_be_added_and_the_final_runs_that_exist_stay(store: Store) -> None:
+    store.enqueue_final("s", "ra", 0, {}, source=0)
+    store.define("s", DEFINITION | {"spaces": {"new": {}}, "seeds": 5})
+    store.enqueue_final("s", "new", 0, {}, source=0)
+    assert store.strategies("s") == ["none", "ra", "new"]
+    assert [outcome.strategy for outcome in store.outcomes("s")] == ["ra", "new"]
+    assert [trial.params["strategy"] for trial in store.leaderboard("s").trials] == ["ra", "new"]
+
+
+def test_an_archived_study_keeps_everything_and_frees_its_name(store: Store) -> None:
+    trial = ask(store)
+    store.write_epoch(trial._trial_id, epoch())
+    store.finish(trial._trial_id, TrialState.COMPLETE, [0.1])
+    store.define("s2", DEFINITION)
+    assert store.archive("s") == "s~1"
+    assert store.outcomes("s") == []
+    assert store.names() == ["s2", "s~1"]
+    assert [outcome.state for outcome in store.outcomes("s~1")] == ["COMPLETE"]
+    assert len(store.epochs("s~1")) == 1
+    store.define("s", DEFINITION)
+    assert ask(store).number == 0
+    assert store.archive("s") == "s~2"
+
+
+def test_a_final_run_reads_the_test_split_once(store: Store) -> None:
+    store.note_test_read(9, epoch(final=True), seed=0)
+    with pytest.raises(Exception, match="UNIQUE"):
+        store.note_test_read(9, epoch(final=True), seed=0)
+    assert store.test_reads("s") == 1
+
+
+def test_references_stand_for_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHERE", "sqlite:///a.db")
+    (tmp_path / "url").write_text("sqlite:///b.db\n")
+    assert resolve("env:WHERE") == "sqlite:///a.db"
+    assert resolve(f"file:{tmp_path / 'url'}") == "sqlite:///b.db"
+    assert resolve("sqlite:///c.db") == "sqlite:///c.db"
+
+
+CANARY = "hunter2canary"
+SECRET = f"postgresql+psycopg://me:{CANARY}@127.0.0.1:1/nowhere"
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (lambda folder: "env:NOT_SET_ANYWHERE", r"the environment variable NOT_SET_ANYWHERE is not set"),
+        (lambda folder: f"file:{folder}/none", r"holds no URL"),
+        (lambda folder: f"sqlite:///{folder}/no/such/folder/x.db", r"cannot be opened"),
+        (lambda folder: "nonsense", r"'nonsense' is no storage URL: write sqlite:///"),
+        (lambda folder: "mysql://me@127.0.0.1/x", r"mysql.*"),
+        (lambda folder: SECRET, r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/nowhere cannot be opened"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_says_so(
+    tmp_path: Path, reference: Callable[[Path], str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        Store(reference(tmp_path))
+    assert CANARY not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_password_is_shown_or_handed_to_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AUTOAUG_STORAGE", raising=False)
+    assert CANARY not in show_url(SECRET)
+    assert CANARY not in show_url(f"postgresql+psycopg://h/d?password={CANARY}")
+    assert portable(SECRET) == "env:AUTOAUG_STORAGE"
+    assert resolve("env:AUTOAUG_STORAGE") == SECRET
+    assert portable("env:X") == "env:X"
+    assert Path(portable("sqlite:///x.db").removeprefix("sqlite:///")).is_absolute()
+
+
+def test_tables_of_another_version_are_refused(store: Store, url: str) -> None:
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE autoaug_meta SET value = '999'")
+    with pytest.raises(ValueError, match=r"autoaug tables of version 999"):
+        Store(url)

@@ -1,0 +1,115 @@
+"""A study is checked when it is made, and a point becomes what is trained."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from torch import nn
+
+from autoaug import Budget, Study, Task
+from autoaug.policy import op_masses
+from autoaug.strategies import none, randaugment, trivialaugment
+from autoaug.study import lowest, plan, preflight, set_up
+
+TASK = Task(data="digits-rotated", model="convnet", epochs=3)
+
+
+def study(**more: Any) -> Study:
+    given = {
+        "name": "s",
+        "task": TASK,
+        "strategies": {"none": none(), "ra": randaugment()},
+        "space": {"task.refine_epochs": IntDistribution(0, 4), "mix.alpha": FloatDistribution(0, 1)},
+        "budget": Budget(trials=7),
+    }
+    return Study(**given | more)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"name": "a/b"}, r"'a/b' cannot name a study: use letters, digits"),
+        ({"name": "../x"}, r"cannot name a study"),
+        ({"strategies": {}}, r"study 's' has no strategies"),
+        ({"strategies": {"leaderboard": none()}}, r"'leaderboard' cannot name a strategy"),
+        ({"baseline": "nonee"}, r"baseline 'nonee' is no strategy of study 's': did you mean 'none'\?"),
+        ({"seeds": 0}, r"Study.seeds is 0"),
+        ({"metric": "val_acuracy"}, r"unknown metric 'val_acuracy' of study 's': did you mean 'val_accuracy'"),
+        ({"space": {"tsk.epochs": IntDistribution(1, 2)}}, r"unknown dimension 'tsk.epochs' in study 's'"),
+        ({"space": {"task.epoch": IntDistribution(1, 2)}}, r"'task.epoch' in study 's': did you mean 'epochs'"),
+        ({"space": {"mix.alfa": FloatDistribution(0, 1)}}, r"'mix.alfa' in study 's': did you mean 'alpha'"),
+        (
+            {"space": {"policy.m": FloatDistribution(0, 1)}, "strategies": {"ra": randaugment()}},
+            r"'policy.m' is in the space of study 's' and of strategy 'ra': keep one",
+        ),
+        ({"strategies": {"n": none()}, "space": {"policy.m": FloatDistribution(0, 1)}}, r"'policy.m' in study 's'"),
+        ({"strategies": {"n": none()}, "space": {"learner.lr": FloatDistribution(0, 1)}}, r"'learner.lr' in study"),
+    ],
+)
+def test_a_study_that_cannot_be_run_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        study(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"trials": 0}, {"gpu_seconds": 0.0}, {"gpu_seconds": float("nan")}, {"trials": -1}])
+def test_a_budget_that_buys_nothing_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"Budget\("):
+        Budget(**wrong)
+
+
+def test_whichever_limit_is_reached_first_ends_a_budget() -> None:
+    budget = Budget(trials=10, gpu_seconds=100)
+    assert budget.spent(5, 20) == 0.5
+    assert budget.spent(1, 100) == 1.0
+
+
+def test_a_point_sets_each_noun() -> None:
+    point = {"policy.n": 1, "policy.m": 0.5, "task.refine_epochs": 2, "mix.alpha": 0.3}
+    setup = set_up(study(), "ra", point)
+    assert setup.task == replace(TASK, refine_epochs=2)
+    assert sum(op_masses(setup.policy.tree()).values()) == pytest.approx(1, abs=0.1), "one operation per image"
+    assert setup.learner is None
+
+
+def test_the_plan_says_what_will_be_done() -> None:
+    lines = {line.strategy: line for line in plan(study())}
+    assert lines["none"].dimensions == ("task.refine_epochs", "mix.alpha")
+    assert lines["ra"].dimensions == ("task.refine_epochs", "mix.alpha", "policy.n", "policy.m")
+    assert {line.trials for line in lines.values()} == {7}
+    assert {line.epochs for line in lines.values()} == {3 + 4}, "the most epochs that a trial can take"
+    assert {line.final_runs for line in lines.values()} == {3}
+
+
+def test_a_strategy_with_nothing_to_search_needs_one_trial() -> None:
+    bare = study(space={}, strategies={"none": none(), "ta": trivialaugment()})
+    assert [line.trials for line in plan(bare)] == [1, 1]
+
+
+def test_the_lowest_point_lies_in_the_space() -> None:
+    space = {"a": FloatDistribution(0.5, 1), "b": CategoricalDistribution(("x", "y")), "c": IntDistribution(2, 3)}
+    assert lowest(space) == {"a": 0.5, "b": "x", "c": 2}
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (replace(TASK, data="digits-rotatd"), r"digits-rotatd.*digits-rotated"),
+        (replace(TASK, model="convnt"), r"unknown model 'convnt'.*convnet"),
+        (replace(TASK, model=lambda classes: nn.Linear(3, classes)), r"fails on two images of 1x8x8"),
+        (replace(TASK, model=lambda classes: nn.Sequential(nn.Flatten(), nn.Linear(64, 7))), r"\(2, 7\) for 2 images of 10"),
+    ],
+)
+def test_preflight_finds_what_cannot_work(task: Task, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        preflight(study(task=task))
+
+
+def test_preflight_passes_what_works_and_writes_into_no_image() -> None:
+    preflight(study())
+
+
+def test_what_a_study_asks_does_not_depend_on_where_it_runs() -> None:
+    elsewhere = study(task=replace(TASK, root="/elsewhere", device="cpu"))
+    assert elsewhere.describe() == study().describe()
+    assert study(task=replace(TASK, lr=0.3)).describe() != study().describe()

@@ -1,0 +1,203 @@
+"""The trainer: augmented epochs, then refinement; paired seeds; bit-equal resumption; the test split out of reach."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from autoaug import train as training
+from autoaug.checkpoint import Checkpoint
+from autoaug.data import Source, Split, Standard
+from autoaug.mixing import MIXES
+from autoaug.policy import Fixed, ready
+from autoaug.record import Record
+from autoaug.train import Diverged, Run, Task, learning_rate, train
+
+TASK = Task(data="digits-rotated", model="convnet", epochs=2, refine_epochs=1, batch_size=50, lr=0.2)
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def run(task: Task = TASK, policy: str = "random_policy", mix: str = "mixup", seed: int = 0, **more: Any) -> list[Record]:
+    return list(train(task, Fixed(getattr(ready, policy)()), MIXES[mix](), None, seeded(seed), **more))
+
+
+class Spy(nn.Module):
+    """A policy that remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor, rng: Generator) -> Tensor:
+        self.seen.append(images.clone())
+        return images
+
+    def tree(self) -> Any:
+        return ready.none()
+
+    def save(self, path: Path) -> None: ...
+
+
+def test_one_record_per_epoch_augmented_ones_first() -> None:
+    records = run()
+    assert [record.epoch for record in records] == [1, 2, 3]
+    assert [record.phase for record in records] == ["augment", "augment", "refine"]
+    for record in records:
+        assert 0 <= record.metrics["val_accuracy"] <= 1
+        assert record.metrics["val_nll"] > 0
+        assert record.images == 400
+        assert record.gpu_seconds > 0
+        assert record.device == "cpu"
+
+
+def test_it_learns() -> None:
+    records = run(replace(TASK, epochs=10, refine_epochs=0), policy="none", mix="none")
+    assert records[-1].metrics["train_loss"] < 0.2 < 1.5 < records[0].metrics["train_loss"]
+    assert records[-1].metrics["val_accuracy"] > 0.7
+
+
+def test_the_same_generator_gives_the_same_run_and_another_one_another() -> None:
+    first, again, other = run(seed=1), run(seed=1), run(seed=2)
+    assert [r.metrics for r in first] == [r.metrics for r in again]
+    assert first[-1].metrics != other[-1].metrics
+
+
+def test_neither_policy_nor_mix_touches_a_refinement_epoch() -> None:
+    spy, mixed = Spy(), []
+
+    def mix(images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+        mixed.append(len(images))
+        return images, targets
+
+    list(train(replace(TASK, epochs=1, refine_epochs=2), spy, mix, None, seeded()))
+    assert len(spy.seen) == len(mixed) == 8, "8 steps of 50 images, in the one augmented epoch"
+
+
+def test_strategies_share_initial_weights_and_data_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paired seeds: whatever a policy draws, the weights and the order of the images are those of the seed."""
+
+    def order(policy: Any) -> tuple[Tensor, list[Tensor]]:
+        starts, orders = [], []
+        original = training.batches
+
+        def spying(run: Run) -> Any:
+            starts.append(next(run.model.parameters()).detach().clone())
+            for batch in original(run):
+                orders.append(batch)
+                yield batch
+
+        monkeypatch.setattr(training, "batches", spying)
+        list(train(TASK, policy, MIXES["mixup"](), None, seeded(3)))
+        monkeypatch.setattr(training, "batches", original)
+        return starts[0], orders
+
+    start, quiet = order(Fixed(ready.none()))
+    other_start, busy = order(Fixed(ready.random_policy()))
+    assert torch.equal(start, other_start)
+    assert all(torch.equal(a, b) for a, b in zip(quiet, busy, strict=True))
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, stop: int) -> None:
+    class Dropout(nn.Module):
+        """A user's model whose forward pass draws from torch's global generator."""
+
+        def __init__(self, classes: int, channels: int) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, 32), nn.Dropout(), nn.Linear(32, classes))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.net(images)
+
+    task = replace(TASK, model=Dropout)
+    whole = run(task)
+    first = Checkpoint(tmp_path / "1.pt", every_seconds=0)
+    interrupted = train(task, Fixed(ready.random_policy()), MIXES["mixup"](), None, seeded(), first)
+    for _ in range(stop + 1):  # the state of an epoch is written once its record was taken
+        next(interrupted)
+    interrupted.close()
+    second = Checkpoint(tmp_path / "2.pt", read=tmp_path / "1.pt")
+    rest = run(task, seed=99, resume=second)
+    assert [record.epoch for record in rest] == list(range(stop + 1, 4))
+    assert [r.metrics for r in rest] == [r.metrics for r in whole[stop:]]
+
+
+def test_the_learning_rate_climbs_falls_and_stays_for_refinement() -> None:
+    task = Task(data="digits", epochs=10, refine_epochs=2, lr=0.2, warmup=0.2, final_lr=0.01)
+    rates = [learning_rate(task, step, 10) for step in range(120)]
+    assert rates[0] == pytest.approx(0.01)
+    assert max(rates) == rates[19] == pytest.approx(0.2)
+    assert all(a >= b for a, b in zip(rates[19:], rates[20:], strict=False))
+    assert rates[99] == pytest.approx(0.002)
+    assert rates[100:] == pytest.approx([0.002] * 20), "He et al. 2019: the last value of the schedule stays"
+    assert learning_rate(replace(task, refine_lr=0.05), 100, 10) == 0.05
+
+
+def test_a_search_is_not_given_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    original = training.load_data
+    monkeypatch.setattr(training, "load_data", lambda *a, **k: given.append(original(*a, **k)) or given[-1])
+    records = run()
+    assert given[0].test is None
+    assert not any(name.startswith("test") for record in records for name in record.metrics)
+
+
+def test_a_final_run_reads_the_test_split_once_after_the_last_epoch() -> None:
+    records = run(test=True)
+    assert ["test_accuracy" in record.metrics for record in records] == [False, False, True]
+    assert 0 <= records[-1].metrics["test_accuracy"] <= 1
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_with_a_reason() -> None:
+    with pytest.raises(Diverged, match=r"loss is (nan|inf) in epoch 1: lower Task.lr"):
+        run(replace(TASK, lr=1e20), policy="none", mix="none")
+
+
+def test_standard_augmentation_stays_while_refining(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    original = Run.standard
+
+    def spying(self: Run, images: Tensor) -> Tensor:
+        calls.append(self.phase)
+        return original(self, images)
+
+    monkeypatch.setattr(Run, "standard", spying)
+    run(replace(TASK, epochs=1, refine_epochs=1))
+    assert calls == ["augment"] * 8 + ["refine"] * 8
+
+
+def test_the_standard_flip_is_a_fair_coin_for_every_image() -> None:
+    def edges(root: Path) -> Source:
+        images = torch.zeros(64, 1, 8, 8)
+        images[:, :, :, 0] = 1
+        split = Split(images, torch.arange(64) % 2)
+        standard = Standard(pad=0.0, flip=True)
+        return Source(train=split, val=split, test=split, classes=("a", "b"), standard=standard)
+
+    spy = Spy()
+    task = Task(data=edges, model="convnet", epochs=8, batch_size=64)
+    list(train(task, spy, MIXES["none"](), None, seeded()))
+    flipped = sum(int((seen[:, 0, 0, 7] == 1).sum()) for seen in spy.seen)
+    assert 200 < flipped < 312, "512 fair coins: outside has probability 1e-6"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epochs": 0}, r"Task.epochs is 0: give a whole number of at least 1"),
+        ({"refine_epochs": -1}, r"Task.refine_epochs is -1"),
+        ({"batch_size": 1.5}, r"Task.batch_size is 1.5"),
+        ({"lr": 0.0}, r"Task.lr is 0.0: give a number above 0"),
+        ({"lr": float("nan")}, r"Task.lr is nan"),
+        ({"warmup": 1.0}, r"Task.warmup is 1.0"),
+    ],
+)
+def test_a_task_that_cannot_be_trained_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(TASK, **wrong)
