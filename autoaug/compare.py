@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from scipy import stats
 from autoaug.record import Outcome, Record, last_attempts
 
 CONFIDENCE = 0.95
+
+ROUNDING = 1e-9
+"""Differences that are closer than this are the same: subtracting accuracies leaves errors of 1e-16."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,8 @@ def paired(scores: Mapping[int, float], reference: Mapping[int, float]) -> Diffe
 
 def p_value(sample: np.ndarray) -> float:
     """Two-sided p of a mean of zero, by a t-test. Differences that are all the same leave no doubt."""
-    if np.ptp(sample) == 0:
-        return 1.0 if sample[0] == 0 else 0.0
+    if np.ptp(sample) < ROUNDING:
+        return 1.0 if abs(sample[0]) < ROUNDING else 0.0
     return float(stats.ttest_1samp(sample, 0.0).pvalue)
 
 
@@ -142,7 +145,11 @@ class Step:
 
 
 def anytime(records: Sequence[Record], metric: str = "val_accuracy", maximize: bool = True) -> list[Step]:
-    """Best value of a finished training so far, against all that the search had spent by then, per strategy."""
+    """Best value at the end of a training so far, against all that the search had spent by then, per strategy.
+
+    Records come in the order in which they are stored, attempts of a trial apart. A training that was cut short counts
+    with the value that it had reached.
+    """
     better = max if maximize else min
     steps: list[Step] = []
     for name in dict.fromkeys(record.strategy for record in records):
@@ -156,6 +163,21 @@ def anytime(records: Sequence[Record], metric: str = "val_accuracy", maximize: b
                 best = value if best is None else better(best, value)
                 steps.append(Step(name, spent, best))
     return steps
+
+
+NESTED: dict[str, type] = {"test": Interval, "test_nll": Interval, "vs_baseline": Difference}
+"""The fields of a row that have fields of their own."""
+
+
+def to_flat(row: Row) -> dict[str, Any]:
+    """A row as one line of a table: the same columns for every row, with None where there is nothing."""
+    flat = {"strategy": row.name}
+    for name, value in asdict(row).items():
+        if name in NESTED:
+            flat |= {f"{name}_{each.name}": (value or {}).get(each.name) for each in fields(NESTED[name])}
+        elif name != "name":
+            flat[name] = value
+    return flat
 
 
 def to_json(study: str, metric: str, rows: Sequence[Row]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What a person reads on the terminal: the plan, the progress of a study, the leaderboard."""
 
 import json
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,46 +14,78 @@ from rich.table import Table
 from rich.text import Text
 
 from autoaug.compare import Difference, Interval, Row
-from autoaug.record import Outcome, last_attempts
+from autoaug.record import Outcome, Record, last_attempts
 from autoaug.study import Line, Study
-from autoaug.sweep import Event
+from autoaug.sweep import Event, Job
 
 SECONDS_BETWEEN_FRAMES = 0.1
 
 
-def plan_table(study: Study, lines: Sequence[Line]) -> Table:
-    """What a study will do."""
+def plan_table(study: Study, lines: Sequence[Line]) -> Group:
+    """What a study will do, and the most that it can cost."""
     table = Table(title=f"{study.name}: the plan", title_justify="left", box=None, pad_edge=False)
-    for name in ("strategy", "trials", "epochs each", "final runs", "searches"):
-        table.add_column(name, justify="left" if name in ("strategy", "searches") else "right")
+    table.add_column("strategy", overflow="fold")
+    for name in ("trials", "epochs each", "final runs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("searches", overflow="fold")
     for line in lines:
         trials = "by budget" if line.trials is None else str(line.trials)
         searched = ", ".join(line.dimensions) or "nothing"
         table.add_row(line.strategy, trials, f"≤ {line.epochs}", str(line.final_runs), searched)
-    return table
+    return Group(table, Text(show_cost(study, lines), style="dim"))
 
 
-def leaderboard_table(rows: Sequence[Row], metric: str, baseline: str) -> Table:
+def show_cost(study: Study, lines: Sequence[Line]) -> str:
+    """The limit of what a plan can cost: in epochs, and in seconds where the budget has them."""
+    finals = sum(line.final_runs * line.epochs for line in lines)
+    limits = []
+    if all(line.trials is not None for line in lines):
+        limits.append(f"{sum((line.trials or 0) * line.epochs for line in lines)} epochs")
+    if study.budget.gpu_seconds:
+        limits.append(f"{len(lines)} x {study.budget.gpu_seconds:g} seconds (of a GPU, or of a CPU where there is none)")
+    return f"cost: searches at most {' and '.join(limits)}; final runs at most {finals} epochs"
+
+
+def leaderboard_table(study: str, rows: Sequence[Row], metric: str, baseline: str) -> Group:
     """The answer of a study."""
-    unit = "GPU s" if any(row.device == "cuda" for row in rows) else "CPU s"
-    table = Table(box=None, pad_edge=False)
-    table.add_column("strategy", no_wrap=True)
-    for heading in ("test accuracy", f"vs {baseline}", "p", f"best {metric}", "trials", unit):
+    table = Table(title=f"{study}: the leaderboard", title_justify="left", box=None, pad_edge=False)
+    table.add_column("strategy", overflow="fold")
+    headings = ("test accuracy", "difference", "p", f"best {short(metric)}", "trials", unit_of(row.device for row in rows))
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.name,
             show_interval(row.test),
-            *show_difference(row.vs_baseline),
-            "–" if row.val_best is None else f"{row.val_best:.4f}",
+            *(("baseline", "") if row.name == baseline else show_difference(row.vs_baseline)),
+            show_value(row.val_best),
             show_trials(row),
-            f"{row.gpu_seconds:.1f}",
+            show_seconds(row.gpu_seconds),
         )
+    return Group(table, *(Text(line, style="dim") for line in legend(rows, baseline)))
+
+
+def legend(rows: Sequence[Row], baseline: str) -> list[str]:
+    """How a leaderboard is to be read: only what concerns this one."""
+    lines = []
     runs = sorted({row.test.n for row in rows if row.test})
-    counted = " to ".join(map(str, dict.fromkeys((runs[0], runs[-1])))) if runs else "no"
-    table.caption = f"± is half a 95 % t-interval over {counted} final runs; p is of a paired t-test"
-    table.caption_justify = "left"
-    return table
+    if runs and runs[-1] == 1:
+        lines.append("one final run each gives no interval and no p: set Study(seeds=) to 3 or more")
+    elif runs:
+        counted = " to ".join(map(str, dict.fromkeys((runs[0], runs[-1]))))
+        lines.append(f"± half a 95 % t-interval, p a paired t-test against {baseline}, over {counted} final runs")
+    if any(row.pruned or row.failed for row in rows):
+        lines.append("trials a/b: a of b ran to the end, the others were pruned or failed")
+    return lines
+
+
+def short(metric: str) -> str:
+    """`val` for val_accuracy: what else would be best on validation."""
+    return metric.removesuffix("_accuracy")
+
+
+def unit_of(devices: Iterable[str]) -> str:
+    return "GPU s" if "cuda" in devices else "CPU s"
 
 
 def show_interval(found: Interval | None) -> str:
@@ -62,14 +95,26 @@ def show_interval(found: Interval | None) -> str:
 
 
 def show_difference(found: Difference | None) -> tuple[str, str]:
-    if found is None:
-        return "", ""
-    return f"{found.difference:+.4f}", "–" if found.p is None else f"{found.p:.2g}"
+    return ("–", "–") if found is None else (f"{found.difference:+.4f}", show_p(found.p))
+
+
+def show_p(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
+def show_value(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def show_trials(row: Row) -> str:
-    extra = [f"{count} {what}" for what in ("pruned", "failed") if (count := getattr(row, what))]
-    return f"{row.trials}" + (f" ({', '.join(extra)})" if extra else "")
+    lost = row.pruned + row.failed
+    return f"{row.trials - lost}/{row.trials}" if lost else str(row.trials)
+
+
+def show_seconds(seconds: float) -> str:
+    return f"{seconds:.1f}" if seconds < 1000 else f"{seconds:.0f}"
 
 
 @dataclass
@@ -82,35 +127,42 @@ class Lane:
     best: float | None = None
     seconds: float = 0.0
     now: str = ""
+    searched: bool = False
+    """Whether its final runs have begun: nothing is left to search then."""
 
 
 class Watch:
     """Follows a study event by event. It starts from what the storage already holds."""
 
-    def __init__(self, study: Study, outcomes: Sequence[Outcome]) -> None:
+    def __init__(self, study: Study, outcomes: Sequence[Outcome], only: Sequence[str] = ()) -> None:
         self.study = study
         self.better = max if study.direction == "maximize" else min
-        self.lanes = {name: Lane() for name in study.strategies}
-        self.unit = "CPU s"
-        self.last: dict[int, float] = {}
-        for outcome in last_attempts(outcome for outcome in outcomes if not outcome.final):
-            if outcome.strategy in self.lanes and outcome.over:
-                self.count(self.lanes[outcome.strategy], outcome.state, outcome.value, final=False)
-        for outcome in outcomes:
-            if lane := self.lanes.get(outcome.strategy):
-                lane.seconds += 0.0 if outcome.final else outcome.gpu_seconds
-                lane.finals += outcome.final and outcome.state == "COMPLETE"
+        self.lanes = {name: Lane() for name in study.strategies if not only or name in only}
+        self.unit = unit_of(outcome.device for outcome in outcomes)
+        self.last: dict[int, Record] = {}
+        mine = [outcome for outcome in outcomes if outcome.strategy in self.lanes]
+        for outcome in last_attempts(outcome for outcome in mine if not outcome.final):
+            if outcome.over:
+                self.count(self.lanes[outcome.strategy], outcome.state, outcome.value, outcome.final)
+        for outcome in mine:
+            lane = self.lanes[outcome.strategy]
+            lane.seconds += 0.0 if outcome.final else outcome.gpu_seconds
+            lane.finals += outcome.final and outcome.state == "COMPLETE"
+            lane.searched |= outcome.final
 
     def see(self, event: Event) -> None:
+        """Take in one event."""
         job, lane = event.job, self.lanes[event.job.strategy]
+        lane.searched |= job.final
         if event.record:
-            self.unit = "GPU s" if event.record.device == "cuda" else "CPU s"
-            self.last[job.trial_id] = event.record.metrics[self.study.metric]
+            self.unit = unit_of([event.record.device])
+            self.last[job.trial_id] = event.record
             lane.seconds += 0.0 if job.final else event.record.gpu_seconds
-            lane.now = f"{'final' if job.final else 'trial'} {job.number}, epoch {event.record.epoch}"
+            lane.now = f"{self.name(job)} epoch {event.record.epoch}"
         elif event.state in ("COMPLETE", "PRUNED", "FAIL"):
             lane.now = ""
-            self.count(lane, event.state, self.last.pop(job.trial_id, None), job.final)
+            last = self.last.pop(job.trial_id, None)
+            self.count(lane, event.state, last.metrics[self.study.metric] if last else None, job.final)
 
     def count(self, lane: Lane, state: str, value: float | None, final: bool) -> None:
         lane.failed += state == "FAIL"
@@ -121,24 +173,40 @@ class Watch:
         if state == "COMPLETE" and value is not None:
             lane.best = value if lane.best is None else self.better(lane.best, value)
 
+    def name(self, job: Job) -> str:
+        """Of a trial as the dashboard numbers it; of a final run as people count."""
+        return f"trial {job.number}" if job.final_seed is None else f"final {job.final_seed + 1}/{self.study.seeds}"
+
     def block(self) -> Group:
         """One line per strategy."""
-        table = Table.grid(padding=(0, 2))
-        for name, lane in self.lanes.items():
-            limit, seconds = self.study.trials_of(name), self.study.budget.gpu_seconds
-            total = limit if limit else seconds or 1
-            done = lane.trials if limit else lane.seconds
-            finals = f"{lane.finals}/{self.study.seeds} final runs" if lane.finals else ""
-            table.add_row(
-                name,
-                ProgressBar(total=total, completed=min(done, total), width=24),
-                f"{lane.trials}/{limit} trials" if limit else f"{lane.trials} trials",
-                "" if lane.best is None else f"best {lane.best:.4f}",
-                f"{lane.seconds:.1f} {self.unit}" + (f" of {seconds:g}" if seconds else ""),
-                f"{lane.failed} failed" if lane.failed else "",
-                lane.now or finals,
-            )
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        failed = [f"{lane.failed or ''}" for lane in self.lanes.values()]
+        table.add_column("strategy", overflow="fold")
+        table.add_column("")
+        for heading in ("trials", f"best {short(self.study.metric)}", self.unit, "failed" if any(failed) else ""):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("now", no_wrap=True)
+        for (name, lane), lost in zip(self.lanes.items(), failed, strict=True):
+            table.add_row(name, self.bar(name), *self.figures(name), lost, lane.now or self.finals(lane))
         return Group(table, Text("Ctrl-C keeps what is there", style="dim"))
+
+    def bar(self, name: str) -> ProgressBar:
+        """How much of its budget a search has used."""
+        lane, limit = self.lanes[name], self.study.trials_of(name)
+        used = max(lane.trials / limit if limit else 0.0, self.study.budget.spent(0, lane.seconds))
+        return ProgressBar(total=1.0, completed=1.0 if lane.searched else min(used, 1.0), width=10)
+
+    def figures(self, name: str) -> tuple[str, str, str]:
+        """Trials, best value and seconds, each with its limit where it has one."""
+        lane, trials, seconds = self.lanes[name], self.study.trials_of(name), self.study.budget.gpu_seconds
+        return (
+            f"{lane.trials}/{trials}" if trials else str(lane.trials),
+            show_value(lane.best),
+            show_seconds(lane.seconds) + (f"/{seconds:g}" if seconds else ""),
+        )
+
+    def finals(self, lane: Lane) -> str:
+        return f"{lane.finals}/{self.study.seeds} final runs" if lane.finals else ""
 
 
 class LiveProgress:
@@ -170,42 +238,38 @@ class LineProgress:
     def __init__(self, console: Console, watch: Watch) -> None:
         self.console, self.watch = console, watch
 
-    def __enter__(self) -> "LineProgress":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
     def __call__(self, event: Event) -> None:
-        value = self.watch.last.get(event.job.trial_id)
+        last = self.watch.last.get(event.job.trial_id)
         self.watch.see(event)
         if event.state and event.state != "RUNNING":
-            score = "" if value is None else f"  {self.watch.study.metric} {value:.4f}"
-            spent = f"  {self.watch.lanes[event.job.strategy].seconds:.1f} {self.watch.unit}"
-            reason = f"  ({event.reason})" if event.reason else ""
-            self.console.print(f"{event.job}: {event.state}{score}{spent}{reason}", markup=False, highlight=False)
+            self.console.print(self.line(event, last), markup=False, highlight=False, soft_wrap=True)
+
+    def line(self, event: Event, last: Record | None) -> str:
+        """What happened, with which score, and what the search has cost by then."""
+        job, spent = event.job, show_seconds(self.watch.lanes[event.job.strategy].seconds)
+        metric = "test_accuracy" if job.final else self.watch.study.metric
+        score = f"{metric} {last.metrics[metric]:.4f}" if last and metric in last.metrics else ""
+        cost = "" if job.final else f"{spent} {self.watch.unit} so far"
+        said = [(event.state or "").lower(), score, cost, event.reason]
+        return f"{job}: {', '.join(filter(None, said))}"
 
 
-class JsonProgress:
+def print_event(event: Event) -> None:
     """One JSON line per event, for machines."""
-
-    def __enter__(self) -> "JsonProgress":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def __call__(self, event: Event) -> None:
-        print(json.dumps(without_nothing(asdict(event))), flush=True)
+    print(json_line(without_nothing(asdict(event))), flush=True)
 
 
-class NoProgress:
-    """Quiet."""
+def json_line(data: Mapping[str, Any]) -> str:
+    """One line of strict JSON: NaN and infinities, which JSON does not have, become null."""
+    return json.dumps(finite(data), allow_nan=False)
 
-    def __enter__(self) -> "NoProgress":
-        return self
 
-    def __exit__(self, *_: object) -> None: ...
-
-    def __call__(self, event: Event) -> None: ...
+def finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def without_nothing(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Optuna Dashboard over a storage: on this machine only, and read-only unless asked otherwise.
 
 Optuna Dashboard has no login and answers requests from any web page that can reach it, deletion of studies included.
-So it listens on the loopback address, refuses requests that are addressed to another name (DNS rebinding) or come from
-another origin, and passes on nothing but reads.
+So it listens on the loopback address, refuses requests that are addressed to a foreign name (DNS rebinding) or come
+from another origin, and passes on nothing but reads.
 """
 
+import json
+import socket
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from socketserver import ThreadingMixIn
 from typing import Any
+from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna_dashboard
@@ -19,14 +23,15 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 READS = {"GET", "HEAD", "OPTIONS"}
 
 
-def guarded(app: Wsgi, hosts: frozenset[str], write: bool) -> Wsgi:
-    """The app behind a door: requests for our own address only, and only reads unless `write`."""
+def guarded(app: Wsgi, host: str, write: bool) -> Wsgi:
+    """The app behind a door: requests addressed to us by our own pages only, and only reads unless `write`."""
 
     def door(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        host = environ.get("HTTP_HOST", "")
-        origin = environ.get("HTTP_ORIGIN", f"http://{host}")
-        if host not in hosts or origin != f"http://{host}":
-            return refuse(start_response, f"this dashboard answers requests for {', '.join(sorted(hosts))} only")
+        asked = environ.get("HTTP_HOST", "")
+        if not is_ours(asked, host):
+            return refuse(start_response, f"this dashboard is not {asked!r}: ask for localhost or for its IP address")
+        if environ.get("HTTP_ORIGIN", f"http://{asked}") != f"http://{asked}":
+            return refuse(start_response, "this dashboard answers its own pages only")
         if environ["REQUEST_METHOD"] not in READS and not write:
             return refuse(start_response, "read-only: start it with `autoaug dashboard --write` to change studies")
         return app(environ, start_response)
@@ -34,9 +39,23 @@ def guarded(app: Wsgi, hosts: frozenset[str], write: bool) -> Wsgi:
     return door
 
 
+def is_ours(asked: str, host: str) -> bool:
+    """Whether a request's Host can only mean this machine.
+
+    A name that an attacker owns may point here. An IP address may not, nor may a name of this machine; the port is
+    free, so that a tunnel may end on another one.
+    """
+    try:
+        name = urlsplit(f"//{asked}").hostname or ""
+        ip_address(name)
+    except ValueError:
+        return name in ("localhost", host, socket.gethostname(), socket.getfqdn())
+    return True
+
+
 def refuse(start_response: Callable[..., Any], reason: str) -> Iterable[bytes]:
     start_response("403 Forbidden", [("Content-Type", "application/json")])
-    return [f'{{"reason": "{reason}"}}'.encode()]
+    return [json.dumps({"reason": reason}).encode()]
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -52,10 +71,8 @@ def make_dashboard(store: Store, host: str, port: int, write: bool) -> WSGIServe
     """A server that is ready to `serve_forever()`; port 0 takes any free one.
 
     Raises:
-        OSError: the address is in use.
+        OSError: the address is in use, or not of this machine.
+        OverflowError: there is no such port.
     """
-    server = make_server(host, port, lambda *_: [], server_class=Server, handler_class=Silent)
-    names = {host, "127.0.0.1", "localhost"} if host in ("127.0.0.1", "localhost") else {host}
-    hosts = frozenset(f"{name}:{server.server_port}" for name in names)
-    server.set_app(guarded(optuna_dashboard.wsgi(store.optuna), hosts, write))
-    return server
+    app = guarded(optuna_dashboard.wsgi(store.optuna), host, write)
+    return make_server(host, port, app, server_class=Server, handler_class=Silent)

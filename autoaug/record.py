@@ -53,7 +53,7 @@ class Outcome:
     trial: int
     """Optuna's number of this attempt."""
     root: int
-    """Optuna's number of the first attempt at the same trial."""
+    """Which trial of its search this is, counted from 0 without the repeated attempts, which share it."""
     attempt: int = 1
     state: State
     reason: str = ""
@@ -77,9 +77,23 @@ class Outcome:
         return self.state in ("COMPLETE", "PRUNED", "FAIL")
 
 
+def ordinals(attributes: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Which trial of its search each attempt belongs to, from the user attributes of all attempts by number.
+
+    Optuna numbers attempts. Whatever must not change when a trial is interrupted and repeated, such as seeds, counts
+    trials instead.
+    """
+    found: list[int] = []
+    first = 0
+    for each in attributes:
+        found.append(each.get("root", first))
+        first += each.get("attempt", 1) == 1
+    return found
+
+
 def last_attempts(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """How each trial stands now: its latest attempt."""
-    latest: dict[int, Outcome] = {}
+    latest: dict[tuple[str, bool, int], Outcome] = {}
     for outcome in sorted(outcomes, key=lambda outcome: outcome.attempt):
-        latest[outcome.root] = outcome
+        latest[outcome.strategy, outcome.final, outcome.root] = outcome
     return list(latest.values())

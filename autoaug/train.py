@@ -112,7 +112,7 @@ class Run:
         self.task, self.policy, self.mix, self.learner = task, policy, mix, learner
         self.device = pick_device(task.device)
         self.data = data.to(self.device)
-        self.streams = spawn(rng, self.device)
+        self.streams = spawn(rng)
         self.model = build(task.model, len(data.classes), data.channels, self.streams["weights"])
         self.model.to(self.device).to(memory_format=torch.channels_last)
         self.policy.to(self.device)
@@ -179,8 +179,8 @@ class Run:
         if rule.pad:
             images = OPS["crop"].function(images, images.new_full((len(images),), rule.pad), rng)
         if rule.flip:
-            coin = torch.rand(len(images), generator=rng, device=rng.device).to(images.device) < 0.5
-            images = torch.where(coin.view(-1, 1, 1, 1), images.flip(3), images)
+            heads = torch.rand(len(images), generator=rng).to(images.device) < 0.5
+            images = torch.where(heads.view(-1, 1, 1, 1), images.flip(3), images)
         return images
 
 
@@ -224,6 +224,7 @@ def one_epoch(run: Run, test: bool) -> Record:
     """Train for one epoch, validate, and say what it cost."""
     clock = Clock(run.device)
     run.epoch += 1
+    run.policy.at(run.epoch)
     metrics = {"train_loss": train_epoch(run), "lr": run.optimiser.param_groups[0]["lr"]}
     metrics |= evaluate(run, run.data.val, "val")
     if test and run.epoch == run.task.total_epochs:
@@ -273,8 +274,7 @@ def train_step(run: Run, images: Tensor, targets: Tensor) -> Tensor:
 
 def batches(run: Run) -> Iterator[Tensor]:
     """Index tensors of full minibatches; what is left over waits for the next epoch's order."""
-    stream = run.streams["order"]
-    order = torch.randperm(len(run.data.train), generator=stream, device=stream.device).to(run.device)
+    order = torch.randperm(len(run.data.train), generator=run.streams["order"]).to(run.device)
     for k in range(run.steps_per_epoch):
         yield order[k * run.task.batch_size : (k + 1) * run.task.batch_size]
 
@@ -333,14 +333,10 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def spawn(rng: Generator, device: torch.device) -> dict[str, Generator]:
-    """One generator per purpose. Order and weights are drawn on the CPU, so that devices share them."""
+def spawn(rng: Generator) -> dict[str, Generator]:
+    """One generator per purpose. They stay on the CPU: every device then draws the same, and none has to wait."""
     seeds = torch.randint(2**62, (len(STREAMS),), generator=rng, device=rng.device).tolist()
-    on_cpu = {"weights", "order", "model"}
-    return {
-        name: Generator("cpu" if name in on_cpu else device).manual_seed(seed)
-        for name, seed in zip(STREAMS, seeds, strict=True)
-    }
+    return {name: Generator().manual_seed(seed) for name, seed in zip(STREAMS, seeds, strict=True)}
 
 
 @contextmanager

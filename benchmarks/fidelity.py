@@ -1,13 +1,14 @@
 """How close is each hypergradient to the truth, how noisy is it, and what does it cost?
 
-A network is trained with full-batch gradient descent on augmented digits (scikit-learn's, 8 x 8, no download) whose eight
-augmentation magnitudes are the hyperparameters. The truth is the derivative of the validation loss through `--reference` more
-steps of the same training. Every estimator is compared with it, on all data and on mini-batches:
+A network is trained with full-batch gradient descent on augmented digits (scikit-learn's, 8 x 8). The eight
+magnitudes of the augmentation are the hyperparameters. The truth is the derivative of the validation loss through
+`--reference` more steps of the same training. Every estimator is compared with it, on all data and on mini-batches:
 
-    cosine     with the truth; "64" one mini-batch of 64 training and 64 validation samples, "64 x 10" the mean of ten such
+    cosine     with the truth; "64" of one mini-batch of 64 training and 64 validation samples, "64 x 10" of the mean of
+               ten (mean over the runs)
     norm       length over that of the truth, on all data (median over the runs)
     variance   E |g - mean g|² / |mean g|² over mini-batches (median over the runs)
-    cost       time of one call over that of one training step, both on a mini-batch of 256
+    cost       time of a call over that of one training step, both on 256 samples (median over the runs)
 
 Run from the root of the checkout:
 
@@ -87,7 +88,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Samples:
-    """B images [B, 1, H, W] with labels [B], and the fixed random numbers that augment them: [B, 7] in [-1, 1] and [B, 1, H, W]."""
+    """B images [B, 1, H, W] with labels [B], and the fixed random numbers that augment them.
+
+    `uniform` [B, 7] is in [-1, 1], `normal` [B, 1, H, W].
+    """
 
     images: Tensor
     labels: Tensor
@@ -213,15 +217,19 @@ def warm(hypergrad: Hypergrad, call: Callable[[], object]) -> None:
 
 
 def seconds(call: Callable[[], object], device: str, repeats: int = 7) -> float:
-    """Median time of a call, after one that is not counted."""
+    """Median time of a call, after one that is not counted. On a CPU that may be shared, CPU-seconds."""
+    clock = gpu_clock if device == "cuda" else time.process_time
     times = []
     for _ in range(repeats + 1):
-        start = time.perf_counter()
+        start = clock()
         call()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return statistics.median(times[1:])
+
+
+def gpu_clock() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def cosine(estimate: Tensor, truth: Tensor) -> float:
@@ -275,11 +283,10 @@ COLUMNS: dict[str, Callable[[Sequence[float]], float]] = {
 }
 """The table's columns, and how the numbers of several runs become one."""
 
-LEGEND = f"""
+LEGEND = """
 Columns: cosine with the truth on all data, and length over that of the truth; mean cosine of one mini-batch of 64 (256)
 training and as many validation samples, and of the mean of ten; variance E |g - mean g|² / |mean g|² over mini-batches;
-time over that of one training step. Cosines are means over the runs, the others medians. `running` has made {WARM_CALLS}
-calls before.
+time over that of one training step. Cosines are means over the runs, the others medians.
 """
 
 
@@ -297,9 +304,10 @@ def shown(column: str, values: Sequence[float]) -> str:
 
 def report(settings: Settings, runs: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
     device = torch.cuda.get_device_name() if settings.device == "cuda" else f"CPU, {torch.get_num_threads()} thread(s)"
+    nets = f"{settings.model} ({', '.join(settings.activations)}) x {settings.seeds} seed(s)"
     setting = (
-        f"{settings.model} ({', '.join(settings.activations)}) x {settings.seeds} seed(s): {settings.steps} steps at lr {LR}, "
-        f"weight decay {WEIGHT_DECAY}; the truth goes through {settings.reference} more; {settings.draws} mini-batches per size."
+        f"{nets}: {settings.steps} steps at lr {LR}, weight decay {WEIGHT_DECAY}; the truth goes through "
+        f"{settings.reference} more; {settings.draws} mini-batches per size."
     )
     versions = f"torch {torch.__version__}, Python {platform.python_version()}, {device}, {datetime.date.today()}."
     return "\n".join(["# Fidelity of hypergradients", "", setting, versions, LEGEND, table(runs), ""])

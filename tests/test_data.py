@@ -171,22 +171,24 @@ def test_the_data_move_as_a_whole() -> None:
     assert (data.channels, len(data.val)) == (1, len(data.val.targets))
 
 
-def test_the_fingerprint_sees_pixels_targets_and_shapes_and_not_the_memory() -> None:
-    split = numbered()
-    spread = Split(split.images.transpose(2, 3).contiguous().transpose(2, 3), split.targets)
-    pixel = split.images.clone()
-    pixel[-1] += 1
+def test_the_fingerprint_sees_pixels_targets_and_shapes_and_not_the_memory(rng: torch.Generator) -> None:
+    images, targets = torch.randint(0, 256, (12, 3, 4, 2), generator=rng).to(torch.uint8), torch.arange(12) % 2
+    pixel = images.clone()
+    pixel[-1, -1, -1, -1] += 1
+    whole, swapped = Split(images, targets), Split(images.view(12, 3, 2, 4), targets)
     variants = [
-        Split(split.images, split.targets.flip(0)),
-        Split(pixel, split.targets),
-        Split(split.images.transpose(2, 3), split.targets),
+        (whole, whole),
+        (Split(pixel, targets), whole),
+        (whole, Split(pixel, targets)),
+        (whole, Split(images, targets.flip(0))),
+        (swapped, swapped),
     ]
-    first, other, *rest = (
-        load_data(lambda root, split=each: Source(train=split, val=split)).fingerprint
-        for each in (split, spread, *variants)
-    )
-    assert first == other
-    assert len({first, *rest}) == 4
+    found = [
+        load_data(lambda root, parts=parts: Source(train=parts[0], val=parts[1])).fingerprint for parts in variants
+    ]
+    assert len(set(found)) == len(variants)
+    scattered = Split(images.to(memory_format=torch.channels_last), targets)
+    assert load_data(lambda root: Source(train=scattered, val=scattered)).fingerprint == found[0]
 
 
 def test_another_process_finds_the_same_digits_and_imports_lazily() -> None:
@@ -259,9 +261,33 @@ def test_the_rotated_digits_are_rotated_uniformly(name: str, most: int) -> None:
     misfit = numpy.square(misfit).mean((2, 3))
     best = angles[misfit.argmin(0)]
     assert misfit.min(0).max() < 1e-3  # half a degree off at most
-    assert numpy.abs(best).max() <= most + 1
+    assert -most - 1 <= best.min() < 1 - most
+    assert most - 1 < best.max() <= most + 1
     dithered = best + numpy.linspace(-0.5, 0.5, len(best))  # whole degrees would be ties
     assert kstest(dithered, "uniform", (-most, 2 * most)).pvalue > 1e-4
+
+
+def test_the_translated_digits_are_translated_by_up_to_1_6_pixels() -> None:
+    """Oracle: scipy's shift of the upright images along each axis, tried at every tenth of a pixel."""
+    steps = numpy.arange(-20, 21) / 10
+    shifts = numpy.stack(
+        [scipy.ndimage.shift(numpy.eye(8), (step, 0), order=1, mode="grid-constant") for step in steps]
+    )
+    upright, moved = (parts(each)[1].images[:60, 0].numpy() for each in ("digits", "digits-translated"))
+    tried = numpy.einsum("aij,njk,blk->nabil", shifts, upright, shifts, optimize=True)
+    misfit = numpy.square(tried - moved[:, None, None]).mean((3, 4)).reshape(60, -1)
+    assert misfit.min(1).max() < 1e-3
+    for best in numpy.unravel_index(misfit.argmin(1), (len(steps), len(steps))):
+        assert -1.7 < steps[best].min() < -1.4
+        assert 1.4 < steps[best].max() < 1.7
+
+
+def test_the_dimmed_and_the_inverted_digits() -> None:
+    plain, dim, inverse = (parts(each)[1].images for each in ("digits", "digits-brightness", "digits-inverted"))
+    assert torch.equal(inverse, 1 - plain)
+    factors = dim.amax((1, 2, 3)) / plain.amax((1, 2, 3))
+    assert torch.allclose(dim, plain * factors.view(-1, 1, 1, 1), atol=1e-6)
+    assert kstest(factors.numpy(), "uniform", (0.3, 0.3)).pvalue > 1e-4
 
 
 def blobs(count: int, x: float, y: float) -> Tensor:

@@ -304,6 +304,16 @@ def test_a_name_wins_over_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(load_data("./digits").classes) == 2
 
 
+def test_a_path_means_the_same_folder_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numpy.savez(tmp_path / "a.npz", x_train=numpy.zeros((40, 2, 2)), y_train=numpy.arange(40) % 2)
+    paint(tmp_path / "photos" / "a", *greys(10))
+    paint(tmp_path / "photos" / "b", *greys(10))
+    monkeypatch.chdir(tmp_path)
+    readers = [image_folder("photos"), npz("a.npz")]
+    monkeypatch.chdir("/")
+    assert [len(load_data(reader).classes) for reader in readers] == [2, 2]
+
+
 class Pictures:
     """A map-style dataset of one's own."""
 

@@ -108,6 +108,16 @@ def test_the_strength_moves_along_the_chord_of_the_operation(name: str) -> None:
     assert passed.abs().min() > 1e-3
 
 
+@pytest.mark.parametrize("name", REACH)
+def test_below_strength_zero_the_chord_sees_the_identity(name: str) -> None:
+    op, step = OPS[name], REACH[name] / OPS[name].most
+    images, weights = photographs(height=12, width=12).double(), photographs(height=12, width=12, seed=1).double()
+    strength = torch.zeros(6, dtype=torch.double, requires_grad=True)
+    (passed,) = grad((weights * drawn(op, images, strength)).sum(), strength)
+    half_a_chord = (weights * (drawn(op, images, strength.detach() + step) - images)).sum((1, 2, 3)) / (2 * step)
+    torch.testing.assert_close(passed, half_a_chord, atol=1e-9, rtol=1e-9)
+
+
 def test_a_threshold_that_meets_no_pixel_does_not_move() -> None:
     strength = torch.tensor([0.2], requires_grad=True)
     (passed,) = grad(OPS["solarize"](torch.full((1, 3, 8, 8), 0.3), strength).sum(), strength)

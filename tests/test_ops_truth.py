@@ -325,6 +325,18 @@ def test_solarize_equals_torchvision_at_every_threshold_and_level() -> None:
         assert_every_pixel_equal(solarize(unit(levels), fraction), theirs)
 
 
+def test_a_pixel_on_the_threshold_is_inverted_whatever_the_last_bit_of_the_strength() -> None:
+    levels = torch.arange(256, dtype=torch.double).view(256, 1, 1, 1) / 255
+    fraction = (1 - levels).float().view(-1)
+    torch.testing.assert_close(solarize(levels, fraction)[:-1], (1 - levels)[:-1])
+
+
+def test_values_between_levels_are_read_as_the_nearest() -> None:
+    between = torch.tensor([100.4, 100.6, 101.4, 101.6]).view(1, 1, 1, 4) / 255
+    one_bit = 255 * posterize(between, torch.tensor([1.0]))
+    torch.testing.assert_close(one_bit, torch.tensor([100.0, 100.0, 100.0, 102.0]).view(1, 1, 1, 4))
+
+
 def test_solarize_equals_pillow() -> None:
     for threshold in (1, 60, 128, 200, 254):
         fraction = every(unit(examples()), 1 - threshold / 255)

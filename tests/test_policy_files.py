@@ -91,6 +91,7 @@ def test_a_file_written_by_hand_needs_little(tmp_path):
 def test_the_file_says_physical_amounts():
     action = json.loads(encode(policy_tree(apply("rotate", (0.0, 0.5)))))["root"]
     assert (action["amount"], action["unit"]) == ([0.0, 15.0], "degrees")
+    assert not {"amount", "unit", "most"} & json.loads(encode(policy_tree(apply("invert"))))["root"].keys()
 
 
 def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):

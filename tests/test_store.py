@@ -141,7 +141,10 @@ def test_a_lease_ages_by_the_clock_of_the_server(store: Store) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"task": {"data": "digits", "epochs": 4}}, r"study 's' was run with task epochs = 3, and now has 4: .*--fresh"),
+        (
+            {"task": {"data": "digits", "epochs": 4}},
+            r"study 's' was run with task epochs = 3, and now has 4: .*--fresh",
+        ),
         ({"metric": "val_nll"}, r"metric val_accuracy, and now has val_nll"),
         ({"spaces": {"none": {"mix.alpha": "0 to 2"}}}, r"the space of 'none', mix.alpha = 0 to 1, and now has 0 to 2"),
         ({"spaces": {"none": {}}}, r"mix.alpha = 0 to 1, and now has absent"),

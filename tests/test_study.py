@@ -52,7 +52,9 @@ def test_a_study_that_cannot_be_run_is_refused(wrong: dict[str, Any], message: s
         study(**wrong)
 
 
-@pytest.mark.parametrize("wrong", [{}, {"trials": 0}, {"gpu_seconds": 0.0}, {"gpu_seconds": float("nan")}, {"trials": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{}, {"trials": 0}, {"gpu_seconds": 0.0}, {"gpu_seconds": float("nan")}, {"trials": -1}]
+)
 def test_a_budget_that_buys_nothing_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"Budget\("):
         Budget(**wrong)
@@ -97,7 +99,10 @@ def test_the_lowest_point_lies_in_the_space() -> None:
         (replace(TASK, data="digits-rotatd"), r"digits-rotatd.*digits-rotated"),
         (replace(TASK, model="convnt"), r"unknown model 'convnt'.*convnet"),
         (replace(TASK, model=lambda classes: nn.Linear(3, classes)), r"fails on two images of 1x8x8"),
-        (replace(TASK, model=lambda classes: nn.Sequential(nn.Flatten(), nn.Linear(64, 7))), r"\(2, 7\) for 2 images of 10"),
+        (
+            replace(TASK, model=lambda classes: nn.Sequential(nn.Flatten(), nn.Linear(64, 7))),
+            r"\(2, 7\) for 2 images of 10",
+        ),
     ],
 )
 def test_preflight_finds_what_cannot_work(task: Task, message: str) -> None:

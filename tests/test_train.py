@@ -1,6 +1,7 @@
 """The trainer: augmented epochs, then refinement; paired seeds; bit-equal resumption; the test split out of reach."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ def seeded(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)
 
 
-def run(task: Task = TASK, policy: str = "random_policy", mix: str = "mixup", seed: int = 0, **more: Any) -> list[Record]:
+def run(
+    task: Task = TASK, policy: str = "random_policy", mix: str = "mixup", seed: int = 0, **more: Any
+) -> list[Record]:
     return list(train(task, Fixed(getattr(ready, policy)()), MIXES[mix](), None, seeded(seed), **more))
 
 
@@ -40,6 +43,8 @@ class Spy(nn.Module):
 
     def tree(self) -> Any:
         return ready.none()
+
+    def at(self, epoch: int) -> None: ...
 
     def save(self, path: Path) -> None: ...
 
@@ -133,7 +138,7 @@ def test_the_learning_rate_climbs_falls_and_stays_for_refinement() -> None:
     rates = [learning_rate(task, step, 10) for step in range(120)]
     assert rates[0] == pytest.approx(0.01)
     assert max(rates) == rates[19] == pytest.approx(0.2)
-    assert all(a >= b for a, b in zip(rates[19:], rates[20:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[19:]))
     assert rates[99] == pytest.approx(0.002)
     assert rates[100:] == pytest.approx([0.002] * 20), "He et al. 2019: the last value of the schedule stays"
     assert learning_rate(replace(task, refine_lr=0.05), 100, 10) == 0.05

@@ -35,8 +35,8 @@ def per_image(images: Tensor, amount: Tensor, name: str = "amount") -> Tensor:
 
 def working(images: Tensor, amount: Tensor) -> tuple[Tensor, Tensor]:
     """Images and amount [B, 1, 1, 1], both in the dtype the operation computes in."""
-    strength = per_image(images, amount)
-    return images.to(strength.dtype), strength.view(-1, 1, 1, 1)
+    checked = per_image(images, amount)
+    return images.to(checked.dtype), checked.view(-1, 1, 1, 1)
 
 
 def working_dtype(images: Tensor) -> torch.dtype:

@@ -63,8 +63,11 @@ def _solarized(x: Tensor, fraction: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _posterized(x: Tensor, bits: Tensor) -> Tensor:
-    """Level // 2^bits * 2^bits; the untouched image where no bit is removed, even between two levels."""
-    step = torch.exp2(bits.round().clamp(0, 8))
+    """Level // 2^bits * 2^bits; the untouched image where no bit is removed, even between two levels.
+
+    Less than 0 bits are none, and more than 8 leave black like 8.
+    """
+    step = torch.exp2(bits.round())
     changed = (step > 1).to(x.dtype)
     levels = _levels(x).div_(step).floor_().mul_(step * changed)
     return levels.div_(255).addcmul_(x, 1 - changed)

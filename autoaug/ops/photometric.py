@@ -1,8 +1,8 @@
 """Operations that change colours pixel by pixel and are continuous: their gradients are exact.
 
 `images` [B, C, H, W] in [0, 1], amounts [B]. Values are real numbers and are never rounded to 8 bits; they equal
-torchvision v2 on float images. On 8-bit images torchvision (and Pillow) round the grey value or the blur to a
-level, blend, and cut the fraction off: doing the same to these blends gives their result on every pixel.
+torchvision v2 on float images. On 8-bit images torchvision and Pillow round the grey value or the blur to a level,
+blend, and cut the fraction off; what they give differs from these values on no pixel by more than that explains.
 
 Grey is ITU-R 601, 0.299 R + 0.587 G + 0.114 B, as in Pillow: the weights sum to one, so a grey image stays as it is.
 (torchvision v2 has 0.2989 for red.) A one-channel image is its own grey: `color`, `hue` and `saturation`, which

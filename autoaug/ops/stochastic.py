@@ -72,6 +72,6 @@ def _cropped(images: Tensor, padding: Tensor, draws: tuple[Tensor, Tensor]) -> T
 def _looked_up(draw: Tensor, fraction: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Which old row or column stands at each new one [B, 1, 1, size], and whether it lies inside the image."""
     pixels = (fraction.detach().clamp(min=0) * size).round()
-    place = (draw * (2 * pixels + 1)).floor().minimum(2 * pixels)  # rounding may lift a draw to the next place
+    place = (draw * (2 * pixels + 1)).floor()
     old = torch.arange(size, device=draw.device) + (place - pixels).long()
     return old.clamp(0, size - 1), (old >= 0) & (old < size)

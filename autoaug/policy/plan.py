@@ -22,7 +22,7 @@ class Pick(NamedTuple):
     """A choice."""
 
     edges: Tensor
-    """Cumulative probabilities of the n options, n numbers; those that u in [0, 1) can never pass are 2."""
+    """Cumulative probabilities of the n options, n numbers."""
     leaves: Tensor
     """Which leaf an option puts into which stage, [stages of this choice, n + 1]; the last column puts none."""
     first: int
@@ -153,8 +153,6 @@ class Builder:
 
 
 def edges(node: Choice) -> Tensor:
-    """Cumulative probabilities. From the last option that has weight on they are 2, so that rounding draws no other."""
+    """Cumulative probabilities; summed in float64, so that the last one is 1 in float32, which no number reaches."""
     weights = torch.tensor([option.weight for option in node.options], dtype=torch.float64)
-    cumulative = (weights / weights.sum()).cumsum(0)
-    cumulative[int(weights.nonzero().max()) :] = 2.0
-    return cumulative.float()
+    return (weights / weights.sum()).cumsum(0).float()

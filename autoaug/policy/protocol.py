@@ -14,7 +14,8 @@ from autoaug.policy.tree import PolicyTree
 class Policy(Protocol):
     """A random map from images to images.
 
-    An `nn.Module` whose parameters are what a gradient may move. Any module with `forward`, `tree` and `save` is one.
+    An `nn.Module` whose parameters are what a gradient may move. Any module with `forward`, `tree`,
+    `at` and `save` is one.
     """
 
     def __call__(self, images: Tensor, rng: Generator) -> Tensor: ...
@@ -24,6 +25,9 @@ class Policy(Protocol):
 
     def tree(self) -> PolicyTree:
         """The portable form of the policy as it is now."""
+
+    def at(self, epoch: int) -> None:
+        """Which epoch begins, counted from 1: a schedule changes with it, other policies need not."""
 
     def save(self, path: str | Path) -> None:
         """Write `tree()` as a policy file."""

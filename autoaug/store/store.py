@@ -18,7 +18,7 @@ from optuna.storages import RDBStorage, get_storage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from autoaug.record import LEADERBOARD, Direction, Outcome, Record, State
+from autoaug.record import LEADERBOARD, Direction, Outcome, Record, State, ordinals
 from autoaug.store.definition import refuse_contradiction
 from autoaug.store.schema import EPOCHS, LEASES, META, SCHEMA_VERSION, STUDIES, TABLES, TEST_READS
 from autoaug.store.url import CLOCKS, engine_options, portable, prepare_sqlite, resolve, show_url
@@ -153,11 +153,13 @@ class Store:
         """Every attempt at every trial of a study, searches first, then final runs."""
         work = self.work(name)
         nothing = Work()
-        return [
-            outcome(name, strategy, trial, work.get(trial._trial_id, nothing))
-            for strategy in [*self.strategies(name), LEADERBOARD]
-            for trial in self.trials(name, strategy)
-        ]
+        found = []
+        for strategy in [*self.strategies(name), LEADERBOARD]:
+            trials = self.trials(name, strategy)
+            roots = ordinals(trial.user_attrs for trial in trials)
+            for trial, root in zip(trials, roots, strict=True):
+                found.append(outcome(name, strategy, trial, root, work.get(trial._trial_id, nothing)))
+        return found
 
     def work(self, name: str) -> dict[int, "Work"]:
         """What was done on each trial of a study, finished or not, by trial id."""
@@ -223,7 +225,7 @@ class Store:
         if attempt >= most_attempts:
             return False
         attributes = {
-            "root": lost.user_attrs.get("root", lost.number),
+            "root": root_of(study, lost),
             "attempt": attempt + 1,
             **{name: lost.user_attrs[name] for name in KEPT if name in lost.user_attrs},
         }
@@ -322,7 +324,13 @@ def widen_leaderboard(connection: sql.Connection, name: str, strategies: list[st
     )
 
 
-KEPT = ("point", "source", "sampled_after")
+def root_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> int:
+    """Which trial of its search an attempt belongs to."""
+    trials = study.get_trials(deepcopy=False)[: trial.number + 1]
+    return ordinals(each.user_attrs for each in trials)[-1]
+
+
+KEPT = ("point", "source")
 """User attributes that the next attempt at a trial inherits."""
 
 
@@ -337,14 +345,14 @@ class Work:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def outcome(name: str, strategy: str, trial: FrozenTrial, work: Work) -> Outcome:
+def outcome(name: str, strategy: str, trial: FrozenTrial, root: int, work: Work) -> Outcome:
     """A trial as the rest of the library sees it."""
     final = strategy == LEADERBOARD
     return Outcome(
         study=name,
         strategy=trial.params["strategy"] if final else strategy,
         trial=trial.number,
-        root=trial.user_attrs.get("root", trial.number),
+        root=root,
         attempt=trial.user_attrs.get("attempt", 1),
         state=cast(State, trial.state.name),
         reason=trial.user_attrs.get("reason", ""),

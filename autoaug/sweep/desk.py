@@ -6,11 +6,12 @@ goes on where a dead one stopped.
 
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from optuna.trial import TrialState
 
 from autoaug.record import LEADERBOARD, Outcome, last_attempts
-from autoaug.store import Store
+from autoaug.store import Store, root_of
 from autoaug.strategies import SeededByTrial
 from autoaug.study import Study
 from autoaug.sweep.job import Job, is_gone, me
@@ -49,7 +50,7 @@ class Desk:
     def next(self) -> Job | None:
         """The next trial to run, already RUNNING and leased; None where there is nothing to do right now."""
         outcomes = self.outcomes()
-        for name in sorted(self.searches, key=lambda name: self.share_spent(name, outcomes[name])):
+        for name in sorted(self.searches, key=lambda name: self.urgency(name, outcomes[name])):
             if self.may_ask(name, outcomes[name]):
                 return self.ask(name)
         for name, found in outcomes.items():
@@ -74,8 +75,12 @@ class Desk:
 
     # Search
 
+    def urgency(self, name: str, outcomes: Sequence[Outcome]) -> tuple[bool, float]:
+        """Interrupted trials go first, then the strategy that has used least of its budget."""
+        return not waiting(outcomes), self.share_spent(name, outcomes)
+
     def share_spent(self, name: str, outcomes: Sequence[Outcome]) -> float:
-        """How much of its budget a strategy has used; the one that used least goes first."""
+        """How much of its budget a strategy has used."""
         search = [outcome for outcome in outcomes if not outcome.final]
         roots = len({outcome.root for outcome in search})
         limit = self.study.trials_of(name)
@@ -85,7 +90,7 @@ class Desk:
     def may_ask(self, name: str, outcomes: Sequence[Outcome]) -> bool:
         """Whether a strategy has a trial to resume, or budget for one that costs what its trials cost so far."""
         search = [outcome for outcome in outcomes if not outcome.final]
-        if any(outcome.state == "WAITING" for outcome in search):
+        if waiting(search):
             return True
         if self.share_spent(name, outcomes) >= 1 or hopeless(search):
             return False
@@ -104,14 +109,13 @@ class Desk:
         """A point that was queued before, or else a new one from the strategy's sampler."""
         trial = self.searches[name].ask(dict(self.study.space_of(name)))
         self.store.beat(trial._trial_id, me())
-        attributes = trial.user_attrs
         return Job(
             strategy=name,
             trial_id=trial._trial_id,
             number=trial.number,
             point=trial.params,
-            attempt=attributes.get("attempt", 1),
-            root=attributes.get("root", trial.number),
+            attempt=trial.user_attrs.get("attempt", 1),
+            root=root_of(self.searches[name], trial),
         )
 
     # Final runs
@@ -141,7 +145,7 @@ class Desk:
                     number=trial.number,
                     point=trial.user_attrs["point"],
                     attempt=trial.user_attrs.get("attempt", 1),
-                    root=trial.user_attrs.get("root", trial.number),
+                    root=root_of(self.finals, trial),
                     final_seed=trial.params["seed"],
                 )
         return None
@@ -168,10 +172,19 @@ class Desk:
         leases = self.store.leases()
         for study in (*self.searches.values(), self.finals):
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                # a trial without a lease was asked for by a driver that died before it could sign
-                owner, age = leases.get(trial._trial_id, ("nobody", float("inf")))
+                # without a lease, the driver that asked for it may have died before it could sign
+                owner, age = leases.get(trial._trial_id, ("its driver", seconds_since(trial.datetime_start)))
                 if age > self.grace or is_gone(owner):
                     self.store.requeue(study, trial._trial_id, f"lost: no sign of {owner} for {age:.0f} s")
+
+
+def seconds_since(start: datetime | None) -> float:
+    return (datetime.now() - start).total_seconds() if start else 0.0  # Optuna gives local times without a zone
+
+
+def waiting(outcomes: Sequence[Outcome]) -> bool:
+    """Whether a trial of a search waits to be taken up again."""
+    return any(outcome.state == "WAITING" and not outcome.final for outcome in outcomes)
 
 
 def hopeless(search: Sequence[Outcome]) -> bool:

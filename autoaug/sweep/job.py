@@ -20,7 +20,7 @@ class Job:
     point: Mapping[str, Any]
     attempt: int
     root: int
-    """Number of the first attempt: the checkpoints of all attempts lie together."""
+    """Which trial of its search this is: all attempts at it share it, and so their seed and their folder."""
     final_seed: int | None = None
     """Which of the final runs this is; None in the search."""
 

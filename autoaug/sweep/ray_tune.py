@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,6 @@ from ray.tune.search import Searcher
 
 from autoaug.record import LEADERBOARD, Record
 from autoaug.store import Store
-from autoaug.study import Study
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Event, Job, Listen
 from autoaug.sweep.options import Options
@@ -49,10 +49,13 @@ def run_ray(desk: Desk, options: Options, listen: Listen) -> None:
     with cluster(options):
         refuse_too_much(options)
         searcher = DeskSearcher(desk, listen)
-        with shipped(options.project):
-            trainable = tune.with_parameters(
-                run_on_worker, study=desk.study, storage=desk.store.portable(), options=options
-            )
+        trainable = tune.with_parameters(
+            run_on_worker,
+            code=sources(options.project),
+            study=ray.cloudpickle.dumps(desk.study),
+            storage=desk.store.portable(),
+            options=options,
+        )
         trainable = tune.with_resources(trainable, {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial})
         tuner = tune.Tuner(
             trainable,
@@ -127,8 +130,10 @@ def trial_name(trial: Any) -> str:
     return "-".join([*kind, job.strategy, str(job.number)] + ([str(job.attempt)] if job.attempt > 1 else []))
 
 
-def run_on_worker(config: Mapping[str, Any], study: Study, storage: str, options: Options) -> None:
-    """What a Ray actor does for one trial."""
+def run_on_worker(
+    config: Mapping[str, Any], code: tuple[tuple[str, str], ...], study: bytes, storage: str, options: Options
+) -> None:
+    """What a Ray actor does for one trial. The study is unpickled only once the modules it refers to are there."""
     import torch
 
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))  # trials share cores
@@ -137,7 +142,8 @@ def run_on_worker(config: Mapping[str, Any], study: Study, storage: str, options
         said = {"record": asdict(event.record) if event.record else None, "state": event.state, "reason": event.reason}
         tune.report({"epoch": event.record.epoch if event.record else 0, "event": json.dumps(said)})
 
-    work(study, Job(**config["job"]), open_store(storage), options.artifacts, tell)
+    install(code)
+    work(ray.cloudpickle.loads(study), Job(**config["job"]), open_store(storage), options.artifacts, tell)
 
 
 @cache
@@ -180,21 +186,30 @@ def slots(options: Options) -> int:
     return min(fit, options.at_once or fit)
 
 
-@contextmanager
-def shipped(project: Path | None) -> Iterator[None]:
-    """Send the modules of the user's project to the workers by value: they cannot import them."""
-    modules = [] if project is None else list(modules_under(project))
-    for module in modules:
-        ray.cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        for module in modules:
-            ray.cloudpickle.unregister_pickle_by_value(module)
+def sources(project: Path | None) -> tuple[tuple[str, str], ...]:
+    """The code of the user's project, as (path, text): every file beside a module that is imported from there."""
+    if project is None:
+        return ()
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    folders = {Path(file).parent for file in files if file and is_of_project(Path(file), project)}
+    found = sorted(path for folder in folders for path in folder.glob("*.py"))
+    return tuple((str(path.relative_to(project)), path.read_text()) for path in found)
 
 
-def modules_under(project: Path) -> Iterator[Any]:
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file and Path(file).is_relative_to(project) and name.partition(".")[0] not in ("autoaug", "__main__"):
-            yield module
+def is_of_project(file: Path, project: Path) -> bool:
+    """Whether a worker cannot import a module: it is in the project, and neither installed nor our own."""
+    if not file.is_relative_to(project):
+        return False
+    parts = file.relative_to(project).parts
+    return parts[0] != "autoaug" and "site-packages" not in parts
+
+
+@cache
+def install(code: tuple[tuple[str, str], ...]) -> None:
+    """Make the user's modules importable in this process, so that what they register in our tables is there too."""
+    root = Path(tempfile.mkdtemp(prefix="autoaug-project-"))
+    for name, text in code:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    sys.path.insert(0, str(root))

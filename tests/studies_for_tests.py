@@ -1,0 +1,21 @@
+"""Tiny studies that several test files run."""
+
+from typing import Any
+
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from autoaug import Budget, Study, Task
+from autoaug.strategies import none, randaugment
+
+
+def tiny(**more: Any) -> Study:
+    """Two strategies with three trials of two short epochs each, and two final runs."""
+    given: dict[str, Any] = {
+        "name": "tiny",
+        "task": Task(data="digits-rotated", model="convnet", epochs=2, batch_size=100, lr=0.2),
+        "space": {"task.refine_epochs": IntDistribution(0, 1), "mix.alpha": FloatDistribution(0, 1)},
+        "strategies": {"none": none(), "ra": randaugment()},
+        "budget": Budget(trials=3),
+        "seeds": 2,
+    }
+    return Study(**given | more)

@@ -1,0 +1,163 @@
+"""The Ray executor finds what the local one finds, with the same desk, worker and storage."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import ray.cloudpickle
+from studies_for_tests import tiny
+
+from autoaug import Budget, Study
+from autoaug.project import load_study
+from autoaug.record import last_attempts
+from autoaug.store import Store
+from autoaug.strategies import none
+from autoaug.sweep import Desk, Event, Options, run
+from autoaug.sweep.ray_tune import DeskSearcher, refuse_too_much
+
+# Ray leaves sockets and files to the garbage collector and uses what Python deprecates: its own affair
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_cores() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    return Options(artifacts=tmp_path / "artifacts", at_once=1)
+
+
+def open_store(tmp_path: Path, name: str = "x") -> Store:
+    return Store(f"sqlite:///{tmp_path / name}.db")
+
+
+def numbers(store: Store, study: Study) -> set[Any]:
+    return {
+        (o.strategy, o.final, o.root, tuple(o.point.items()), o.state, o.value)
+        for o in last_attempts(store.outcomes(study.name))
+        if not o.final
+    } | {(o.strategy, o.seed, tuple(o.point.items()), o.metrics["test_accuracy"]) for o in finals(store, study)}
+
+
+def finals(store: Store, study: Study) -> list[Any]:
+    return [o for o in last_attempts(store.outcomes(study.name)) if o.final]
+
+
+def test_both_executors_find_the_same_one_trial_at_a_time(tmp_path: Path, options: Options) -> None:
+    study = tiny(budget=Budget(trials=2), seeds=1)
+    here, there = open_store(tmp_path, "local"), open_store(tmp_path, "ray")
+    events: list[Event] = []
+    run(study, here, "local", options)
+    run(study, there, "ray", options, events.append)
+    assert numbers(there, study) == numbers(here, study)
+    assert [e.state for e in events if e.state] == ["RUNNING", "COMPLETE"] * 6
+    assert sum(e.record is not None for e in events) == len(there.epochs("tiny"))
+    workers = {trial.user_attrs["worker"] for trial in there.trials("tiny", "none")}
+    assert not any(worker.endswith(f":{os.getpid()}") for worker in workers), "the driver trains nothing"
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_trial_resumed(tmp_path: Path, options: Options) -> None:
+    study = tiny(strategies={"none": none()}, budget=Budget(trials=2), seeds=1)
+    longer = replace(study, task=replace(study.task, epochs=60))
+    store = open_store(tmp_path)
+    killed: list[str] = []
+
+    def kill_the_first_worker(event: Event) -> None:
+        if event.record and not killed:
+            worker = store.trials("tiny", "none")[event.job.number].user_attrs["worker"]
+            os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
+            killed.append(worker)
+
+    run(longer, store, "ray", options, kill_the_first_worker)
+    search = [o for o in store.outcomes("tiny") if not o.final]
+    assert [(o.root, o.attempt, o.state) for o in search] == [
+        (0, 1, "FAIL"),
+        (0, 2, "COMPLETE"),
+        (1, 1, "COMPLETE"),
+    ]
+    assert search[0].reason == "its worker died"
+    assert search[0].point == search[1].point
+
+
+PROJECT = {
+    "search_spaces/mine.py": "from optuna.distributions import FloatDistribution\n"
+    "strength = {'policy.strength': FloatDistribution(0, 1)}\n",
+    "studies/helpers.py": """
+import torch
+from torch import nn
+from autoaug.data import Source, Split
+from autoaug.ops import OPS, Op
+from autoaug.policy import Fixed, apply, policy_tree
+
+def darken(images, amount):
+    return images * (1 - amount.view(-1, 1, 1, 1))
+
+OPS["darken"] = Op("darken", darken, 0.5, "factor", False, "exact", "ours")
+
+def policy(strength):
+    return Fixed(policy_tree(apply("darken", strength)))
+
+def squares(root):
+    rng = torch.Generator().manual_seed(0)
+    images = torch.rand(60, 1, 8, 8, generator=rng)
+    split = Split(images, torch.arange(60) % 2)
+    return Source(train=split, val=split, test=split, classes=("a", "b"))
+
+class Net(nn.Module):
+    def __init__(self, classes, channels):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, classes))
+
+    def forward(self, images):
+        return self.net(images)
+""",
+    "studies/ours.py": """
+from autoaug import Budget, Study, Task
+from autoaug.strategies import Strategy
+from search_spaces.mine import strength
+from studies.helpers import Net, policy, squares
+
+study = Study(
+    name="ours",
+    task=Task(data=squares, model=Net, epochs=1, batch_size=20),
+    strategies={"darken": Strategy(policy=policy, space=strength)},
+    budget=Budget(trials=2),
+    seeds=1,
+)
+""",
+}
+
+
+def test_an_op_a_model_and_data_of_a_users_project_work_on_workers_that_never_saw_them(
+    tmp_path: Path, options: Options
+) -> None:
+    for name, text in PROJECT.items():
+        path = tmp_path / "project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    found = load_study(str(tmp_path / "project" / "studies" / "ours.py"))
+    store = open_store(tmp_path)
+    run(found.study, store, "ray", replace(options, project=found.root))
+    assert [(o.state, o.reason) for o in store.outcomes("ours")] == [("COMPLETE", "")] * 3
+
+
+def test_what_tune_pickles_holds_nothing_of_the_storage(tmp_path: Path) -> None:
+    store = open_store(tmp_path, "canary")
+    searcher = DeskSearcher(Desk(tiny(), store), lambda event: None)
+    assert b"canary" not in ray.cloudpickle.dumps(searcher)
+
+
+def test_more_than_the_cluster_has_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"each trial asks for 1 GPUs and the cluster has 0: lower --gpus-per-trial"):
+        refuse_too_much(Options(gpus_per_trial=1))
+    with pytest.raises(ValueError, match=r"each trial asks for 64 CPUs and the cluster has 2"):
+        refuse_too_much(Options(cpus_per_trial=64))

@@ -1,0 +1,377 @@
+"""A study runs to its end, whatever happens on the way, and everything about it is in the storage."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.samplers import GridSampler
+from optuna.trial import TrialState
+from studies_for_tests import tiny
+
+from autoaug import Budget, Study
+from autoaug.policy import Fixed, ready
+from autoaug.record import Outcome, last_attempts
+from autoaug.store import Store
+from autoaug.strategies import none
+from autoaug.strategies.strategy import Strategy
+from autoaug.sweep import Desk, Event, Options, is_over, run
+from autoaug.sweep.job import Job, is_gone, me
+from autoaug.sweep.worker import lease, seed_of, work
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(f"sqlite:///{tmp_path / 'x.db'}")
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    return Options(artifacts=tmp_path / "artifacts")
+
+
+def searched(store: Store, study: Study) -> list[Outcome]:
+    return [outcome for outcome in store.outcomes(study.name) if not outcome.final]
+
+
+def finals(store: Store, study: Study) -> list[Outcome]:
+    return [outcome for outcome in store.outcomes(study.name) if outcome.final]
+
+
+def points(store: Store, study: Study) -> dict[str, list[Any]]:
+    """The points of each strategy, in the order in which they were proposed."""
+    return {
+        name: [dict(o.point) for o in searched(store, study) if o.strategy == name and o.attempt == 1]
+        for name in study.strategies
+    }
+
+
+def test_a_study_runs_its_trials_and_then_the_best_point_of_each_with_fresh_seeds(
+    store: Store, options: Options
+) -> None:
+    study = tiny()
+    run(study, store, options=options)
+    search = searched(store, study)
+    assert [o.state for o in search] == ["COMPLETE"] * 6
+    assert {(o.strategy, o.seed) for o in finals(store, study)} == {(s, r) for s in ("none", "ra") for r in (0, 1)}
+    for final in finals(store, study):
+        best = max((o for o in search if o.strategy == final.strategy), key=lambda o: o.value or 0)
+        assert final.point == best.point
+        assert final.state == "COMPLETE"
+        assert final.value == final.metrics["test_accuracy"]
+    assert store.test_reads("tiny") == 4, "one read of the test split for each final run"
+    assert not any("test_accuracy" in record.metrics for record in store.epochs("tiny") if not record.final)
+    assert is_over(study, store)
+    assert not list(options.artifacts.rglob("*.pt")), "checkpoints of finished trials are removed"
+
+
+def test_what_the_dashboard_shows_is_there(store: Store, options: Options) -> None:
+    study = tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=1)
+    run(study, store, options=options)
+    (trial,) = store.trials("tiny", "none")
+    (record,) = [record for record in store.epochs("tiny") if not record.final and record.epoch == 2]
+    assert trial.intermediate_values[2] == record.metrics["val_accuracy"]
+    attributes = trial.user_attrs
+    assert attributes["cpu_seconds"] > 0
+    assert attributes["images"] == 400 * attributes["epochs"]
+    assert attributes["seed"] == record.seed
+    assert attributes["versions"].keys() >= {"python", "torch", "optuna", "autoaug"}
+    assert attributes["git_commit"]
+    assert store.leaderboard("tiny").metric_names == ["test_accuracy", "gpu_seconds"]
+
+
+def test_seeds_are_paired_across_strategies_and_never_shared_by_search_and_final_runs(
+    store: Store, options: Options
+) -> None:
+    study = tiny()
+    run(study, store, options=options)
+    seeds: dict[tuple[str, bool], set[int]] = {}
+    for record in store.epochs("tiny"):
+        seeds.setdefault((record.strategy, record.final), set()).add(record.seed)
+    assert seeds["none", True] == seeds["ra", True]
+    assert seeds["none", False] == seeds["ra", False]
+    assert not seeds["none", True] & seeds["none", False]
+
+
+def test_a_finished_study_runs_nothing_again(store: Store, options: Options) -> None:
+    study = tiny(budget=Budget(trials=1), seeds=1)
+    run(study, store, options=options)
+    events: list[Event] = []
+    run(study, store, options=options, listen=events.append)
+    assert events == []
+
+
+def test_a_larger_budget_continues_a_finished_study(store: Store, options: Options) -> None:
+    whole, parts = tiny(strategies={"none": none()}, seeds=1), tiny(strategies={"none": none()}, seeds=1)
+    run(replace(parts, budget=Budget(trials=1)), store, options=options)
+    run(parts, store, options=options)
+    other = Store(f"sqlite:///{options.artifacts}-other.db")
+    run(whole, other, options=options)
+    assert points(store, parts) == points(other, whole)
+
+
+class Interrupt:
+    """Raises as Ctrl-C does, in the middle of the n-th epoch that is reported."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self, event: Event) -> None:
+        if event.record:
+            self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def numbers(store: Store) -> dict[Any, float | None]:
+    """What was found at each point, in the search and in the final runs."""
+    ends = last_attempts(store.outcomes("tiny"))
+    return {(o.strategy, o.final, tuple(o.point.items()), o.seed if o.final else 0): o.value for o in ends}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The tiny study, run from beginning to end."""
+    folder = tmp_path_factory.mktemp("whole")
+    store = Store(f"sqlite:///{folder / 'x.db'}")
+    run(tiny(), store, options=Options(artifacts=folder / "artifacts"))
+    return store
+
+
+@pytest.mark.parametrize("after", [1, 3, 8, 17, 19])
+def test_an_interrupted_study_goes_on_and_ends_with_the_same_numbers(
+    store: Store, options: Options, uninterrupted: Store, after: int
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny(), store, options=options, listen=Interrupt(after))
+    assert not any(o.state == "RUNNING" for o in store.outcomes("tiny"))
+    run(tiny(), store, options=options)
+    assert numbers(store) == numbers(uninterrupted)
+    assert [o.reason for o in store.outcomes("tiny") if o.state == "FAIL"] == ["interrupted"]
+
+
+def test_a_trial_that_raises_fails_with_a_reason_and_the_rest_goes_on(store: Store, options: Options) -> None:
+    def fragile(m: float) -> Fixed:
+        if m > 0.5:
+            raise RuntimeError(f"m is {m}, too much")
+        return Fixed(ready.none())
+
+    strategy = Strategy(
+        policy=fragile,
+        space={"policy.m": CategoricalDistribution((0.1, 0.9))},
+        between=lambda seed: GridSampler({"policy.m": [0.1, 0.9]}, seed=0),
+    )
+    study = tiny(strategies={"fragile": strategy}, space={}, budget=Budget(trials=4), seeds=1)
+    run(study, store, options=options)
+    outcomes = {(o.state, o.point["policy.m"], o.reason) for o in searched(store, study)}
+    reason = "RuntimeError: m is 0.9, too much (test_sweep.py:"
+    assert {(state, m, text[: len(reason)]) for state, m, text in outcomes} == {
+        ("COMPLETE", 0.1, ""),
+        ("FAIL", 0.9, reason),
+    }
+    assert [o.state for o in finals(store, study)] == ["COMPLETE"]
+
+
+def test_a_search_that_only_fails_ends(store: Store, options: Options) -> None:
+    calls = []
+
+    def broken(m: float) -> Fixed:
+        calls.append(m)
+        if len(calls) > 1:  # the preflight passes
+            raise RuntimeError("no")
+        return Fixed(ready.none())
+
+    strategy = Strategy(policy=broken, space={"policy.m": FloatDistribution(0, 1)})
+    study = tiny(strategies={"broken": strategy}, space={}, budget=Budget(gpu_seconds=1000))
+    run(study, store, options=options)
+    assert [o.state for o in store.outcomes("tiny")] == ["FAIL"] * 5
+
+
+def test_divergence_is_a_failed_trial(store: Store, options: Options) -> None:
+    study = tiny(strategies={"none": none()}, budget=Budget(trials=1), space={})
+    diverging = replace(study, task=replace(study.task, lr=1e20))
+    run(diverging, store, options=options)
+    (outcome,) = store.outcomes("tiny")
+    assert outcome.state == "FAIL"
+    assert outcome.reason.startswith("Diverged: the training loss is")
+
+
+def test_a_budget_in_seconds_ends_the_search_and_cuts_the_last_trial(store: Store, options: Options) -> None:
+    study = tiny(strategies={"none": none()}, budget=Budget(gpu_seconds=0.5), seeds=1)
+    longer = replace(study, task=replace(study.task, epochs=40))
+    run(longer, store, options=options)
+    last_epoch = max(record.gpu_seconds for record in store.epochs("tiny"))
+    assert 0.5 <= store.spent("tiny", "none") <= 0.5 + 2 * last_epoch
+    (outcome,) = searched(store, longer)
+    assert outcome.state == "PRUNED"
+    assert outcome.reason.startswith("the budget of 0.5 seconds was spent after epoch")
+    assert outcome.value is None, "a truncated value never stands beside a full one"
+
+
+def test_a_trial_that_is_expected_to_break_the_budget_is_not_begun(store: Store, options: Options) -> None:
+    study = tiny(strategies={"none": none()}, seeds=1)
+    run(replace(study, budget=Budget(trials=1)), store, options=options)
+    cost = store.spent("tiny", "none")
+    run(replace(study, budget=Budget(gpu_seconds=1.5 * cost)), store, options=options)
+    assert len(searched(store, study)) == 1
+
+
+def test_a_pruned_trial_is_pruned_and_never_the_best(store: Store, options: Options) -> None:
+    strategy = none()._replace(pruner=optuna.pruners.ThresholdPruner(lower=1.1))
+    study = tiny(strategies={"none": strategy}, budget=Budget(trials=2))
+    run(study, store, options=options)
+    outcomes = searched(store, study)
+    assert [o.state for o in outcomes] == ["PRUNED"] * 2
+    assert outcomes[0].reason == "pruned after epoch 1 by ThresholdPruner"
+    assert [o.value for o in outcomes] == [None, None]
+    assert finals(store, study) == [], "there is no complete trial to run again"
+
+
+def test_a_trial_cancelled_in_the_dashboard_stops_and_writes_nothing_more(store: Store, options: Options) -> None:
+    study = tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=1)
+
+    def cancel(event: Event) -> None:
+        if event.record and event.record.epoch == 1 and not event.job.final:
+            store.finish(event.job.trial_id, TrialState.FAIL, reason="cancelled")
+
+    run(study, store, options=options, listen=cancel)
+    (outcome,) = searched(store, study)
+    assert (outcome.state, outcome.reason, outcome.epochs) == ("FAIL", "cancelled", 1)
+
+
+def test_the_strategy_that_has_spent_least_goes_first(store: Store, options: Options) -> None:
+    order: list[str] = []
+
+    def listen(event: Event) -> None:
+        if event.state == "RUNNING" and not event.job.final:
+            order.append(event.job.strategy)
+
+    run(tiny(), store, options=options, listen=listen)
+    assert order == ["none", "ra"] * 3
+
+
+def test_only_some_strategies_can_be_run(store: Store, options: Options) -> None:
+    study = tiny(budget=Budget(trials=1), seeds=1)
+    run(study, store, options=replace(options, only=("ra",)))
+    assert {outcome.strategy for outcome in store.outcomes("tiny")} == {"ra"}
+    assert is_over(study, store, ["ra"])
+    assert not is_over(study, store)
+    with pytest.raises(ValueError, match=r"unknown strategy of study 'tiny' 'rra': did you mean 'ra'"):
+        run(study, store, options=replace(options, only=("rra",)))
+
+
+# Leases
+
+
+def test_the_trial_of_a_dead_process_of_this_host_is_taken_back_at_once(store: Store) -> None:
+    study = tiny()
+    desk = Desk(study, store)
+    job = desk.next()
+    assert job
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    store.beat(job.trial_id, f"{me().rpartition(':')[0]}:{gone.pid}")
+    again = Desk(study, store).next()
+    assert again
+    assert (again.root, again.attempt, again.point) == (job.number, 2, job.point)
+
+
+def test_the_trial_of_a_living_worker_is_left_alone_until_its_lease_is_old(store: Store) -> None:
+    study = tiny()
+    job = Desk(study, store).next()
+    assert job
+    Desk(study, store)
+    assert store.state(job.trial_id) == TrialState.RUNNING
+    time.sleep(0.05)
+    Desk(study, store, grace=0.01)
+    assert store.state(job.trial_id) == TrialState.FAIL
+
+
+def test_a_young_trial_that_nobody_has_signed_yet_is_left_alone(store: Store) -> None:
+    study = tiny()
+    desk = Desk(study, store)
+    desk.searches["none"].ask(dict(study.space_of("none")))
+    Desk(study, store)
+    assert [o.state for o in store.outcomes("tiny")] == ["RUNNING"]
+
+
+def test_a_lease_is_renewed_for_as_long_as_the_work_takes(store: Store) -> None:
+    with lease(store, 1, every=0.02):
+        time.sleep(0.3)
+        assert store.leases()[1][1] < 0.25
+        assert store.leases()[1][0] == me()
+    time.sleep(0.1)
+    assert store.leases()[1][1] >= 0.1
+
+
+def test_whether_an_owner_is_gone_is_known_on_its_own_host_only() -> None:
+    assert not is_gone(me())
+    assert not is_gone("some-other-host:1")
+
+
+def test_a_worker_that_lost_its_trial_cannot_overwrite_its_successor(store: Store, options: Options) -> None:
+    """A paused worker wakes up after its trial was given to somebody else: it writes nothing that counts."""
+    study = tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=1)
+    desk = Desk(study, store)
+    zombie = desk.next()
+    assert zombie
+    desk.lost(zombie, "no sign of life")
+    successor = desk.next()
+    assert successor
+    assert successor.attempt == 2
+    events: list[Event] = []
+    work(study, zombie, store, options.artifacts, events.append)
+    assert events[-1].state == "FAIL"
+    work(study, successor, store, options.artifacts, lambda event: None)
+    states = [(o.attempt, o.state) for o in store.outcomes("tiny")]
+    assert states == [(1, "FAIL"), (2, "COMPLETE")]
+
+
+DRIVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from studies_for_tests import tiny
+from autoaug.checkpoint import Checkpoint
+from autoaug.store import Store
+from autoaug.sweep import Options, run
+Checkpoint.every_seconds = 0.0
+run(tiny(), Store(sys.argv[2]), options=Options(artifacts=Path(sys.argv[3])), listen=lambda e: print(e.job, flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_loses_nothing(tmp_path: Path, uninterrupted: Store) -> None:
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), url, str(tmp_path / "a")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for lines in (2, 9):
+        driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert driver.stdout
+        for _ in range(lines):
+            driver.stdout.readline()
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        driver.stdout.close()
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    store, study = Store(url), tiny()
+    ends = last_attempts(searched(store, study))
+    assert [o.state for o in ends] == ["COMPLETE"] * 6
+    assert [o.state for o in last_attempts(finals(store, study))] == ["COMPLETE"] * 4
+    assert not any(o.state in ("RUNNING", "WAITING") for o in store.outcomes("tiny"))
+    assert numbers(store) == numbers(uninterrupted), "the same points and values as without the kills"
+
+
+def test_trials_and_final_runs_never_share_a_folder_or_a_seed() -> None:
+    study = tiny()
+    trial = Job("ra", 1, 0, {}, 1, 0)
+    final = Job("ra", 2, 0, {}, 1, 0, final_seed=0)
+    assert trial.folder(Path("a"), "tiny") != final.folder(Path("a"), "tiny")
+    assert seed_of(study, trial) != seed_of(study, final)
