@@ -1,30 +1,32 @@
 """The command line. Nothing heavy is imported here: `--help` and errors are instant."""
 
-import csv as csv_module
-import json
 import os
+import re
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 if TYPE_CHECKING:
-    from autoaug.compare import Row
+    from autoaug.console import Watch
     from autoaug.project import Found
     from autoaug.store import Store
     from autoaug.study import Study
+    from autoaug.sweep import Listen, Options
 
 app = typer.Typer(
     help="Search data augmentation and the training hyperparameters beside it, with evidence.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -43,6 +45,7 @@ StorageOption = Annotated[
 
 
 def main() -> None:
+    """What the command `autoaug` calls."""
     app()
 
 
@@ -53,8 +56,8 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Created wher
 
     with usage_errors():
         files = new_project(folder)
-    say(f"{len(files)} files in {folder}")
-    say(f"next: cd {shlex.quote(str(folder))} && autoaug run studies/quickstart.py")
+    say(f"{len(files)} files in {folder}. Next:")
+    say(f"  cd {shlex.quote(str(folder))} && {program(elsewhere=True)} run studies/quickstart.py")
 
 
 @app.command()
@@ -74,10 +77,11 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Run a study, or go on with one that was interrupted."""
-    from autoaug.sweep import Options
-
+    voice = Voice(as_json, quiet)
     with usage_errors():
         found = load(study)
+        from autoaug.sweep import Options
+
         options = Options(
             only=tuple(only or ()),
             artifacts=artifacts.absolute(),
@@ -88,12 +92,22 @@ def run(
             address=address,
         )
         if dry_run:
-            show_plan(found.study, as_json)
+            show_plan(found.study, executor, options, voice)
             return
-        store = open_store(storage, found.study)
+        store, over = prepare(found.study, where(storage, found.study), executor, options, fresh)
         if fresh and store.definition(found.study.name) is not None:
-            say(f"what was run is kept as {store.archive(found.study.name)}", quiet or as_json)
-        code = execute(found.study, store, executor, options, as_json, quiet)
+            archived = store.archive(found.study.name)
+            voice.tell(f"what was run is kept as {archived}", archived=archived)
+        if over:
+            voice.tell(f"{found.study.name} is finished: nothing is left to run")
+        elif not execute(found.study, store, executor, options, voice):
+            again = command_again()
+            kept = "interrupted; everything found so far is kept. Go on with:"
+            voice.tell(f"{kept}\n  {again}", interrupted=found.study.name, go_on=again)
+            raise typer.Exit(INTERRUPTED)
+    code = print_leaderboard(store, found.study.name, voice)
+    named = f" --storage {shlex.quote(store.shown)}" if storage or found.study.storage else ""
+    voice.tell(f"details: {program()} dashboard{named}")
     raise typer.Exit(code)
 
 
@@ -107,9 +121,9 @@ def compare(
     """Print the leaderboard of a study: test accuracy with intervals, cost, and the difference to the baseline."""
     with usage_errors():
         store, name = find_stored(study, storage)
-        print_leaderboard(store, name, as_json)
         if csv:
-            write_csv(csv, *leaderboard_of(store, name)[1:])
+            write_csv(csv, store, name)
+    print_leaderboard(store, name, Voice(as_json))
 
 
 @app.command()
@@ -120,16 +134,18 @@ def dashboard(
     write: Annotated[bool, typer.Option("--write", help="Let the page change and delete studies.")] = False,
 ) -> None:
     """Serve Optuna Dashboard over the stored studies, on this machine only and read-only."""
-    from autoaug.dashboard import make_dashboard
-
     with usage_errors():
-        store = open_store(storage)
+        store = open_existing(where(storage))
+        from autoaug.dashboard import make_dashboard
+
         try:
             server = make_dashboard(store, host, port, write)
-        except OSError as error:
-            raise ValueError(f"cannot listen on {host}:{port}: {error.strerror}; give another --port") from None
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+            raise ValueError(f"cannot listen on {host}:{port}: {reason}; give another --port or --host") from None
     if host not in ("127.0.0.1", "localhost"):
-        say(f"[yellow]anybody who reaches {host} can read these studies{' and delete them' if write else ''}[/yellow]")
+        may = "read and delete" if write else "read"
+        say(f"anybody who reaches {host} can {may} these studies", style="yellow")
     say(f"Optuna Dashboard over {store.shown} at http://{host}:{server.server_port}/  (Ctrl-C stops it)")
     try:
         server.serve_forever()
@@ -137,69 +153,53 @@ def dashboard(
         server.server_close()
 
 
-def execute(study: "Study", store: "Store", executor: str, options: Any, as_json: bool, quiet: bool) -> int:
-    """Run a study with progress; returns the exit code."""
-    from autoaug.console import JsonProgress, LineProgress, LiveProgress, NoProgress, Watch
-    from autoaug.sweep import is_over, run
+def prepare(study: "Study", reference: str, executor: str, options: "Options", fresh: bool) -> tuple["Store", bool]:
+    """The open storage, and whether nothing is left to run. What cannot run is refused before anything is written."""
+    from autoaug.store import Store, is_new
+    from autoaug.sweep import check, is_over
 
-    if is_over(study, store, options.only):
-        say(f"{study.name} is finished: nothing is left to run", as_json)
-    else:
-        strategies = len(options.only) or len(study.strategies)
-        say(f"{study.name} · {strategies} strategies · {store.shown}", as_json or quiet)
-        watch = Watch(study, store.outcomes(study.name))
-        progress = (
-            JsonProgress()
-            if as_json
-            else NoProgress()
-            if quiet
-            else LiveProgress(out, watch)
-            if out.is_terminal
-            else LineProgress(out, watch)
-        )
-        try:
-            with progress, terminated_is_interrupted():
-                run(study, store, executor, options, progress)
-        except KeyboardInterrupt:
-            say("interrupted; everything found so far is kept. Go on with:", as_json)
-            say(f"  {shlex.join(['autoaug', *without_fresh(sys.argv[1:])])}", as_json, markup=False)
-            return INTERRUPTED
-    failed = print_leaderboard(store, study.name, as_json)
-    say(f"details: autoaug dashboard --storage {shlex.quote(store.shown)}", as_json, markup=False)
-    return failed
+    if not fresh and not is_new(reference):
+        store = Store(reference)
+        if is_over(study, store, options.only):
+            return store, True
+    check(study, executor, options)
+    return Store(reference), False
 
 
-def without_fresh(arguments: list[str]) -> list[str]:
-    return [argument for argument in arguments if argument != "--fresh"]
+def execute(study: "Study", store: "Store", executor: str, options: "Options", voice: "Voice") -> bool:
+    """Run a study with progress; False where it was interrupted."""
+    from autoaug.console import Watch
+    from autoaug.sweep import conduct
+
+    outcomes = store.outcomes(study.name)
+    watch = Watch(study, outcomes, options.only)
+    begun = f" · {len(outcomes)} trials were begun before" if outcomes else ""
+    if not voice.quiet:
+        voice.tell(f"{study.name} · {len(watch.lanes)} strategies · {store.shown}{begun}")
+    try:
+        with voice.progress(watch) as listen, terminated_is_interrupted():
+            conduct(study, store, executor, options, listen)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
-def leaderboard_of(store: "Store", name: str) -> tuple[dict[str, Any], list["Row"]]:
-    """A stored study's definition and its leaderboard."""
-    from autoaug.compare import leaderboard
-    from autoaug.study import METRICS
-
-    definition = store.definition(name)
-    assert definition is not None, "the callers have looked"
-    maximize = METRICS[definition["metric"]] == "maximize"
-    return definition, leaderboard(store.outcomes(name), definition["baseline"], maximize)
-
-
-def print_leaderboard(store: "Store", name: str, as_json: bool) -> int:
-    """Print it; returns the exit code that it deserves."""
-    from autoaug.compare import to_json
+def print_leaderboard(store: "Store", name: str, voice: "Voice") -> int:
+    """Print it, and what failed; returns the exit code that it deserves."""
+    from autoaug.compare import failures, stored_leaderboard, to_json
     from autoaug.console import leaderboard_table
 
-    definition, rows = leaderboard_of(store, name)
-    if as_json:
-        print(json.dumps(to_json(name, definition["metric"], rows)))
-    else:
-        out.print(leaderboard_table(rows, definition["metric"], definition["baseline"]))
-    failures = [outcome for outcome in store.outcomes(name) if outcome.state == "FAIL" and outcome.reason]
-    for outcome in failures[-3:] if any(row.failed for row in rows) else []:
-        err.print(f"{outcome.strategy} trial {outcome.trial} failed: {outcome.reason}", markup=False, highlight=False)
-    if not any(row.val_best is not None for row in rows):
+    definition, rows = stored_leaderboard(store, name)
+    metric, baseline = definition["metric"], definition["baseline"]
+    voice.show(leaderboard_table(name, rows, metric, baseline), to_json(name, metric, rows))
+    failed = failures(store.outcomes(name))
+    for strategy, outcomes in failed.items():
+        last = outcomes[-1]
+        which = f"final run {last.seed}" if last.final else f"trial {last.trial}"
+        say(f"{strategy}: {len(outcomes)} failed, last {which}: {last.reason or 'stopped from outside'}", err)
+    if not any(row.test for row in rows):
         return FAILED
-    return SOME_FAILED if any(row.failed for row in rows) else 0
+    return SOME_FAILED if failed else 0
 
 
 def load(reference: str) -> "Found":
@@ -210,64 +210,124 @@ def load(reference: str) -> "Found":
         return load_study(reference)
 
 
-def open_store(storage: str | None, study: "Study | None" = None) -> "Store":
+def where(storage: str | None, study: "Study | None" = None) -> str:
     """The storage that was asked for: on the command line, in the study, in the environment, or autoaug.db here."""
-    from autoaug.store import Store
+    in_environment = "env:AUTOAUG_STORAGE" if os.environ.get("AUTOAUG_STORAGE") else None
+    return storage or (study.storage if study else None) or in_environment or "sqlite:///autoaug.db"
 
-    named = storage or (study.storage if study else None)
-    return Store(named or ("env:AUTOAUG_STORAGE" if os.environ.get("AUTOAUG_STORAGE") else "sqlite:///autoaug.db"))
+
+def open_existing(reference: str) -> "Store":
+    """A storage to read from; none is made."""
+    from autoaug.store import Store, is_new
+
+    if is_new(reference):
+        raise ValueError(f"there is no storage {reference} yet: run a study first, or give another --storage")
+    return Store(reference)
 
 
 def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
     """A study that was run: by its own name, or by that of the file that defines it."""
     from autoaug.lookup import suggest
+    from autoaug.project import known_studies
 
-    store = open_store(storage)
-    names = store.names()
-    if study in names:
-        return store, study
-    name = load(study).study.name
-    if name not in names:
-        known = suggest(name, names) if names else "nothing was run there yet"
-        raise ValueError(f"study {name!r} is not in {store.shown}: {known}")
-    return store, name
+    is_file = study.partition(":")[0].endswith(".py")
+    if not is_file:
+        store = open_existing(where(storage))
+        if study in store.names():
+            return store, study
+        if study not in known_studies():
+            known = suggest(study, store.names()) if store.names() else "nothing was run there yet"
+            raise ValueError(f"unknown study {study!r} in {store.shown}: {known}")
+    found = load(study).study
+    store = open_existing(where(storage, found))
+    if found.name not in store.names():
+        raise ValueError(f"study {found.name!r} was not run in {store.shown}: run it, or give another --storage")
+    return store, found.name
 
 
-def show_plan(study: "Study", as_json: bool) -> None:
+def write_csv(path: Path, store: "Store", name: str) -> None:
+    """The leaderboard as a file."""
+    from autoaug.compare import stored_leaderboard, to_csv
+
+    try:
+        path.write_text(to_csv(stored_leaderboard(store, name)[1]))
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror}; give another --csv") from None
+
+
+def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice") -> None:
+    """What a run would do, checked as a run is."""
     from autoaug.console import plan_table
-    from autoaug.study import plan, preflight
+    from autoaug.study import plan
+    from autoaug.sweep import check
 
-    preflight(study)
-    lines = plan(study)
-    if as_json:
-        print(json.dumps({"study": study.name, "strategies": [asdict(line) for line in lines]}))
-        return
-    out.print(plan_table(study, lines))
-    say("cost: measured by the first trials; nothing was spent")
+    check(study, executor, options)
+    lines = [line for line in plan(study) if not options.only or line.strategy in options.only]
+    voice.show(plan_table(study, lines), {"study": study.name, "strategies": [asdict(line) for line in lines]})
 
 
-def write_csv(path: Path, rows: list["Row"]) -> None:
-    """The leaderboard with one line per strategy."""
-    flat = [{"strategy": row.name, **flatten(asdict(row))} for row in rows]
-    with path.open("w", newline="") as file:
-        writer = csv_module.DictWriter(file, fieldnames=list(dict.fromkeys(key for row in flat for key in row)))
-        writer.writeheader()
-        writer.writerows(flat)
+def program(elsewhere: bool = False) -> str:
+    """How this command was called, so that the lines it prints can be pasted, also `elsewhere`: in another folder."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m autoaug"
+    on_path = shutil.which(called.name)
+    if on_path and Path(on_path).absolute() == called.absolute():
+        return called.name
+    return shlex.quote(str(called.absolute() if elsewhere else called))
 
 
-def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        flat |= flatten(value, f"{prefix}{key}_") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+def command_again() -> str:
+    """This call, without what would start it anew and without passwords."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--fresh"]
+    return f"{program()} {shlex.join(map(without_password, arguments))}"
+
+
+def without_password(argument: str) -> str:
+    return re.sub(r"(pass\w*=)[^&]*", r"\1***", re.sub(r"(://[^:/]*):.*@", r"\1:***@", argument))
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a call answers: in text or in JSON lines, with progress or without."""
+
+    as_json: bool = False
+    quiet: bool = False
+
+    def tell(self, text: str, **data: Any) -> None:
+        """Say a line; a machine is told `data` instead, or nothing where there is none."""
+        if not self.as_json:
+            say(text)
+        elif data:
+            self.show(text, data)
+
+    def show(self, picture: Any, data: Mapping[str, Any]) -> None:
+        """Something that rich can draw, or the same for a machine."""
+        from autoaug.console import json_line
+
+        if self.as_json:
+            print(json_line(data), flush=True)
+        else:  # a file has no width that a table must fit into
+            out.print(picture, width=None if out.is_terminal else 1000)
+
+    def progress(self, watch: "Watch") -> AbstractContextManager["Listen"]:
+        """What listens to the events of a study."""
+        from autoaug.console import LineProgress, LiveProgress, print_event
+        from autoaug.sweep import ignore
+
+        if self.as_json:
+            return nullcontext(print_event)
+        if self.quiet:
+            return nullcontext(ignore)
+        return LiveProgress(out, watch) if out.is_terminal else nullcontext(LineProgress(out, watch))
 
 
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
-def say(message: str, silent: bool = False, markup: bool = True) -> None:
-    if not silent:
-        out.print(message, markup=markup, soft_wrap=True)
+def say(message: str, console: Console = out, style: str = "") -> None:
+    """One line, however long; nothing in it is markup."""
+    console.print(Text(message, style), soft_wrap=True)
 
 
 @contextmanager
@@ -276,7 +336,7 @@ def usage_errors() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        err.print(Text.assemble(("error: ", "red"), " ".join(str(error).split())), soft_wrap=True)
         raise typer.Exit(USAGE) from None
 
 

@@ -1,5 +1,7 @@
 """Which strategy is better, by how much, and how sure that is."""
 
+import csv
+import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -9,6 +11,8 @@ import numpy as np
 from scipy import stats
 
 from autoaug.record import Outcome, Record, last_attempts
+from autoaug.store import Store
+from autoaug.study import METRICS
 
 CONFIDENCE = 0.95
 
@@ -58,6 +62,14 @@ class Row:
     vs_baseline: Difference | None
 
 
+def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[Row]]:
+    """The definition of a study that was run, and its leaderboard."""
+    definition = store.definition(name)
+    assert definition is not None, "the callers have looked"
+    maximize = METRICS[definition["metric"]] == "maximize"
+    return definition, leaderboard(store.outcomes(name), definition["baseline"], maximize)
+
+
 def leaderboard(outcomes: Sequence[Outcome], baseline: str, maximize: bool = True) -> list[Row]:
     """One row per strategy, best mean test accuracy first; those without a final run come last."""
     strategies = list(dict.fromkeys(outcome.strategy for outcome in outcomes))
@@ -87,6 +99,16 @@ def row(name: str, outcomes: Sequence[Outcome], reference: Mapping[int, float], 
         epochs=best.epochs if best else 0,
         vs_baseline=None if name == baseline else paired(scores, reference),
     )
+
+
+def failures(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The trials and final runs whose last attempt failed, by strategy."""
+    failed: dict[str, list[Outcome]] = {}
+    for name, final in dict.fromkeys((outcome.strategy, outcome.final) for outcome in outcomes):
+        mine = last_attempts(each for each in outcomes if (each.strategy, each.final) == (name, final))
+        if lost := [outcome for outcome in mine if outcome.state == "FAIL"]:
+            failed[name] = failed.get(name, []) + lost
+    return failed
 
 
 def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str = "test_accuracy") -> dict[int, float]:
@@ -169,9 +191,19 @@ NESTED: dict[str, type] = {"test": Interval, "test_nll": Interval, "vs_baseline"
 """The fields of a row that have fields of their own."""
 
 
+def to_csv(rows: Sequence[Row]) -> str:
+    """A leaderboard as one line per strategy, the same columns for all of them."""
+    text = io.StringIO()
+    flat = [to_flat(row) for row in rows]
+    writer = csv.DictWriter(text, fieldnames=list(flat[0]) if flat else ["strategy"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
 def to_flat(row: Row) -> dict[str, Any]:
-    """A row as one line of a table: the same columns for every row, with None where there is nothing."""
-    flat = {"strategy": row.name}
+    """A row without rows inside; None where there is nothing."""
+    flat: dict[str, Any] = {"strategy": row.name}
     for name, value in asdict(row).items():
         if name in NESTED:
             flat |= {f"{name}_{each.name}": (value or {}).get(each.name) for each in fields(NESTED[name])}
@@ -183,3 +215,73 @@ def to_flat(row: Row) -> dict[str, Any]:
 def to_json(study: str, metric: str, rows: Sequence[Row]) -> dict[str, Any]:
     """A leaderboard as plain data, for machines."""
     return {"study": study, "metric": metric, "strategies": [asdict(row) for row in rows]}
+
+
+def table(rows: Sequence[Row], metric: str, baseline: str) -> tuple[list[str], list[list[str]], str]:
+    """A leaderboard for people: headings, cells, and a caption that says how to read them."""
+    unit = unit_of(row.device for row in rows)
+    headings = ["strategy", "test accuracy", "difference", "p", f"best {short(metric)}", "trials", unit]
+    cells = [
+        [
+            row.name,
+            show_interval(row.test),
+            *(("baseline", "") if row.name == baseline else show_difference(row.vs_baseline)),
+            show_value(row.val_best),
+            show_trials(row),
+            show_seconds(row.gpu_seconds),
+        ]
+        for row in rows
+    ]
+    return headings, cells, "\n".join(legend(rows, baseline))
+
+
+def legend(rows: Sequence[Row], baseline: str) -> list[str]:
+    """How a leaderboard is to be read: only what concerns this one."""
+    lines = []
+    runs = sorted({row.test.n for row in rows if row.test})
+    if runs and runs[-1] == 1:
+        lines.append("one final run each gives no interval and no p: set Study(seeds=) to 3 or more")
+    elif runs:
+        counted = " to ".join(map(str, dict.fromkeys((runs[0], runs[-1]))))
+        lines.append(f"± half a 95 % t-interval, p a paired t-test against {baseline}, over {counted} final runs")
+    if any(row.pruned or row.failed for row in rows):
+        lines.append("trials a/b: a of b ran to the end, the others were pruned or failed")
+    return lines
+
+
+def short(metric: str) -> str:
+    """`val` for val_accuracy: what else would be best on validation."""
+    return metric.removesuffix("_accuracy")
+
+
+def unit_of(devices: Iterable[str]) -> str:
+    return "GPU s" if "cuda" in devices else "CPU s"
+
+
+def show_interval(found: Interval | None) -> str:
+    if found is None:
+        return "–"
+    return f"{found.mean:.4f}" + ("" if found.high is None else f" ± {found.high - found.mean:.4f}")
+
+
+def show_difference(found: Difference | None) -> tuple[str, str]:
+    return ("–", "–") if found is None else (f"{found.difference:+.4f}", show_p(found.p))
+
+
+def show_p(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
+def show_value(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def show_trials(row: Row) -> str:
+    lost = row.pruned + row.failed
+    return f"{row.trials - lost}/{row.trials}" if lost else str(row.trials)
+
+
+def show_seconds(seconds: float) -> str:
+    return f"{seconds:.1f}" if seconds < 1000 else f"{seconds:.0f}"

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoaug.compare import Difference, Interval, Row
+from autoaug.compare import Row, short, show_seconds, show_value, table, unit_of
 from autoaug.record import Outcome, Record, last_attempts
 from autoaug.study import Line, Study
 from autoaug.sweep import Event, Job
@@ -23,16 +23,16 @@ SECONDS_BETWEEN_FRAMES = 0.1
 
 def plan_table(study: Study, lines: Sequence[Line]) -> Group:
     """What a study will do, and the most that it can cost."""
-    table = Table(title=f"{study.name}: the plan", title_justify="left", box=None, pad_edge=False)
-    table.add_column("strategy", overflow="fold")
+    drawn = Table(title=f"{study.name}: the plan", title_justify="left", box=None, pad_edge=False)
+    drawn.add_column("strategy", overflow="fold")
     for name in ("trials", "epochs each", "final runs"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("searches", overflow="fold")
+        drawn.add_column(name, justify="right", no_wrap=True)
+    drawn.add_column("searches", overflow="fold")
     for line in lines:
         trials = "by budget" if line.trials is None else str(line.trials)
         searched = ", ".join(line.dimensions) or "nothing"
-        table.add_row(line.strategy, trials, f"≤ {line.epochs}", str(line.final_runs), searched)
-    return Group(table, Text(show_cost(study, lines), style="dim"))
+        drawn.add_row(line.strategy, trials, f"≤ {line.epochs}", str(line.final_runs), searched)
+    return Group(drawn, Text(show_cost(study, lines), style="dim"))
 
 
 def show_cost(study: Study, lines: Sequence[Line]) -> str:
@@ -42,79 +42,22 @@ def show_cost(study: Study, lines: Sequence[Line]) -> str:
     if all(line.trials is not None for line in lines):
         limits.append(f"{sum((line.trials or 0) * line.epochs for line in lines)} epochs")
     if study.budget.gpu_seconds:
-        limits.append(f"{len(lines)} x {study.budget.gpu_seconds:g} seconds (of a GPU, or of a CPU where there is none)")
+        limits.append(
+            f"{len(lines)} x {study.budget.gpu_seconds:g} seconds (of a GPU, or of a CPU where there is none)"
+        )
     return f"cost: searches at most {' and '.join(limits)}; final runs at most {finals} epochs"
 
 
 def leaderboard_table(study: str, rows: Sequence[Row], metric: str, baseline: str) -> Group:
     """The answer of a study."""
-    table = Table(title=f"{study}: the leaderboard", title_justify="left", box=None, pad_edge=False)
-    table.add_column("strategy", overflow="fold")
-    headings = ("test accuracy", "difference", "p", f"best {short(metric)}", "trials", unit_of(row.device for row in rows))
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row.name,
-            show_interval(row.test),
-            *(("baseline", "") if row.name == baseline else show_difference(row.vs_baseline)),
-            show_value(row.val_best),
-            show_trials(row),
-            show_seconds(row.gpu_seconds),
-        )
-    return Group(table, *(Text(line, style="dim") for line in legend(rows, baseline)))
-
-
-def legend(rows: Sequence[Row], baseline: str) -> list[str]:
-    """How a leaderboard is to be read: only what concerns this one."""
-    lines = []
-    runs = sorted({row.test.n for row in rows if row.test})
-    if runs and runs[-1] == 1:
-        lines.append("one final run each gives no interval and no p: set Study(seeds=) to 3 or more")
-    elif runs:
-        counted = " to ".join(map(str, dict.fromkeys((runs[0], runs[-1]))))
-        lines.append(f"± half a 95 % t-interval, p a paired t-test against {baseline}, over {counted} final runs")
-    if any(row.pruned or row.failed for row in rows):
-        lines.append("trials a/b: a of b ran to the end, the others were pruned or failed")
-    return lines
-
-
-def short(metric: str) -> str:
-    """`val` for val_accuracy: what else would be best on validation."""
-    return metric.removesuffix("_accuracy")
-
-
-def unit_of(devices: Iterable[str]) -> str:
-    return "GPU s" if "cuda" in devices else "CPU s"
-
-
-def show_interval(found: Interval | None) -> str:
-    if found is None:
-        return "–"
-    return f"{found.mean:.4f}" + ("" if found.high is None else f" ± {found.high - found.mean:.4f}")
-
-
-def show_difference(found: Difference | None) -> tuple[str, str]:
-    return ("–", "–") if found is None else (f"{found.difference:+.4f}", show_p(found.p))
-
-
-def show_p(p: float | None) -> str:
-    if p is None:
-        return "–"
-    return f"{p:.3f}" if p >= 0.001 else "<0.001"
-
-
-def show_value(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
-
-
-def show_trials(row: Row) -> str:
-    lost = row.pruned + row.failed
-    return f"{row.trials - lost}/{row.trials}" if lost else str(row.trials)
-
-
-def show_seconds(seconds: float) -> str:
-    return f"{seconds:.1f}" if seconds < 1000 else f"{seconds:.0f}"
+    headings, cells, caption = table(rows, metric, baseline)
+    drawn = Table(title=f"{study}: the leaderboard", title_justify="left", box=None, pad_edge=False)
+    drawn.add_column(headings[0], overflow="fold")
+    for heading in headings[1:]:
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    for row in cells:
+        drawn.add_row(*row)
+    return Group(drawn, Text(caption, style="dim"))
 
 
 @dataclass
@@ -179,16 +122,16 @@ class Watch:
 
     def block(self) -> Group:
         """One line per strategy."""
-        table = Table(box=None, pad_edge=False, header_style="dim")
+        drawn = Table(box=None, pad_edge=False, header_style="dim")
         failed = [f"{lane.failed or ''}" for lane in self.lanes.values()]
-        table.add_column("strategy", overflow="fold")
-        table.add_column("")
+        drawn.add_column("strategy", overflow="fold")
+        drawn.add_column("")
         for heading in ("trials", f"best {short(self.study.metric)}", self.unit, "failed" if any(failed) else ""):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("now", no_wrap=True)
+            drawn.add_column(heading, justify="right", no_wrap=True)
+        drawn.add_column("now", no_wrap=True)
         for (name, lane), lost in zip(self.lanes.items(), failed, strict=True):
-            table.add_row(name, self.bar(name), *self.figures(name), lost, lane.now or self.finals(lane))
-        return Group(table, Text("Ctrl-C keeps what is there", style="dim"))
+            drawn.add_row(name, self.bar(name), *self.figures(name), lost, lane.now or self.finals(lane))
+        return Group(drawn, Text("Ctrl-C keeps what is there", style="dim"))
 
     def bar(self, name: str) -> ProgressBar:
         """How much of its budget a search has used."""

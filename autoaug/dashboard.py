@@ -7,7 +7,7 @@ from another origin, and passes on nothing but reads.
 
 import json
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -26,9 +26,11 @@ READS = {"GET", "HEAD", "OPTIONS"}
 def guarded(app: Wsgi, host: str, write: bool) -> Wsgi:
     """The app behind a door: requests addressed to us by our own pages only, and only reads unless `write`."""
 
+    names = frozenset({"localhost", host.lower(), socket.gethostname().lower()})
+
     def door(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         asked = environ.get("HTTP_HOST", "")
-        if not is_ours(asked, host):
+        if not is_ours(asked, names):
             return refuse(start_response, f"this dashboard is not {asked!r}: ask for localhost or for its IP address")
         if environ.get("HTTP_ORIGIN", f"http://{asked}") != f"http://{asked}":
             return refuse(start_response, "this dashboard answers its own pages only")
@@ -39,17 +41,24 @@ def guarded(app: Wsgi, host: str, write: bool) -> Wsgi:
     return door
 
 
-def is_ours(asked: str, host: str) -> bool:
+def is_ours(asked: str, names: Collection[str]) -> bool:
     """Whether a request's Host can only mean this machine.
 
-    A name that an attacker owns may point here. An IP address may not, nor may a name of this machine; the port is
-    free, so that a tunnel may end on another one.
+    A name that an attacker owns may point here; an IP address means what it says, and `names` are our own. The port is
+    free, for a tunnel may end on another one.
     """
     try:
         name = urlsplit(f"//{asked}").hostname or ""
+    except ValueError:
+        return False
+    return name in names or is_address(name)
+
+
+def is_address(name: str) -> bool:
+    try:
         ip_address(name)
     except ValueError:
-        return name in ("localhost", host, socket.gethostname(), socket.getfqdn())
+        return False
     return True
 
 

@@ -1,9 +1,11 @@
 """A user's project is three folders of Python: `search_spaces/`, `studies/`, `dashboards/`. Ours is the first."""
 
+import ast
 import importlib.util
 import shutil
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -42,20 +44,25 @@ def load_study(reference: str) -> Found:
     file, _, name = reference.partition(":")
     path = find_file(file)
     root = root_of(path)
+    refuse_repeated_keys(path)
     module = execute(path, root)
     return Found(pick_study(module, path, name), root)
+
+
+def known_studies() -> dict[str, Path]:
+    """The study files that a name finds, by name: this folder's `studies/` first, then the shipped ones."""
+    places = [shipped_root() / "studies", Path.cwd() / "studies"]
+    return {file.stem: file for place in places for file in place.glob("*.py")}
 
 
 def find_file(reference: str) -> Path:
     path = Path(reference)
     if path.suffix == ".py":
         if not path.is_file():
-            raise ValueError(
-                f"there is no study file {reference}: check the path, or `autoaug new DIR` makes a project"
-            )
+            hint = "check the path, or make a project with `autoaug new DIR`"
+            raise ValueError(f"there is no study file {reference}: {hint}")
         return path.resolve()
-    places = list(dict.fromkeys([Path.cwd() / "studies", shipped_root() / "studies"]))
-    known = {file.stem: file for place in reversed(places) for file in place.glob("*.py")}
+    known = known_studies()
     if reference not in known:
         raise ValueError(f"unknown study {reference!r}: {suggest(reference, known)} (a file's path works too)")
     return known[reference].resolve()
@@ -63,7 +70,33 @@ def find_file(reference: str) -> Path:
 
 def root_of(path: Path) -> Path:
     """The folder whose `search_spaces/` and `studies/` a study file imports from."""
-    return next((parent for parent in path.parents if any((parent / f).is_dir() for f in FOLDERS)), path.parent)
+    if path.parent.name in FOLDERS:
+        return path.parent.parent
+    return next((parent for parent in path.parents if (parent / "search_spaces").is_dir()), path.parent)
+
+
+def refuse_repeated_keys(path: Path) -> None:
+    """Refuse a dict literal with two equal keys: Python keeps the last, and one of two strategies would never run."""
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError, OSError) as error:
+        raise ValueError(explain(error, path, path.parent)) from error
+    for key in repeated_keys(tree):
+        raise ValueError(
+            f"{path.name}, line {key.lineno}: {key.value!r} stands twice in one dict, and Python would drop the first: "
+            "give each its own name"
+        )
+
+
+def repeated_keys(tree: ast.AST) -> Iterator[ast.Constant]:
+    """The literal keys that stand in a dict display for the second time."""
+    for node in ast.walk(tree):
+        seen = set()
+        for key in node.keys if isinstance(node, ast.Dict) else ():
+            if isinstance(key, ast.Constant):
+                if key.value in seen:
+                    yield key
+                seen.add(key.value)
 
 
 def execute(path: Path, root: Path) -> ModuleType:
@@ -78,23 +111,27 @@ def execute(path: Path, root: Path) -> ModuleType:
         sys.path.insert(0, str(root))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise ValueError(explain(error, path)) from error
+        raise ValueError(explain(error, path, root)) from error
     return module
 
 
-def explain(error: Exception, path: Path) -> str:
-    """One line: what a study file raised, and in which of its lines."""
+def explain(error: BaseException, path: Path, root: Path) -> str:
+    """One line: what a study file raised, and in which line of the user's own."""
+    own = (path.parent, *(root / name for name in FOLDERS))
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).parent in own]
+    place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else path.name
+    said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
-        return f"{path.name}, line {error.lineno}: {error.msg}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    place = f"{path.name}, line {frames[-1].lineno}" if frames else path.name
-    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-    return f"{place}: {kind}{error}"
+        place, said = f"{Path(error.filename or path).name}, line {error.lineno}", error.msg
+    if isinstance(error, ModuleNotFoundError):
+        said += f" (looked for in {root} and in what is installed)"
+    return " ".join(f"{place}: {said}".split())
 
 
 def pick_study(module: ModuleType, path: Path, name: str) -> "Study":
+    """The study of a file that has the name, or else the one that can be meant."""
     from autoaug.study import Study
 
     studies = {key: value for key, value in vars(module).items() if isinstance(value, Study)}
@@ -106,18 +143,22 @@ def pick_study(module: ModuleType, path: Path, name: str) -> "Study":
         return studies[name]
     if "study" in studies or len(studies) == 1:
         return studies.get("study") or next(iter(studies.values()))
-    raise ValueError(f"{path.name} defines several studies: say which, {path.name}:{next(iter(studies))}")
+    choices = " or ".join(f"{path.name}:{key}" for key in studies)
+    raise ValueError(f"{path.name} defines {len(studies)} studies: say which, {choices}")
 
 
 def new_project(folder: Path) -> list[Path]:
     """Copy the reference project to a folder; returns the files that it now has.
 
     Raises:
-        ValueError: one of its folders is already there. Nothing is overwritten.
+        ValueError: one of its folders is already there, or the folder cannot be made. Nothing is overwritten.
     """
     taken = [name for name in FOLDERS if (folder / name).exists()]
     if taken:
         raise ValueError(f"{folder} already has {taken[0]}/: give another folder, nothing was copied")
-    for name in FOLDERS:
-        shutil.copytree(shipped_root() / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    try:
+        for name in FOLDERS:
+            shutil.copytree(shipped_root() / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    except OSError as error:
+        raise ValueError(f"no project can be made in {folder}: {error.strerror or error}") from error
     return sorted(file for name in FOLDERS for file in (folder / name).rglob("*.py"))

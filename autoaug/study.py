@@ -3,16 +3,18 @@
 import inspect
 import math
 import re
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
-from optuna.distributions import CategoricalDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 from torch import Generator
 
 from autoaug.data import load_data
-from autoaug.lookup import suggest
+from autoaug.learners import DEPLOYS
+from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES, Mix
 from autoaug.mixing import build as build_mix
 from autoaug.models import build
@@ -43,8 +45,10 @@ class Budget:
         if not given:
             raise ValueError("Budget() sets no limit: give trials=, gpu_seconds= or both")
         for name, value in given.items():
-            if not 0 < value < math.inf:
+            if not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise ValueError(f"Budget({name}={value!r}) buys nothing: give a number above 0")
+        if self.trials is not None and not isinstance(self.trials, int):
+            raise ValueError(f"Budget(trials={self.trials!r}) counts no trials: give a whole number")
 
     def spent(self, trials: int, gpu_seconds: float) -> float:
         """The share of the budget that is used up; 1 or more is all of it."""
@@ -70,11 +74,15 @@ class Study:
     seed: int = 0
     """Of the search: the same seed proposes the same points."""
     metric: str = "val_accuracy"
+    deploy: tuple[str, ...] = ("last_policy",)
+    """How the final runs of a strategy with a learner train again from scratch with the policy that was learned: rows
+    of `DEPLOYS`. Its own network was told by the moving policy what the validation images are, so it proves little."""
     storage: str | None = None
     """A storage URL; None is what the command line or AUTOAUG_STORAGE says, else autoaug.db in this folder."""
 
     def __post_init__(self) -> None:
         check_name(self.name, "study")
+        check_kinds(self)
         if not self.strategies:
             raise ValueError(f"study {self.name!r} has no strategies: give at least one")
         for name in self.strategies:
@@ -86,6 +94,8 @@ class Study:
             raise ValueError(f"Study.seeds is {self.seeds!r}: give the number of final runs, at least 1")
         if self.metric not in METRICS:
             raise ValueError(f"unknown metric {self.metric!r} of study {self.name!r}: {suggest(self.metric, METRICS)}")
+        for name in self.deploy:
+            lookup(DEPLOYS, name, f"entry of Study.deploy of {self.name!r}")
         for name in self.strategies:
             check_space(self, name)
 
@@ -130,6 +140,25 @@ def check_name(name: object, what: str) -> None:
         raise ValueError(f"{name!r} cannot name a {what}: use letters, digits, '.', '_' and '-', at most 100")
     if name == LEADERBOARD:
         raise ValueError(f"{name!r} cannot name a {what}: the final runs are stored under it")
+
+
+def check_kinds(study: Study) -> None:
+    """Each field holds what it is for; a function in place of what it returns is the usual slip."""
+    kinds: dict[str, type] = {"task": Task, "budget": Budget, "strategies": Mapping, "space": Mapping}
+    for name, kind in kinds.items():
+        if not isinstance(getattr(study, name), kind):
+            wanted = "a dict by name" if kind is Mapping else f"{kind.__name__}(...)"
+            raise ValueError(f"Study.{name} is {reprlib.repr(getattr(study, name))}: give {wanted}")
+    strategies: Mapping[str, Any] = study.strategies
+    for name, strategy in strategies.items():
+        if not isinstance(strategy, Strategy):
+            fix = "call it" if callable(strategy) else "give a Strategy, such as autoaug.strategies.none()"
+            raise ValueError(f"strategy {name!r} of study {study.name!r} is a {type(strategy).__name__}: {fix}")
+        space: Mapping[str, Any] = {**study.space, **strategy.space}
+        for dimension, rule in space.items():
+            if not isinstance(rule, BaseDistribution):
+                fix = "give one of Optuna's distributions, such as FloatDistribution(0, 1)"
+                raise ValueError(f"dimension {dimension!r} in study {study.name!r} is {rule!r}: {fix}")
 
 
 def check_space(study: Study, strategy: str) -> None:
@@ -190,27 +219,47 @@ def make_mix(kind: str | None = None, **parameters: Any) -> Mix:
 
 
 def preflight(study: Study) -> None:
-    """Try everything a study needs, once and small: its data, its model on two images, every strategy's policy.
+    """Try everything a study needs, once and small: its data, its models on two images, every strategy's policy.
 
     Raises:
         ValueError: something cannot work; the message names it. No time was spent and nothing was written.
     """
     for name in study.strategies:
-        setup = set_up(study, name, lowest(study.space_of(name)))
-        task = setup.task
-        data = load_data(task.data, root=task.root, val_fraction=task.val_fraction, seed=task.split_seed)
-        model = build(task.model, len(data.classes), data.channels, Generator().manual_seed(0))
-        images, rng = torch.rand(2, *data.train.images.shape[1:], generator=Generator().manual_seed(0)), Generator()
-        try:
-            logits = model.eval()(setup.policy(images, rng))
-        except (RuntimeError, ValueError, TypeError) as error:
-            shape = "x".join(map(str, images.shape[1:]))
-            raise ValueError(f"strategy {name!r}: {task.model} fails on two images of {shape}: {error}") from error
-        if logits.shape != (2, len(data.classes)):
-            raise ValueError(
-                f"model {task.model} gives logits of shape {tuple(logits.shape)} for 2 images of {len(data.classes)} "
-                "classes: its last layer must have one output per class"
-            )
+        for point in probes(study.space_of(name)):
+            try:
+                try_out(set_up(study, name, point))
+            except Exception as error:  # whatever a user's function may raise
+                said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+                tried = f" (tried: {', '.join(f'{key}={value!r}' for key, value in point.items())})" if point else ""
+                raise ValueError(f"strategy {name!r} of study {study.name!r}: {said}{tried}") from error
+
+
+def probes(space: Space) -> Iterator[dict[str, Any]]:
+    """Points that are cheap to try: the lowest, and from there every choice that is made by name."""
+    yield lowest(space)
+    for name, rule in space.items():
+        for choice in rule.choices[1:] if isinstance(rule, CategoricalDistribution) else ():
+            yield {**lowest(space), name: choice}
+
+
+def try_out(setup: Setup) -> None:
+    """Load the data, and send two images of noise through the policy and the model."""
+    task = setup.task
+    data = load_data(task.data, root=task.root, val_fraction=task.val_fraction, seed=task.split_seed)
+    model = build(task.model, len(data.classes), data.channels, Generator().manual_seed(0))
+    images, rng = torch.rand(2, *data.train.images.shape[1:], generator=Generator().manual_seed(0)), Generator()
+    try:
+        logits = model.eval()(setup.policy(images, rng))
+    except (RuntimeError, ValueError, TypeError) as error:
+        shape = "x".join(map(str, images.shape[1:]))
+        raise ValueError(f"{task.model} fails on two images of {shape}: {error}") from error
+    if logits.shape != (2, len(data.classes)):
+        raise ValueError(
+            f"model {task.model} gives logits of shape {tuple(logits.shape)} for 2 images of {len(data.classes)} "
+            "classes: its last layer must have one output per class"
+        )
+    if rehearse := getattr(setup.learner, "preflight", None):
+        rehearse(task, data, model)
 
 
 def lowest(space: Space) -> dict[str, Any]:

@@ -7,10 +7,12 @@ data with the standard augmentation only, at the learning rate that the schedule
 """
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -18,12 +20,13 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from autoaug.checkpoint import Checkpoint
-from autoaug.data import Data, Split, load_data
+from autoaug.data import DATASETS, Data, Split, load_data, resplit
 from autoaug.mixing import Mix
 from autoaug.models import build
 from autoaug.ops import OPS
 from autoaug.policy import Policy
 from autoaug.record import Phase, Record
+from autoaug.seeding import derive_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,9 @@ class Task:
     """"auto" is bfloat16 autocast on a GPU and float32 elsewhere."""
     val_fraction: float = 0.1
     """Share of the training images held out for validation, where the data brings no validation split."""
+    resplit: Literal["fixed", "per_epoch"] = "fixed"
+    """"per_epoch" draws the held-out images anew in every epoch (Mounsaveng et al. 2021), where the data brings no
+    validation split. Validation figures are then of images that earlier epochs trained on: do not select by them."""
     split_seed: int = 0
     root: str = "data"
     """Where datasets that are downloaded lie."""
@@ -70,10 +76,24 @@ class Task:
                 raise ValueError(f"Task.{name} is {getattr(self, name)!r}: give a number above 0")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"Task.warmup is {self.warmup!r}: give a share of the steps in [0, 1)")
+        choices = {
+            "precision": "auto|float32|bfloat16",
+            "device": "auto|cpu|cuda|cuda:[0-9]+",
+            "resplit": "fixed|per_epoch",
+        }
+        for name, known in choices.items():
+            if not re.fullmatch(known, getattr(self, name)):
+                raise ValueError(f"Task.{name} is {getattr(self, name)!r}: give {known.replace('|', ', ')}")
 
     @property
     def total_epochs(self) -> int:
         return self.epochs + self.refine_epochs
+
+    def anchored(self) -> "Task":
+        """The same task with absolute paths, for a process that runs in another folder."""
+        path = isinstance(self.data, str) and self.data not in DATASETS
+        data = str(Path(self.data).absolute()) if path and isinstance(self.data, str) else self.data
+        return replace(self, data=data, root=str(Path(self.root).absolute()))
 
     def describe(self) -> dict[str, Any]:
         """The task as plain data, for the record: callables by their name."""
@@ -85,10 +105,17 @@ class Task:
 
 
 class Learner(Protocol):
-    """What happens within a trial: moves the policy's parameters while the network trains."""
+    """What happens within a trial: moves the policy's parameters while the network trains.
+
+    With an attribute `joint = True` the training loss is differentiated by the policy's parameters too, and `step`
+    finds these gradients in them.
+    """
 
     def step(self, run: "Run") -> None:
         """Called once after every training step with the policy on."""
+
+    def metrics(self) -> dict[str, float]:
+        """What goes into the record of an epoch, read once at its end."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -111,7 +138,8 @@ class Run:
     ) -> None:
         self.task, self.policy, self.mix, self.learner = task, policy, mix, learner
         self.device = pick_device(task.device)
-        self.data = data.to(self.device)
+        self.data = self.loaded = data.to(self.device)
+        self.joint = bool(getattr(learner, "joint", False))
         self.streams = spawn(rng)
         self.model = build(task.model, len(data.classes), data.channels, self.streams["weights"])
         self.model.to(self.device).to(memory_format=torch.channels_last)
@@ -162,10 +190,10 @@ class Run:
     def normalise(self, images: Tensor) -> Tensor:
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """What the network says of images in [0, 1], in float32."""
+    def logits(self, images: Tensor, network: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """What the network, or another in its place, says of images in [0, 1], in float32."""
         with self.autocast():
-            return self.model(self.normalise(images)).float()
+            return (network or self.model)(self.normalise(images)).float()
 
     def autocast(self) -> Any:
         wanted = self.task.precision
@@ -173,9 +201,9 @@ class Run:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def standard(self, images: Tensor) -> Tensor:
+    def standard(self, images: Tensor, rng: Generator | None = None) -> Tensor:
         """The dataset's standard augmentation, which stays on in every epoch: random crop and flip."""
-        rng, rule = self.streams["augment"], self.data.standard
+        rng, rule = rng or self.streams["augment"], self.data.standard
         if rule.pad:
             images = OPS["crop"].function(images, images.new_full((len(images),), rule.pad), rng)
         if rule.flip:
@@ -225,7 +253,12 @@ def one_epoch(run: Run, test: bool) -> Record:
     clock = Clock(run.device)
     run.epoch += 1
     run.policy.at(run.epoch)
+    if run.task.resplit == "per_epoch":
+        rng = Generator().manual_seed(derive_seed(run.task.split_seed, "resplit", run.epoch))
+        run.data = resplit(run.loaded, run.task.val_fraction, rng)
     metrics = {"train_loss": train_epoch(run), "lr": run.optimiser.param_groups[0]["lr"]}
+    if run.learner:
+        metrics |= run.learner.metrics()
     metrics |= evaluate(run, run.data.val, "val")
     if test and run.epoch == run.task.total_epochs:
         assert run.data.test is not None, "a final run is given the test split"
@@ -259,7 +292,7 @@ def train_step(run: Run, images: Tensor, targets: Tensor) -> Tensor:
     images = run.standard(run.pixels(images))
     soft = F.one_hot(targets, len(run.data.classes)).to(images.dtype)
     if run.phase == "augment":
-        with torch.no_grad():
+        with torch.set_grad_enabled(run.joint):
             images = run.policy(images, run.streams["augment"])
             images, soft = run.mix(images, soft, run.streams["mix"])
     loss = F.cross_entropy(run.logits(images), soft)

@@ -23,4 +23,4 @@ def figure(records: Sequence[Record], metric: str = "val_accuracy") -> go.Figure
     ]
     unit = "GPU" if any(record.device == "cuda" for record in records) else "CPU"
     axes = {"xaxis_title": f"{unit}-seconds spent", "yaxis_title": f"best {metric}"}
-    return go.Figure(lines, go.Layout(title="Anytime", template="plotly_white", legend_orientation="h", **axes))
+    return go.Figure(lines, go.Layout(title="Anytime", template="plotly_white", **axes))

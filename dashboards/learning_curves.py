@@ -22,4 +22,4 @@ def figure(records: Sequence[Record], metric: str = "val_accuracy") -> go.Figure
         for name, by in values.items()
     ]
     axes = {"xaxis_title": "epoch", "yaxis_title": metric}
-    return go.Figure(lines, go.Layout(title="Final runs", template="plotly_white", legend_orientation="h", **axes))
+    return go.Figure(lines, go.Layout(title="Final runs", template="plotly_white", **axes))

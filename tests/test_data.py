@@ -14,9 +14,9 @@ from scipy.stats import chi2, kstest, pearsonr
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from autoaug.data import Source, Split, Standard, as_float, load_data, subset, train_on_val
+from autoaug.data import Source, Split, Standard, as_float, load_data, resplit, subset, train_on_val
 from autoaug.data.digits import DIGITS, SHIFTS, dimmed, inverted, rotated, translated
-from autoaug.data.splits import class_counts, draw, shares
+from autoaug.data.splits import class_counts, draw, joined, shares
 
 COUNTS = (40, 7, 100, 23)
 DIGITS_FINGERPRINT = "3d71172d1a3dc176"
@@ -327,3 +327,34 @@ def test_dimming_multiplies_each_image_by_one_factor(rng: torch.Generator) -> No
 
 def test_inversion(rng: torch.Generator) -> None:
     assert inverted(torch.tensor([[[[0.0, 0.25]]]]), rng).flatten().tolist() == [1, 0.75]
+
+
+def pool(images: int = 300) -> Source:
+    """Images whose first pixel says which one it is, without a split of their own."""
+    pixels = torch.arange(images).view(-1, 1, 1, 1).expand(-1, 1, 8, 8) / images
+    return Source(train=Split(pixels.contiguous(), torch.arange(images) % 3))
+
+
+def test_a_new_split_is_of_the_same_images_and_the_same_class_shares() -> None:
+    data = load_data(lambda root: pool(), val_fraction=0.2)
+    assert data.val_is_cut
+    anew, again = (resplit(data, 0.2, torch.Generator().manual_seed(seed)) for seed in (1, 1))
+    assert torch.equal(anew.val.images, again.val.images)
+    assert not torch.equal(anew.val.images, data.val.images)
+    for one, two in ((anew.train, data.train), (anew.val, data.val)):
+        assert len(one) == len(two)
+        assert torch.equal(torch.bincount(one.targets), torch.bincount(two.targets))
+    everything = [joined(each.train, each.val).images[:, 0, 0, 0].sort().values for each in (anew, data)]
+    assert torch.equal(*everything)
+    assert (anew.mean, anew.fingerprint) == (data.mean, data.fingerprint)
+
+
+def test_validation_images_that_the_dataset_brings_are_never_split_anew() -> None:
+    rng = torch.Generator()
+    before = rng.get_state()
+    data = load_data("digits")
+    assert not data.val_is_cut
+    assert resplit(data, 0.1, rng) is data
+    assert torch.equal(rng.get_state(), before)
+    cut_data = load_data(lambda root: pool())
+    assert not train_on_val(cut_data).val_is_cut, "its validation images are among the training images"

@@ -65,3 +65,8 @@ def test_crop_is_a_window_of_the_padded_image_and_every_window_is_as_likely(heig
     which = same.int().argmax(1)
     assert torch.equal(cropped, windows[which])
     assert chisquare(torch.bincount(which, minlength=len(windows))).pvalue > 1e-4
+
+
+def test_a_padding_below_zero_is_none() -> None:
+    images = photographs()
+    assert torch.equal(crop(images, every(images, -0.2), seeded()), images)

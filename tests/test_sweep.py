@@ -11,20 +11,20 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import FloatDistribution
 from optuna.samplers import GridSampler
 from optuna.trial import TrialState
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
 from autoaug.policy import Fixed, ready
-from autoaug.record import Outcome, last_attempts
+from autoaug.record import Outcome, Record, last_attempts
 from autoaug.store import Store
-from autoaug.strategies import none
+from autoaug.strategies import madao, none
 from autoaug.strategies.strategy import Strategy
 from autoaug.sweep import Desk, Event, Options, is_over, run
 from autoaug.sweep.job import Job, is_gone, me
-from autoaug.sweep.worker import lease, seed_of, work
+from autoaug.sweep.worker import lease, seed_of, sign, work
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_trial_that_raises_fails_with_a_reason_and_the_rest_goes_on(store: Sto
 
     strategy = Strategy(
         policy=fragile,
-        space={"policy.m": CategoricalDistribution((0.1, 0.9))},
+        space={"policy.m": FloatDistribution(0, 1)},  # the preflight tries 0
         between=lambda seed: GridSampler({"policy.m": [0.1, 0.9]}, seed=0),
     )
     study = tiny(strategies={"fragile": strategy}, space={}, budget=Budget(trials=4), seeds=1)
@@ -246,6 +246,32 @@ def test_a_trial_cancelled_in_the_dashboard_stops_and_writes_nothing_more(store:
     assert (outcome.state, outcome.reason, outcome.epochs) == ("FAIL", "cancelled", 1)
 
 
+@pytest.mark.filterwarnings("ignore:.*cannot move a logit")
+@pytest.mark.parametrize("after", [None, 3, 5])
+def test_what_a_learner_found_is_trained_again_from_scratch(store: Store, options: Options, after: int | None) -> None:
+    """As trained and retrained stand side by side, also where the final run was interrupted in either training."""
+    study = tiny(strategies={"madao": madao()}, space={}, budget=Budget(trials=1), seeds=1, deploy=("last_policy", "policy_schedule"))
+    if after:
+        with pytest.raises(KeyboardInterrupt):
+            run(study, store, options=options, listen=Interrupt(after))
+    run(study, store, options=options)
+    (final,) = last_attempts(finals(store, study))
+    assert final.state == "COMPLETE"
+    assert final.epochs == 3 * 2
+    for name in ("test_accuracy", "last_policy_test_accuracy", "policy_schedule_test_accuracy"):
+        assert 0 <= final.metrics[name] <= 1
+    records = {record.epoch: record for record in store.epochs("tiny") if record.final}
+    assert records[2].policy != ready.none()
+    assert [records[epoch].policy is None for epoch in sorted(records)] == [False] * 2 + [True] * 4
+
+
+def test_a_share_of_a_gpu_costs_a_share_of_its_seconds() -> None:
+    study, job = tiny(), Job("ra", 1, 0, {}, 1, 0)
+    epoch = Record(epoch=1, phase="augment", gpu_seconds=8.0, device="cuda")
+    assert sign(epoch, study, job, 0.25).gpu_seconds == 2.0
+    assert sign(replace(epoch, device="cpu"), study, job, 0.25).gpu_seconds == 8.0, "CPU-seconds are this process's own"
+
+
 def test_the_strategy_that_has_spent_least_goes_first(store: Store, options: Options) -> None:
     order: list[str] = []
 
@@ -263,7 +289,7 @@ def test_only_some_strategies_can_be_run(store: Store, options: Options) -> None
     assert {outcome.strategy for outcome in store.outcomes("tiny")} == {"ra"}
     assert is_over(study, store, ["ra"])
     assert not is_over(study, store)
-    with pytest.raises(ValueError, match=r"unknown strategy of study 'tiny' 'rra': did you mean 'ra'"):
+    with pytest.raises(ValueError, match=r"unknown strategy 'rra' of study 'tiny': did you mean 'ra'"):
         run(study, store, options=replace(options, only=("rra",)))
 
 
@@ -327,9 +353,9 @@ def test_a_worker_that_lost_its_trial_cannot_overwrite_its_successor(store: Stor
     assert successor
     assert successor.attempt == 2
     events: list[Event] = []
-    work(study, zombie, store, options.artifacts, events.append)
+    work(study, zombie, store, options, events.append)
     assert events[-1].state == "FAIL"
-    work(study, successor, store, options.artifacts, lambda event: None)
+    work(study, successor, store, options, lambda event: None)
     states = [(o.attempt, o.state) for o in store.outcomes("tiny")]
     assert states == [(1, "FAIL"), (2, "COMPLETE")]
 

@@ -192,6 +192,13 @@ def test_the_standard_flip_is_a_fair_coin_for_every_image() -> None:
     assert 200 < flipped < 312, "512 fair coins: outside has probability 1e-6"
 
 
+def test_an_anchored_task_finds_its_files_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert replace(TASK, data="photos").anchored().data == str(tmp_path / "photos")
+    assert TASK.anchored().data == TASK.data, "a name stays a name"
+    assert TASK.anchored().root == str(tmp_path / "data")
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -201,8 +208,27 @@ def test_the_standard_flip_is_a_fair_coin_for_every_image() -> None:
         ({"lr": 0.0}, r"Task.lr is 0.0: give a number above 0"),
         ({"lr": float("nan")}, r"Task.lr is nan"),
         ({"warmup": 1.0}, r"Task.warmup is 1.0"),
+        ({"resplit": "daily"}, r"Task.resplit is 'daily': give fixed, per_epoch"),
     ],
 )
 def test_a_task_that_cannot_be_trained_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(TASK, **wrong)
+
+
+@pytest.mark.parametrize(("rule", "different"), [("fixed", 1), ("per_epoch", 3)])
+def test_held_out_images_are_drawn_anew_in_every_epoch_where_the_task_says_so(
+    rule: Any, different: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pool(root: Path) -> Source:
+        images = torch.rand(200, 1, 8, 8, generator=seeded())
+        return Source(train=Split(images, torch.arange(200) % 2), standard=Standard(pad=0, flip=False))
+
+    seen: list[Split] = []
+    original = training.evaluate
+    monkeypatch.setattr(training, "evaluate", lambda run, *more: seen.append(run.data.val) or original(run, *more))
+    for _ in range(2):
+        run(replace(TASK, data=pool, resplit=rule), policy="none", mix="none")
+    first, second = seen[:3], seen[3:]
+    assert all(torch.equal(one.images, two.images) for one, two in zip(first, second, strict=True))
+    assert len({each.images.sum().item() for each in first}) == different

@@ -39,6 +39,8 @@ class Data:
     standard: Standard
     fingerprint: str
     """16 hexadecimal digits over all training and validation images and targets, the same in every process."""
+    val_is_cut: bool = False
+    """The validation images were cut from the training images, so both can be split anew (`resplit`)."""
 
     @property
     def channels(self) -> int:
@@ -85,6 +87,7 @@ def load_data(
         std=std,
         standard=source.standard,
         fingerprint=fingerprint(train, val),
+        val_is_cut=source.val is None,
     )
 
 
@@ -194,12 +197,23 @@ def subset(data: str | Path | Reader, train: int, val: int, seed: int = 0) -> Su
     return Subset(data, train, val, seed)
 
 
+def resplit(data: Data, fraction: float, rng: torch.Generator) -> Data:
+    """The same images with another split into training and validation, class by class, drawn by `rng`.
+
+    Nothing is drawn where the dataset has validation images of its own. Mean, deviation and fingerprint stay.
+    """
+    if not data.val_is_cut:
+        return data
+    val, train = cut(joined(data.train, data.val), data.classes, fraction, rng, f"val_fraction={fraction}")
+    return replace(data, train=train, val=val)
+
+
 def train_on_val(data: Data) -> Data:
     """The same data, with the validation images among the training images, for a last run after the search.
 
     Validation figures of such a run are training figures. Mean, deviation and fingerprint stay as they were.
     """
-    return replace(data, train=joined(data.train, data.val))
+    return replace(data, train=joined(data.train, data.val), val_is_cut=False)
 
 
 def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

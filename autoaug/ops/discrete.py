@@ -19,6 +19,7 @@ _TIE = 1e-6  # a pixel on the threshold counts as above it, whatever the last bi
 def solarize(images: Tensor, fraction: Tensor) -> Tensor:
     """Invert the brightest fraction of the range: pixels of at least 1 - fraction. 0 inverts nothing, 1 everything.
 
+    (At threshold 255 torchvision and Pillow invert white; here strength 0 is the identity.)
     Gradient of the image: exact, -1 where inverted and 1 elsewhere. Gradient of the fraction: straight-through,
     the chord over fraction ± 1/8, to which the pixels within 1/8 of the threshold contribute.
     """
@@ -79,7 +80,7 @@ def _stretched(images: Tensor) -> Tensor:
     low, high = levels.amin((2, 3), keepdim=True), levels.amax((2, 3), keepdim=True)
     flat = low == high
     width = torch.where(flat, 1.0, (high - low) * (1 / 255))
-    stretched = (levels - torch.where(flat, 0.0, low)).div_(width).floor_().clamp_(0, 255)
+    stretched = levels.sub_(torch.where(flat, 0.0, low)).div_(width).floor_().clamp_(0, 255)
     return stretched.to(images.dtype).div_(255)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-from autoaug.ops.contract import check_images, per_image, straight_through, working_dtype
+from autoaug.ops.contract import check_images, per_image, working_dtype
 
 
 def affine(images: Tensor, matrix: Tensor) -> Tensor:
@@ -31,8 +31,9 @@ def affine(images: Tensor, matrix: Tensor) -> Tensor:
         )
     dtype = working_dtype(images)
     sampled = grid_sample(images.to(dtype), _positions(matrix.to(dtype), height, width), align_corners=False)
-    # Rounding can lift white by one unit in the last place; the gradient must not stop there.
-    return straight_through(sampled.detach().clamp(max=1), sampled).to(images.dtype)
+    # Rounding can lift white by one unit in the last place. Cut behind the back of autograd: no gradient stops there.
+    sampled.detach().clamp_(max=1)
+    return sampled.to(images.dtype)
 
 
 def compose(first: Tensor, second: Tensor) -> Tensor:

@@ -44,10 +44,10 @@ def sharpness(images: Tensor, amount: Tensor) -> Tensor:
     if min(x.shape[2:]) < 3:
         return unchanged(x, a).to(images.dtype)
     inner = x[..., 1:-1, 1:-1]
-    columns = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
-    box = columns[..., :-2] + columns[..., 1:-1] + columns[..., 2:]
-    thirteen_times_detail = pad(9 * inner - box, (1, 1, 1, 1))
-    return _cut(torch.addcmul(x, a / 13, thirteen_times_detail), images)
+    columns = (x[..., :-2, :] + x[..., 1:-1, :]).add_(x[..., 2:, :])
+    box = (columns[..., :-2] + columns[..., 1:-1]).add_(columns[..., 2:])
+    thirteen_times_blur_less_inner = pad(box.sub_(inner, alpha=9), (1, 1, 1, 1))
+    return _cut(torch.addcmul(x, a / -13, thirteen_times_blur_less_inner), images)
 
 
 def saturation(images: Tensor, amount: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ RANGES: dict[str, dict[str, Op]] = {
     "wide": _reaching(
         "Müller and Hutter 2021, TrivialAugment, wide augmentation space, table 1",
         shear_x=0.99, shear_y=0.99, translate_x=1.0, translate_y=1.0, rotate=135.0, posterize=6.0,
-        color=0.99, contrast=0.99, brightness=0.99, sharpness=0.99, saturation=0.99,
+        color=0.99, contrast=0.99, brightness=0.99, sharpness=0.99,
     ),
     # Like OPS, but the four blends reach their ends (factors 0 and 2) and posterize removes all bits. The code
     # itself never posterized and solarized backwards; these are the amounts it meant.

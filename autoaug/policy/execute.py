@@ -1,5 +1,8 @@
 """Apply what was drawn for a batch: each operation once per stage, on the images that meet it.
 
+Before a stage the images are put in the order of their operations, so that each operation finds its images side by
+side. The batch is copied twice per stage, backwards as well, however many operations there are.
+
 B images, S stages
 """
 
@@ -12,12 +15,15 @@ from autoaug.ops import Op, affine
 from autoaug.ops import compose as composed
 from autoaug.policy.plan import Draws
 
+LARGE = 3 * 128 * 128
+"""Numbers in an image from which on a CPU spends less on one more call than on moving it (measured)."""
+
 
 def execute(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator, *, compose: bool = False) -> Tensor:
     """Images [B, C, H, W] with what was drawn applied, stage after stage.
 
     Geometric operations need not even be told apart: they share one resampling per stage. Where the draws live on a
-    GPU, the sizes of the groups are read back once, for all stages together.
+    GPU, the sizes of the groups are read back once, for all stages together. Large images on a CPU go one by one.
 
     Args:
         ops: bucket k of the draws is ops[k - 1]; the geometric ones, which have a `matrix`, come first.
@@ -26,26 +32,70 @@ def execute(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator, *, c
             same movement with fewer interpolations; what leaves the image and comes back is kept instead of black.
     """
     geometric = sum(op.matrix is not None for op in ops)
-    bucket, matrix = draws.bucket, matrices(ops[:geometric], draws, images)
+    matrix = matrices(ops[:geometric], draws, images)
     if compose:
-        bucket, matrix = join(bucket, matrix, geometric)
-    bucket, order = bucket.sort(dim=1, stable=True)
-    edges = torch.arange(1, len(ops) + 2, device=bucket.device).repeat(len(bucket), 1)
-    starts = torch.searchsorted(bucket, edges).tolist()
+        bucket, matrix = join(draws.bucket, matrix, geometric)
+        draws = draws._replace(bucket=bucket)
+    if alone(ops, images):
+        return one_by_one(ops, images, draws, matrix)
+    return together(ops, images, draws, matrix, rng)
+
+
+def alone(ops: Listing[Op], images: Tensor) -> bool:
+    """Whether images go one by one. Not where an operation draws: it would draw in another order than on a GPU."""
+    large = images.device.type == "cpu" and images[:1].numel() >= LARGE
+    return large and not any(op.random for op in ops)
+
+
+def together(ops: Listing[Op], images: Tensor, draws: Draws, matrix: Tensor, rng: Generator) -> Tensor:
+    """All stages, with the movements [S, B, 2, 3] of the geometric draws."""
+    geometric = sum(op.matrix is not None for op in ops)
+    bucket, order = draws.bucket.sort(dim=1, stable=True)
+    place = order.argsort(dim=1)
+    steps = torch.cat([order[:1], place[:-1].gather(1, order[1:]), place[-1:]]).to(images.device)
     strength = draws.strength.gather(1, order).to(images.device)
-    order, matrix = order.to(images.device), matrix.to(images.device)
-    images = images.clone()
-    for stage, edge in enumerate(starts):
-        if edge[0] < edge[geometric]:
-            rows = order[stage, edge[0] : edge[geometric]]
-            moved = affine(images.index_select(0, rows), matrix[stage].index_select(0, rows))
-            images.index_copy_(0, rows, moved)
-        for k in range(geometric, len(ops)):
-            if edge[k] < edge[k + 1]:
-                rows = order[stage, edge[k] : edge[k + 1]]
-                changed = ops[k](images.index_select(0, rows), strength[stage, edge[k] : edge[k + 1]], rng)
-                images.index_copy_(0, rows, changed)
-    return images
+    matrix = matrix.gather(1, order[..., None, None].expand_as(matrix)).to(images.device)
+    for stage, sizes in enumerate(group_sizes(bucket, geometric, len(ops))):
+        still, moving, *groups = images.index_select(0, steps[stage]).split(sizes)
+        movement, strengths = matrix[stage].split(sizes)[1], strength[stage].split(sizes)[2:]
+        todo = zip(ops[geometric:], groups, strengths, strict=True)
+        changed = [op(group, own, rng) for op, group, own in todo if len(group)]
+        images = torch.cat([still, affine(moving, movement) if len(moving) else moving, *changed])
+    return images.index_select(0, steps[-1]) if len(steps) else images
+
+
+def group_sizes(bucket: Tensor, geometric: int, count: int) -> list[list[int]]:
+    """How many images of each stage meet nothing, something geometric, and each of the other operations.
+
+    Args:
+        bucket: sorted, [S, B].
+        geometric: the number of geometric operations, of `count` altogether.
+    """
+    least = torch.tensor([1, *range(geometric + 1, count + 2)], device=bucket.device).repeat(len(bucket), 1)
+    ends = torch.searchsorted(bucket, least)
+    return ends.diff(dim=1, prepend=ends.new_zeros(len(ends), 1)).tolist()
+
+
+def one_by_one(ops: Listing[Op], images: Tensor, draws: Draws, matrix: Tensor) -> Tensor:
+    """What `together` gives, without sorting images; without a graph they go straight to where they stay."""
+    strength, matrix = draws.strength.to(images.device), matrix.to(images.device)
+    rows = zip(images.split(1), draws.bucket.t().tolist(), strength.split(1, 1), matrix.split(1, 1), strict=True)
+    done = (single(ops, *row) for row in rows)
+    if torch.is_grad_enabled():
+        return torch.cat(list(done))
+    whole = torch.empty_like(images)
+    for place, image in zip(whole.split(1), done, strict=True):
+        place.copy_(image)
+    return whole
+
+
+def single(ops: Listing[Op], image: Tensor, bucket: list[int], strength: Tensor, matrix: Tensor) -> Tensor:
+    """All stages of one image [1, C, H, W]."""
+    for stage, k in enumerate(bucket):
+        if k:
+            op = ops[k - 1]
+            image = op(image, strength[stage]) if op.matrix is None else affine(image, matrix[stage])
+    return image
 
 
 def matrices(ops: Listing[Op], draws: Draws, images: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Fixed: a policy tree, executed."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor, nn
@@ -10,6 +11,9 @@ from autoaug.policy.execute import execute
 from autoaug.policy.files import load_tree, save
 from autoaug.policy.plan import Plan, compile_plan, draw
 from autoaug.policy.tree import PolicyTree, Schedule
+
+if TYPE_CHECKING:
+    from autoaug.policy.transform import PolicyTransform
 
 
 class Fixed(nn.Module):
@@ -63,6 +67,19 @@ class Fixed(nn.Module):
     def save(self, path: str | Path) -> None:
         """Write the tree as a policy file."""
         save(self, path)
+
+    def to_torchvision(self) -> "PolicyTransform":
+        """The same policy among torchvision's transforms, at this epoch; it can be pickled, and serves a DataLoader."""
+        transform = to_torchvision(self._tree, compose=self.compose)
+        transform.at(self.epoch)
+        return transform
+
+
+def to_torchvision(tree: PolicyTree, *, compose: bool = False) -> "PolicyTransform":
+    """A policy tree as a transform of torchvision; see `autoaug.policy.transform.PolicyTransform`."""
+    from autoaug.policy.transform import PolicyTransform  # here: torchvision takes long to import, and few need it
+
+    return PolicyTransform(tree, compose=compose)
 
 
 def load_policy(path: str | Path) -> Fixed:

@@ -1,5 +1,6 @@
 """What two runs must share to be one study."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,4 +26,16 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
     for place, (was, now) in pairs.items():
         for key in sorted({*was, *now}):
             if was.get(key) != now.get(key):
-                yield f"{place} {key} =", was.get(key, "absent"), now.get(key, "absent")
+                yield f"{place} {key} =", readable(was.get(key, "absent")), readable(now.get(key, "absent"))
+
+
+def readable(rule: Any) -> Any:
+    """A stored distribution as it would be written in Python; whatever else is stored as it is."""
+    try:
+        found = json.loads(rule)
+        given = ", ".join(
+            f"{name}={value!r}" for name, value in found["attributes"].items() if value not in (None, False)
+        )
+        return f"{found['name']}({given})"
+    except (TypeError, ValueError, KeyError):
+        return rule

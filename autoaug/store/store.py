@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from autoaug.record import LEADERBOARD, Direction, Outcome, Record, State, ordinals
 from autoaug.store.definition import refuse_contradiction
 from autoaug.store.schema import EPOCHS, LEASES, META, SCHEMA_VERSION, STUDIES, TABLES, TEST_READS
-from autoaug.store.url import CLOCKS, engine_options, portable, prepare_sqlite, resolve, show_url
+from autoaug.store.url import CLOCKS, engine_options, portable, prepare_sqlite, refuse_unusable, resolve, show_url
 
 
 class Store:
@@ -36,6 +36,7 @@ class Store:
         self.reference = reference
         url = resolve(reference)
         self.shown = show_url(url)
+        refuse_unusable(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             rdb = RDBStorage(url, engine_kwargs=engine_options(url))
@@ -44,9 +45,6 @@ class Store:
             if self.engine.dialect.name == "sqlite":
                 prepare_sqlite(self.engine)
             TABLES.create_all(self.engine)
-        except KeyError:
-            known = " and ".join(sorted(CLOCKS))
-            raise ValueError(f"storage {self.shown}: autoaug stores studies in {known} only") from None
         except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
             raise ValueError(f"storage {self.shown} cannot be opened: {reason.replace(url, self.shown)}") from None
@@ -101,11 +99,12 @@ class Store:
         """The strategies of a study that have been run, in the order in which they were defined."""
         return list((self.definition(name) or {"spaces": {}})["spaces"])
 
-    def open(self, name: str, strategy: str, direction: Direction) -> optuna.Study:
-        """The Optuna study of a strategy's search, created where it is missing."""
-        return optuna.create_study(
+    def open(self, name: str, strategy: str, direction: Direction, metric: str = "") -> optuna.Study:
+        """The Optuna study of a strategy's search, created where it is missing, with `metric` on its axis."""
+        found = optuna.create_study(
             storage=self.optuna, study_name=f"{name}/{strategy}", direction=direction, load_if_exists=True
         )
+        return named(found, [metric]) if metric else found
 
     def leaderboard(self, name: str) -> optuna.Study:
         """The Optuna study of the final runs. Its two objectives let the dashboard draw cost against accuracy."""
@@ -115,11 +114,7 @@ class Store:
             directions=["maximize", "minimize"],
             load_if_exists=True,
         )
-        if not found.metric_names:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                found.set_metric_names(["test_accuracy", "gpu_seconds"])
-        return found
+        return named(found, ["test_accuracy", "gpu_seconds"])
 
     def archive(self, name: str) -> str:
         """Give a study and all that belongs to it another name, so that its own is free; returns the new name."""
@@ -307,6 +302,15 @@ class Store:
         query = sql.select(sql.func.count()).select_from(TEST_READS).where(TEST_READS.c.study == name)
         with self.engine.connect() as connection:
             return connection.scalar(query) or 0
+
+
+def named(study: optuna.Study, metrics: list[str]) -> optuna.Study:
+    """The same study, whose objectives have names."""
+    if not study.metric_names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(metrics)
+    return study
 
 
 def widen_leaderboard(connection: sql.Connection, name: str, strategies: list[str]) -> None:

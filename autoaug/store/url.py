@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 CLOCKS = {
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
@@ -26,7 +26,9 @@ def resolve(reference: str) -> str:
         try:
             return Path(rest).read_text().splitlines()[0].strip()
         except (OSError, IndexError) as error:
-            raise ValueError(f"storage {reference!r}: {rest} holds no URL ({type(error).__name__})") from None
+            raise ValueError(
+                f"storage {reference!r}: {rest} holds no URL ({type(error).__name__}): write it there"
+            ) from None
     return reference
 
 
@@ -45,15 +47,54 @@ def portable(reference: str) -> str:
 
 def show_url(url: str) -> str:
     """A storage URL that may be printed: without its password."""
+    parsed = parse(url)
+    secret = {key: "***" for key in parsed.query if "pass" in key.lower()}
+    return parsed.update_query_dict(secret).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
+
+
+def parse(url: str) -> sql.URL:
+    """The parts of a URL.
+
+    Raises:
+        ValueError: it has none; the message holds no password.
+    """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ValueError(
             f"{url.split('@')[-1]!r} is no storage URL: write sqlite:///study.db, "
             "postgresql+psycopg://user@host/database, env:NAME or file:PATH"
         ) from None
-    secret = {key: "***" for key in parsed.query if "pass" in key.lower()}
-    return parsed.update_query_dict(secret).render_as_string(hide_password=True)
+    if "@" in (parsed.host or ""):
+        raise ValueError("the storage URL has more than one @: write the one in the password as %40")
+    return parsed
+
+
+def refuse_unusable(url: str) -> None:
+    """What can be known before a connection is tried, said more plainly than the drivers say it."""
+    parsed, shown = parse(url), show_url(url)
+    if parsed.get_backend_name() not in CLOCKS:
+        raise ValueError(f"storage {shown} cannot be opened: studies are stored in {' or '.join(CLOCKS)} only")
+    try:
+        parsed.get_dialect().import_dbapi()
+    except (NoSuchModuleError, ImportError):
+        fix = "pip install 'autoaug[postgres]', and write postgresql+psycopg://"
+        raise ValueError(f"storage {shown} cannot be opened: its driver is not installed: {fix}") from None
+    folder = Path(parsed.database or "").parent
+    if is_file(parsed) and not folder.is_dir():
+        raise ValueError(f"storage {shown} cannot be opened: there is no folder {folder}: make it first")
+
+
+def is_new(reference: str) -> bool:
+    """Whether opening a storage would create its file."""
+    parsed = parse(resolve(reference))
+    return is_file(parsed) and not Path(parsed.database or "").exists()
+
+
+def is_file(parsed: sql.URL) -> bool:
+    """Whether a storage is a plain file: not a server, not memory, not one of SQLite's own URIs."""
+    name = parsed.database or ":memory:"
+    return parsed.get_backend_name() == "sqlite" and not name.startswith((":memory:", "file:"))
 
 
 def engine_options(url: str) -> dict[str, Any]:

@@ -1,26 +1,30 @@
 """Running a study: locally or on Ray, with the same desk, the same worker and the same storage."""
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from autoaug.lookup import lookup
-from autoaug.store import Store
+import torch
+
+from autoaug.lookup import lookup, suggest
+from autoaug.store import Store, refuse_contradiction
 from autoaug.study import Study, preflight
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Event, Job, Listen
 from autoaug.sweep.local import run_local
-from autoaug.sweep.options import Options
+from autoaug.sweep.options import Options, refuse_more_than
 
-__all__ = ["EXECUTORS", "Desk", "Event", "Job", "Options", "is_over", "run"]
+__all__ = ["EXECUTORS", "Desk", "Event", "Job", "Listen", "Options", "check", "conduct", "is_over", "run"]
 
 
-def run_ray(desk: Desk, options: Options, listen: Listen) -> None:
+def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> None:
     """As Ray Tune trials. Ray is imported here and no earlier: a local run does not wait for it."""
     from autoaug.sweep.ray_tune import run_ray
 
-    run_ray(desk, options, listen)
+    run_ray(study, store, options, listen)
 
 
-EXECUTORS: dict[str, Callable[[Desk, Options, Listen], None]] = {"local": run_local, "ray": run_ray}
+EXECUTORS: dict[str, Callable[[Study, Store, Options, Listen], None]] = {"local": run_local, "ray": run_ray}
 
 
 def ignore(event: Event) -> None:
@@ -42,19 +46,60 @@ def run(
         ValueError: the study cannot run as it is defined; nothing was written.
         KeyboardInterrupt: after the running trials were queued again.
     """
-    execute = lookup(EXECUTORS, executor, "executor")
-    options = options or Options()
+    check(study, executor, options or Options())
+    conduct(study, store, executor, options or Options(), listen)
+
+
+def check(study: Study, executor: str, options: Options) -> None:
+    """Refuse what cannot run, before anything is written.
+
+    Raises:
+        ValueError: it says what is wrong, where, and what would be right.
+    """
+    lookup(EXECUTORS, executor, "executor")
     check_only(study, options.only)
+    if options.address and executor == "local":
+        raise ValueError(f"--address {options.address} is of a Ray cluster: add --executor ray")
+    if not (options.address or os.environ.get("RAY_ADDRESS")):
+        has = {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
+        refuse_more_than(has, options, "this machine")
+        refuse_missing_device(study.task.device, has["GPU"])
+    refuse_unwritable(options.artifacts)
     preflight(study)
-    execute(Desk(study, store, options.only), options, listen)
+
+
+def refuse_missing_device(device: str, gpus: int) -> None:
+    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= gpus:
+        raise ValueError(f"Task.device is {device!r} and this machine has {gpus} GPUs: give 'auto' or 'cpu'")
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Checkpoints come late; that they cannot be kept must be said early."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"no checkpoints can be kept in {folder}: {there} is no folder to write to")
+
+
+def conduct(study: Study, store: Store, executor: str, options: Options, listen: Listen) -> None:
+    """Run a study that was checked."""
+    EXECUTORS[executor](study, store, options, listen)
 
 
 def is_over(study: Study, store: Store, only: Sequence[str] = ()) -> bool:
-    """Whether nothing is left to run: a finished study says so at once."""
+    """Whether nothing is left to run: a finished study says so at once.
+
+    Raises:
+        ValueError: the study contradicts what was run under its name.
+    """
     check_only(study, only)
-    return store.definition(study.name) is not None and Desk(study, store, only).over()
+    stored = store.definition(study.name)
+    if stored is None:
+        return False
+    refuse_contradiction(study.name, stored, study.describe())
+    return set(only or study.strategies) <= set(stored["spaces"]) and Desk(study, store, only).over()
 
 
 def check_only(study: Study, only: Sequence[str]) -> None:
     for name in only:
-        lookup(study.strategies, name, f"strategy of study {study.name!r}")
+        if name not in study.strategies:
+            raise ValueError(f"unknown strategy {name!r} of study {study.name!r}: {suggest(name, study.strategies)}")

@@ -39,7 +39,9 @@ class Desk:
         self.study, self.store, self.grace = study, store, grace
         store.define(study.name, study.describe())
         self.searches = {
-            name: store.open(study.name, name, study.direction) for name in study.strategies if not only or name in only
+            name: store.open(study.name, name, study.direction, study.metric)
+            for name in study.strategies
+            if not only or name in only
         }
         for name, search in self.searches.items():
             search.sampler = SeededByTrial(study.strategies[name].between, study.name, study.seed, name)

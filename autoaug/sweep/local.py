@@ -4,17 +4,20 @@ import time
 
 import torch
 
+from autoaug.store import Store
+from autoaug.study import Study
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Listen
 from autoaug.sweep.options import Options
 from autoaug.sweep.worker import work
 
 
-def run_local(desk: Desk, options: Options, listen: Listen) -> None:
+def run_local(study: Study, store: Store, options: Options, listen: Listen) -> None:
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))
+    desk = Desk(study, store, options.only)
     while not desk.over():
         job = desk.next()
         if job is None:
             time.sleep(1.0)  # others are still working on trials of this study
             continue
-        work(desk.study, job, desk.store, options.artifacts, listen)
+        work(study, job, store, options, listen)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from ray.tune.search import Searcher
 
 from autoaug.record import LEADERBOARD, Record
 from autoaug.store import Store
+from autoaug.study import Study
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Event, Job, Listen
-from autoaug.sweep.options import Options
+from autoaug.sweep.options import Options, refuse_more_than
 from autoaug.sweep.worker import work
 
 QUIET = {
@@ -40,7 +41,7 @@ QUIET = {
 """The console is ours, Ctrl-C too: Tune's own handler would try to go on."""
 
 
-def run_ray(desk: Desk, options: Options, listen: Listen) -> None:
+def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> None:
     """Run a study as trials of Ray Tune.
 
     Raises:
@@ -48,11 +49,12 @@ def run_ray(desk: Desk, options: Options, listen: Listen) -> None:
     """
     with cluster(options):
         refuse_too_much(options)
+        desk = Desk(study, store, options.only)
         searcher = DeskSearcher(desk, listen)
         trainable = tune.with_parameters(
             run_on_worker,
             code=sources(options.project),
-            study=ray.cloudpickle.dumps(desk.study),
+            study=ray.cloudpickle.dumps(replace(desk.study, task=desk.study.task.anchored())),
             storage=desk.store.portable(),
             options=options,
         )
@@ -143,7 +145,7 @@ def run_on_worker(
         tune.report({"epoch": event.record.epoch if event.record else 0, "event": json.dumps(said)})
 
     install(code)
-    work(ray.cloudpickle.loads(study), Job(**config["job"]), open_store(storage), options.artifacts, tell)
+    work(ray.cloudpickle.loads(study), Job(**config["job"]), open_store(storage), options, tell)
 
 
 @cache
@@ -168,14 +170,7 @@ def cluster(options: Options) -> Iterator[None]:
 
 
 def refuse_too_much(options: Options) -> None:
-    """A trial that asks for more than the cluster has would wait forever."""
-    has = ray.cluster_resources()
-    for name, wanted in {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}.items():
-        if wanted > has.get(name, 0):
-            raise ValueError(
-                f"each trial asks for {wanted:g} {name}s and the cluster has {has.get(name, 0):g}: "
-                f"lower --{name.lower()}s-per-trial, or give the --address of a larger cluster"
-            )
+    refuse_more_than(ray.cluster_resources(), options, "the cluster")
 
 
 def slots(options: Options) -> int:

@@ -20,11 +20,14 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from autoaug.checkpoint import Checkpoint
+from autoaug.learners import DEPLOYS
+from autoaug.policy import Fixed
 from autoaug.record import LEADERBOARD, Record, State
 from autoaug.seeding import derive_seed
 from autoaug.store import Store
-from autoaug.study import Study, set_up
+from autoaug.study import Setup, Study, set_up
 from autoaug.sweep.job import Event, Job, Listen, me
+from autoaug.sweep.options import Options
 from autoaug.train import train
 
 BEAT_SECONDS = 10.0
@@ -39,18 +42,20 @@ class Cut(Exception):
     """The trial ends early as PRUNED; the message says why."""
 
 
-def work(study: Study, job: Job, store: Store, artifacts: Path, listen: Listen) -> None:
+def work(study: Study, job: Job, store: Store, options: Options, listen: Listen) -> None:
     """Run one trial to its end. An error inside it becomes its state and reason; the study goes on.
 
     Raises:
         KeyboardInterrupt: after the trial was queued again, to resume from its checkpoint.
     """
     listen(Event(job, state="RUNNING"))
-    folder = job.folder(artifacts, study.name)
+    folder = job.folder(options.artifacts, study.name)
+    if job.attempt == 1:
+        shutil.rmtree(folder, ignore_errors=True)  # left by an archived or deleted study of the same name
     try:
         with lease(store, job.trial_id):
             store.annotate(job.trial_id, **provenance(study, job))
-            records = run_trial(study, job, store, folder, listen)
+            last = run_trial(study, job, store, options, listen)
     except KeyboardInterrupt:
         search = store.leaderboard(study.name) if job.final else store.open(study.name, job.strategy, study.direction)
         store.requeue(search, job.trial_id, "interrupted")
@@ -63,29 +68,57 @@ def work(study: Study, job: Job, store: Store, artifacts: Path, listen: Listen) 
     except Exception as error:
         end(study, job, store, TrialState.FAIL, explain(error), listen)
     else:
-        finish(study, job, store, records[-1], listen)
+        finish(study, job, store, last, listen)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_trial(study: Study, job: Job, store: Store, folder: Path, listen: Listen) -> list[Record]:
-    """Train, and write every epoch as it is measured."""
+def run_trial(study: Study, job: Job, store: Store, options: Options, listen: Listen) -> Record:
+    """Train, and write every epoch as it is measured; returns the last one."""
     setup = set_up(study, job.strategy, job.point)
-    rng = torch.Generator().manual_seed(seed_of(study, job))
-    earlier = folder / f"{job.attempt - 1}.pt"
-    checkpoint = Checkpoint(folder / f"{job.attempt}.pt", earlier if job.attempt > 1 else None)
-    records = []
     prune = pruner(study, job, store)
-    for epoch in train(setup.task, setup.policy, setup.mix, setup.learner, rng, checkpoint, test=job.final):
-        record = sign(epoch, study, job)
-        records.append(record)
-        store.write_epoch(job.trial_id, record)
-        listen(Event(job, record=record))
-        last = record.epoch == setup.task.total_epochs
-        if not job.final and not store.report(job.trial_id, record.epoch, record.metrics[study.metric]):
-            raise Stopped("cancelled, or taken over by another worker")
-        if not job.final and not last:
+    for epoch in train_from_checkpoint(study, job, options, setup):
+        record = sign(epoch, study, job, options.gpus_per_trial or 1.0)
+        keep(record, study, job, store, listen)
+        if not job.final and record.epoch < setup.task.total_epochs:
             prune(record)
-    return records
+    if job.final and setup.learner:
+        for name in study.deploy:
+            record = deploy(name, record, study, job, store, options, listen)
+    return record
+
+
+def train_from_checkpoint(study: Study, job: Job, options: Options, setup: Setup, name: str = "") -> Iterator[Record]:
+    """Train with the job's seed, from its own checkpoint or that of the attempt before where there is one."""
+    folder = job.folder(options.artifacts, study.name) / name
+    earlier = folder / f"{job.attempt - 1}.pt" if job.attempt > 1 else None
+    checkpoint = Checkpoint(folder / f"{job.attempt}.pt", earlier)
+    rng = torch.Generator().manual_seed(seed_of(study, job))
+    return train(setup.task, setup.policy, setup.mix, setup.learner, rng, checkpoint, test=job.final)
+
+
+def keep(record: Record, study: Study, job: Job, store: Store, listen: Listen) -> None:
+    """Report and store an epoch, unless the trial was ended from outside."""
+    if not store.report(job.trial_id, record.epoch, record.metrics[study.metric]):
+        raise Stopped("cancelled, or taken over by another worker")
+    store.write_epoch(job.trial_id, record)
+    listen(Event(job, record=record))
+
+
+def deploy(name: str, last: Record, study: Study, job: Job, store: Store, options: Options, listen: Listen) -> Record:
+    """Train from scratch with the policy that a final run learned; its metrics are added under `<name>_`.
+
+    Same initial weights and data order as the run that learned it, nothing else of it.
+    """
+    mine = [r for r in store.epochs(study.name) if r.final and (r.strategy, r.seed) == (job.strategy, last.seed)]
+    setup = set_up(study, job.strategy, job.point)
+    scratch = replace(setup, policy=Fixed(DEPLOYS[name](mine)), learner=None)
+    record = last
+    for epoch in train_from_checkpoint(study, job, options, scratch, name):
+        renamed = {f"{name}_{metric}": value for metric, value in epoch.metrics.items()}
+        epoch = replace(epoch, epoch=last.epoch + epoch.epoch, metrics={**last.metrics, **renamed})
+        record = sign(epoch, study, job, options.gpus_per_trial or 1.0)
+        keep(record, study, job, store, listen)
+    return record
 
 
 def pruner(study: Study, job: Job, store: Store) -> Any:
@@ -108,10 +141,11 @@ def load_search(study: Study, job: Job, store: Store) -> optuna.Study:
     return optuna.load_study(study_name=f"{study.name}/{job.strategy}", storage=store.optuna, sampler=RandomSampler())
 
 
-def sign(record: Record, study: Study, job: Job) -> Record:
-    """Say whose epoch it is."""
+def sign(record: Record, study: Study, job: Job, share: float) -> Record:
+    """Say whose epoch it is. On a GPU it costs the share of the GPU that the trial has."""
     return replace(
         record,
+        gpu_seconds=record.gpu_seconds * (share if record.device == "cuda" else 1.0),
         study=study.name,
         strategy=job.strategy,
         trial=job.number,

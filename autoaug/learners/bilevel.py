@@ -1,0 +1,243 @@
+"""Bilevel: moves a policy while the network trains, by the gradient of the validation loss (Hataya et al. 2022)."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from autoaug.data import as_float
+from autoaug.hypergrad import Hypergrad, Unrolled, identity
+from autoaug.learners.checks import HypergradientError, check_policy, check_schedule, in_place_named, warn_if_frozen
+from autoaug.learners.diagnose import alignment
+from autoaug.learners.estimators import ESTIMATORS
+from autoaug.learners.problem import Batch, Logits, Problem, Weights, straight
+from autoaug.lookup import lookup
+from autoaug.policy import Relaxed
+
+if TYPE_CHECKING:
+    from autoaug.data import Data
+    from autoaug.train import Run, Task
+
+Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+PATIENCE = 10
+"""Hypergradients in a row that are no numbers, before the training is given up."""
+
+ADAM: Optimiser = partial(torch.optim.Adam, lr=0.2, betas=(0.5, 0.999))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Updates:
+    """When and how the policy is moved. The defaults learn within a few dozen updates."""
+
+    estimator: str = "score"
+    """A row of `ESTIMATORS`: "score" or "pathwise". A policy without discrete choices needs "pathwise"."""
+    every: int = 5
+    """Training steps from one update to the next."""
+    warmup: int = 0
+    """Epochs without updates at the start."""
+    optimiser: Optimiser = ADAM
+    """Of the policy's parameters."""
+    hyper_batch: int = 400
+    """Training images per update, all where there are fewer. They bring the draws of the policy, so many are needed."""
+    val_batch: int | None = 600
+    """Validation images per update, all where there are fewer; None is all of them."""
+    diagnose: int = 0
+    """Every so many updates, record the cosine with finite differences (`diagnose.alignment`); 0 is never. Each costs
+    320 steps of training."""
+
+    def __post_init__(self) -> None:
+        for name, least in {"every": 1, "warmup": 0, "hyper_batch": 2, "val_batch": 1, "diagnose": 0}.items():
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise ValueError(f"Updates.{name} is {value!r}: give a whole number of at least {least}")
+        lookup(ESTIMATORS, self.estimator, "estimator of Updates")
+
+
+class Bilevel:
+    """The learner of every strategy that follows a hypergradient.
+
+    In the trainer it is called after every step; in one's own loop `update` does one update:
+
+        learner = Bilevel(policy, neumann(5, 0.1))
+        for images, targets in batches:
+            ...                                                      # train on policy(images, rng) under no_grad
+            learner.update(model, (images, targets), (val_images, val_targets), rng)
+
+    Neither the model, its buffers and gradients, nor its optimiser, nor torch's global generators are touched. The
+    model is run in the mode it is in, which while training is with the statistics of the batch. The training loss of
+    an update is that of images transformed by the policy, which are not mixed, whatever the training mixes.
+
+    Args:
+        hypergrad: how the derivative is taken. An `unrolled` one takes the steps that the model's optimiser would
+            take next: its momentum, buffers, weight decay and current learning rate, where it is given.
+
+    Raises:
+        ValueError, TypeError: the policy has no parameters, or not what the estimator needs.
+    """
+
+    def __init__(self, policy: Any, hypergrad: Hypergrad | None = None, updates: Updates | None = None) -> None:
+        self.policy, self.hypergrad, self.updates = policy, hypergrad or identity(), updates or Updates()
+        check_policy(policy, self.updates.estimator)
+        self.optimiser = self.updates.optimiser(policy.parameters())
+        self.estimate = ESTIMATORS[self.updates.estimator]
+        self.counts = {"updates": 0, "skipped": 0, "skipped_in_a_row": 0}
+        self.last = {"hyper_val_loss": math.nan, "hypergradient_norm": math.nan}
+        self.seconds = 0.0
+
+    def step(self, run: "Run") -> None:
+        """After a training step: an update, where one is due."""
+        if run.step == 1:
+            self.check(run.task, len(run.data.train), len(run.data.val))
+        if run.epoch <= self.updates.warmup or run.step % self.updates.every:
+            return
+        rng = run.streams["learner"]
+        train, val = run.data.train, run.data.val
+        chosen = pick(len(train), self.updates.hyper_batch, rng).to(run.device)
+        seen = pick(len(val), self.updates.val_batch, rng).to(run.device)
+        self.update(
+            run.model,
+            (run.standard(run.pixels(train.images[chosen]), rng), train.targets[chosen]),
+            (run.pixels(val.images[seen]), val.targets[seen]),
+            rng,
+            optimiser=run.optimiser,
+            logits=run.logits,
+        )
+
+    def update(
+        self,
+        model: nn.Module,
+        train: tuple[Tensor, Tensor],
+        val: tuple[Tensor, Tensor],
+        rng: Generator,
+        *,
+        optimiser: torch.optim.Optimizer | None = None,
+        logits: Logits = straight,
+    ) -> None:
+        """Move the policy once.
+
+        Args:
+            train: images [B, C, H, W] in [0, 1], before the policy, and classes [B].
+            val: images that the policy never touches, and their classes.
+            optimiser: the model's, for an `unrolled` hypergradient.
+            logits: `(images, network) -> logits`, where images are normalised before they enter the network.
+
+        Raises:
+            RuntimeError: the model has no second derivatives; the message names the modules that work in place.
+            HypergradientError: ten hypergradients in a row were no finite numbers.
+        """
+        started = now(train[0].device)
+        problem = Problem(self.policy, model, Batch(*train), Batch(*val), rng, logits)
+        hypergrad = ahead(self.hypergrad, problem.weights, optimiser)
+        with in_place_named(model):
+            found = self.estimate(hypergrad, problem)
+        self.last["hyper_val_loss"] = float(problem.val_losses[-1])
+        if self.updates.diagnose and optimiser and self.counts["updates"] % self.updates.diagnose == 0:
+            self.last["hypergradient_cosine"] = alignment(found, problem, optimiser)
+        self.move(found)
+        self.seconds += now(train[0].device) - started
+
+    def move(self, slopes: Weights) -> None:
+        """A step of the policy's optimiser along a hypergradient; none where that is not finite."""
+        norm = float(torch.stack([slope.double().norm() for slope in slopes.values()]).norm())
+        self.last["hypergradient_norm"] = norm
+        if not math.isfinite(norm):
+            self.skip(norm)
+            return
+        for name, parameter in self.policy.named_parameters():
+            parameter.grad = slopes.get(name)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.counts["updates"] += 1
+        self.counts["skipped_in_a_row"] = 0
+
+    def skip(self, norm: float) -> None:
+        self.counts["skipped"] += 1
+        self.counts["skipped_in_a_row"] += 1
+        if self.counts["skipped_in_a_row"] >= PATIENCE:
+            raise HypergradientError(
+                f"{PATIENCE} hypergradients in a row have the norm {norm}: lower the learning rate of the training or "
+                "of the hypergradient's series, or add damping"
+            )
+
+    def check(self, task: "Task", train: int, val: int) -> None:
+        """ValueError for a training on `train` and `val` images in which the policy would never move."""
+        check_schedule(self.expected_updates(task, train), self.updates, task, val)
+
+    def preflight(self, task: "Task", data: "Data", model: nn.Module) -> None:
+        """Before any training: `check`, a warning if the updates are too few, and a hypergradient of a few images.
+
+        Raises:
+            RuntimeError: the model has no second derivatives; the message names the modules that work in place.
+        """
+        self.check(task, len(data.train), len(data.val))
+        if isinstance(self.policy, Relaxed):
+            warn_if_frozen(self.expected_updates(task, len(data.train)), self.optimiser.param_groups[0]["lr"])
+        train, val = (Batch(as_float(split.images[:4]), split.targets[:4]) for split in (data.train, data.val))
+        with in_place_named(model.train()):
+            self.estimate(self.hypergrad, Problem(self.policy, model, train, val, Generator().manual_seed(0)))
+
+    def expected_updates(self, task: "Task", train: int) -> int:
+        """How many updates a training of the task on `train` images brings."""
+        steps = max(1, train // task.batch_size)
+        return task.epochs * steps // self.updates.every - self.updates.warmup * steps // self.updates.every
+
+    def metrics(self) -> dict[str, float]:
+        """What happened since the last call, for the record of an epoch; seconds are those of all updates in it."""
+        seconds, self.seconds = self.seconds, 0.0
+        counts = {f"hyper_{name}": float(self.counts[name]) for name in ("updates", "skipped")}
+        measured = {name: value for name, value in self.last.items() if math.isfinite(value)}
+        return {**measured, **counts, "hyper_seconds": seconds}
+
+    def state_dict(self) -> dict[str, Any]:
+        kept = getattr(self.hypergrad, "state_dict", dict)
+        return {"optimiser": self.optimiser.state_dict(), "counts": self.counts, "last": self.last, "hypergrad": kept()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.counts, self.last = dict(state["counts"]), dict(state["last"])
+        if state["hypergrad"]:
+            self.hypergrad.load_state_dict(state["hypergrad"])  # type: ignore[attr-defined]
+
+
+def ahead(hypergrad: Hypergrad, weights: Weights, optimiser: torch.optim.Optimizer | None) -> Hypergrad:
+    """An `unrolled` hypergradient through the steps that this optimiser would take next; others as they are."""
+    if not isinstance(hypergrad, Unrolled) or optimiser is None:
+        return hypergrad
+    if not isinstance(optimiser, torch.optim.SGD):
+        raise TypeError(
+            f"an unrolled hypergradient looks ahead through torch.optim.SGD, not {type(optimiser).__name__}"
+        )
+    [group, *others] = optimiser.param_groups
+    if others:
+        raise ValueError(
+            f"an unrolled hypergradient needs one group of parameters, the optimiser has {1 + len(others)}"
+        )
+    if group["dampening"] or group["maximize"]:
+        raise ValueError("an unrolled hypergradient looks ahead without dampening and maximize: leave them out of SGD")
+    buffers = [optimiser.state.get(weight, {}).get("momentum_buffer") for weight in weights.values()]
+    started = zip(buffers, weights.values(), strict=True)
+    settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "nesterov")}
+    return replace(
+        hypergrad, **settings, velocity=[torch.zeros_like(w) if buffer is None else buffer for buffer, w in started]
+    )
+
+
+def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:
+    """Indices of `wanted` of `total` images without repetition; all in order where that is as many or None."""
+    if wanted is None or wanted >= total:
+        return torch.arange(total)
+    return torch.randperm(total, generator=rng, device=rng.device)[:wanted]
+
+
+def now(device: torch.device) -> float:
+    """CPU-seconds of this process, or wall seconds once a GPU has done what it was given."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -1,0 +1,86 @@
+"""What one hyper step looks at: a network with weights that can be swapped, two batches, and repeatable draws."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+Network = Callable[[Tensor], Tensor]
+"""Images to logits."""
+
+Weights = dict[str, Tensor]
+
+
+class Batch(NamedTuple):
+    """Images [B, C, H, W] in [0, 1] and their classes [B]."""
+
+    images: Tensor
+    targets: Tensor
+
+
+Logits = Callable[[Tensor, Network], Tensor]
+"""How images in [0, 1] go through a network: normalised, perhaps under autocast."""
+
+
+def straight(images: Tensor, network: Network) -> Tensor:
+    """The network takes images in [0, 1] as they are."""
+    return network(images)
+
+
+@dataclass
+class Problem:
+    """A bilevel problem at its present point: how the validation loss depends on the policy through the weights."""
+
+    policy: nn.Module
+    model: nn.Module
+    train: Batch
+    """Not yet transformed by the policy."""
+    val: Batch
+    """Never transformed by the policy."""
+    rng: Generator
+    """Of the policy's draws and the network's own (dropout): each call of a loss starts from the same state of it."""
+    logits: Logits = straight
+    val_losses: list[Tensor] = field(default_factory=list)
+    """What `val_loss` gave so far."""
+
+    def __post_init__(self) -> None:
+        self.seed = int(torch.randint(2**62, (), generator=self.rng, device=self.rng.device))
+        self.start = self.rng.get_state()
+
+    @property
+    def weights(self) -> Weights:
+        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+
+    @property
+    def hyper(self) -> Weights:
+        return {name: value for name, value in self.policy.named_parameters() if value.requires_grad}
+
+    def repeat(self) -> Generator:
+        """The generator at the state in which the step found it."""
+        self.rng.set_state(self.start)
+        return self.rng
+
+    def predict(self, weights: Weights, images: Tensor) -> Tensor:
+        """Logits [B, K] in the mode that the model is in. Its buffers, such as running statistics, are not touched."""
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        with own_randomness(images.device, self.seed):
+            return self.logits(images, lambda x: functional_call(self.model, {**buffers, **weights}, (x,)))
+
+    def val_loss(self, weights: Weights, hyper: object) -> Tensor:
+        """Mean cross-entropy in nats on the validation batch; the policy has no direct part in it."""
+        loss = F.cross_entropy(self.predict(weights, self.val.images), self.val.targets)
+        self.val_losses.append(loss.detach())
+        return loss
+
+
+@contextmanager
+def own_randomness(device: torch.device, seed: int) -> Iterator[None]:
+    """Dropout knows only torch's global generators: seed them, and put them back after."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

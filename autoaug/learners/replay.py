@@ -1,0 +1,55 @@
+"""What a policy that moved left behind: its end, and the way there.
+
+The accuracy of a network that was trained while its policy learned says little about that policy: the weights carry
+what the validation images told it on the way, and a published case fell from 59 to 11 percent when the found policy was
+used anew. So an online result counts twice: as trained, and from scratch with `Fixed(learned(records))` or, policy by
+policy, with `Fixed(replay(records))`.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+from autoaug.policy import PolicyTree, policy_tree, schedule
+from autoaug.record import Record
+
+
+def learned(records: Iterable[Record]) -> PolicyTree:
+    """The last policy of a run.
+
+    Raises:
+        ValueError: no record holds a policy, as in a run without a learner.
+    """
+    return trees(records)[-1][1]
+
+
+def replay(records: Iterable[Record], most: int = 100) -> PolicyTree:
+    """The policies of a run as a schedule: in each epoch the one with which that epoch ended.
+
+    Args:
+        most: steps of the schedule; a longer run is thinned evenly, its last policy kept.
+
+    Raises:
+        ValueError: no record holds a policy, as in a run without a learner.
+    """
+    found = trees(records)
+    changes = found[:1] + [new for old, new in pairwise(found) if old[1] != new[1]]
+    stride = -(-len(changes) // most)
+    kept = changes[::-1][::stride][::-1]
+    steps = [(epoch if k else 1, tree.at(epoch)) for k, (epoch, tree) in enumerate(kept)]
+    return policy_tree(schedule(steps), ranges=kept[0][1].ranges)
+
+
+DEPLOYS: dict[str, Callable[[Iterable[Record]], PolicyTree]] = {"last_policy": learned, "policy_schedule": replay}
+"""What can be made of a policy that moved, for a training from scratch."""
+
+
+def trees(records: Iterable[Record]) -> list[tuple[int, PolicyTree]]:
+    """(epoch, policy at its end) for each augmented epoch, in order; of an epoch that was repeated, the last."""
+    found = {
+        record.epoch: PolicyTree.model_validate(record.policy)
+        for record in records
+        if record.policy is not None and record.phase == "augment"
+    }
+    if not found:
+        raise ValueError("no record of this run holds a policy: only runs with a learner record one")
+    return sorted(found.items(), key=lambda pair: pair[0])

@@ -1,0 +1,33 @@
+"""What an exporter hands out: a text, and what it could not say."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from autoaug.policy.tree import PolicyTree
+
+
+@dataclass(frozen=True)
+class Export:
+    """A policy in another library's terms."""
+
+    text: str
+    lost: tuple[str, ...] = ()
+    """What the text does differently from the policy, in words."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the text does to images what the policy does, in distribution and to 1/255 in every pixel."""
+        return not self.lost
+
+
+Exporter = Callable[[PolicyTree], Export]
+
+
+class LossyExport(ValueError):
+    """A policy that a format cannot say exactly, where that was not allowed."""
+
+    def __init__(self, format: str, lost: Iterable[str]) -> None:
+        super().__init__(
+            f"{format} cannot say this policy exactly: {'; '.join(lost)}. "
+            "Allow it with allow_lossy=True (--allow-lossy), or export to json or torchvision"
+        )

@@ -1,0 +1,74 @@
+"""Contact sheets: what a policy draws, and what every operation does at rising strength, to be looked at.
+
+N images, C channels, H height, W width
+"""
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Generator, Tensor
+
+from autoaug.lookup import lookup
+from autoaug.ops import RANGES, Op
+from autoaug.policy import Policy
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+GAP, LABEL, HEAD, TEXT = 4, 176, 24, 13
+"""Pixels: between cells, of the column of labels, of the line of labels, and the height of a letter."""
+
+
+@torch.no_grad()
+def sheet(policy: Policy, images: Tensor, columns: int, rng: Generator) -> Image.Image:
+    """One row per image [N, C, H, W] in [0, 1]: the image itself, and `columns` draws of the policy."""
+    drawn = policy(images.repeat_interleave(columns, 0), rng).unflatten(0, (len(images), columns))
+    cells = torch.cat([images.unsqueeze(1), drawn], dim=1)
+    return paste(cells, [""] * len(images), ["original", *(f"draw {k}" for k in range(1, columns + 1))])
+
+
+@torch.no_grad()
+def op_sheet(
+    images: Tensor, rng: Generator, strengths: Sequence[float] = STRENGTHS, ranges: str = "autoaugment"
+) -> Image.Image:
+    """One row per operation: each image [N, C, H, W] in [0, 1] at each strength; random operations repeat their draws.
+
+    Signed operations show positive strengths. `ranges` is a name of `autoaug.ops.RANGES`.
+    """
+    ops = lookup(RANGES, ranges, "ranges")
+    cells = torch.stack([op_row(op, images, strengths, rng) for op in ops.values()])
+    heads = [f"{strength:g}" for strength in strengths] * len(images)
+    return paste(cells, [op_label(op) for op in ops.values()], heads)
+
+
+def op_row(op: Op, images: Tensor, strengths: Sequence[float], rng: Generator) -> Tensor:
+    """One image after the other, each at all strengths."""
+    at = [op(images, images.new_full((len(images),), strength), rng.clone_state()) for strength in strengths]
+    return torch.stack(at, dim=1).flatten(0, 1)
+
+
+def op_label(op: Op) -> str:
+    """The name, and how far strength 1 goes."""
+    if op.most is None:
+        return f"{op.name}\n(no strength)"
+    return f"{op.name}\n{'±' if op.signed else ''}{op.most:g} {op.unit}"
+
+
+def paste(cells: Tensor, rows: Sequence[str], columns: Sequence[str]) -> Image.Image:
+    """Cells [rows, columns, C, H, W] in [0, 1] on one canvas, with labels at the left and above."""
+    height, width = cells.shape[3] + GAP, cells.shape[4] + GAP
+    left = LABEL if any(rows) else GAP
+    canvas = Image.new("RGB", (left + len(columns) * width, HEAD + len(rows) * height), "white")
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(TEXT)
+    for k, label in enumerate(columns):
+        pen.text((left + k * width, GAP), label, "black", font)
+    for j, label in enumerate(rows):
+        pen.multiline_text((GAP, HEAD + j * height), label, "black", font)
+        for k in range(len(columns)):
+            canvas.paste(picture(cells[j, k]), (left + k * width, HEAD + j * height))
+    return canvas
+
+
+def picture(image: Tensor) -> Image.Image:
+    """An image [C, H, W] in [0, 1] as an 8-bit RGB picture."""
+    levels = image.float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return Image.fromarray(levels.expand(3, -1, -1).permute(1, 2, 0).cpu().numpy())

@@ -1,0 +1,587 @@
+"""The commands as a person or a script meets them: what they print, what they leave behind, and their exit codes."""
+
+import csv
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+from autoaug import cli
+from autoaug.checkpoint import Checkpoint
+from autoaug.cli import app, program, without_password
+from autoaug.store import Store
+from autoaug.sweep import Options
+
+HEAD = """
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from autoaug import Budget, Study, Task
+from autoaug.policy import Fixed, apply, policy_tree, ready
+from autoaug.strategies import Strategy, none, randaugment
+"""
+TASK = "Task(data='digits-rotated', model='convnet', epochs=1, batch_size=100, lr=0.2)"
+FIELDS = {
+    "name": "'tiny'",
+    "task": TASK,
+    "strategies": "{'none': none(), 'ra': randaugment()}",
+    "space": "{'mix.alpha': FloatDistribution(0.1, 1.0)}",
+    "budget": "Budget(trials=2)",
+    "seeds": "2",
+}
+
+
+def study(**fields: str) -> str:
+    """The text of a study file. A field is given as Python source."""
+    return f"{HEAD}study = Study({', '.join(f'{name}={text}' for name, text in (FIELDS | fields).items())})\n"
+
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
+    """Calls the command line in an empty folder that holds `s.py`, a tiny study."""
+    path, modules = list(sys.path), set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AUTOAUG_STORAGE", raising=False)
+    (tmp_path / "s.py").write_text(study())
+
+    def call(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["/somewhere/autoaug", *arguments])
+        sys.modules.pop("s", None)
+        result = CliRunner().invoke(app, arguments)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    yield call
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if name.partition(".")[0] in ("s", "studies", "search_spaces"):
+            del sys.modules[name]
+
+
+def files(folder: Path) -> set[Path]:
+    """Every file and folder below a folder, but what Python caches."""
+    return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def images(folder: Path, **counts: int) -> None:
+    """A folder of images: so many of each class."""
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for k in range(count):
+            Image.new("RGB", (8, 8), (k, 0, 0)).save(folder / name / f"{k}.png")
+
+
+def task(data: str) -> dict[str, str]:
+    return {"task": f"Task(data='{data}', model='convnet', epochs=1)"}
+
+
+def refused(result: Result, message: str) -> None:
+    """One clear line on stderr, nothing on stdout, exit code 2."""
+    assert result.stderr.startswith("error: "), result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert re.search(message, result.stderr), result.stderr
+    assert result.stdout == ""
+    assert result.exit_code == 2
+
+
+ROTAT = "{'x': Strategy(policy=lambda: Fixed(policy_tree(apply('rotat', 0.5))), space={})}"
+
+BAD_STUDIES: dict[str, tuple[str, str]] = {
+    "a file that raises": (HEAD + "x = {}['gone']\n", r"s.py, line 6: KeyError: 'gone'"),
+    "a syntax error": (HEAD + "study = Study(\n", r"s.py, line 6: '\(' was never closed"),
+    "a file without a study": (HEAD, r"s.py defines no study: write `study = Study\(...\)`"),
+    "several studies": (
+        study().replace("study =", "one =") + study().replace("study =", "two ="),
+        r"s.py defines 2 studies: say which, s.py:one or s.py:two",
+    ),
+    "a dataset": (study(**task("cifr10")), r"unknown dataset 'cifr10': did you mean 'cifar10'"),
+    "a folder that is not there": (study(**task("./none")), r"data './none': there is no such folder"),
+    "a folder without images": (study(**task("empty")), r"no images in '.*empty/a': put some there"),
+    "a folder without classes": (study(**task("bare")), r"'.*bare' has the class folders \[\]: give at least two"),
+    "a folder with one class": (study(**task("one")), r"'.*one' has the class folders \['a'\]: give at least two"),
+    "a class with one sample": (study(**task("single")), r"class 'b' of data 'single' has 1 training image"),
+    "a model": (
+        study(task="Task(data='digits-rotated', model='convnt')"),
+        r"study 'tiny': unknown model 'convnt': did you mean 'convnet'\? \(tried: mix.alpha=0.1",
+    ),
+    "a model among choices": (
+        study(space="{'task.model': CategoricalDistribution(['convnet', 'convnt'])}"),
+        r"unknown model 'convnt'.*\(tried: task.model='convnt'\)",
+    ),
+    "an operation": (study(strategies=ROTAT), r"strategy 'x' of study 'tiny': .*unknown op 'rotat'.*'rotate'"),
+    "a dimension": (
+        study(space="{'task.epoch': IntDistribution(1, 2)}"),
+        r"s.py, line 6: unknown dimension 'task.epoch' in study 'tiny': did you mean 'epochs'",
+    ),
+    "a dimension's noun": (study(space="{'tsk.lr': FloatDistribution(0, 1)}"), r"unknown dimension 'tsk.lr'.*task"),
+    "a dimension that is no distribution": (
+        study(space="{'mix.alpha': (0, 1)}"),
+        r"dimension 'mix.alpha' in study 'tiny' is \(0, 1\): give one of Optuna's distributions",
+    ),
+    "a dimension that leaves the task": (
+        study(space="{'task.epochs': IntDistribution(0, 2)}"),
+        r"Task.epochs is 0: give a whole number of at least 1 \(tried: task.epochs=0",
+    ),
+    "a budget of zero": (study(budget="Budget(trials=0)"), r"line 6: Budget\(trials=0\) buys nothing: give a number"),
+    "no budget": (study(budget="Budget()"), r"Budget\(\) sets no limit: give trials=, gpu_seconds= or both"),
+    "a broken budget": (study(budget="Budget(trials=1.5)"), r"Budget\(trials=1.5\) counts no trials: give a whole"),
+    "a number in place of a budget": (study(budget="3"), r"Study.budget is 3: give Budget\(...\)"),
+    "a strategy that was not called": (study(strategies="{'none': none}"), r"strategy 'none' .* a function: call it"),
+    "a list of strategies": (study(strategies="[none()]"), r"Study.strategies is \[.*\]: give a dict by name"),
+    "two strategies with one name": (
+        study(strategies="{'a': none(), 'a': randaugment()}"),
+        r"s.py, line 6: 'a' stands twice in one dict, and Python would drop the first: give each its own name",
+    ),
+    "a device": (study(task=TASK[:-1] + ", device='gpu')"), r"Task.device is 'gpu': give auto, cpu, cuda"),
+    "a GPU that is not there": (
+        study(task=TASK[:-1] + ", device='cuda:99')"),
+        r"Task.device is 'cuda:99' and this machine has \d+ GPUs: give 'auto' or 'cpu'",
+    ),
+    "a precision": (study(task=TASK[:-1] + ", precision='fp8')"), r"Task.precision is 'fp8': give auto, float32"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_STUDIES)
+def test_a_study_that_cannot_run_is_one_line_and_nothing_is_written(call: Call, tmp_path: Path, what: str) -> None:
+    text, message = BAD_STUDIES[what]
+    (tmp_path / "s.py").write_text(text)
+    (tmp_path / "bare").mkdir()
+    images(tmp_path / "empty", a=0, b=0)
+    images(tmp_path / "one", a=5)
+    images(tmp_path / "single", a=9, b=1)
+    before = files(tmp_path)
+    refused(call("run", "s.py"), message)
+    assert files(tmp_path) == before
+    refused(call("run", "s.py", "--dry-run"), message)
+
+
+POSTGRES = "postgresql+psycopg://me:hunter2@127.0.0.1:1/nowhere"
+
+BAD_CALLS = {
+    "run quickstrt": r"unknown study 'quickstrt': did you mean 'quickstart'\? \(a file's path works too\)",
+    "run none.py": r"there is no study file none.py: check the path",
+    "run s.py:studie": r"unknown study 'studie' in s.py: did you mean 'study'\?",
+    "run s.py --only rra": r"unknown strategy 'rra' of study 'tiny': did you mean 'ra'\?",
+    "run s.py --executor rai": r"unknown executor 'rai': did you mean 'ray'\?",
+    "run s.py --storage mydb": r"'mydb' is no storage URL: write sqlite:///study.db",
+    "run s.py --storage foo://x": r"storage foo://x cannot be opened: studies are stored in sqlite or postgresql only",
+    "run s.py --storage sqlite:////no/such/x.db": r"cannot be opened: there is no folder /no/such: make it first",
+    "run s.py --storage sqlite:///s.py": r"storage sqlite:///s.py cannot be opened: file is not a database",
+    "run s.py --storage env:NOT_SET": r"the environment variable NOT_SET is not set: export it",
+    "run s.py --storage file:none": r"none holds no URL \(FileNotFoundError\): write it there",
+    f"run s.py --storage {POSTGRES}": r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/nowhere cannot be opened: .*port 1",
+    "run s.py --storage postgresql+nix://me:hunter2@h/d": r"me:\*\*\*@h/d .* driver is not installed: pip install",
+    "run s.py --storage postgresql://me:hun@ter2@h/d": r"more than one @: write the one in the password as %40",
+    "run s.py --artifacts s.py": r"no checkpoints can be kept in .*s.py: .* is no folder to write to",
+    "run s.py --at-once 0": r"at once is 0: give at least 1 trial at a time",
+    "run s.py --cpus-per-trial 0": r"cpus per trial is 0: give a number above 0",
+    "run s.py --cpus-per-trial nan": r"cpus per trial is nan",
+    "run s.py --cpus-per-trial 9999": r"each trial asks for 9999 CPUs and this machine has \d+: lower --cpus-per-trial",
+    "run s.py --gpus-per-trial -1": r"gpus per trial is -1: give 0 or more",
+    "run s.py --gpus-per-trial 99": r"each trial asks for 99 GPUs and this machine has \d+: lower --gpus-per-trial",
+    "run s.py --gpus-per-trial 99 --executor ray": r"each trial asks for 99 GPUs and this machine has \d+",
+    "run s.py --address 10.0.0.1:6379": r"--address 10.0.0.1:6379 is of a Ray cluster: add --executor ray",
+    "compare s.py": r"there is no storage sqlite:///autoaug.db yet: run a study first",
+    "compare tiny": r"there is no storage sqlite:///autoaug.db yet: run a study first",
+    "dashboard": r"there is no storage sqlite:///autoaug.db yet: run a study first",
+    "new .": r". already has studies/: give another folder, nothing was copied",
+}
+
+
+@pytest.mark.parametrize("line", BAD_CALLS)
+def test_a_call_that_cannot_work_is_one_line_and_nothing_is_written(call: Call, tmp_path: Path, line: str) -> None:
+    (tmp_path / "studies").mkdir()
+    before = files(tmp_path)
+    result = call(*line.split())
+    refused(result, BAD_CALLS[line])
+    assert "hunter2" not in result.stderr
+    assert "ter2" not in result.stderr
+    assert files(tmp_path) == before
+    assert "ray" not in sys.modules or "ray" not in line or not sys.modules["ray"].is_initialized()
+
+
+def test_a_study_runs_prints_its_leaderboard_and_the_line_for_the_dashboard(call: Call, tmp_path: Path) -> None:
+    result = call("run", "s.py")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0] == "tiny · 2 strategies · sqlite:///autoaug.db"
+    assert len([line for line in lines if ": complete, val_accuracy" in line]) == 4
+    assert len([line for line in lines if ": complete, test_accuracy" in line]) == 4
+    assert "tiny: the leaderboard" in [line.strip() for line in lines]
+    assert lines[-1] == "details: /somewhere/autoaug dashboard"
+    assert {outcome.state for outcome in Store("sqlite:///autoaug.db").outcomes("tiny")} == {"COMPLETE"}
+    assert not list(tmp_path.rglob("*.pt")), "checkpoints of finished trials are removed"
+
+
+def test_a_finished_study_says_so_and_trains_nothing(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = call("run", "s.py", "-q")
+    outcomes = Store("sqlite:///autoaug.db").outcomes("tiny")
+    monkeypatch.setattr("autoaug.sweep.conduct", lambda *_: pytest.fail("something ran"))
+    monkeypatch.setattr("autoaug.sweep.preflight", lambda *_: pytest.fail("something was tried"))
+    second = call("run", "s.py")
+    assert second.exit_code == 0
+    assert second.stdout.startswith("tiny is finished: nothing is left to run\n")
+    assert second.stdout.partition("\n")[2] == first.stdout, "the same leaderboard"
+    assert Store("sqlite:///autoaug.db").outcomes("tiny") == outcomes
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(call: Call, tmp_path: Path) -> None:
+    before = files(tmp_path)
+    result = call("run", "s.py", "--dry-run", "--only", "ra")
+    assert result.exit_code == 0
+    assert "tiny: the plan" in result.stdout
+    assert "policy.n" in result.stdout
+    assert "none " not in result.stdout
+    assert "cost: searches at most 2 epochs; final runs at most 2 epochs" in result.stdout
+    plan = json.loads(call("run", "s.py", "--dry-run", "--json").stdout)
+    assert [line["strategy"] for line in plan["strategies"]] == ["none", "ra"]
+    assert plan["strategies"][0] == {
+        "strategy": "none",
+        "dimensions": ["mix.alpha"],
+        "trials": 2,
+        "epochs": 1,
+        "final_runs": 2,
+    }
+    assert files(tmp_path) == before
+
+
+def test_json_is_one_object_a_line_and_the_leaderboard_last(call: Call) -> None:
+    result = call("run", "s.py", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    *events, last = map(json.loads, result.stdout.splitlines())
+    assert [event["state"] for event in events if "state" in event] == ["RUNNING", "COMPLETE"] * 8
+    assert all(event["record"]["metrics"]["val_accuracy"] <= 1 for event in events if "record" in event)
+    assert (last["study"], last["metric"]) == ("tiny", "val_accuracy")
+    ra = next(row for row in last["strategies"] if row["name"] == "ra")
+    assert set(ra["test"]) == {"mean", "low", "high", "n"}
+    assert set(ra["vs_baseline"]) == {"difference", "low", "high", "p"}
+    assert (ra["trials"], ra["pruned"], ra["failed"], ra["test"]["n"]) == (2, 0, 0, 2)
+    again = call("run", "s.py", "--json").stdout
+    assert json.loads(again) == last, "of a finished study the leaderboard only"
+    assert json.loads(call("compare", "tiny", "--json").stdout) == last
+
+
+def test_only_some_strategies_then_the_others(call: Call) -> None:
+    first = call("run", "s.py", "--only", "ra", "-q")
+    assert first.exit_code == 0
+    assert {outcome.strategy for outcome in Store("sqlite:///autoaug.db").outcomes("tiny")} == {"ra"}
+    assert call("run", "s.py", "--only", "ra").stdout.startswith("tiny is finished")
+    second = call("run", "s.py")
+    assert second.stdout.startswith("tiny · 2 strategies · sqlite:///autoaug.db · 4 trials were begun before\n")
+    assert not [line for line in second.stdout.splitlines() if line.startswith("ra trial")]
+
+
+def test_fresh_starts_anew_and_keeps_what_was_run(call: Call, tmp_path: Path) -> None:
+    assert call("run", "s.py", "-q").exit_code == 0
+    old = call("compare", "tiny", "--json").stdout
+    (tmp_path / "s.py").write_text(study(space="{'mix.alpha': FloatDistribution(0.2, 1.0)}"))
+    again = call("run", "s.py", "--fresh", "-q")
+    assert again.exit_code == 0
+    assert again.stdout.startswith("what was run is kept as tiny~1\n")
+    kept = json.loads(call("compare", "tiny~1", "--json").stdout)
+    assert kept == json.loads(old) | {"study": "tiny~1"}
+    assert json.loads(call("run", "s.py", "--fresh", "--json").stdout.splitlines()[0]) == {"archived": "tiny~2"}
+    (tmp_path / "s.py").write_text(study(**task("gone")))
+    refused(call("run", "s.py", "--fresh"), r"unknown dataset 'gone'")
+    assert Store("sqlite:///autoaug.db").names() == ["tiny", "tiny~1", "tiny~2"], "what cannot run archives nothing"
+
+
+def test_checkpoints_of_a_study_that_is_gone_are_not_resumed_from(call: Call, tmp_path: Path) -> None:
+    stale = tmp_path / "artifacts" / "tiny" / "none" / "0" / "1.pt"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of another study: loading it would fail the trial")
+    assert call("run", "s.py", "-q").exit_code == 0
+
+
+def test_a_space_that_changed_is_refused_with_old_and_new(call: Call, tmp_path: Path) -> None:
+    choices = "{{'mix.kind': CategoricalDistribution({})}}"
+    (tmp_path / "s.py").write_text(study(space=choices.format("['none', 'mixup']"), strategies="{'none': none()}"))
+    assert call("run", "s.py", "-q").exit_code == 0
+    outcomes = Store("sqlite:///autoaug.db").outcomes("tiny")
+    more = "{'new': none(), 'none': none()}"
+    (tmp_path / "s.py").write_text(study(space=choices.format("['none', 'cutmix']"), strategies=more))
+    refused(
+        call("run", "s.py"),
+        r"study 'tiny' was run with the space of 'none', mix.kind = "
+        r"CategoricalDistribution\(choices=\['none', 'mixup'\]\), and now has "
+        r"CategoricalDistribution\(choices=\['none', 'cutmix'\]\): .*--fresh \(what was run is kept\)",
+    )
+    assert Store("sqlite:///autoaug.db").outcomes("tiny") == outcomes
+    assert Store("sqlite:///autoaug.db").strategies("tiny") == ["none"]
+
+
+def test_a_strategy_that_is_added_later_must_work_before_it_is_written(call: Call, tmp_path: Path) -> None:
+    assert call("run", "s.py", "-q").exit_code == 0
+    (tmp_path / "s.py").write_text(study(strategies=f"{FIELDS['strategies']} | {ROTAT}"))
+    refused(call("run", "s.py"), r"unknown op 'rotat'")
+    assert Store("sqlite:///autoaug.db").strategies("tiny") == ["none", "ra"]
+
+
+FRAGILE = """
+def fragile(x):
+    if x > {most}:
+        raise RuntimeError("no [bold]such[/bold]\\nthing")
+    return Fixed(ready.none())
+"""
+
+
+@pytest.mark.parametrize(("most", "code", "count"), [(0.5, 3, "3 failed"), (0.0, 1, "5 failed")])
+def test_failed_trials_are_counted_and_the_last_is_explained(
+    call: Call, tmp_path: Path, most: float, code: int, count: str
+) -> None:
+    arms = "{'odd': Strategy(policy=fragile, space={'policy.x': FloatDistribution(0, 1)})}"
+    text = study(strategies=arms, budget="Budget(trials=6)", seeds="1").replace(HEAD, HEAD + FRAGILE.format(most=most))
+    (tmp_path / "s.py").write_text(text)
+    result = call("run", "s.py", "-q")
+    assert result.exit_code == code
+    assert result.stderr.startswith(f"odd: {count}, last trial "), result.stderr
+    assert "RuntimeError: no [bold]such[/bold]" in result.stderr
+    assert call("run", "s.py").exit_code == code, "the same when it is asked again"
+    assert call("compare", "tiny").exit_code == 0, "the question was answered"
+
+
+def test_compare_reads_a_study_by_its_name_alone(call: Call, tmp_path: Path) -> None:
+    assert call("run", "s.py", "-q", "--storage", "sqlite:///other.db").exit_code == 0
+    (tmp_path / "s.py").unlink()
+    found = call("compare", "tiny", "--storage", "sqlite:///other.db", "--csv", "out.csv")
+    assert found.exit_code == 0
+    assert "tiny: the leaderboard" in found.stdout
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert {row["strategy"] for row in rows} == {"none", "ra"}
+    assert all(0 < float(row["test_mean"]) < 1 for row in rows)
+    other = ("--storage", "sqlite:///other.db")
+    refused(call("compare", "tyny", *other), r"unknown study 'tyny' in sqlite:///other.db: did you mean 'tiny'\?")
+    refused(call("compare", "quickstart", *other), r"study 'quickstart' was not run in sqlite:///other.db: run it")
+    refused(call("compare", "tiny", *other, "--csv", "none/x.csv"), r"cannot write none/x.csv: No such file")
+    assert files(tmp_path) & {tmp_path / "autoaug.db"} == set(), "reading makes no storage"
+
+
+def test_compare_finds_the_storage_of_a_study_file(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "s.py").write_text(study(storage="'sqlite:///its-own.db'"))
+    ran = call("run", "s.py", "-q")
+    assert ran.stdout.splitlines()[-1] == "details: /somewhere/autoaug dashboard --storage sqlite:///its-own.db"
+    assert (tmp_path / "its-own.db").exists()
+    assert call("compare", "s.py").exit_code == 0
+
+
+def test_the_environment_names_the_storage(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOAUG_STORAGE", "sqlite:///from-environment.db")
+    assert call("run", "s.py", "-q").stdout.endswith("details: /somewhere/autoaug dashboard\n")
+    assert (tmp_path / "from-environment.db").exists()
+    assert call("compare", "tiny").exit_code == 0
+
+
+INTERRUPTED = """
+import os, signal
+from pathlib import Path
+from autoaug.checkpoint import Checkpoint
+
+Checkpoint.__init__.__defaults__ = (None, 0.0)  # save after every epoch, however short
+CALLS = Path({calls!r})
+
+def policy():
+    fixed = Fixed(ready.none())
+    forward = fixed.forward
+
+    def counted(images, rng):
+        with CALLS.open("a") as file:
+            file.write(".")
+        if CALLS.stat().st_size == 11:  # one in the preflight, 4 in each epoch: half way through the third
+            os.kill(os.getpid(), signal.{signal})
+        return forward(images, rng)
+
+    fixed.forward = counted
+    return fixed
+"""
+
+
+def started(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
+    """The command as a process of its own, as it is started from a shell."""
+    environment = {name: value for name, value in os.environ.items() if name != "AUTOAUG_STORAGE"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "autoaug", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_study_goes_on_where_it_stopped(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(Checkpoint.__init__, "__defaults__", Checkpoint.__init__.__defaults__)
+    text = study(
+        task=TASK.replace("epochs=1", "epochs=4, device='cpu'"),
+        strategies="{'one': Strategy(policy=policy, space={})}",
+        seeds="1",
+    )
+    text = text.replace(HEAD, HEAD + INTERRUPTED.format(calls=str(tmp_path / "calls"), signal=how))
+    (tmp_path / "s.py").write_text(text)
+    process = started("run", "s.py", "--fresh", "--storage", "sqlite:///x.db", folder=tmp_path)
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr) == (130, "")
+    said, command = stdout.splitlines()[-2:]
+    assert said == "interrupted; everything found so far is kept. Go on with:"
+    assert shlex.split(command) == [sys.executable, "-m", "autoaug", "run", "s.py", "--storage", "sqlite:///x.db"]
+
+    store = Store("sqlite:///x.db")
+    assert [(o.state, o.attempt, o.epochs) for o in store.outcomes("tiny")] == [("FAIL", 1, 2), ("WAITING", 2, 0)]
+    assert call(*shlex.split(command)[3:]).exit_code == 0
+    trials = [outcome for outcome in store.outcomes("tiny") if not outcome.final]
+    assert [(o.state, o.root, o.attempt) for o in trials] == [("FAIL", 0, 1), ("COMPLETE", 0, 2), ("COMPLETE", 1, 1)]
+    assert trials[0].point == trials[1].point
+    epochs = [(r.attempt, r.epoch) for r in store.epochs("tiny") if r.trial in (0, 1) and not r.final]
+    assert epochs == [(1, 1), (1, 2), (2, 3), (2, 4)], "no epoch is lost, and none is trained twice"
+
+    assert call("run", "s.py", "--storage", "sqlite:///y.db").exit_code == 0
+    undisturbed = [o for o in Store("sqlite:///y.db").outcomes("tiny") if not o.final]
+    assert [o.value for o in trials[1:]] == [o.value for o in undisturbed], "bit for bit, as if nothing had happened"
+
+
+def test_an_interruption_is_an_object_among_json_lines(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autoaug.sweep.conduct", interrupted)
+    result = call("run", "s.py", "--json", "--fresh", "--storage", "sqlite:///x.db")
+    assert result.exit_code == 130
+    assert json.loads(result.stdout) == {
+        "interrupted": "tiny",
+        "go_on": "/somewhere/autoaug run s.py --json --storage sqlite:///x.db",
+    }
+
+
+def test_sigterm_is_again_what_it_was_after_a_run(call: Call) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert call("run", "s.py", "-q").exit_code == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_lines_that_are_printed_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "bin" / "autoaug"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bin/autoaug"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert program() == "bin/autoaug"
+    assert program(elsewhere=True) == str(command)
+    monkeypatch.setenv("PATH", str(command.parent))
+    assert program() == program(elsewhere=True) == "autoaug"
+    monkeypatch.setattr(sys, "argv", ["/x/autoaug/__main__.py"])
+    assert program() == f"{shlex.quote(sys.executable)} -m autoaug"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (POSTGRES, "postgresql+psycopg://me:***@127.0.0.1:1/nowhere"),
+        ("--storage=postgresql://me:hun@ter2@h/d", "--storage=postgresql://me:***@h/d"),
+        ("postgresql://h/d?password=hunter2&x=1", "postgresql://h/d?password=***&x=1"),
+        ("sqlite:///a/b@c.db", "sqlite:///a/b@c.db"),
+        ("studies/mine.py:name", "studies/mine.py:name"),
+    ],
+)
+def test_a_line_that_is_printed_holds_no_password(given: str, shown: str) -> None:
+    assert without_password(given) == shown
+
+
+def test_the_dashboard_on_a_busy_port_is_one_line(call: Call) -> None:
+    Store("sqlite:///autoaug.db")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused(
+            call("dashboard", "--port", str(port)), rf"cannot listen on 127.0.0.1:{port}: Address already in use; give"
+        )
+    refused(call("dashboard", "--port", "99999"), r"cannot listen on 127.0.0.1:99999: .*0-65535; give another --port")
+    refused(call("dashboard", "--host", "192.0.2.1"), r"cannot listen on 192.0.2.1:8080: .*; give another --port or")
+
+
+def test_the_dashboard_says_where_it_is_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    Store(f"sqlite:///{tmp_path / 'x.db'}").open("s", "none", "maximize")
+    process = started("dashboard", "--storage", "sqlite:///x.db", "--port", "0", folder=tmp_path)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line.startswith("Optuna Dashboard over sqlite:///x.db at http://127.0.0.1:")
+        with urllib.request.urlopen(line.split(" at ")[1].split()[0] + "api/studies", timeout=30) as answer:
+            assert json.load(answer)["study_summaries"][0]["study_name"] == "s/none"
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+        assert (process.returncode, stdout, stderr) == (0, "", "")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_open_dashboard_warns(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Server:
+        server_port = 1
+
+        def serve_forever(self) -> None: ...
+
+    Store("sqlite:///autoaug.db")
+    monkeypatch.setattr("autoaug.dashboard.make_dashboard", lambda *_: Server())
+    assert "anybody" not in call("dashboard").stdout
+    assert call("dashboard", "--host", "0.0.0.0").stdout.startswith("anybody who reaches 0.0.0.0 can read these")
+    assert "can read and delete these" in call("dashboard", "--host", "0.0.0.0", "--write").stdout
+
+
+def test_new_makes_a_project_and_says_what_next(call: Call, tmp_path: Path) -> None:
+    result = call("new", "my project")
+    assert result.exit_code == 0
+    count, next_line = result.stdout.splitlines()
+    assert count == f"{len(list((tmp_path / 'my project').rglob('*.py')))} files in my project. Next:"
+    assert next_line == "  cd 'my project' && /somewhere/autoaug run studies/quickstart.py"
+
+
+def test_help_names_every_command(call: Call) -> None:
+    shown = call("--help").stdout
+    assert all(f" {name} " in shown for name in ("new", "run", "compare", "dashboard"))
+    assert call("-h").stdout == shown
+
+
+def test_options_reach_the_executor(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def conduct(*given: Any) -> None:
+        seen.append(given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autoaug.sweep.conduct", conduct)
+    call("run", "s.py", "--only", "ra", "--artifacts", "kept", "--at-once", "3", "--cpus-per-trial", "0.5")
+    (_, store, executor, options, _) = seen[0]
+    assert executor == "local"
+    assert store.shown == "sqlite:///autoaug.db"
+    assert options == Options(
+        only=("ra",), artifacts=tmp_path / "kept", project=tmp_path, cpus_per_trial=0.5, at_once=3
+    )
+
+
+def test_exit_codes_are_those_of_the_contract() -> None:
+    assert (cli.FAILED, cli.USAGE, cli.SOME_FAILED, cli.INTERRUPTED) == (1, 2, 3, 130)

@@ -1,0 +1,260 @@
+"""What a person reads: it fits on 80 columns, says what it means, and starts from what is stored."""
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from rich.console import Console
+from studies_for_tests import tiny
+
+from autoaug import Budget, Study
+from autoaug.compare import Difference, Interval, Row, show_p, show_seconds
+from autoaug.console import (
+    LineProgress,
+    LiveProgress,
+    Watch,
+    finite,
+    json_line,
+    leaderboard_table,
+    plan_table,
+    print_event,
+)
+from autoaug.record import Outcome, Record
+from autoaug.strategies import none, randaugment, random_policy, trivialaugment
+from autoaug.study import plan
+from autoaug.sweep import Event, Job
+
+NAMES = ("none", "random", "trivialaugment", "tpe-randaugment")
+
+
+def four(**more: Any) -> Study:
+    """A study with the names of the shipped one."""
+    arms = dict(zip(NAMES, (none(), random_policy(), trivialaugment(), randaugment()), strict=True))
+    return tiny(**{"strategies": arms, "budget": Budget(trials=12), "seeds": 3} | more)
+
+
+def lines(picture: Any, width: int = 80) -> list[str]:
+    """What is printed, line by line."""
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(picture)
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def row(name: str, mean: float = 0.88, **more: Any) -> Row:
+    given = {
+        "name": name,
+        "test": Interval(mean, mean - 0.0221, mean + 0.0221, 3),
+        "test_nll": None,
+        "val_best": 0.8933,
+        "trials": 12,
+        "pruned": 0,
+        "failed": 0,
+        "gpu_seconds": 14.26,
+        "device": "cpu",
+        "epochs": 20,
+        "vs_baseline": None if name == "none" else Difference(0.077, 0.01, 0.1, 0.0199),
+    }
+    return Row(**given | more)
+
+
+def fits(found: Sequence[str], names: Sequence[str] = NAMES) -> None:
+    """No line is cut or folded: every name stands whole on a line of its own."""
+    assert max(map(len, found)) <= 80
+    assert not any("…" in line for line in found)
+    assert [line.split()[0] for line in found if line.startswith(tuple(names))] == list(names)
+
+
+def test_a_leaderboard_fits_on_a_terminal() -> None:
+    found = lines(leaderboard_table("quickstart", [row(name) for name in NAMES], "val_accuracy", "none"))
+    fits(found)
+    assert found == [
+        "quickstart: the leaderboard",
+        "strategy           test accuracy  difference      p  best val  trials  CPU s",
+        "none             0.8800 ± 0.0221    baseline           0.8933      12   14.3",
+        "random           0.8800 ± 0.0221     +0.0770  0.020    0.8933      12   14.3",
+        "trivialaugment   0.8800 ± 0.0221     +0.0770  0.020    0.8933      12   14.3",
+        "tpe-randaugment  0.8800 ± 0.0221     +0.0770  0.020    0.8933      12   14.3",
+        "± half a 95 % t-interval, p a paired t-test against none, over 3 final runs",
+    ]
+
+
+def test_a_leaderboard_says_what_is_missing() -> None:
+    rows = [
+        row("none", test=Interval(0.8, None, None, 1)),
+        row("ra", test=Interval(0.8, None, None, 1), vs_baseline=Difference(-0.01, None, None, None), device="cuda"),
+        row("broken", test=None, val_best=None, vs_baseline=None, pruned=2, failed=3),
+    ]
+    found = lines(leaderboard_table("s", rows, "val_nll", "none"))
+    assert found[1].split("  ")[-1] == "GPU s"
+    assert "best val_nll" in found[1]
+    assert found[3].split() == ["ra", "0.8000", "-0.0100", "–", "0.8933", "12", "14.3"]
+    assert found[4].split() == ["broken", "–", "–", "–", "–", "7/12", "14.3"]
+    assert found[5] == "one final run each gives no interval and no p: set Study(seeds=) to 3 or more"
+    assert found[6] == "trials a/b: a of b ran to the end, the others were pruned or failed"
+
+
+def test_a_leaderboard_over_unequal_numbers_of_runs_says_so() -> None:
+    rows = [row("none"), row("ra", test=Interval(0.8, 0.7, 0.9, 2))]
+    assert lines(leaderboard_table("s", rows, "val_accuracy", "none"))[-1].endswith("over 2 to 3 final runs")
+
+
+def test_a_narrow_terminal_folds_names_and_keeps_numbers() -> None:
+    rows = [row("none"), row("a-strategy-with-quite-a-long-name-of-its-own")]
+    found = lines(leaderboard_table("s", rows, "val_accuracy", "none"))
+    text = "".join(line.split()[0] for line in found if line.startswith(("a-str", "quite", "long")))
+    assert max(map(len, found)) <= 80
+    assert all("0.8800 ± 0.0221" in line for line in found if line.startswith(("none", "a-strat")))
+    assert text.startswith("a-strategy-with")
+
+
+@pytest.mark.parametrize(("p", "shown"), [(None, "–"), (0.5, "0.500"), (0.001, "0.001"), (0.0, "<0.001")])
+def test_p_is_short(p: float | None, shown: str) -> None:
+    assert show_p(p) == shown
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.04, "0.0"), (999.94, "999.9"), (123456.7, "123457")])
+def test_seconds_are_short(seconds: float, shown: str) -> None:
+    assert show_seconds(seconds) == shown
+
+
+def test_a_plan_says_what_will_be_done_and_the_most_it_can_cost() -> None:
+    study = four()
+    found = lines(plan_table(study, plan(study)))
+    fits(found)
+    assert found[0] == "tiny: the plan"
+    assert found[2].split() == ["none", "12", "≤", "3", "3", "task.refine_epochs,", "mix.alpha"]
+    # 4 strategies x 12 trials x 3 epochs, and 4 x 3 final runs x 3 epochs
+    assert found[-1] == "cost: searches at most 144 epochs; final runs at most 36 epochs"
+
+
+def test_a_plan_by_budget_says_the_seconds() -> None:
+    study = tiny(space={}, budget=Budget(gpu_seconds=20))
+    found = " ".join(lines(plan_table(study, plan(study))))
+    assert "by budget" in found
+    assert "nothing" in found
+    assert "2 x 20 seconds (of a GPU, or of a CPU where there is none); final runs at most 8 epochs" in found
+
+
+def job(strategy: str = "none", number: int = 0, **more: Any) -> Job:
+    given = {"trial_id": 10 * number + len(strategy), "point": {}, "attempt": 1, "root": number}
+    return Job(strategy=strategy, number=number, **given | more)
+
+
+def measured(number: int, value: float, seconds: float = 0.5, **more: Any) -> Record:
+    metrics = {"val_accuracy": value, "val_nll": 1 - value} | more.pop("metrics", {})
+    return Record(epoch=number, phase="augment", metrics=metrics, gpu_seconds=seconds, **more)
+
+
+def trial(job: Job, *values: float, state: str = "COMPLETE", **more: Any) -> list[Event]:
+    """The events of a trial from its begin to its end."""
+    epochs = [Event(job, record=measured(k, value, **more)) for k, value in enumerate(values, 1)]
+    return [Event(job, state="RUNNING"), *epochs, Event(job, state=state)]
+
+
+def watched(study: Study, events: Sequence[Event], outcomes: Sequence[Outcome] = (), **more: Any) -> Watch:
+    watch = Watch(study, outcomes, **more)
+    for event in events:
+        watch.see(event)
+    return watch
+
+
+def test_progress_fits_on_a_terminal() -> None:
+    watch = watched(
+        four(budget=Budget(trials=12, gpu_seconds=20)),
+        [
+            *trial(job("random"), 0.5, 0.8),
+            *trial(job("trivialaugment"), 0.5, state="FAIL"),
+            *trial(job("tpe-randaugment", 11), 0.5, 0.85)[:-1],
+            *trial(job("none", 7, final_seed=2), 0.3, 0.4)[:-1],
+        ],
+    )
+    found = lines(watch.block())
+    fits(found)
+    assert found[0].split() == ["strategy", "trials", "best", "val", "CPU", "s", "failed", "now"]
+    assert found[1].split()[2:] == ["0/12", "–", "0.0/20", "final", "3/3", "epoch", "2"]
+    assert found[2].split()[2:] == ["1/12", "0.8000", "1.0/20"]
+    assert found[3].split()[2:] == ["1/12", "–", "0.5/20", "1"]
+    assert found[4].split()[2:] == ["0/12", "–", "1.0/20", "trial", "11", "epoch", "2"]
+    assert found[5] == "Ctrl-C keeps what is there"
+
+
+def test_progress_starts_from_what_is_stored() -> None:
+    stored = [
+        Outcome(study="tiny", strategy="none", trial=0, root=0, state="FAIL", gpu_seconds=1.0),
+        Outcome(study="tiny", strategy="none", trial=1, root=0, attempt=2, state="COMPLETE", value=0.6, gpu_seconds=2),
+        Outcome(study="tiny", strategy="none", trial=2, root=1, state="WAITING", gpu_seconds=0.5),
+        Outcome(study="tiny", strategy="none", trial=0, root=0, state="COMPLETE", final=True, gpu_seconds=9.0),
+        Outcome(study="tiny", strategy="gone", trial=0, root=0, state="COMPLETE", value=0.9),
+    ]
+    lane = watched(tiny(), [], stored).lanes["none"]
+    assert (lane.trials, lane.failed, lane.best, lane.seconds, lane.finals) == (1, 0, 0.6, 3.5, 1)
+    assert lane.searched
+
+
+def test_progress_keeps_the_best_by_the_direction_of_the_metric() -> None:
+    events = [*trial(job(), 0.5, 0.6), *trial(job("none", 1), 0.9, 0.4), *trial(job("none", 2), 0.99, state="PRUNED")]
+    assert watched(tiny(), events).lanes["none"].best == 0.6
+    assert watched(tiny(metric="val_nll"), events).lanes["none"].best == pytest.approx(0.4)
+
+
+def test_progress_shows_only_what_runs() -> None:
+    assert list(watched(tiny(), [], only=("ra",)).lanes) == ["ra"]
+
+
+def test_bars_show_the_limit_that_ends_a_search_first() -> None:
+    def bar(budget: Budget, events: Sequence[Event], **more: Any) -> float:
+        return watched(tiny(budget=budget, **more), events).bar("none").completed
+
+    events = [*trial(job(), 0.5), *trial(job("none", 1), 0.5)]  # two trials, one second
+    assert bar(Budget(trials=4), events) == 0.5
+    assert bar(Budget(trials=4, gpu_seconds=1.25), events) == 0.8
+    assert bar(Budget(trials=8), events, space={}) == 1.0, "one trial is enough where nothing is searched"
+    assert bar(Budget(trials=4), [*events, *trial(job("none", 0, final_seed=0), 0.5)]) == 1.0
+
+
+def test_where_there_is_no_terminal_each_trial_is_a_line() -> None:
+    file = io.StringIO()
+    watch = Watch(tiny(), [])
+    listen = LineProgress(Console(file=file, width=20), watch)
+    last = measured(2, 0.7, metrics={"test_accuracy": 0.65})
+    final = job("none", 5, final_seed=1, attempt=2)
+    reason = "ValueError: [red]no[/red] such thing, and a long story about it"
+    for event in [
+        *trial(job(), 0.5, 0.61),
+        Event(job("ra", 3), state="FAIL", reason=reason),
+        Event(final, record=last),
+        Event(final, state="COMPLETE"),
+    ]:
+        listen(event)
+    assert file.getvalue().splitlines() == [
+        "none trial 0: complete, val_accuracy 0.6100, 1.0 CPU s so far",
+        f"ra trial 3: fail, 0.0 CPU s so far, {reason}",
+        "none final run 1, attempt 2: complete, test_accuracy 0.6500",
+    ]
+
+
+def test_on_a_terminal_one_block_is_drawn_again_and_leaves_nothing() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=80, force_terminal=True, legacy_windows=False)
+    with LiveProgress(console, Watch(four(), [])) as listen:
+        for event in trial(job(), 0.5, 0.61, device="cuda"):
+            listen(event)
+    drawn = file.getvalue()
+    assert "0.6100" in drawn
+    assert "GPU s" in drawn
+    after = drawn.rpartition("Ctrl-C keeps what is there")[2]
+    assert after.count("\x1b[2K") == len(NAMES) + 2, "the block, its heading and its last line are erased"
+
+
+def test_a_machine_reads_strict_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_event(Event(job(), record=measured(1, float("nan"))))
+    printed = capsys.readouterr().out
+    found = json.loads(printed, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert printed.count("\n") == 1
+    assert found["record"]["metrics"]["val_accuracy"] is None
+    assert found["job"]["strategy"] == "none"
+    assert "state" not in found, "what says nothing is left out"
+    assert json_line({"a": [float("inf"), 1], "b": (0.5, "x")}) == '{"a": [null, 1], "b": [0.5, "x"]}'
+    assert finite({"n": None, "t": True}) == {"n": None, "t": True}

@@ -1,0 +1,164 @@
+"""The native dashboard shows what was run, to this machine only, and changes nothing unless it was asked to."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studies_for_tests import tiny
+
+from autoaug import Budget, run
+from autoaug.dashboard import is_ours, make_dashboard
+from autoaug.store import Store
+from autoaug.sweep import Options
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A storage with a finished study, which no test changes."""
+    folder = tmp_path_factory.mktemp("dashboard")
+    where = f"sqlite:///{folder / 'x.db'}"
+    run(tiny(budget=Budget(trials=1), seeds=1), Store(where), options=Options(artifacts=folder / "artifacts"))
+    return where
+
+
+@contextmanager
+def served(url: str, write: bool = False, host: str = "127.0.0.1") -> Iterator[int]:
+    """The port of a dashboard that answers for as long as the block runs."""
+    server = make_dashboard(Store(url), host, 0, write)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def ask(port: int, path: str, method: str = "GET", body: Any = None, **headers: str) -> tuple[int, Any]:
+    """Status and JSON of an answer. Host is that of the server unless it is given."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json"} | headers
+    try:
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    return answer.status, json.loads(text) if text.startswith(b"{") else text
+
+
+def studies(port: int) -> dict[str, int]:
+    """Ids of the studies, by name."""
+    _, found = ask(port, "/api/studies")
+    return {study["study_name"]: study["study_id"] for study in found["study_summaries"]}
+
+
+def test_studies_are_listed_under_the_names_of_their_strategies(url: str) -> None:
+    with served(url) as port:
+        assert set(studies(port)) == {"tiny/none", "tiny/ra", "tiny/leaderboard"}
+        status, page = ask(port, "/dashboard")
+        assert status == 200
+        assert b"<html" in page.lower()
+
+
+def test_intermediate_values_and_attributes_of_a_trial_are_visible(url: str) -> None:
+    with served(url) as port:
+        _, study = ask(port, f"/api/studies/{studies(port)['tiny/ra']}")
+    assert study["objective_names"] == ["val_accuracy"]
+    (trial,) = study["trials"]
+    steps = [each["step"] for each in trial["intermediate_values"]]
+    assert steps in ([1, 2], [1, 2, 3]), "two augmented epochs, and none or one of refinement"
+    assert {each["name"] for each in trial["params"]} == {"policy.n", "policy.m", "task.refine_epochs", "mix.alpha"}
+    attributes = {each["key"]: each["value"] for each in trial["user_attrs"]}
+    assert float(attributes.get("cpu_seconds") or attributes["gpu_seconds"]) > 0
+    assert int(attributes["images"]) > 0
+    assert int(attributes["epochs"]) == steps[-1]
+    assert {"seed", "versions", "git_commit", "val_accuracy", "attempt"} <= set(attributes)
+    assert "torch" in attributes["versions"]
+    assert not any("test" in key for key in attributes), "a search never sees the test split"
+
+
+def test_the_leaderboard_draws_cost_against_accuracy(url: str) -> None:
+    with served(url) as port:
+        _, study = ask(port, f"/api/studies/{studies(port)['tiny/leaderboard']}")
+    assert {each["name"] for each in study["union_search_space"]} == {"strategy", "seed"}
+    assert study["directions"] == ["maximize", "minimize"]
+    assert study["objective_names"] == ["test_accuracy", "gpu_seconds"]
+    assert len(study["trials"]) == 2
+    assert all(0 <= trial["values"][0] <= 1 < 1000 * trial["values"][1] for trial in study["trials"])
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "", "[::1"])
+def test_requests_for_a_foreign_name_are_refused(url: str, host: str) -> None:
+    with served(url) as port:
+        status, said = ask(port, "/api/studies", Host=host.format(port=port))
+    assert status == 403
+    assert "this dashboard is not" in said["reason"]
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://127.0.0.1:1"])
+def test_requests_from_a_foreign_page_are_refused(url: str, origin: str) -> None:
+    with served(url, write=True) as port:
+        status, said = ask(port, "/api/studies", "DELETE", Origin=origin.format(port=port))
+        assert status == 403
+        assert said == {"reason": "this dashboard answers its own pages only"}
+        assert ask(port, "/api/studies", Origin=f"http://127.0.0.1:{port}")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["localhost:{port}", "localhost:9999", "127.0.0.1", "10.1.2.3:80", "[::1]:8080"])
+def test_an_address_or_our_own_name_is_answered_through_a_tunnel_too(url: str, host: str) -> None:
+    with served(url) as port:
+        assert ask(port, "/api/studies", Host=host.format(port=port))[0] == 200
+
+
+def test_names_of_this_machine_are_ours() -> None:
+    names = {"localhost", "box"}
+    assert is_ours("box:8080", names)
+    assert is_ours("BOX", names), "host names have no case"
+    assert not is_ours("boxer", names)
+    assert not is_ours("user@evil.example", names)
+
+
+def test_a_host_that_was_asked_for_is_answered_by_name(url: str) -> None:
+    with served(url, host="0.0.0.0") as port:
+        assert ask(port, "/api/studies", Host=f"{socket.gethostname()}:{port}")[0] == 200
+        assert ask(port, "/api/studies", Host=f"evil.example:{port}")[0] == 403
+
+
+CHANGES = [
+    ("DELETE", "/api/studies/{id}", None),
+    ("POST", "/api/studies", {"study_name": "x", "directions": ["maximize"]}),
+    ("PUT", "/api/studies/{id}/note", {"body": "x", "version": 1}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+def test_changes_are_refused(url: str, method: str, path: str, body: Any) -> None:
+    with served(url) as port:
+        before = studies(port)
+        status, said = ask(port, path.format(id=before["tiny/ra"]), method, body)
+        assert status == 403
+        assert said == {"reason": "read-only: start it with `autoaug dashboard --write` to change studies"}
+        assert studies(port) == before
+
+
+def test_changes_are_made_where_they_were_allowed(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'x.db'}")
+    store.open("s", "none", "maximize")
+    with served(store.reference, write=True) as port:
+        assert ask(port, "/api/studies", "POST", {"study_name": "made/here", "directions": ["maximize"]})[0] == 201
+        assert set(studies(port)) == {"s/none", "made/here"}
+        assert ask(port, f"/api/studies/{studies(port)['s/none']}", "DELETE", {})[0] == 204
+        assert set(studies(port)) == {"made/here"}
+
+
+def test_a_busy_port_is_an_error(url: str) -> None:
+    with served(url) as port, pytest.raises(OSError, match="in use"):
+        make_dashboard(Store(url), "127.0.0.1", port, write=False)

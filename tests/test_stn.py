@@ -1,0 +1,201 @@
+"""The spatial transformer, and the learner that trains it by the training loss."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from autoaug.checkpoint import Checkpoint
+from autoaug.data import load_data
+from autoaug.learners import Joint
+from autoaug.mixing import MIXES
+from autoaug.policy import Fixed, SpatialTransformer, load_policy, ready
+from autoaug.record import Record
+from autoaug.strategies import stn
+from autoaug.train import Run, Task, train
+
+TASK = Task(data="digits-rotated", model="convnet", epochs=2, batch_size=50, lr=0.2)
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def run(task: Task = TASK, seed: int = 0, lr: float = 0.01, **more: Any) -> tuple[list[Record], SpatialTransformer]:
+    policy = SpatialTransformer(8)
+    return list(train(task, policy, MIXES["none"](), Joint(policy, lr), seeded(seed), **more)), policy
+
+
+@pytest.mark.parametrize("size", [(8, 8), (32, 32), (17, 40)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_image_is_moved_a_little_at_the_start(size: tuple[int, int], channels: int) -> None:
+    policy, images = SpatialTransformer(8), torch.rand(6, channels, *size, generator=seeded())
+    before = images.clone()
+    out = policy(images, seeded())
+    assert out.shape == images.shape
+    assert torch.equal(images, before)
+    identity = torch.eye(2, 3).expand(6, 2, 3)
+    torch.testing.assert_close(policy.matrix(images, seeded()), identity, atol=0.1, rtol=0)
+    assert torch.equal(out, policy(images, seeded()))
+    assert not torch.equal(out, policy(images, seeded(1)))
+
+
+def test_the_movement_depends_on_the_image_and_on_the_noise() -> None:
+    policy, images = SpatialTransformer(8).eval(), torch.rand(4, 1, 8, 8, generator=seeded())
+    same = images[:1].repeat(4, 1, 1, 1)
+    assert len(policy.matrix(same, seeded()).flatten(1).unique(dim=0)) == 4
+    first, second = policy.matrix(images, seeded()), policy.matrix(images.flip(0), seeded())
+    assert not torch.equal(first, second)
+
+
+def test_it_is_as_large_as_published() -> None:
+    policy = SpatialTransformer()
+    assert [tuple(layer.weight.shape) for layer in (*policy.hidden, policy.last)] == [(1024, 4096), (32, 1024), (6, 32)]
+    assert [layer.weight.shape[0] for layer in policy.body] == [64, 128, 256]
+    assert policy.spread.weight.shape[:2] == (100, 32)
+    assert policy.look.weight.shape[0] == 32
+
+
+def test_its_gradient_agrees_with_finite_differences() -> None:
+    policy, images = SpatialTransformer(4).double(), torch.rand(3, 1, 8, 8, generator=seeded(), dtype=torch.float64)
+    weigh = torch.rand(images.shape, generator=seeded(1), dtype=torch.float64)
+
+    def loss() -> Tensor:
+        return (policy(images, seeded(2)) * weigh).sum()
+
+    entry = policy.last.bias
+    [slope] = torch.autograd.grad(loss(), [entry])
+    for k in range(6):
+        step = torch.zeros(6, dtype=torch.float64).index_fill(0, torch.tensor([k]), 1e-6)
+        with torch.no_grad():
+            entry.add_(step)
+            above = loss().item()
+            entry.sub_(2 * step)
+            below = loss().item()
+            entry.add_(step)
+        assert slope[k].item() == pytest.approx((above - below) / 2e-6, rel=1e-4, abs=1e-5)
+
+
+def test_its_first_weights_follow_from_the_seed_alone() -> None:
+    dice = torch.random.get_rng_state()
+    first, same, other = (SpatialTransformer(8, seed) for seed in (0, 0, 1))
+    assert torch.equal(dice, torch.random.get_rng_state())
+    assert torch.equal(first.look.weight, same.look.weight)
+    assert not torch.equal(first.look.weight, other.look.weight)
+
+
+def test_the_tree_says_what_the_last_batch_met(tmp_path: Path) -> None:
+    policy, images = SpatialTransformer(8), torch.rand(50, 1, 8, 8, generator=seeded())
+    with torch.no_grad():
+        policy.last.weight.zero_()
+        policy.last.bias.copy_(torch.tensor([0.0, 0.0, 0.2, 0.0, 0.0, 0.0]))  # looked up at the right
+    moved = policy(images, seeded())
+    policy.save(tmp_path / "policy.json")
+    again = load_policy(tmp_path / "policy.json")
+    assert again.tree() == policy.tree()
+    assert policy.statistics()["translate_x"]["mean"] == pytest.approx(-0.1)
+    torch.testing.assert_close(again(images, seeded()), moved.detach(), atol=1e-5, rtol=0)
+
+
+def test_it_descends_the_gradient_of_the_training_loss_on_the_same_batch() -> None:
+    """One step of training, and what both networks' gradients must be by a forward pass of our own."""
+
+    class Linear(nn.Module):
+        def __init__(self, classes: int, channels: int) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, classes))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.net(images)
+
+    class Watched(Joint):
+        def step(self, run: Any) -> None:
+            grads.update({name: value.grad.clone() for name, value in policy.named_parameters()})
+            super().step(run)
+
+    class Remembering(SpatialTransformer):
+        def forward(self, images: Tensor, rng: Generator) -> Tensor:
+            given.append((images, rng.get_state()))
+            return super().forward(images, rng)
+
+    given: list[tuple[Tensor, Tensor]] = []
+    grads: dict[str, Tensor] = {}
+    policy = Remembering(8)
+    task = replace(TASK, data="digits-100", model=Linear, epochs=1, batch_size=100)
+    before = {name: value.detach().clone() for name, value in policy.named_parameters()}
+    list(train(task, policy, MIXES["none"](), Watched(policy, lr=0.5), seeded()))
+    [(images, state)] = given
+    after = dict(policy.named_parameters())
+    for name, grad in grads.items():
+        torch.testing.assert_close(after[name].detach(), before[name] - 0.5 * grad)
+
+    fresh = SpatialTransformer(8)
+    rng = seeded()
+    rng.set_state(state)
+    data = load_data("digits-100")
+    run = Run(task, fresh, MIXES["none"](), None, seeded(), data)
+    drawn = (images[:, None] == data.train.images[None]).flatten(2).all(2).float().argmax(1)
+    loss = F.cross_entropy(run.logits(fresh(images, rng)), data.train.targets[drawn])
+    wanted = torch.autograd.grad(loss, list(fresh.parameters()))
+    for (name, _), slope in zip(fresh.named_parameters(), wanted, strict=True):
+        torch.testing.assert_close(grads[name], slope, rtol=1e-4, atol=1e-7)
+
+
+def test_no_other_learner_has_the_policy_differentiated() -> None:
+    class Spy(nn.Module):
+        def forward(self, images: Tensor, rng: Generator) -> Tensor:
+            grads.append(torch.is_grad_enabled())
+            return images
+
+        def tree(self) -> Any:
+            return ready.none()
+
+        def at(self, epoch: int) -> None: ...
+
+    grads: list[bool] = []
+    list(train(replace(TASK, epochs=1), Spy(), MIXES["none"](), None, seeded()))  # type: ignore[arg-type]
+    assert not any(grads)
+
+
+def test_training_lowers_the_loss_that_it_shares() -> None:
+    """The augmenter alone, against a fixed classifier: what it descends is the training loss."""
+    policy, images = SpatialTransformer(8), torch.rand(64, 1, 8, 8, generator=seeded())
+    classifier = torch.rand(10, 64, generator=seeded(1)) - 0.5
+    targets = torch.randint(10, (64,), generator=seeded(2))
+    learner, losses = Joint(policy, lr=0.01), []
+    for k in range(40):
+        loss = F.cross_entropy(F.linear(policy(images, seeded(k)).flatten(1), classifier), targets)
+        loss.backward()
+        learner.step(None)  # type: ignore[arg-type]
+        losses.append(loss.item())
+    assert sum(losses[-10:]) < sum(losses[:10]) - 0.2
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
+    task = replace(TASK, epochs=3, refine_epochs=1)
+    whole, first = run(task)
+    policy = SpatialTransformer(8)
+    interrupted = train(
+        task, policy, MIXES["none"](), Joint(policy), seeded(), Checkpoint(tmp_path / "1.pt", every_seconds=0)
+    )
+    next(interrupted), next(interrupted)
+    interrupted.close()
+    rest, second = run(task, seed=9, resume=Checkpoint(tmp_path / "2.pt", read=tmp_path / "1.pt"))
+    assert [record.metrics for record in rest] == [record.metrics for record in whole[1:]]
+    assert [record.policy for record in rest] == [record.policy for record in whole[1:]]
+    assert all(torch.equal(one, two) for one, two in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_a_point_reaches_the_learner_and_a_policy_without_parameters_is_refused() -> None:
+    strategy = stn(width=8)
+    policy = strategy.policy()
+    assert strategy.within is not None
+    assert strategy.within(policy, lr=0.3).optimiser.param_groups[0]["lr"] == 0.3
+    with pytest.raises(ValueError, match="a Fixed has no parameters to train"):
+        Joint(Fixed(ready.none()))
+    with pytest.raises(ValueError, match="width 3 of SpatialTransformer: give an even number"):
+        SpatialTransformer(3)

@@ -1,0 +1,180 @@
+"""The shape of the library: floors, one home for each heavy import, and the names that others build on."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LIBRARY = ROOT / "autoaug"
+FILES = sorted(LIBRARY.rglob("*.py"))
+
+FLOORS = (
+    # what floor 0 stands on: they import nothing of the library, and floor 0 may import them
+    {"lookup", "seeding", "checkpoint", "record"},
+    {"ops", "mixing", "hypergrad", "models", "data"},
+    {"policy"},
+    {"train"},
+    {"learners"},
+    {"strategies"},
+    {"study", "store"},
+    {"sweep", "compare"},
+    {"dashboard", "console", "project", "report", "show", "winner"},
+    {"cli"},
+    {"__main__", "__init__"},
+)
+"""From the ground up. A module imports from floors below its own, and from its own folder."""
+
+HOMES = {
+    "kornia": {"ops"},
+    "optuna": {"strategies", "study", "store", "sweep"},
+    "optuna_dashboard": {"dashboard"},
+    "plotly": set(),  # figures are the user's: dashboards/
+    "ray": {"sweep"},
+    "rich": {"console", "cli"},
+    "sklearn": {"data"},
+    "sqlalchemy": {"store"},
+    "torchvision.datasets": {"data"},
+    "typer": {"cli"},
+}
+"""Where the library may import what is heavy or may be exchanged one day."""
+
+PUBLIC = {
+    "autoaug": "Budget Policy Record Study Task load_policy run train",
+    "autoaug.ops": "OPS Op",
+    "autoaug.mixing": "MIXES Mix",
+    "autoaug.models": "MODELS build",
+    "autoaug.data": "DATASETS image_folder load_data npz subset",
+    "autoaug.hypergrad": "conjugate_gradient exact identity neumann unrolled",
+    "autoaug.policy": "Fixed Policy apply choice load_policy load_tree policy_tree ready schedule sequence",
+    "autoaug.strategies": "Space Strategy none randaugment random_policy trivialaugment",
+    "autoaug.compare": "anytime leaderboard",
+    "autoaug.store": "Store",
+    "autoaug.sweep": "Options run",
+}
+"""Names that studies, dashboards and tests outside this project import."""
+
+ROWS = {
+    ("autoaug.ops", "OPS"): "shear_x shear_y translate_x translate_y rotate brightness contrast color sharpness "
+    "posterize solarize auto_contrast equalize invert",
+    ("autoaug.mixing", "MIXES"): "none mixup cutmix hmix gmix",
+    ("autoaug.models", "MODELS"): "convnet wrn-28-2 wrn-40-2 wrn-28-10 preactresnet-18 densenet-bc-40-12 "
+    "shake-shake-26-2x96d resnet-18",
+    ("autoaug.data", "DATASETS"): "digits digits-rotated cifar10 cifar100 svhn mnist fashion-mnist",
+}
+"""Rows of tables that others name."""
+
+
+def room(path: Path) -> str:
+    """The module or folder of the library that a file belongs to."""
+    return path.relative_to(LIBRARY).with_suffix("").parts[0]
+
+
+def floor(name: str) -> int:
+    found = [k for k, names in enumerate(FLOORS) if name in names]
+    assert found, f"autoaug/{name} stands on no floor: add it to FLOORS"
+    return found[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every name that a file imports, dotted, wherever in the file it does so."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}, line {node.lineno}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def under(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_imports_go_down(path: Path) -> None:
+    for name in imports(path):
+        if under(name, "autoaug"):
+            imported = name.split(".")[1] if name.count(".") else "__init__"
+            assert imported == room(path) or floor(imported) < floor(room(path)), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("package", HOMES)
+def test_a_heavy_import_has_one_home(package: str) -> None:
+    users = {room(path) for path in FILES if any(under(name, package) for name in imports(path))}
+    assert users <= HOMES[package], f"{package} is imported outside its home"
+
+
+def test_ray_is_imported_by_one_file_that_is_imported_late() -> None:
+    users = [path for path in FILES if any(under(name, "ray") for name in imports(path))]
+    assert users == [LIBRARY / "sweep" / "ray_tune.py"]
+
+
+def test_the_library_imports_nothing_of_the_reference_project() -> None:
+    for path in FILES:
+        for name in imports(path):
+            assert not any(under(name, folder) for folder in ("search_spaces", "studies", "dashboards", "tests")), path
+
+
+def test_plotly_draws_in_dashboards_only() -> None:
+    users = {
+        path.parent.name
+        for folder in ("search_spaces", "studies", "dashboards", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if any(under(name, "plotly") for name in imports(path))
+    }
+    assert users == {"dashboards"}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names_are_there_and_say_what_they_are(module: str) -> None:
+    found = import_module(module)
+    for name in PUBLIC[module].split():
+        value = getattr(found, name)
+        if callable(value) and getattr(value, "__module__", "").startswith("autoaug"):
+            assert value.__doc__, f"{module}.{name} has no docstring"
+
+
+@pytest.mark.parametrize(("module", "table"), ROWS)
+def test_rows_that_others_name_are_in_their_table(module: str, table: str) -> None:
+    assert set(ROWS[module, table].split()) <= set(getattr(import_module(module), table))
+
+
+def test_star_and_dir_give_the_public_names() -> None:
+    found = import_module("autoaug")
+    assert sorted(found.__all__) == sorted(PUBLIC["autoaug"].split()) == sorted(dir(found))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = found.nonsense
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_every_module_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+INSTANT = """
+import sys
+import autoaug
+from autoaug.cli import app
+for line in {lines}:
+    try:
+        app(line.split())
+    except SystemExit as end:
+        print("exit", end.code, file=sys.stderr)
+heavy = {{"torch", "ray", "optuna", "numpy", "sqlalchemy", "plotly"}} & set(sys.modules)
+print("heavy:", sorted(heavy), file=sys.stderr)
+"""
+
+
+def test_help_and_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("x = (1,\n")
+    lines = ["--help", "run --help", "compare -h", "nonsense", "run", "run quickstrt", "run none.py", "run broken.py"]
+    done = subprocess.run(
+        [sys.executable, "-c", INSTANT.format(lines=lines)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr.count("exit 0") == 3
+    assert done.stderr.count("exit 2") == 5, done.stderr
+    assert done.stderr.endswith("heavy: []\n"), done.stderr

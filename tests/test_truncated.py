@@ -1,0 +1,263 @@
+"""The online augmenter: its look-ahead is the optimiser's own step, its gradient that of finite differences."""
+
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from autoaug.checkpoint import Checkpoint
+from autoaug.hypergrad import unrolled
+from autoaug.learners import Bilevel, Updates
+from autoaug.learners.bilevel import ahead
+from autoaug.mixing import MIXES
+from autoaug.policy import Warp
+from autoaug.record import Record
+from autoaug.strategies import Strategy, none, truncated
+from autoaug.train import Task, train
+
+TASK = Task(data="digits-rotated-50", model="convnet", epochs=20, batch_size=50, lr=0.2)
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "weight decay": {"weight_decay": 0.01},
+    "momentum": {"momentum": 0.9},
+    "all": {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+}
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def smooth_network() -> nn.Module:
+    """Twice differentiable everywhere, with batch normalisation, in float64."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.AvgPool2d(3), nn.Flatten(), nn.Linear(16, 3)
+        ).double()
+
+
+def batch(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    rng = seeded(seed)
+    images = torch.rand(count, 1, 8, 8, generator=rng, dtype=torch.float64)
+    return images, torch.randint(3, (count,), generator=rng)
+
+
+def trained(settings: dict[str, Any], steps: int = 3) -> tuple[nn.Module, torch.optim.SGD]:
+    """A network and its optimiser after a few steps, so that momentum buffers are there."""
+    model = smooth_network()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.3, **settings)
+    for seed in range(steps):
+        advance(model, optimiser, *batch(20, 10 + seed))
+    optimiser.param_groups[0]["lr"] = 0.07  # as a schedule does
+    return model, optimiser
+
+
+def advance(model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, targets: Tensor) -> None:
+    optimiser.zero_grad()
+    F.cross_entropy(model(images), targets).backward()
+    optimiser.step()
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("warm", [0, 3])
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_the_look_ahead_ends_where_the_optimiser_goes(settings: dict[str, Any], warm: int, steps: int) -> None:
+    model, optimiser = trained(settings, warm)
+    images, targets = batch(20, 1)
+    reached: list[Any] = []
+
+    def train_loss(weights: Any, hyper: Any) -> Tensor:
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        return F.cross_entropy(functional_call(model, {**buffers, **weights}, (images,)), targets) + 0 * hyper[0]
+
+    def val_loss(weights: Any, hyper: Any) -> Tensor:
+        reached.append({name: weight.detach().clone() for name, weight in weights.items()})
+        return sum(weight.square().sum() for weight in weights.values())
+
+    weights = dict(model.named_parameters())
+    exact = ahead(unrolled(steps, lr=99.0), weights, optimiser)
+    exact(train_loss, val_loss, weights, [torch.zeros((), dtype=torch.float64)])
+    for _ in range(steps):
+        advance(model, optimiser, images, targets)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(reached[-1][name], weight.detach(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "message"),
+    [
+        (lambda weights: torch.optim.Adam(weights), "looks ahead through torch.optim.SGD, not Adam"),
+        (lambda weights: torch.optim.SGD([{"params": [each]} for each in weights]), "needs one group of parameters"),
+        (lambda weights: torch.optim.SGD(weights, momentum=0.9, dampening=0.1), "without dampening"),
+        (lambda weights: torch.optim.SGD(weights, maximize=True), "without dampening and maximize"),
+    ],
+)
+def test_an_optimiser_that_cannot_be_followed_exactly_is_refused(optimiser: Any, message: str) -> None:
+    weights = dict(smooth_network().named_parameters())
+    with pytest.raises((TypeError, ValueError), match=message):
+        ahead(unrolled(1, lr=0.0), weights, optimiser(list(weights.values())))
+
+
+class Still(Warp):
+    """A warp that draws the same for every step, so that the test need not know who draws what in between."""
+
+    def forward(self, images: Tensor, rng: Generator) -> Tensor:
+        return super().forward(images, seeded(7))
+
+
+def hypergradient(
+    policy: nn.Module, model: nn.Module, optimiser: torch.optim.Optimizer, steps: int = 1
+) -> list[Tensor]:
+    """What `Bilevel` moves the policy along, read off one step of plain gradient descent."""
+    moved = deepcopy(policy)
+    updates = Updates(estimator="pathwise", optimiser=partial(torch.optim.SGD, lr=1.0))
+    learner = Bilevel(moved, unrolled(steps, lr=0.0), updates)
+    learner.update(model, batch(20, 1), batch(30, 2), seeded(7), optimiser=optimiser)
+    pairs = zip(policy.parameters(), moved.parameters(), strict=True)
+    return [before.detach() - after.detach() for before, after in pairs]
+
+
+def true_val_loss(policy: nn.Module, model: nn.Module, optimiser: torch.optim.SGD, steps: int) -> float:
+    """The validation loss after real steps of a copy of the real optimiser, on images that the policy warped."""
+    model = deepcopy(model)
+    real = torch.optim.SGD(model.parameters(), **{k: v for k, v in optimiser.param_groups[0].items() if k != "params"})
+    for new, old in zip(model.parameters(), optimiser.param_groups[0]["params"], strict=True):
+        real.state[new] = deepcopy(optimiser.state[old])
+    images, targets = batch(20, 1)
+    with torch.no_grad():
+        warped = policy(images, seeded(7))
+    for _ in range(steps):
+        advance(model, real, warped, targets)
+    images, targets = batch(30, 2)
+    return F.cross_entropy(model(images), targets).item()
+
+
+@pytest.mark.parametrize("form", ["range", "odd", "mlp"])
+@pytest.mark.parametrize(("settings", "steps"), [("plain", 1), ("all", 1), ("all", 3)])
+def test_the_hypergradient_is_that_of_real_optimiser_steps(form: str, settings: str, steps: int) -> None:
+    model, optimiser = trained(SETTINGS[settings])
+    policy = Still("affine", form).double()
+    found = hypergradient(policy, model, optimiser, steps)
+    for parameter, slope in zip(policy.parameters(), found, strict=True):
+        k, entry = int(slope.abs().argmax()), parameter.data.view(-1)
+        kept, losses = entry[k].item(), []
+        for sign in (1, -1):
+            entry[k] = kept + sign * 1e-6
+            losses.append(true_val_loss(policy, model, optimiser, steps))
+        entry[k] = kept
+        assert slope.view(-1)[k].item() == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-3, abs=1e-8)
+
+
+def test_momentum_and_decay_change_the_hypergradient() -> None:
+    """Else the test above would not tell a look-ahead with them from one without."""
+    policy, (model, optimiser) = Still("affine", "range").double(), trained(SETTINGS["all"])
+    [exact], [plain] = (
+        hypergradient(policy, model, each) for each in (optimiser, torch.optim.SGD(model.parameters(), 0.07))
+    )
+    assert (exact - plain).norm() > 0.05 * exact.norm()
+
+
+def test_a_hyper_step_touches_the_policy_and_nothing_else() -> None:
+    model, optimiser = trained(SETTINGS["all"])
+    model.append(nn.Dropout(0.3))
+    optimiser.zero_grad(set_to_none=False)
+    policy = Warp("affine", "range").double()
+    learner = Bilevel(policy, unrolled(1, lr=0.0), Updates(estimator="pathwise"))
+    before = deepcopy((model.state_dict(), optimiser.state_dict(), [p.grad for p in model.parameters()]))
+    moving, dice = policy.sampler.raw.detach().clone(), torch.random.get_rng_state()
+    learner.update(model, batch(20, 1), batch(30, 2), seeded(), optimiser=optimiser)
+    after = (model.state_dict(), optimiser.state_dict(), [p.grad for p in model.parameters()])
+    assert torch.equal(dice, torch.random.get_rng_state())
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+    assert not torch.equal(policy.sampler.raw, moving)
+    assert policy.sampler.raw.grad is None
+
+
+def records_of(strategy: Strategy, task: Task, seed: int = 0, **more: Any) -> Iterator[Record]:
+    policy, learner = set_up(strategy, batch=40)
+    return train(task, policy, MIXES["none"](), learner, seeded(seed), **more)
+
+
+def set_up(strategy: Strategy, **point: Any) -> tuple[Any, Any]:
+    policy = strategy.policy()
+    return policy, strategy.within(policy, **point) if strategy.within else None
+
+
+@pytest.mark.parametrize(("form", "resplit"), [("range", "fixed"), ("mlp", "per_epoch")])
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(form: str, resplit: str, tmp_path: Path) -> None:
+    task = replace(TASK, data="digits-100" if resplit == "fixed" else unsplit, epochs=3, batch_size=25, resplit=resplit)
+    strategy = truncated(form, every=2)
+    whole = list(records_of(strategy, task))
+    interrupted = records_of(strategy, task, resume=Checkpoint(tmp_path / "1.pt", every_seconds=0))
+    next(interrupted), next(interrupted)
+    interrupted.close()
+    rest = list(records_of(strategy, task, seed=9, resume=Checkpoint(tmp_path / "2.pt", read=tmp_path / "1.pt")))
+    assert [record.epoch for record in rest] == [2, 3]
+    timed = "hyper_seconds"
+    for again, first in zip(rest, whole[1:], strict=True):
+        assert {k: v for k, v in again.metrics.items() if k != timed} == {
+            k: v for k, v in first.metrics.items() if k != timed
+        }
+        assert again.policy == first.policy
+    assert whole[0].policy != whole[1].policy
+
+
+def unsplit(root: Path) -> tuple[Tensor, Tensor]:
+    """Images without validation and test splits of their own."""
+    return torch.rand(300, 1, 8, 8, generator=seeded()), torch.arange(300) % 3
+
+
+def test_a_point_reaches_the_learner() -> None:
+    _, learner = set_up(truncated("odd", every=3), warmup=2, lr=0.5, batch=60)
+    assert (learner.updates.every, learner.updates.warmup, learner.updates.hyper_batch) == (3, 2, 60)
+    assert learner.optimiser.param_groups[0]["lr"] == 0.5
+    assert set_up(truncated(), every=4)[1].updates.every == 4
+    assert set_up(truncated(steps=2))[1].hypergrad.steps == 2
+    assert set(truncated(search=["learner.lr"]).space) == {"learner.lr"}
+    with pytest.raises(ValueError, match="unknown form of truncated 'rang': did you mean 'range'"):
+        truncated("rang")
+
+
+def test_the_record_says_what_is_drawn_and_what_it_cost() -> None:
+    last = list(records_of(truncated("mlp"), replace(TASK, epochs=2)))[-1]
+    assert last.policy is not None
+    for what in ("mean", "std", "low", "high"):
+        assert math.isfinite(last.policy["provenance"][f"rotate.{what}"])
+    assert last.metrics["hyper_updates"] == 3
+    assert last.metrics["hyper_seconds"] > 0
+
+
+def outcome(strategy: Strategy, seed: int, flipped: bool = False) -> tuple[float, float]:
+    """Test accuracy, and the half-width of the rotation in degrees."""
+    policy, learner = set_up(strategy)
+    if flipped:
+        move = learner.move
+        learner.move = lambda slopes: move({name: -slope for name, slope in slopes.items()})
+    last = list(train(TASK, policy, MIXES["none"](), learner, seeded(seed), test=True))[-1]
+    return last.metrics["test_accuracy"], policy.ranges()["rotate"][1] if learner else 0.0
+
+
+@pytest.mark.slow
+def test_half_widths_recover_a_rotation_of_50_degrees() -> None:
+    found = [outcome(truncated(), seed) for seed in range(3)]
+    plain, still = (
+        mean(outcome(arm, seed)[0] for seed in range(3)) for arm in (none(), truncated()._replace(within=None))
+    )
+    wrong = [outcome(truncated(), seed, flipped=True) for seed in range(2)]
+    assert 30 < mean(width for _, width in found) < 110
+    assert mean(accuracy for accuracy, _ in found) >= plain + 0.20
+    assert mean(accuracy for accuracy, _ in found) >= still + 0.10, "the policy it begins with is not what helps"
+    assert mean(width for _, width in wrong) < 9, "the gradient with the wrong sign must not widen it"
+    assert mean(accuracy for accuracy, _ in wrong) < plain + 0.20
