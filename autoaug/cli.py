@@ -18,6 +18,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from autoaug.console import Watch
+    from autoaug.policy import PolicyTree
     from autoaug.project import Found
     from autoaug.store import Store
     from autoaug.study import Study
@@ -41,6 +42,12 @@ StorageOption = Annotated[
         metavar="URL",
         help="Where studies are stored: URL, env:NAME or file:PATH. Else AUTOAUG_STORAGE, or autoaug.db here.",
     ),
+]
+PolicyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY|POLICY.json", help="A study that was run, by name or file, or a policy file.")
+]
+StrategyOption = Annotated[
+    str | None, typer.Option(metavar="STRATEGY", help="Of the study; else the first on its leaderboard.")
 ]
 
 
@@ -151,6 +158,66 @@ def dashboard(
         server.serve_forever()
     except KeyboardInterrupt:
         server.server_close()
+
+
+@app.command()
+def export(
+    policy: PolicyArgument,
+    format: Annotated[str, typer.Option(metavar="FORMAT", help="json, torchvision, kornia, albumentations or timm.")],
+    strategy: StrategyOption = None,
+    storage: StorageOption = None,
+    allow_lossy: Annotated[bool, typer.Option("--allow-lossy", help="Even if something is lost.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Else it is printed.")] = None,
+) -> None:
+    """Write a policy for another library: a file's, or the one that a study found."""
+    with usage_errors():
+        tree = find_policy(policy, storage, strategy)
+        from autoaug.policy.export import export as write
+
+        report = write(tree, format, allow_lossy)
+        if output:
+            with writing(output):
+                output.write_text(report.text)
+    if not output:
+        print(report.text, end="")
+    for loss in report.lost:
+        say(f"lost: {loss}", err)
+
+
+@app.command()
+def show(
+    policy: Annotated[str, typer.Argument(metavar="STUDY|POLICY.json|ops", help="ops: every operation.")],
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Else two photographs.")] = None,
+    strategy: StrategyOption = None,
+    storage: StorageOption = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE")] = Path("sheet.png"),
+) -> None:
+    """Draw a contact sheet: what a policy makes of images, or every operation at five strengths."""
+    with usage_errors():
+        tree = None if policy == "ops" else find_policy(policy, storage, strategy)
+        from autoaug.show import contact_sheet
+
+        picture = contact_sheet(tree, images)
+        with writing(output):
+            picture.save(output)
+    say(f"{output}")
+
+
+def find_policy(reference: str, storage: str | None, strategy: str | None) -> "PolicyTree":
+    """The policy of a file, or the one that a study found."""
+    if not reference.endswith(".json"):
+        from autoaug.winner import winning_policy
+
+        study = load(reference).study
+        return winning_policy(study, open_existing(where(storage, study)), strategy)
+    from autoaug.policy import load_tree
+
+    if strategy:
+        raise ValueError(f"{reference} is one policy: leave --strategy {strategy} out, or give a study")
+    try:
+        return load_tree(reference)
+    except OSError as error:
+        raise ValueError(f"cannot read {reference}: {error.strerror}; give a policy file or a study") from None
 
 
 def prepare(study: "Study", reference: str, executor: str, options: "Options", fresh: bool) -> tuple["Store", bool]:
@@ -338,6 +405,15 @@ def usage_errors() -> Iterator[None]:
     except ValueError as error:
         err.print(Text.assemble(("error: ", "red"), " ".join(str(error).split())), soft_wrap=True)
         raise typer.Exit(USAGE) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A file that cannot be written is the fault of the request."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror or error}; give another file") from None
 
 
 @contextmanager

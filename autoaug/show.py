@@ -4,18 +4,31 @@ N images, C channels, H height, W width
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Generator, Tensor
 
+from autoaug.data import read_images, sample_images
 from autoaug.lookup import lookup
 from autoaug.ops import RANGES, Op
-from autoaug.policy import Policy
+from autoaug.policy import Fixed, Policy, PolicyTree
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 GAP, LABEL, HEAD, TEXT = 4, 176, 24, 13
 """Pixels: between cells, of the column of labels, of the line of labels, and the height of a letter."""
+SIZE, COLUMNS = 112, 8
+"""Of the sheets that the command line makes: pixels of an image's side, and draws for each."""
+
+
+def contact_sheet(tree: PolicyTree | None, folder: Path | None = None) -> Image.Image:
+    """What `autoaug show` draws: a policy, or without one every operation.
+
+    The images are the first of a folder, or scikit-learn's two photographs. The draws are the same every time.
+    """
+    images, rng = read_images(folder, SIZE) if folder else sample_images(SIZE), Generator().manual_seed(0)
+    return op_sheet(images[:2], rng) if tree is None else sheet(Fixed(tree), images, COLUMNS, rng)
 
 
 @torch.no_grad()

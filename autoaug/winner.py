@@ -24,7 +24,7 @@ def winning_policy(study: Study, store: Store, strategy: str | None = None) -> P
     if store.definition(study.name) is None:
         raise ValueError(f"study {study.name!r} was not run in {store.shown}: run it, or give another --storage")
     rows = {row.name: row for row in stored_leaderboard(store, study.name)[1]}
-    name = lookup(rows, strategy, f"strategy of study {study.name!r}").name if strategy else next(iter(rows), None)
+    name = lookup(rows, strategy, "strategy").name if strategy else next(iter(rows), None)
     best = best_trial(study, [outcome for outcome in store.outcomes(study.name) if outcome.strategy == name])
     if name is None or best is None:
         raise ValueError(f"no trial of {name or 'any strategy'} of study {study.name!r} is complete yet: run the study")

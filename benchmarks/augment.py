@@ -11,9 +11,9 @@ What is timed, per image:
     kornia per image     RandAugment(2, 9) on each float image as a batch of one; two of 13, as it has no identity
     kornia per batch     on the float batch: one pair of operations for all images, which is less than the others do
 
-All choose from the same 13 operations and the identity, and run without gradients. Images are smooth random fields. As in a trainer, a step of
-WRN-28-2 was taken before: the large tensors it frees make the allocator keep memory, without which every small tensor
-waits for fresh pages.
+All choose from the same 13 operations and the identity, and run without gradients. Images are smooth random fields. As
+in a trainer, a step of WRN-28-2 was taken before: the large tensors it frees make the allocator keep memory, without
+which every small tensor waits for fresh pages.
 
 The differentiable part takes the gradient of selection, probabilities and strengths of 14 operations in two stages:
 `Relaxed`, which runs one operation per image, against the sum of all operations weighted by the softmax of the

@@ -6,6 +6,7 @@ Everything is checked before anything is trained; an error is a `DataError` that
 
 from autoaug.data.files import image_folder, npz
 from autoaug.data.load import DATASETS, Data, load_data, resplit, subset, train_on_val
+from autoaug.data.pictures import read_images, sample_images
 from autoaug.data.source import Source, Standard
 from autoaug.data.splits import DataError, Split, as_float
 from autoaug.data.torch_datasets import from_datasets
@@ -22,7 +23,9 @@ __all__ = [
     "image_folder",
     "load_data",
     "npz",
+    "read_images",
     "resplit",
+    "sample_images",
     "subset",
     "train_on_val",
 ]

@@ -15,7 +15,7 @@ from autoaug.hypergrad import Hypergrad, Unrolled, identity
 from autoaug.learners.checks import HypergradientError, check_policy, check_schedule, in_place_named, warn_if_frozen
 from autoaug.learners.diagnose import alignment
 from autoaug.learners.estimators import ESTIMATORS
-from autoaug.learners.problem import Batch, Logits, Problem, Weights, straight
+from autoaug.learners.problem import Batch, Problem, Weights
 from autoaug.lookup import lookup
 from autoaug.policy import Relaxed
 
@@ -100,14 +100,9 @@ class Bilevel:
         train, val = run.data.train, run.data.val
         chosen = pick(len(train), self.updates.hyper_batch, rng).to(run.device)
         seen = pick(len(val), self.updates.val_batch, rng).to(run.device)
-        self.update(
-            run.model,
-            (run.standard(run.pixels(train.images[chosen]), rng), train.targets[chosen]),
-            (run.pixels(val.images[seen]), val.targets[seen]),
-            rng,
-            optimiser=run.optimiser,
-            logits=run.logits,
-        )
+        hyper = Batch(run.standard(run.pixels(train.images[chosen]), rng), train.targets[chosen])
+        outer = Batch(run.pixels(val.images[seen]), val.targets[seen])
+        self.advance(Problem(self.policy, run.model, hyper, outer, rng, run.logits), run.optimiser)
 
     def update(
         self,
@@ -115,32 +110,32 @@ class Bilevel:
         train: tuple[Tensor, Tensor],
         val: tuple[Tensor, Tensor],
         rng: Generator,
-        *,
         optimiser: torch.optim.Optimizer | None = None,
-        logits: Logits = straight,
     ) -> None:
-        """Move the policy once.
+        """Move the policy once. Where images are normalised before they enter the model, see `advance`.
 
         Args:
             train: images [B, C, H, W] in [0, 1], before the policy, and classes [B].
             val: images that the policy never touches, and their classes.
             optimiser: the model's, for an `unrolled` hypergradient.
-            logits: `(images, network) -> logits`, where images are normalised before they enter the network.
 
         Raises:
             RuntimeError: the model has no second derivatives; the message names the modules that work in place.
             HypergradientError: ten hypergradients in a row were no finite numbers.
         """
-        started = now(train[0].device)
-        problem = Problem(self.policy, model, Batch(*train), Batch(*val), rng, logits)
+        self.advance(Problem(self.policy, model, Batch(*train), Batch(*val), rng), optimiser)
+
+    def advance(self, problem: Problem, optimiser: torch.optim.Optimizer | None = None) -> None:
+        """`update` of a problem, which also says how images in [0, 1] go through the model."""
+        started = now(problem.train.images.device)
         hypergrad = ahead(self.hypergrad, problem.weights, optimiser)
-        with in_place_named(model):
+        with in_place_named(problem.model):
             found = self.estimate(hypergrad, problem)
         self.last["hyper_val_loss"] = float(problem.val_losses[-1])
         if self.updates.diagnose and optimiser and self.counts["updates"] % self.updates.diagnose == 0:
             self.last["hypergradient_cosine"] = alignment(found, problem, optimiser)
         self.move(found)
-        self.seconds += now(train[0].device) - started
+        self.seconds += now(problem.train.images.device) - started
 
     def move(self, slopes: Weights) -> None:
         """A step of the policy's optimiser along a hypergradient; none where that is not finite."""

@@ -1,0 +1,81 @@
+"""`autoaug export` and `autoaug show`: what they print, what they write, and what they refuse."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import Call, calling, refused
+from PIL import Image
+
+from autoaug.policy import load_tree, ready, save
+from autoaug.policy.export import EXPORTERS
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
+    save(ready.randaugment(2, 0.3), tmp_path / "p.json")
+    yield from calling(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("format", EXPORTERS)
+def test_a_policy_file_is_printed_in_another_format(format: str, call: Call) -> None:
+    result = call("export", "p.json", "--format", format, "--allow-lossy")
+    report = EXPORTERS[format](load_tree("p.json"))
+    assert result.stdout == report.text
+    assert result.stderr == "".join(f"lost: {loss}\n" for loss in report.lost)
+    assert result.exit_code == 0
+
+
+def test_an_export_goes_into_a_file(call: Call) -> None:
+    result = call("export", "p.json", "--format", "torchvision", "-o", "policy.py")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    assert Path("policy.py").read_text() == EXPORTERS["torchvision"](load_tree("p.json")).text
+
+
+def test_a_study_exports_the_policy_that_it_found(call: Call) -> None:
+    assert call("run", "s.py", "-q").exit_code == 0
+    assert call("export", "s.py", "--strategy", "ra", "--format", "json", "-o", "found.json").exit_code == 0
+    found = load_tree("found.json").provenance
+    assert (found["study"], found["strategy"], found["data"]) == ("tiny", "ra", "digits-rotated")
+    assert found["torch"]
+    assert isinstance(found["point policy.n"], int)
+    first = call("compare", "tiny").stdout.splitlines()[2].split()[0]
+    assert f'"strategy": "{first}"' in call("export", "s.py", "--format", "json").stdout
+    refused(call("export", "s.py", "--strategy", "rb", "--format", "json"), "unknown strategy 'rb': .*'?ra'?")
+
+
+def test_what_cannot_be_exported_is_refused(call: Call, tmp_path: Path) -> None:
+    refused(call("export", "p.json", "--format", "kornia"), "kornia cannot say .*for each image.*--allow-lossy")
+    refused(call("export", "p.json", "--format", "pytorch"), "unknown export format 'pytorch'")
+    refused(call("export", "q.json", "--format", "json"), "cannot read q.json: No such file")
+    refused(call("export", "p.json", "--format", "json", "--strategy", "ra"), "leave --strategy ra out")
+    refused(call("export", "p.json", "--format", "json", "-o", "no/where.json"), "cannot write no/where.json")
+    refused(call("export", "s.py", "--format", "json"), "there is no storage sqlite:///autoaug.db yet")
+    (tmp_path / "bad.json").write_text("{}")
+    refused(call("export", "bad.json", "--format", "json"), "bad.json at schema: None is not 'autoaug.policy/1'")
+
+
+def test_a_policy_is_shown_on_a_sheet(call: Call) -> None:
+    result = call("show", "p.json")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "sheet.png\n", "")
+    with Image.open("sheet.png") as sheet:
+        assert sheet.width > 3 * sheet.height  # two photographs, with eight draws of each
+    first = Path("sheet.png").read_bytes()
+    call("show", "p.json", "-o", "again.png")
+    assert Path("again.png").read_bytes() == first
+
+
+def test_every_operation_is_shown_on_a_folder_of_images(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (50, 40), "red").save(tmp_path / "photos" / "a.png")
+    assert call("show", "ops", "--images", "photos", "-o", "ops.png").exit_code == 0
+    with Image.open("ops.png") as sheet:
+        assert sheet.height > 20 * 100
+        assert max(sheet.getcolors(2**20) or [])[1] in {(255, 0, 0), (255, 255, 255)}
+
+
+def test_what_cannot_be_shown_is_refused(call: Call) -> None:
+    refused(call("show", "ops", "--images", "nowhere"), "no images in 'nowhere': give a folder")
+    refused(call("show", "p.json", "-o", "sheet.txt"), "unknown file extension: .txt")
+    refused(call("show", "p.json", "-o", "no/where.png"), "cannot write no/where.png: No such file or directory")
+    refused(call("show", "nope"), "unknown study 'nope'")

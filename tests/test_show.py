@@ -1,0 +1,110 @@
+"""Contact sheets: every cell holds what its row and its column say."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from pictures import photographs
+from PIL import Image
+from torch import Generator, Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from autoaug.data import DataError, read_images, sample_images
+from autoaug.ops import OPS, RANGES
+from autoaug.policy import Fixed, apply, policy_tree, ready
+from autoaug.show import GAP, HEAD, LABEL, STRENGTHS, op_sheet, paste, sheet
+
+SIZE = 16
+
+
+def cell(picture: Image.Image, row: int, column: int, left: int) -> Tensor:
+    """A cell [3, SIZE, SIZE] in [0, 1]."""
+    x, y = left + column * (SIZE + GAP), HEAD + row * (SIZE + GAP)
+    return pil_to_tensor(picture.crop((x, y, x + SIZE, y + SIZE))) / 255
+
+
+def images(count: int = 2) -> Tensor:
+    return (photographs(count, height=SIZE, width=SIZE) * 255).round() / 255
+
+
+def test_a_sheet_shows_each_image_and_what_the_policy_makes_of_it(rng: Generator) -> None:
+    picture = sheet(Fixed(policy_tree(apply("invert"))), images(), 3, rng)
+    assert picture.size == (GAP + 4 * (SIZE + GAP), HEAD + 2 * (SIZE + GAP))
+    for row, image in enumerate(images()):
+        torch.testing.assert_close(cell(picture, row, 0, GAP), image)
+        for column in (1, 2, 3):
+            torch.testing.assert_close(cell(picture, row, column, GAP), 1 - image)
+
+
+def test_the_draws_of_a_sheet_differ_and_can_be_repeated() -> None:
+    policy = Fixed(ready.trivialaugment())
+    one, two, other = (sheet(policy, images(), 4, Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert one.tobytes() == two.tobytes()
+    assert one.tobytes() != other.tobytes()
+    cells = torch.stack([cell(one, 0, column, GAP) for column in range(1, 5)])
+    assert len(cells.flatten(1).unique(dim=0)) == 4
+
+
+@pytest.mark.parametrize("ranges", RANGES)
+def test_a_sheet_of_operations_shows_each_at_each_strength(ranges: str, rng: Generator) -> None:
+    picture = op_sheet(images(), rng, ranges=ranges)
+    columns = len(STRENGTHS) * 2
+    assert picture.size == (LABEL + columns * (SIZE + GAP), HEAD + len(OPS) * (SIZE + GAP))
+    for row, op in enumerate(RANGES[ranges].values()):
+        for k, strength in enumerate(STRENGTHS):
+            made = op(images(), torch.full((2,), strength), rng.clone_state())
+            for which, image in enumerate(made):
+                shown = cell(picture, row, which * len(STRENGTHS) + k, LABEL)
+                assert (shown - image).abs().max() < 0.51 / 255, f"{op.name} at {strength}"
+
+
+def test_labels_are_written(rng: Generator) -> None:
+    picture = op_sheet(images(1), rng, strengths=(0.0, 1.0))
+    for row in range(len(OPS)):
+        y = HEAD + row * (SIZE + GAP)
+        assert pil_to_tensor(picture.crop((0, y, LABEL, y + SIZE))).min() < 100
+    assert pil_to_tensor(picture.crop((LABEL, 0, picture.width, HEAD))).min() < 100
+
+
+def test_labels_do_not_run_into_the_pictures(rng: Generator) -> None:
+    white = torch.ones(1, 3, 32, 32)
+    picture = op_sheet(white, rng, strengths=(0.0,))
+    for row, op in enumerate(OPS.values()):
+        if op.most is not None:
+            y = HEAD + row * (32 + GAP)
+            assert pil_to_tensor(picture.crop((LABEL - GAP, y, LABEL, y + 32))).min() == 255, op.name
+
+
+def test_grey_images_are_shown_too() -> None:
+    picture = paste(torch.full((1, 1, 1, SIZE, SIZE), 0.4), [""], ["x"])
+    assert torch.equal(cell(picture, 0, 0, GAP), torch.full((3, SIZE, SIZE), 102) / 255)
+
+
+def test_unknown_ranges_answer_with_the_known_ones(rng: Generator) -> None:
+    with pytest.raises(ValueError, match="unknown ranges 'wild': did you mean 'wide'"):
+        op_sheet(images(), rng, ranges="wild")
+
+
+def test_the_sample_images_are_two_photographs() -> None:
+    found = sample_images(48)
+    assert found.shape == (2, 3, 48, 48)
+    assert 0 <= found.min() < found.max() <= 1
+    assert found.flatten(1).std(1).min() > 0.1
+
+
+def test_images_of_a_folder_come_by_name_and_are_cut_to_squares(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    Image.new("RGB", (20, 30), "red").save(tmp_path / "b.png")
+    Image.new("L", (9, 9), 51).save(tmp_path / "a.png")
+    Image.new("RGB", (9, 9), "blue").save(tmp_path / "deep" / "c.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = read_images(tmp_path, 8)
+    colours = [[0.2, 0.2, 0.2], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    torch.testing.assert_close(found, torch.tensor(colours)[:, :, None, None].expand(3, 3, 8, 8))
+    assert len(read_images(tmp_path, 8, most=2)) == 2
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DataError, match=r"no images in .*: give a folder with \.bmp"):
+            read_images(folder, 8)

@@ -1,0 +1,136 @@
+"""The policy that a study found, from trials that are written into a storage by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState, create_trial
+from studies_for_tests import tiny
+
+from autoaug import Study
+from autoaug.policy import PolicyTree, decode, encode, policy_tree, ready
+from autoaug.record import LEADERBOARD, Record
+from autoaug.store import Store
+from autoaug.strategies import Strategy, none, randaugment
+from autoaug.winner import winning_policy
+
+VERSIONS = {"autoaug": "0.1.0", "torch": "2.0"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(f"sqlite:///{tmp_path / 'a.db'}")
+
+
+def search(store: Store, study: Study, strategy: str, *found: tuple[float | None, dict[str, Any]]) -> None:
+    """Write trials: (value, point), and pruned ones where the value is None."""
+    optuna_study = store.open(study.name, strategy, study.direction)
+    space: dict[str, BaseDistribution] = study.space_of(strategy)
+    for value, part in found:
+        point = {"task.refine_epochs": 1, "mix.alpha": 0.5} | part
+        state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+        attributes = {"seed": 77, "versions": VERSIONS, "git_commit": "abc123"}
+        optuna_study.add_trial(
+            create_trial(state=state, value=value, params=point, distributions=space, user_attrs=attributes)
+        )
+
+
+def final(store: Store, study: Study, strategy: str, accuracy: float) -> None:
+    """Write a final run, so that the leaderboard has an order."""
+    store.enqueue_final(study.name, strategy, 0, {}, 0)
+    trial = store.trials(study.name, LEADERBOARD)[-1]
+    store.claim(trial._trial_id)
+    store.write_epoch(trial._trial_id, record(study, strategy, trial.number, final=True, accuracy=accuracy))
+    store.finish(trial._trial_id, TrialState.COMPLETE, [accuracy, 1.0])
+
+
+def record(study: Study, strategy: str, trial: int, epoch: int = 1, **more: Any) -> Record:
+    accuracy = more.pop("accuracy", 0.5)
+    metrics = {"val_accuracy": accuracy, "test_accuracy": accuracy, "test_nll": 1.0}
+    return Record(
+        study=study.name, strategy=strategy, trial=trial, epoch=epoch, phase="augment", metrics=metrics, **more
+    )
+
+
+def test_the_best_complete_trial_gives_the_policy(store: Store) -> None:
+    study = tiny()
+    store.define(study.name, study.describe())
+    search(
+        store,
+        study,
+        "ra",
+        (0.5, {"policy.n": 1, "policy.m": 0.1}),
+        (0.8, {"policy.n": 2, "policy.m": 0.25}),
+        (None, {"policy.n": 3, "policy.m": 0.9}),
+        (0.8, {"policy.n": 3, "policy.m": 0.5}),
+    )
+    tree = winning_policy(study, store, "ra")
+    assert tree.root == ready.randaugment(2, 0.25).root
+    assert tree.provenance == {
+        "study": "tiny",
+        "strategy": "ra",
+        "trial": 1,
+        "seed": 77,
+        "val_accuracy": 0.8,
+        "data": "digits-rotated",
+        "model": "convnet",
+        "epochs": 0,
+        "point policy.n": 2,
+        "point policy.m": 0.25,
+        "point task.refine_epochs": 1,
+        "point mix.alpha": 0.5,
+        "git_commit": "abc123",
+        **VERSIONS,
+    }
+    assert decode(encode(tree).encode()) == tree
+
+
+def test_a_loss_is_better_where_it_is_small(store: Store) -> None:
+    study = tiny(metric="val_nll")
+    store.define(study.name, study.describe())
+    search(store, study, "ra", (0.9, {"policy.n": 1, "policy.m": 0.1}), (0.2, {"policy.n": 2, "policy.m": 0.3}))
+    assert winning_policy(study, store, "ra").root == ready.randaugment(2, 0.3).root
+
+
+def test_without_a_strategy_the_first_of_the_leaderboard_is_meant(store: Store) -> None:
+    study = tiny()
+    store.define(study.name, study.describe())
+    search(store, study, "none", (0.5, {}))
+    search(store, study, "ra", (0.9, {"policy.n": 1, "policy.m": 0.1}))
+    final(store, study, "ra", 0.6)
+    final(store, study, "none", 0.7)  # worse in the search, better on the test split
+    tree = winning_policy(study, store)
+    assert tree.provenance["strategy"] == "none"
+    assert tree.root == ready.none().root
+
+
+def learning() -> Strategy:
+    return Strategy(policy=randaugment().policy, space=randaugment().space, within=lambda policy: None)
+
+
+def test_of_a_policy_that_learned_the_last_one_is_taken(store: Store) -> None:
+    study = tiny(strategies={"none": none(), "learning": learning()})
+    store.define(study.name, study.describe())
+    search(store, study, "learning", (0.9, {"policy.n": 1, "policy.m": 0.1}), (0.5, {"policy.n": 1, "policy.m": 0.1}))
+    for number in (0, 1):
+        trial = store.trials(study.name, "learning")[number]
+        for epoch in (1, 2):
+            learned: PolicyTree = ready.randaugment(1, 0.1 + 0.4 * number + 0.2 * epoch)
+            snapshot = learned.model_dump(mode="json")
+            store.write_epoch(trial._trial_id, record(study, "learning", number, epoch, policy=snapshot))
+    assert winning_policy(study, store, "learning").root == policy_tree(ready.randaugment(1, 0.5).root).root
+
+
+def test_what_is_not_there_is_said(store: Store) -> None:
+    study = tiny()
+    with pytest.raises(ValueError, match="study 'tiny' was not run in sqlite:///"):
+        winning_policy(study, store)
+    store.define(study.name, study.describe())
+    with pytest.raises(ValueError, match="no trial of any strategy of study 'tiny' is complete yet"):
+        winning_policy(study, store)
+    search(store, study, "ra", (None, {"policy.n": 1, "policy.m": 0.1}))
+    with pytest.raises(ValueError, match="no trial of ra of study 'tiny' is complete yet"):
+        winning_policy(study, store, "ra")
+    with pytest.raises(ValueError, match="unknown strategy 'rb': known are ra"):
+        winning_policy(study, store, "rb")
