@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from autoaug.record import Record
     from autoaug.study import Budget, Study
     from autoaug.sweep import run
-    from autoaug.train import Task, train
+    from autoaug.train import Task
 
 HOMES = {
     "Budget": "autoaug.study",
@@ -21,10 +21,9 @@ HOMES = {
     "Task": "autoaug.train",
     "load_policy": "autoaug.policy",
     "run": "autoaug.sweep",
-    "train": "autoaug.train",
 }
 
-__all__ = ["Budget", "Policy", "Record", "Study", "Task", "load_policy", "run", "train"]
+__all__ = ["Budget", "Policy", "Record", "Study", "Task", "load_policy", "run"]
 
 
 def __getattr__(name: str) -> Any:

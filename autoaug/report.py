@@ -14,7 +14,11 @@ Figure = Callable[[Sequence[Record]], Any]
 
 
 def report(
-    name: str, definition: Mapping[str, Any], rows: Sequence[Row], records: Sequence[Record], figures: Mapping[str, Figure]
+    name: str,
+    definition: Mapping[str, Any],
+    rows: Sequence[Row],
+    records: Sequence[Record],
+    figures: Mapping[str, Figure],
 ) -> str:
     """The page as text. Plotly's JavaScript is inside, once, so the page opens without a network."""
     drawn = []
@@ -25,6 +29,4 @@ def report(
     template = Environment(autoescape=True).from_string((resources.files("autoaug") / "report.html").read_text())
     task = definition["task"]
     about = f"{task['model']} on {task['data']}, {task['epochs']} epochs, optimising {definition['metric']}"
-    return template.render(
-        name=name, about=about, headings=headings, rows=cells, caption=caption, figures=drawn
-    )
+    return template.render(name=name, about=about, headings=headings, rows=cells, caption=caption, figures=drawn)

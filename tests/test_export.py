@@ -49,7 +49,7 @@ def test_a_file_names_a_choice_once_that_stands_in_many_places() -> None:
 
 HOSTILE = {
     "study": 'quick"""\nimport os; os.abort()\n"""\r\x0cexit()',
-    "x\nraise SystemExit": "\u2028 \x00 coding: utf-7",
+    "x\nraise SystemExit\x00\u2029": "\u2028 \x00 coding: utf-7",
     "seed": 3,
 }
 

@@ -43,6 +43,7 @@ BY_HAND = [
     ("Solarize", 1.0, "solarize", 0.0, 0.0, True),  # threshold 256 inverts nothing
     ("Posterize", 0.0, "posterize", 1.0, 4.0, True),  # keeps 4 bits
     ("Posterize", 0.6, "posterize", 0.5, 2.0, True),  # keeps int(6.4) = 6 bits
+    ("Posterize", 0.9, "posterize", 0.25, 1.0, True),  # keeps int(7.6) = 7 bits
     ("Posterize", 1.0, "posterize", 0.0, 0.0, True),  # keeps 8 bits
     ("Cutout", 0.5, "cutout", 0.5, 0.1, True),  # 0.5 * 0.2 of the side
     ("AutoContrast", 0.3, "auto_contrast", 1.0, None, True),

@@ -250,7 +250,13 @@ def test_a_trial_cancelled_in_the_dashboard_stops_and_writes_nothing_more(store:
 @pytest.mark.parametrize("after", [None, 3, 5])
 def test_what_a_learner_found_is_trained_again_from_scratch(store: Store, options: Options, after: int | None) -> None:
     """As trained and retrained stand side by side, also where the final run was interrupted in either training."""
-    study = tiny(strategies={"madao": madao()}, space={}, budget=Budget(trials=1), seeds=1, deploy=("last_policy", "policy_schedule"))
+    study = tiny(
+        strategies={"madao": madao()},
+        space={},
+        budget=Budget(trials=1),
+        seeds=1,
+        deploy=("last_policy", "policy_schedule"),
+    )
     if after:
         with pytest.raises(KeyboardInterrupt):
             run(study, store, options=options, listen=Interrupt(after))

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from autoaug import train as training
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Source, Split, Standard
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.record import Record
 from autoaug.train import Diverged, Run, Task, learning_rate, train
+from autoaug.train import loop as training
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=2, refine_epochs=1, batch_size=50, lr=0.2)
 

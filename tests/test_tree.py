@@ -44,7 +44,7 @@ HOMES = {
 """Where the library may import what is heavy or may be exchanged one day."""
 
 PUBLIC = {
-    "autoaug": "Budget Policy Record Study Task load_policy run train",
+    "autoaug": "Budget Policy Record Study Task load_policy run",
     "autoaug.ops": "OPS Op",
     "autoaug.mixing": "MIXES Mix",
     "autoaug.models": "MODELS build",

@@ -3,7 +3,6 @@
 The exported file does the same without autoaug (`export`); this one runs whole batches at once.
 """
 
-import os
 from typing import Any
 
 import torch
@@ -39,7 +38,7 @@ class PolicyTransform(v2.Transform):
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw what happens to each image: buckets and strengths, and a seed for operations that draw themselves."""
-        rng = generator(os.getpid(), torch.initial_seed())
+        rng = generator(torch.initial_seed())
         draws = draw(self.policy.plan(rng.device), count_images(flat_inputs), rng)
         return {"draws": draws, "seed": int(torch.randint(2**32, (), generator=rng))}
 

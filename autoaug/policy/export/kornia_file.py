@@ -52,7 +52,7 @@ ROWS: dict[str, Row] = {
     ),
     "translate_x": Row(lambda low, high, p: call("K.RandomTranslate", translate_x=(low, high), p=p)),
     "translate_y": Row(lambda low, high, p: call("K.RandomTranslate", translate_y=(low, high), p=p)),
-    "rotate": Row(lambda low, high, p: call("K.RandomRotation", degrees=(low, high), align_corners=False, p=p)),
+    "rotate": Row(lambda low, high, p: call("K.RandomRotation", degrees=(low, high), p=p)),
     "invert": Row(lambda low, high, p: call("K.RandomInvert", p=p)),
     "auto_contrast": Row(lambda low, high, p: call("K.RandomAutoContrast", p=p), lost_between=LEVELS),
     "equalize": Row(lambda low, high, p: call("K.RandomEqualize", p=p), lost_between=LEVELS),

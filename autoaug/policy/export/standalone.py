@@ -8,7 +8,6 @@ definitions are not exported; those inside them are.
 """
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -236,11 +235,11 @@ def draw_step(node: Apply, rng: Generator) -> list[Step]:
 
 
 @lru_cache(maxsize=1)
-def generator(process: int, seed: int) -> Generator:
-    """The source of randomness of a process; torch's global generator is left alone.
+def generator(seed: int) -> Generator:
+    """The source of randomness of a process, from the seed that torch has there.
 
-    DataLoader gives every worker a seed of its own, and a forked worker is a process of
-    its own, so no two workers draw the same. The constant keeps the numbers apart from
+    DataLoader gives every worker a seed of its own, so no two workers draw the same, and
+    torch's global generator is left alone. The constant keeps the numbers apart from
     those of the global generator, which has the same seed.
     """
     return Generator().manual_seed(seed ^ 0x5EED_0A06)
@@ -313,7 +312,7 @@ class Policy(v2.Transform):
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw what happens to each image."""
         node = POLICY[max(first for first in POLICY if first <= self.epoch)]
-        rng = generator(os.getpid(), torch.initial_seed())
+        rng = generator(torch.initial_seed())
         return {"steps": [draw(node, rng) for _ in range(count_images(flat_inputs))]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:

@@ -1,0 +1,11 @@
+"""What is trained, and how: augmented epochs, then refinement epochs, one Record for each.
+
+He et al. 2019, "Data Augmentation Revisited", algorithm 1: first train on augmented data, then a few epochs on
+data with the standard augmentation only, at the learning rate that the schedule ended with, nothing reset.
+"""
+
+from autoaug.train.loop import Diverged, train
+from autoaug.train.run import Learner, Run
+from autoaug.train.task import Task, learning_rate
+
+__all__ = ["Diverged", "Learner", "Run", "Task", "learning_rate", "train"]

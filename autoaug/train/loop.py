@@ -1,0 +1,171 @@
+"""The loop: augmented epochs, then refinement epochs.
+
+B batch, C channels, H height, W width, K classes
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from autoaug.checkpoint import Checkpoint
+from autoaug.data import Split, load_data, resplit
+from autoaug.mixing import Mix
+from autoaug.policy import Policy
+from autoaug.record import Record
+from autoaug.seeding import derive_seed
+from autoaug.train.run import Learner, Run
+from autoaug.train.task import Task, learning_rate
+
+
+class Diverged(ArithmeticError):
+    """The training loss is no longer a finite number."""
+
+
+def train(
+    task: Task,
+    policy: Policy,
+    mix: Mix,
+    learner: Learner | None = None,
+    rng: Generator | None = None,
+    resume: Checkpoint | None = None,
+    *,
+    test: bool = False,
+) -> Iterator[Record]:
+    """Train a network on the task and yield one Record per epoch.
+
+    Args:
+        policy: applied to every training image of an augmented epoch, with one draw per image.
+        mix: applied to every minibatch of an augmented epoch, after the policy.
+        learner: moves the policy's parameters while the network trains; None where nothing moves.
+        rng: the only source of randomness; without one the run is that of seed 0.
+        resume: where the state of an interrupted run is read from and ours is written to. A resumed run on a CPU
+            equals the uninterrupted one bit for bit.
+        test: read the test split, once, after the last epoch. Final runs do; a search never does.
+
+    Raises:
+        Diverged: the training loss became NaN or infinite.
+    """
+    data = load_data(task.data, root=task.root, val_fraction=task.val_fraction, seed=task.split_seed, test=test)
+    run = Run(task, policy, mix, learner, rng or Generator().manual_seed(0), data)
+    if resume and (state := resume.load(run.device)):
+        run.load_state_dict(state)
+    while run.epoch < task.total_epochs:
+        with global_generators_guarded(run):
+            record = one_epoch(run, test)
+        yield record
+        if resume and run.epoch < task.total_epochs:
+            resume.save(run.state_dict)
+
+
+def one_epoch(run: Run, test: bool) -> Record:
+    """Train for one epoch, validate, and say what it cost."""
+    clock = Clock(run.device)
+    run.epoch += 1
+    run.policy.at(run.epoch)
+    if run.task.resplit == "per_epoch":
+        rng = Generator().manual_seed(derive_seed(run.task.split_seed, "resplit", run.epoch))
+        run.data = resplit(run.loaded, run.task.val_fraction, rng)
+    metrics = {"train_loss": train_epoch(run), "lr": run.optimiser.param_groups[0]["lr"]}
+    if run.learner:
+        metrics |= run.learner.metrics()
+    metrics |= evaluate(run, run.data.val, "val")
+    if test and run.epoch == run.task.total_epochs:
+        assert run.data.test is not None, "a final run is given the test split"
+        metrics |= evaluate(run, run.data.test, "test")
+    return Record(
+        epoch=run.epoch,
+        phase=run.phase,
+        metrics=metrics,
+        policy=run.policy.tree().model_dump(mode="json") if run.learner else None,
+        gpu_seconds=clock.seconds(),
+        device=run.device.type,
+        images=run.steps_per_epoch * min(run.task.batch_size, len(run.data.train)),
+    )
+
+
+def train_epoch(run: Run) -> float:
+    """One pass over the training images in a fresh random order; returns the mean loss in nats."""
+    run.model.train()
+    total = torch.zeros((), device=run.device)
+    for batch in batches(run):
+        total += train_step(run, run.data.train.images[batch], run.data.train.targets[batch])
+    mean = (total / run.steps_per_epoch).item()
+    if not math.isfinite(mean):
+        raise Diverged(f"the training loss is {mean} in epoch {run.epoch}: lower Task.lr ({run.task.lr})")
+    return mean
+
+
+def train_step(run: Run, images: Tensor, targets: Tensor) -> Tensor:
+    """One step of SGD on a minibatch; returns its loss, detached."""
+    set_learning_rate(run)
+    images = run.standard(run.pixels(images))
+    soft = F.one_hot(targets, len(run.data.classes)).to(images.dtype)
+    if run.phase == "augment":
+        with torch.set_grad_enabled(run.joint):
+            images = run.policy(images, run.streams["augment"])
+            images, soft = run.mix(images, soft, run.streams["mix"])
+    loss = F.cross_entropy(run.logits(images), soft)
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    run.optimiser.step()
+    run.step += 1
+    if run.learner and run.phase == "augment":
+        run.learner.step(run)
+    return loss.detach()
+
+
+def batches(run: Run) -> Iterator[Tensor]:
+    """Index tensors of full minibatches; what is left over waits for the next epoch's order."""
+    order = torch.randperm(len(run.data.train), generator=run.streams["order"]).to(run.device)
+    for k in range(run.steps_per_epoch):
+        yield order[k * run.task.batch_size : (k + 1) * run.task.batch_size]
+
+
+def set_learning_rate(run: Run) -> None:
+    lr = learning_rate(run.task, run.step, run.steps_per_epoch)
+    for group in run.optimiser.param_groups:
+        group["lr"] = lr
+
+
+@torch.no_grad()
+def evaluate(run: Run, split: Split, name: str) -> dict[str, float]:
+    """Accuracy in [0, 1] and negative log-likelihood in nats of a split, unaugmented."""
+    run.model.eval()
+    right, nll = torch.zeros((), device=run.device), torch.zeros((), device=run.device)
+    for images, targets in zip(split.images.split(1000), split.targets.split(1000), strict=True):
+        logits = run.logits(run.pixels(images))
+        right += (logits.argmax(1) == targets).sum()
+        nll += F.cross_entropy(logits, targets, reduction="sum")
+    return {f"{name}_accuracy": (right / len(split)).item(), f"{name}_nll": (nll / len(split)).item()}
+
+
+class Clock:
+    """Cost of a stretch of work: wall seconds on a GPU, CPU-seconds of this process elsewhere."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.start = self.now()
+
+    def now(self) -> float:
+        if self.device.type == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def seconds(self) -> float:
+        return self.now() - self.start
+
+
+@contextmanager
+def global_generators_guarded(run: Run) -> Iterator[None]:
+    """Dropout and the like know only torch's global generators: seed them per epoch, put them back after."""
+    devices = [run.device] if run.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        seed = int(torch.randint(2**62, (), generator=run.streams["model"]))
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,100 @@
+"""What is trained, and at which learning rate."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from autoaug.data import DATASETS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained. It is the same for every strategy, so that only the strategy differs."""
+
+    data: str | Callable[..., Any]
+    """A name of `DATASETS`, a folder of images, an .npz file, or a callable that gives a `Source`."""
+    model: str | Callable[..., nn.Module] = "wrn-16-2"
+    """A name of `MODELS`, or a callable `(classes, channels) -> nn.Module`."""
+    epochs: int = 30
+    """Epochs with the policy and the mix."""
+    refine_epochs: int = 0
+    """Epochs without them, at the end; the standard augmentation stays (He et al. 2019, algorithm 1)."""
+    refine_lr: float | None = None
+    """Learning rate while refining; None keeps the last value of the schedule."""
+    batch_size: int = 128
+    lr: float = 0.1
+    """Peak learning rate of SGD."""
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    warmup: float = 0.15
+    """Share of the augmented steps in which the learning rate climbs linearly to its peak."""
+    final_lr: float = 0.01
+    """The cosine ends at this share of the peak: not at zero, or refinement would move nothing."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """"auto" is bfloat16 autocast on a GPU and float32 elsewhere."""
+    val_fraction: float = 0.1
+    """Share of the training images held out for validation, where the data brings no validation split."""
+    resplit: Literal["fixed", "per_epoch"] = "fixed"
+    """"per_epoch" draws the held-out images anew in every epoch (Mounsaveng et al. 2021), where the data brings no
+    validation split. Validation figures are then of images that earlier epochs trained on: do not select by them."""
+    split_seed: int = 0
+    root: str = "data"
+    """Where datasets that are downloaded lie."""
+    device: str = "auto"
+    """"auto" is the first GPU, or the CPU where there is none."""
+
+    def __post_init__(self) -> None:
+        for name, least in {"epochs": 1, "refine_epochs": 0, "batch_size": 2}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"Task.{name} is {value!r}: give a whole number of at least {least}")
+        for name in ("lr", "final_lr"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"Task.{name} is {getattr(self, name)!r}: give a number above 0")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"Task.warmup is {self.warmup!r}: give a share of the steps in [0, 1)")
+        choices = {
+            "precision": "auto|float32|bfloat16",
+            "device": "auto|cpu|cuda|cuda:[0-9]+",
+            "resplit": "fixed|per_epoch",
+        }
+        for name, known in choices.items():
+            if not re.fullmatch(known, getattr(self, name)):
+                raise ValueError(f"Task.{name} is {getattr(self, name)!r}: give {known.replace('|', ', ')}")
+
+    @property
+    def total_epochs(self) -> int:
+        return self.epochs + self.refine_epochs
+
+    def anchored(self) -> "Task":
+        """The same task with absolute paths, for a process that runs in another folder."""
+        path = isinstance(self.data, str) and self.data not in DATASETS
+        data = str(Path(self.data).absolute()) if path and isinstance(self.data, str) else self.data
+        return replace(self, data=data, root=str(Path(self.root).absolute()))
+
+    def describe(self) -> dict[str, Any]:
+        """The task as plain data, for the record: callables by their name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: getattr(value, "__qualname__", repr(value)) if callable(value) else value
+            for name, value in values.items()
+        }
+
+
+def learning_rate(task: Task, step: int, steps_per_epoch: int) -> float:
+    """Linear warm-up, cosine down to `final_lr` of the peak, then constant while refining."""
+    steps = task.epochs * steps_per_epoch
+    last = task.lr * task.final_lr
+    if step >= steps:
+        return last if task.refine_lr is None else task.refine_lr
+    climb = int(task.warmup * steps)
+    if step < climb:
+        return task.lr * (step + 1) / climb
+    progress = (step - climb) / max(1, steps - 1 - climb)
+    return last + (task.lr - last) * 0.5 * (1 + math.cos(math.pi * progress))
