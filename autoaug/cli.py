@@ -122,6 +122,7 @@ def run(
 def compare(
     study: StudyArgument,
     storage: StorageOption = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the leaderboard as CSV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
@@ -130,6 +131,8 @@ def compare(
         store, name = find_stored(study, storage)
         if csv:
             write_csv(csv, store, name)
+        if html:
+            write_html(html, store, name)
     print_leaderboard(store, name, Voice(as_json))
 
 
@@ -177,7 +180,7 @@ def export(
         report = write(tree, format, allow_lossy)
         if output:
             with writing(output):
-                output.write_text(report.text)
+                output.write_text(report.text, encoding="utf-8")
     if not output:
         print(report.text, end="")
     for loss in report.lost:
@@ -320,6 +323,17 @@ def write_csv(path: Path, store: "Store", name: str) -> None:
         path.write_text(to_csv(stored_leaderboard(store, name)[1]))
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror}; give another --csv") from None
+
+
+def write_html(path: Path, store: "Store", name: str) -> None:
+    """The leaderboard and the figures of this folder's project, else the shipped ones, as one page."""
+    from autoaug.compare import stored_leaderboard
+    from autoaug.project import load_figures, shipped_root
+    from autoaug.report import report
+
+    root = Path.cwd() if (Path.cwd() / "dashboards").is_dir() else shipped_root()
+    with writing(path):
+        path.write_text(report(name, *stored_leaderboard(store, name), store.epochs(name), load_figures(root)))
 
 
 def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice") -> None:

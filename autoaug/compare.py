@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from autoaug.learners import DEPLOYS
 from autoaug.record import Outcome, Record, last_attempts
 from autoaug.store import Store
 from autoaug.study import METRICS
@@ -60,6 +61,9 @@ class Row:
     epochs: int
     """Of the best complete trial: a score is worth what its epochs are."""
     vs_baseline: Difference | None
+    retrained: Mapping[str, Interval]
+    """Test accuracy of networks trained from scratch with what a learner had found, by how it was deployed; empty
+    for strategies without a learner."""
 
 
 def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[Row]]:
@@ -98,6 +102,11 @@ def row(name: str, outcomes: Sequence[Outcome], reference: Mapping[int, float], 
         device=next((outcome.device for outcome in search if outcome.epochs), "cpu"),
         epochs=best.epochs if best else 0,
         vs_baseline=None if name == baseline else paired(scores, reference),
+        retrained={
+            deploy: found
+            for deploy in DEPLOYS
+            if (found := interval(final_scores(outcomes, name, f"{deploy}_test_accuracy").values()))
+        },
     )
 
 
@@ -116,7 +125,7 @@ def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str = "test
     return {
         outcome.seed: outcome.metrics[metric]
         for outcome in outcomes
-        if outcome.strategy == strategy and outcome.final and outcome.state == "COMPLETE"
+        if outcome.strategy == strategy and outcome.final and outcome.state == "COMPLETE" and metric in outcome.metrics
     }
 
 
@@ -205,7 +214,9 @@ def to_flat(row: Row) -> dict[str, Any]:
     """A row without rows inside; None where there is nothing."""
     flat: dict[str, Any] = {"strategy": row.name}
     for name, value in asdict(row).items():
-        if name in NESTED:
+        if name == "retrained":
+            flat |= {f"{name}_{deploy}_mean": (value.get(deploy) or {}).get("mean") for deploy in DEPLOYS}
+        elif name in NESTED:
             flat |= {f"{name}_{each.name}": (value or {}).get(each.name) for each in fields(NESTED[name])}
         elif name != "name":
             flat[name] = value
@@ -221,17 +232,20 @@ def table(rows: Sequence[Row], metric: str, baseline: str) -> tuple[list[str], l
     """A leaderboard for people: headings, cells, and a caption that says how to read them."""
     unit = unit_of(row.device for row in rows)
     headings = ["strategy", "test accuracy", "difference", "p", f"best {short(metric)}", "trials", unit]
-    cells = [
-        [
-            row.name,
-            show_interval(row.test),
-            *(("baseline", "") if row.name == baseline else show_difference(row.vs_baseline)),
-            show_value(row.val_best),
-            show_trials(row),
-            show_seconds(row.gpu_seconds),
-        ]
-        for row in rows
-    ]
+    cells = []
+    for row in rows:
+        cells.append(
+            [
+                row.name,
+                show_interval(row.test),
+                *(("baseline", "") if row.name == baseline else show_difference(row.vs_baseline)),
+                show_value(row.val_best),
+                show_trials(row),
+                show_seconds(row.gpu_seconds),
+            ]
+        )
+        for deploy, found in row.retrained.items():
+            cells.append([f"· {deploy.replace('_', ' ')}", show_interval(found), "", "", "", "", ""])
     return headings, cells, "\n".join(legend(rows, baseline))
 
 
@@ -246,6 +260,8 @@ def legend(rows: Sequence[Row], baseline: str) -> list[str]:
         lines.append(f"± half a 95 % t-interval, p a paired t-test against {baseline}, over {counted} final runs")
     if any(row.pruned or row.failed for row in rows):
         lines.append("trials a/b: a of b ran to the end, the others were pruned or failed")
+    if any(row.retrained for row in rows):
+        lines.append("· a new network, trained from scratch with what the learner above it had found")
     return lines
 
 

@@ -5,11 +5,11 @@ import importlib.util
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoaug.lookup import suggest
 
@@ -100,7 +100,7 @@ def repeated_keys(tree: ast.AST) -> Iterator[ast.Constant]:
 
 
 def execute(path: Path, root: Path) -> ModuleType:
-    """Import a study file as the module that its place in the project says it is."""
+    """Import a file as the module that its place in the project says it is."""
     name = ".".join(path.relative_to(root).with_suffix("").parts)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec
@@ -145,6 +145,12 @@ def pick_study(module: ModuleType, path: Path, name: str) -> "Study":
         return studies.get("study") or next(iter(studies.values()))
     choices = " or ".join(f"{path.name}:{key}" for key in studies)
     raise ValueError(f"{path.name} defines {len(studies)} studies: say which, {choices}")
+
+
+def load_figures(root: Path) -> dict[str, Callable[..., Any]]:
+    """The figures of a project, by the name of their file: every `figure(records)` in its `dashboards/`."""
+    modules = {file.stem.replace("_", " "): execute(file, root) for file in sorted((root / "dashboards").glob("*.py"))}
+    return {name: module.figure for name, module in modules.items() if hasattr(module, "figure")}
 
 
 def new_project(folder: Path) -> list[Path]:

@@ -21,10 +21,11 @@ def report(
     figures: Mapping[str, Figure],
 ) -> str:
     """The page as text. Plotly's JavaScript is inside, once, so the page opens without a network."""
-    drawn = []
-    for title, figure in figures.items():
-        script = not drawn  # the first figure brings the library for all
-        drawn.append((title, figure(records).to_html(full_html=False, include_plotlyjs=script)))
+    drawn = [
+        # the first figure brings Plotly's JavaScript for all
+        (title, figure(records).to_html(full_html=False, include_plotlyjs=k == 0))
+        for k, (title, figure) in enumerate(figures.items())
+    ]
     headings, cells, caption = table(rows, definition["metric"], definition["baseline"])
     template = Environment(autoescape=True).from_string((resources.files("autoaug") / "report.html").read_text())
     task = definition["task"]

@@ -238,9 +238,9 @@ def draw_step(node: Apply, rng: Generator) -> list[Step]:
 def generator(seed: int) -> Generator:
     """The source of randomness of a process, from the seed that torch has there.
 
-    DataLoader gives every worker a seed of its own, so no two workers draw the same, and
-    torch's global generator is left alone. The constant keeps the numbers apart from
-    those of the global generator, which has the same seed.
+    DataLoader gives every worker a seed of its own, so no two workers draw the same,
+    and torch's global generator is left alone. The constant keeps the numbers apart
+    from those of the global generator, which has the same seed.
     """
     return Generator().manual_seed(seed ^ 0x5EED_0A06)
 
