@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from command_line import HEAD, POSTGRES, TASK, Call, calling, files, refused, study, task
 
-from autoaug import cli
 from autoaug.checkpoint import Checkpoint
-from autoaug.cli import program, without_password
+from autoaug.cli import voice
+from autoaug.cli.voice import program, without_password
 from autoaug.store import Store
 from autoaug.sweep import Options
 
@@ -360,4 +360,4 @@ def test_options_reach_the_executor(call: Call, tmp_path: Path, monkeypatch: pyt
 
 
 def test_exit_codes_are_those_of_the_contract() -> None:
-    assert (cli.FAILED, cli.USAGE, cli.SOME_FAILED, cli.INTERRUPTED) == (1, 2, 3, 130)
+    assert (voice.FAILED, voice.USAGE, voice.SOME_FAILED, voice.INTERRUPTED) == (1, 2, 3, 130)

@@ -1,28 +1,33 @@
-"""The command line. Nothing heavy is imported here: `--help` and errors are instant."""
+"""The commands: thin, for what they do is elsewhere."""
 
-import os
-import re
 import shlex
-import shutil
 import signal
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
+
+from autoaug.cli.stored import find_policy, find_stored, load, open_existing, prepare, where
+from autoaug.cli.voice import (
+    FAILED,
+    INTERRUPTED,
+    SOME_FAILED,
+    Voice,
+    command_again,
+    err,
+    program,
+    say,
+    usage_errors,
+    writing,
+)
 
 if TYPE_CHECKING:
-    from autoaug.console import Watch
-    from autoaug.policy import PolicyTree
-    from autoaug.project import Found
     from autoaug.store import Store
     from autoaug.study import Study
-    from autoaug.sweep import Listen, Options
+    from autoaug.sweep import Options
 
 app = typer.Typer(
     help="Search data augmentation and the training hyperparameters beside it, with evidence.",
@@ -31,9 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes beside 0."""
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A name, a file, or FILE.py:NAME.")]
 StorageOption = Annotated[
@@ -206,36 +208,6 @@ def show(
     say(f"{output}")
 
 
-def find_policy(reference: str, storage: str | None, strategy: str | None) -> "PolicyTree":
-    """The policy of a file, or the one that a study found."""
-    if not reference.endswith(".json"):
-        from autoaug.winner import winning_policy
-
-        study = load(reference).study
-        return winning_policy(study, open_existing(where(storage, study)), strategy)
-    from autoaug.policy import load_tree
-
-    if strategy:
-        raise ValueError(f"{reference} is one policy: leave --strategy {strategy} out, or give a study")
-    try:
-        return load_tree(reference)
-    except OSError as error:
-        raise ValueError(f"cannot read {reference}: {error.strerror}; give a policy file or a study") from None
-
-
-def prepare(study: "Study", reference: str, executor: str, options: "Options", fresh: bool) -> tuple["Store", bool]:
-    """The open storage, and whether nothing is left to run. What cannot run is refused before anything is written."""
-    from autoaug.store import Store, is_new
-    from autoaug.sweep import check, is_over
-
-    if not fresh and not is_new(reference):
-        store = Store(reference)
-        if is_over(study, store, options.only):
-            return store, True
-    check(study, executor, options)
-    return Store(reference), False
-
-
 def execute(study: "Study", store: "Store", executor: str, options: "Options", voice: "Voice") -> bool:
     """Run a study with progress; False where it was interrupted."""
     from autoaug.console import Watch
@@ -272,49 +244,6 @@ def print_leaderboard(store: "Store", name: str, voice: "Voice") -> int:
     return SOME_FAILED if failed else 0
 
 
-def load(reference: str) -> "Found":
-    """A study by name or file, while a spinner says that torch is being imported."""
-    with out.status("loading") if out.is_terminal else nullcontext():
-        from autoaug.project import load_study
-
-        return load_study(reference)
-
-
-def where(storage: str | None, study: "Study | None" = None) -> str:
-    """The storage that was asked for: on the command line, in the study, in the environment, or autoaug.db here."""
-    in_environment = "env:AUTOAUG_STORAGE" if os.environ.get("AUTOAUG_STORAGE") else None
-    return storage or (study.storage if study else None) or in_environment or "sqlite:///autoaug.db"
-
-
-def open_existing(reference: str) -> "Store":
-    """A storage to read from; none is made."""
-    from autoaug.store import Store, is_new
-
-    if is_new(reference):
-        raise ValueError(f"there is no storage {reference} yet: run a study first, or give another --storage")
-    return Store(reference)
-
-
-def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
-    """A study that was run: by its own name, or by that of the file that defines it."""
-    from autoaug.lookup import suggest
-    from autoaug.project import known_studies
-
-    is_file = study.partition(":")[0].endswith(".py")
-    if not is_file:
-        store = open_existing(where(storage))
-        if study in store.names():
-            return store, study
-        if study not in known_studies():
-            known = suggest(study, store.names()) if store.names() else "nothing was run there yet"
-            raise ValueError(f"unknown study {study!r} in {store.shown}: {known}")
-    found = load(study).study
-    store = open_existing(where(storage, found))
-    if found.name not in store.names():
-        raise ValueError(f"study {found.name!r} was not run in {store.shown}: run it, or give another --storage")
-    return store, found.name
-
-
 def write_csv(path: Path, store: "Store", name: str) -> None:
     """The leaderboard as a file."""
     from autoaug.compare import stored_leaderboard, to_csv
@@ -345,89 +274,6 @@ def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice")
     check(study, executor, options)
     lines = [line for line in plan(study) if not options.only or line.strategy in options.only]
     voice.show(plan_table(study, lines), {"study": study.name, "strategies": [asdict(line) for line in lines]})
-
-
-def program(elsewhere: bool = False) -> str:
-    """How this command was called, so that the lines it prints can be pasted, also `elsewhere`: in another folder."""
-    called = Path(sys.argv[0])
-    if called.name == "__main__.py":
-        return f"{shlex.quote(sys.executable)} -m autoaug"
-    on_path = shutil.which(called.name)
-    if on_path and Path(on_path).absolute() == called.absolute():
-        return called.name
-    return shlex.quote(str(called.absolute() if elsewhere else called))
-
-
-def command_again() -> str:
-    """This call, without what would start it anew and without passwords."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--fresh"]
-    return f"{program()} {shlex.join(map(without_password, arguments))}"
-
-
-def without_password(argument: str) -> str:
-    return re.sub(r"(pass\w*=)[^&]*", r"\1***", re.sub(r"(://[^:/]*):.*@", r"\1:***@", argument))
-
-
-@dataclass(frozen=True)
-class Voice:
-    """How a call answers: in text or in JSON lines, with progress or without."""
-
-    as_json: bool = False
-    quiet: bool = False
-
-    def tell(self, text: str, **data: Any) -> None:
-        """Say a line; a machine is told `data` instead, or nothing where there is none."""
-        if not self.as_json:
-            say(text)
-        elif data:
-            self.show(text, data)
-
-    def show(self, picture: Any, data: Mapping[str, Any]) -> None:
-        """Something that rich can draw, or the same for a machine."""
-        from autoaug.console import json_line
-
-        if self.as_json:
-            print(json_line(data), flush=True)
-        else:  # a file has no width that a table must fit into
-            out.print(picture, width=None if out.is_terminal else 1000)
-
-    def progress(self, watch: "Watch") -> AbstractContextManager["Listen"]:
-        """What listens to the events of a study."""
-        from autoaug.console import LineProgress, LiveProgress, print_event
-        from autoaug.sweep import ignore
-
-        if self.as_json:
-            return nullcontext(print_event)
-        if self.quiet:
-            return nullcontext(ignore)
-        return LiveProgress(out, watch) if out.is_terminal else nullcontext(LineProgress(out, watch))
-
-
-out, err = Console(highlight=False), Console(stderr=True, highlight=False)
-
-
-def say(message: str, console: Console = out, style: str = "") -> None:
-    """One line, however long; nothing in it is markup."""
-    console.print(Text(message, style), soft_wrap=True)
-
-
-@contextmanager
-def usage_errors() -> Iterator[None]:
-    """What is wrong with the request is one line on stderr and exit code 2."""
-    try:
-        yield
-    except ValueError as error:
-        err.print(Text.assemble(("error: ", "red"), " ".join(str(error).split())), soft_wrap=True)
-        raise typer.Exit(USAGE) from None
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """A file that cannot be written is the fault of the request."""
-    try:
-        yield
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror or error}; give another file") from None
 
 
 @contextmanager

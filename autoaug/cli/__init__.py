@@ -1,0 +1,5 @@
+"""The command line. Nothing heavy is imported before a command needs it: `--help` and errors are instant."""
+
+from autoaug.cli.commands import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,87 @@
+"""What a command is about: the study, the storage and the policy that its arguments name."""
+
+import os
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from autoaug.cli.voice import out
+
+if TYPE_CHECKING:
+    from autoaug.policy import PolicyTree
+    from autoaug.project import Found
+    from autoaug.store import Store
+    from autoaug.study import Study
+    from autoaug.sweep import Options
+
+
+def load(reference: str) -> "Found":
+    """A study by name or file, while a spinner says that torch is being imported."""
+    with out.status("loading") if out.is_terminal else nullcontext():
+        from autoaug.project import load_study
+
+        return load_study(reference)
+
+
+def where(storage: str | None, study: "Study | None" = None) -> str:
+    """The storage that was asked for: on the command line, in the study, in the environment, or autoaug.db here."""
+    in_environment = "env:AUTOAUG_STORAGE" if os.environ.get("AUTOAUG_STORAGE") else None
+    return storage or (study.storage if study else None) or in_environment or "sqlite:///autoaug.db"
+
+
+def open_existing(reference: str) -> "Store":
+    """A storage to read from; none is made."""
+    from autoaug.store import Store, is_new
+
+    if is_new(reference):
+        raise ValueError(f"there is no storage {reference} yet: run a study first, or give another --storage")
+    return Store(reference)
+
+
+def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
+    """A study that was run: by its own name, or by that of the file that defines it."""
+    from autoaug.lookup import suggest
+    from autoaug.project import known_studies
+
+    is_file = study.partition(":")[0].endswith(".py")
+    if not is_file:
+        store = open_existing(where(storage))
+        if study in store.names():
+            return store, study
+        if study not in known_studies():
+            known = suggest(study, store.names()) if store.names() else "nothing was run there yet"
+            raise ValueError(f"unknown study {study!r} in {store.shown}: {known}")
+    found = load(study).study
+    store = open_existing(where(storage, found))
+    if found.name not in store.names():
+        raise ValueError(f"study {found.name!r} was not run in {store.shown}: run it, or give another --storage")
+    return store, found.name
+
+
+def find_policy(reference: str, storage: str | None, strategy: str | None) -> "PolicyTree":
+    """The policy of a file, or the one that a study found."""
+    if not reference.endswith(".json"):
+        from autoaug.winner import winning_policy
+
+        study = load(reference).study
+        return winning_policy(study, open_existing(where(storage, study)), strategy)
+    from autoaug.policy import load_tree
+
+    if strategy:
+        raise ValueError(f"{reference} is one policy: leave --strategy {strategy} out, or give a study")
+    try:
+        return load_tree(reference)
+    except OSError as error:
+        raise ValueError(f"cannot read {reference}: {error.strerror}; give a policy file or a study") from None
+
+
+def prepare(study: "Study", reference: str, executor: str, options: "Options", fresh: bool) -> tuple["Store", bool]:
+    """The open storage, and whether nothing is left to run. What cannot run is refused before anything is written."""
+    from autoaug.store import Store, is_new
+    from autoaug.sweep import check, is_over
+
+    if not fresh and not is_new(reference):
+        store = Store(reference)
+        if is_over(study, store, options.only):
+            return store, True
+    check(study, executor, options)
+    return Store(reference), False

@@ -1,0 +1,104 @@
+"""How the command line speaks: lines, tables, JSON, errors, and exit codes."""
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from autoaug.console import Watch
+    from autoaug.sweep import Listen
+
+FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes beside 0."""
+
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+def say(message: str, console: Console = out, style: str = "") -> None:
+    """One line, however long; nothing in it is markup."""
+    console.print(Text(message, style), soft_wrap=True)
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """What is wrong with the request is one line on stderr and exit code 2."""
+    try:
+        yield
+    except ValueError as error:
+        err.print(Text.assemble(("error: ", "red"), " ".join(str(error).split())), soft_wrap=True)
+        raise typer.Exit(USAGE) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A file that cannot be written is the fault of the request."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror or error}; give another file") from None
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a call answers: in text or in JSON lines, with progress or without."""
+
+    as_json: bool = False
+    quiet: bool = False
+
+    def tell(self, text: str, **data: Any) -> None:
+        """Say a line; a machine is told `data` instead, or nothing where there is none."""
+        if not self.as_json:
+            say(text)
+        elif data:
+            self.show(text, data)
+
+    def show(self, picture: Any, data: Mapping[str, Any]) -> None:
+        """Something that rich can draw, or the same for a machine."""
+        from autoaug.console import json_line
+
+        if self.as_json:
+            print(json_line(data), flush=True)
+        else:  # a file has no width that a table must fit into
+            out.print(picture, width=None if out.is_terminal else 1000)
+
+    def progress(self, watch: "Watch") -> AbstractContextManager["Listen"]:
+        """What listens to the events of a study."""
+        from autoaug.console import LineProgress, LiveProgress, print_event
+        from autoaug.sweep import ignore
+
+        if self.as_json:
+            return nullcontext(print_event)
+        if self.quiet:
+            return nullcontext(ignore)
+        return LiveProgress(out, watch) if out.is_terminal else nullcontext(LineProgress(out, watch))
+
+
+def program(elsewhere: bool = False) -> str:
+    """How this command was called, so that the lines it prints can be pasted, also `elsewhere`: in another folder."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m autoaug"
+    on_path = shutil.which(called.name)
+    if on_path and Path(on_path).absolute() == called.absolute():
+        return called.name
+    return shlex.quote(str(called.absolute() if elsewhere else called))
+
+
+def command_again() -> str:
+    """This call, without what would start it anew and without passwords."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--fresh"]
+    return f"{program()} {shlex.join(map(without_password, arguments))}"
+
+
+def without_password(argument: str) -> str:
+    return re.sub(r"(pass\w*=)[^&]*", r"\1***", re.sub(r"(://[^:/]*):.*@", r"\1:***@", argument))
