@@ -8,8 +8,8 @@ for: the definition of a study, every epoch's metrics, who works on a trial (its
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from dataclasses import asdict
+from typing import Any
 
 import optuna
 import sqlalchemy as sql
@@ -18,8 +18,9 @@ from optuna.storages import RDBStorage, get_storage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from autoaug.record import LEADERBOARD, Direction, Outcome, Record, State, ordinals
+from autoaug.record import LEADERBOARD, Direction, Outcome, Record, ordinals
 from autoaug.store.definition import refuse_contradiction
+from autoaug.store.outcome import Work, outcome
 from autoaug.store.schema import EPOCHS, LEASES, META, SCHEMA_VERSION, STUDIES, TABLES, TEST_READS
 from autoaug.store.url import CLOCKS, engine_options, portable, prepare_sqlite, refuse_unusable, resolve, show_url
 
@@ -336,37 +337,3 @@ def root_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> int:
 
 KEPT = ("point", "source")
 """User attributes that the next attempt at a trial inherits."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What was done on one trial so far."""
-
-    epochs: int = 0
-    gpu_seconds: float = 0.0
-    images: int = 0
-    device: str = "cpu"
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-def outcome(name: str, strategy: str, trial: FrozenTrial, root: int, work: Work) -> Outcome:
-    """A trial as the rest of the library sees it."""
-    final = strategy == LEADERBOARD
-    return Outcome(
-        study=name,
-        strategy=trial.params["strategy"] if final else strategy,
-        trial=trial.number,
-        root=root,
-        attempt=trial.user_attrs.get("attempt", 1),
-        state=cast(State, trial.state.name),
-        reason=trial.user_attrs.get("reason", ""),
-        point=trial.user_attrs["point"] if final else trial.params,
-        seed=trial.params["seed"] if final else trial.user_attrs.get("seed", 0),
-        value=trial.values[0] if trial.state == TrialState.COMPLETE else None,
-        metrics=work.metrics,
-        gpu_seconds=float(work.gpu_seconds),
-        device=work.device,
-        epochs=work.epochs,
-        images=int(work.images),
-        final=final,
-    )
