@@ -4,7 +4,8 @@ The data of `quickstart`, with the gradient-based strategies beside the black-bo
 trained anew from scratch: the network that learned it was told about the validation images.
 
 Cost      6 strategies x 20 CPU-seconds, 3 final seeds
-Answer    not yet run
+Answer    madao .954 (its policy, trained anew: .962), truncated .946 (.947), tpe-randaugment .906, trivialaugment .904,
+          random .873, none .814 (n=3 each, 2 CPU cores, 2026-11-20)
 """
 
 from autoaug import Budget, Study, Task

@@ -52,6 +52,11 @@ class Store:
         self.optuna = get_storage(rdb)
         self.check_version()
 
+    def close(self) -> None:
+        """Close the connections; a store that is used again opens new ones."""
+        self.optuna.remove_session()
+        self.engine.dispose()
+
     def portable(self) -> str:
         """A reference that opens the same storage in another process, and holds no password."""
         return portable(self.reference)
@@ -164,7 +169,7 @@ class Store:
                 EPOCHS.c.trial_id,
                 sql.func.max(EPOCHS.c.epoch).label("epochs"),
                 sql.func.sum(EPOCHS.c.gpu_seconds).label("gpu_seconds"),
-                sql.func.sum(EPOCHS.c.images).label("images"),
+                sql.cast(sql.func.sum(EPOCHS.c.images), sql.BigInteger).label("images"),  # PostgreSQL sums to decimals
             )
             .where(EPOCHS.c.study == name)
             .group_by(EPOCHS.c.trial_id)
