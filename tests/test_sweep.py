@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from optuna.trial import TrialState
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
+from autoaug.checkpoint import Checkpoint
 from autoaug.policy import Fixed, ready
 from autoaug.record import Outcome, Record, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import madao, none
 from autoaug.strategies.strategy import Strategy
-from autoaug.sweep import Desk, Event, Options, is_over, run
+from autoaug.sweep import Desk, Event, Options, is_over, run, worker
 from autoaug.sweep.job import Job, is_gone, me
 from autoaug.sweep.worker import lease, seed_of, sign, work
 
@@ -246,6 +248,20 @@ def test_a_trial_cancelled_in_the_dashboard_stops_and_writes_nothing_more(store:
     assert (outcome.state, outcome.reason, outcome.epochs) == ("FAIL", "cancelled", 1)
 
 
+def test_a_trial_resumes_from_the_latest_attempt_that_left_a_checkpoint(
+    store: Store, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "Checkpoint", partial(Checkpoint, every_seconds=0))
+    study = tiny(strategies={"none": none()}, space={}, seeds=1)
+    longer = replace(study, task=replace(study.task, epochs=5))
+    for epochs in (3, 1):  # the second attempt dies before it has written anything
+        with pytest.raises(KeyboardInterrupt):
+            run(longer, store, options=options, listen=Interrupt(epochs))
+    run(longer, store, options=options)
+    trained = [(record.attempt, record.epoch) for record in store.epochs("tiny") if not record.final]
+    assert trained == [(1, 1), (1, 2), (1, 3), (2, 3), (3, 3), (3, 4), (3, 5)]
+
+
 @pytest.mark.filterwarnings("ignore:.*cannot move a logit")
 @pytest.mark.parametrize("after", [None, 3, 5])
 def test_what_a_learner_found_is_trained_again_from_scratch(store: Store, options: Options, after: int | None) -> None:
@@ -372,9 +388,10 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from studies_for_tests import tiny
 from autoaug.checkpoint import Checkpoint
+from functools import partial
 from autoaug.store import Store
-from autoaug.sweep import Options, run
-Checkpoint.every_seconds = 0.0
+from autoaug.sweep import Options, run, worker
+worker.Checkpoint = partial(Checkpoint, every_seconds=0)
 run(tiny(), Store(sys.argv[2]), options=Options(artifacts=Path(sys.argv[3])), listen=lambda e: print(e.job, flush=True))
 """
 

@@ -88,10 +88,10 @@ def run_trial(study: Study, job: Job, store: Store, options: Options, listen: Li
 
 
 def train_from_checkpoint(study: Study, job: Job, options: Options, setup: Setup, name: str = "") -> Iterator[Record]:
-    """Train with the job's seed, from its own checkpoint or that of the attempt before where there is one."""
+    """Train with the job's seed, from the checkpoint of the latest attempt that left one."""
     folder = job.folder(options.artifacts, study.name) / name
-    earlier = folder / f"{job.attempt - 1}.pt" if job.attempt > 1 else None
-    checkpoint = Checkpoint(folder / f"{job.attempt}.pt", earlier)
+    earlier = (folder / f"{attempt}.pt" for attempt in range(job.attempt - 1, 0, -1))
+    checkpoint = Checkpoint(folder / f"{job.attempt}.pt", next((path for path in earlier if path.exists()), None))
     rng = torch.Generator().manual_seed(seed_of(study, job))
     return train(setup.task, setup.policy, setup.mix, setup.learner, rng, checkpoint, test=job.final)
 
