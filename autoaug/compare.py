@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class Row:
     epochs: int
     """Of the best complete trial: a score is worth what its epochs are."""
     vs_baseline: Difference | None
-    retrained: Mapping[str, Interval]
+    retrained: Mapping[str, Interval] = field(default_factory=dict)
     """Test accuracy of networks trained from scratch with what a learner had found, by how it was deployed; empty
     for strategies without a learner."""
 
