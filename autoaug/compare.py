@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from autoaug.learners import DEPLOYS
-from autoaug.record import Outcome, Record, last_attempts
+from autoaug.record import Outcome, Record, best_complete, last_attempts
 from autoaug.store import Store
 from autoaug.study import METRICS
 
@@ -87,8 +87,7 @@ def leaderboard(outcomes: Sequence[Outcome], baseline: str, maximize: bool = Tru
 def row(name: str, outcomes: Sequence[Outcome], reference: Mapping[int, float], baseline: str, maximize: bool) -> Row:
     search = [outcome for outcome in outcomes if not outcome.final]
     ends = last_attempts(search)
-    complete = [outcome for outcome in ends if outcome.state == "COMPLETE" and outcome.value is not None]
-    best = (max if maximize else min)(complete, key=lambda outcome: outcome.value or 0.0, default=None)
+    best = best_complete(ends, maximize)
     scores = final_scores(outcomes, name)
     return Row(
         name=name,

@@ -97,3 +97,9 @@ def last_attempts(outcomes: Iterable[Outcome]) -> list[Outcome]:
     for outcome in sorted(outcomes, key=lambda outcome: outcome.attempt):
         latest[outcome.strategy, outcome.final, outcome.root] = outcome
     return list(latest.values())
+
+
+def best_complete(outcomes: Iterable[Outcome], maximize: bool) -> Outcome | None:
+    """The complete trial of a search with the best value; a truncated value never stands beside a full one."""
+    complete = [each for each in outcomes if each.state == "COMPLETE" and not each.final and each.value is not None]
+    return (max if maximize else min)(complete, key=lambda outcome: outcome.value or 0.0, default=None)

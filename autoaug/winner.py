@@ -1,13 +1,13 @@
 """The policy that a study found, with where it comes from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from autoaug.compare import stored_leaderboard
 from autoaug.learners import learned
 from autoaug.lookup import lookup
 from autoaug.policy import PolicyTree, policy_tree
-from autoaug.record import Outcome
+from autoaug.record import Outcome, best_complete
 from autoaug.store import Store
 from autoaug.study import Study, set_up
 
@@ -25,19 +25,13 @@ def winning_policy(study: Study, store: Store, strategy: str | None = None) -> P
         raise ValueError(f"study {study.name!r} was not run in {store.shown}: run it, or give another --storage")
     rows = {row.name: row for row in stored_leaderboard(store, study.name)[1]}
     name = lookup(rows, strategy, "strategy").name if strategy else next(iter(rows), None)
-    best = best_trial(study, [outcome for outcome in store.outcomes(study.name) if outcome.strategy == name])
+    mine = [outcome for outcome in store.outcomes(study.name) if outcome.strategy == name]
+    best = best_complete(mine, study.direction == "maximize")
     if name is None or best is None:
         raise ValueError(f"no trial of {name or 'any strategy'} of study {study.name!r} is complete yet: run the study")
     tree = policy_of(study, store, best)
     facts = tree.provenance | provenance(study, best, store.trials(study.name, name)[best.trial].user_attrs)
     return policy_tree(tree.root, tree.ranges, facts)
-
-
-def best_trial(study: Study, outcomes: Sequence[Outcome]) -> Outcome | None:
-    """The complete trial with the best value of the study's metric; final runs do not count."""
-    complete = [each for each in outcomes if each.state == "COMPLETE" and not each.final and each.value is not None]
-    sign = 1 if study.direction == "maximize" else -1
-    return max(complete, key=lambda outcome: sign * (outcome.value or 0.0), default=None)
 
 
 def policy_of(study: Study, store: Store, best: Outcome) -> PolicyTree:

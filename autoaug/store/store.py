@@ -164,6 +164,13 @@ class Store:
 
     def work(self, name: str) -> dict[int, "Work"]:
         """What was done on each trial of a study, finished or not, by trial id."""
+        return self.work_where(EPOCHS.c.study == name)
+
+    def work_on(self, trial_id: int) -> "Work | None":
+        """What was done on one trial; None before its first epoch."""
+        return self.work_where(EPOCHS.c.trial_id == trial_id).get(trial_id)
+
+    def work_where(self, condition: sql.ColumnElement[bool]) -> dict[int, "Work"]:
         total = (
             sql.select(
                 EPOCHS.c.trial_id,
@@ -171,7 +178,7 @@ class Store:
                 sql.func.sum(EPOCHS.c.gpu_seconds).label("gpu_seconds"),
                 sql.cast(sql.func.sum(EPOCHS.c.images), sql.BigInteger).label("images"),  # PostgreSQL sums to decimals
             )
-            .where(EPOCHS.c.study == name)
+            .where(condition)
             .group_by(EPOCHS.c.trial_id)
             .subquery()
         )

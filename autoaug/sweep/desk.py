@@ -10,7 +10,7 @@ from datetime import datetime
 
 from optuna.trial import TrialState
 
-from autoaug.record import LEADERBOARD, Outcome, last_attempts
+from autoaug.record import LEADERBOARD, Outcome, best_complete, last_attempts
 from autoaug.store import Store, root_of
 from autoaug.strategies import SeededByTrial
 from autoaug.study import Study
@@ -123,10 +123,7 @@ class Desk:
     # Final runs
 
     def best(self, outcomes: Sequence[Outcome]) -> Outcome | None:
-        """The best complete trial of a search; a truncated value never stands beside a full one."""
-        complete = [o for o in outcomes if o.state == "COMPLETE" and not o.final and o.value is not None]
-        sign = 1 if self.study.direction == "maximize" else -1
-        return max(complete, key=lambda outcome: sign * (outcome.value or 0.0), default=None)
+        return best_complete(outcomes, self.study.direction == "maximize")
 
     def queue_finals(self, name: str, outcomes: Sequence[Outcome]) -> None:
         """Queue the final runs that a strategy still lacks."""

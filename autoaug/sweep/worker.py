@@ -165,7 +165,9 @@ def finish(study: Study, job: Job, store: Store, last: Record, listen: Listen) -
     values = [last.metrics[study.metric]]
     if job.final:
         store.note_test_read(job.trial_id, last, job.final_seed or 0)
-        values = [last.metrics["test_accuracy"], store.work(study.name)[job.trial_id].gpu_seconds]
+        done = store.work_on(job.trial_id)
+        assert done, "its last epoch was stored"
+        values = [last.metrics["test_accuracy"], done.gpu_seconds]
     end(study, job, store, TrialState.COMPLETE, "", listen, values)
 
 
@@ -178,7 +180,7 @@ def end(
     listen: Listen,
     values: list[float] | None = None,
 ) -> None:
-    done = store.work(study.name).get(job.trial_id)
+    done = store.work_on(job.trial_id)
     attributes: dict[str, Any] = {"reason": reason} if reason else {}
     if done:
         unit = "gpu_seconds" if done.device == "cuda" else "cpu_seconds"
