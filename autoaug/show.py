@@ -22,13 +22,19 @@ SIZE, COLUMNS = 112, 8
 """Of the sheets that the command line makes: pixels of an image's side, and draws for each."""
 
 
-def contact_sheet(tree: PolicyTree | None, folder: Path | None = None) -> Image.Image:
-    """What `autoaug show` draws: a policy, or without one every operation.
+def contact_sheet(tree: PolicyTree | None, folder: Path | None = None, epoch: int = 1) -> Image.Image:
+    """What `autoaug show` draws: a policy as it is in an epoch, or without one every operation.
 
     The images are the first of a folder, or scikit-learn's two photographs. The draws are the same every time.
     """
     images, rng = read_images(folder, SIZE) if folder else sample_images(SIZE), Generator().manual_seed(0)
-    return op_sheet(images[:2], rng) if tree is None else sheet(Fixed(tree), images, COLUMNS, rng)
+    if tree is None:
+        if epoch != 1:
+            raise ValueError(f"operations have no epochs: leave --epoch {epoch} out, or give a policy")
+        return op_sheet(images[:2], rng)
+    policy = Fixed(tree)
+    policy.at(epoch)
+    return sheet(policy, images, COLUMNS, rng)
 
 
 @torch.no_grad()

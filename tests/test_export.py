@@ -3,13 +3,25 @@
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from policies_for_tests import EVERYTHING, READY
 
 from autoaug.ops import OPS
-from autoaug.policy import apply, decode, policy_tree, ready, schedule, sequence
+from autoaug.policy import (
+    Policy,
+    PolicyError,
+    SpatialTransformer,
+    Warp,
+    apply,
+    decode,
+    policy_tree,
+    ready,
+    schedule,
+    sequence,
+)
 from autoaug.policy.export import EXPORTERS, LossyExport, export, standalone
 
 
@@ -70,7 +82,32 @@ def test_a_file_imports_no_autoaug() -> None:
             assert "autoaug" not in ast.unparse(node)
 
 
+def test_an_operation_of_a_project_stays_in_its_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPS, "mine", replace(OPS["brightness"], name="mine"))
+    tree = policy_tree(sequence([apply("rotate"), apply("mine")]))
+    assert '"mine"' in export(tree, "json").text
+    for format in ("torchvision", "kornia", "albumentations"):
+        with pytest.raises(PolicyError, match=r"op 'mine' is not one of autoaug's own.*: export to json"):
+            export(tree, format, allow_lossy=True)
+
+
 # ---- reports ----
+
+
+@pytest.mark.parametrize("format", ["json", "torchvision", "kornia", "albumentations"])
+@pytest.mark.parametrize("policy", [Warp("color"), SpatialTransformer()])
+def test_a_tree_that_only_approximates_a_policy_is_lossy_in_every_format(policy: Policy, format: str) -> None:
+    tree = policy.tree()
+    said = tree.provenance["approximation"]
+    with pytest.raises(LossyExport, match=r"independently, uniform over their 5 to 95 % quantiles.*--allow-lossy"):
+        export(tree, format)
+    report = export(tree, format, allow_lossy=True)
+    assert report.lost == (said, *EXPORTERS[format](tree).lost)
+    assert str(said) in report.text.replace("\n#     ", " ")
+
+
+def test_the_tree_of_learnt_half_widths_of_a_translation_is_exact() -> None:
+    assert export(Warp("translation", "range").tree(), "torchvision").exact
 
 
 @pytest.mark.parametrize("format", ["json", "torchvision"])

@@ -5,7 +5,9 @@ import torch
 from pictures import photographs
 from torch import Generator, Tensor
 
-from autoaug.ops import OPS, RANGES, affine, crop, rotate, shear_x
+from autoaug.ops import OPS, RANGES, Op, affine, crop, rotate, shear_x
+from autoaug.policy import Fixed, Relaxed, apply, encode, policy_tree
+from autoaug.policy import decode as load
 
 MADAO = {
     *("shear_x", "shear_y", "translate_x", "translate_y", "rotate", "invert", "auto_contrast", "equalize"),
@@ -26,6 +28,19 @@ def test_every_range_holds_every_row_under_its_own_name() -> None:
     assert RANGES["autoaugment"] is OPS
     for table in RANGES.values():
         assert list(table) == [op.name for op in table.values()] == list(OPS)
+
+
+def test_a_row_that_is_added_is_in_every_range_with_its_own_largest_amount(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Op("dim", lambda images, amount: images * (1 - amount.view(-1, 1, 1, 1)), 0.7, "", False, "exact", "here")
+    monkeypatch.setitem(OPS, "dim", mine)
+    for ranges, table in RANGES.items():
+        assert list(table) == list(OPS)
+        tree = policy_tree(apply("dim", 0.5), ranges=ranges)
+        assert tree.root.amount == 0.35  # type: ignore[union-attr]
+        torch.testing.assert_close(Fixed(tree)(photographs(), seeded()), 0.65 * photographs())
+        learnt = Relaxed(("dim", "rotate"), ranges=ranges)
+        assert learnt.ops == (mine, table["rotate"])
+        assert load(encode(learnt.tree()).encode()) == learnt.tree()
 
 
 def test_ranges_differ_from_the_table_in_how_far_they_go_and_in_nothing_else() -> None:

@@ -1,5 +1,7 @@
 """What `execute` gives is the same whether images are sorted into groups or, where they are large, go one by one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -32,8 +34,8 @@ def test_one_by_one_gives_the_pixels_that_groups_give(name, compose, rng, one_by
 def test_one_by_one_gives_the_gradients_that_groups_give(rng, one_by_one):
     images = torch.rand(32, 3, 8, 8, generator=rng, dtype=torch.float64, requires_grad=True)
     plan = Fixed(ready.random_policy(probability=1.0)).plan(rng.device)
-    bucket, strength = draw(plan, len(images), rng)
-    draws = Draws(bucket, strength.double().requires_grad_())
+    draws = draw(plan, len(images), rng)
+    draws = draws._replace(strength=draws.strength.double().requires_grad_())
     slope = torch.rand(images.shape, generator=rng, dtype=torch.float64)
 
     def gradients() -> tuple[Tensor, ...]:
@@ -43,6 +45,20 @@ def test_one_by_one_gives_the_gradients_that_groups_give(rng, one_by_one):
     one_by_one()
     assert grouped[1].count_nonzero() > 16
     assert_close(gradients(), grouped)
+
+
+def test_a_batch_meets_each_operation_once_per_stage_and_geometric_ones_together(monkeypatch, rng):
+    met = []
+    plan = Fixed(ready.random_policy(probability=1.0)).plan(rng.device)
+    count = [replace(op, function=counting(op, met)) for op in plan.ops]
+    monkeypatch.setattr("autoaug.policy.execute.affine", lambda images, matrix: met.append("affine") or images)
+    execute(count, torch.rand(500, 3, 4, 4, generator=rng), draw(plan, 500, rng), rng)
+    colours = [op.name for op in plan.ops if op.matrix is None]
+    assert met == ["affine", *colours] * 2
+
+
+def counting(op, met):
+    return lambda images, *amounts: met.append(op.name) or op.function(images, *amounts)
 
 
 def test_operations_that_draw_do_so_for_all_their_images_at_once(one_by_one):

@@ -179,6 +179,7 @@ TEXT = {
     "pickle": (b"\x80\x04\x95\x1a\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix", "not a JSON file: .*codec"),
     "UTF-16": ("{}".encode("utf-16"), "not a JSON file"),
     "ten megabytes": (b'{"schema": "autoaug.policy/1", "x": "' + b"x" * 10_000_000 + b'"}', "more than 1000000 bytes"),
+    "ten megabytes of lists": (b"[" * 10_000_000, "more than 1000000 bytes"),
     "deep lists": (b"[" * 100_000, "more than 70 brackets within brackets: flatten"),
     "deep lists, closed": (b"[" * 100_000 + b"]" * 100_000, "more than 70 brackets"),
     "deep objects": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "more than 70 brackets"),

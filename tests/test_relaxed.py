@@ -3,6 +3,7 @@
 import copy
 import itertools
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,14 @@ def test_the_relaxed_draw_selects_and_flips_with_the_same_probabilities(monkeypa
 
     def spying(ops: Any, images: Tensor, draws: Draws, rng: Generator) -> Tensor:
         seen.append(draws)
-        return images + 1
+        return images
 
     monkeypatch.setattr(relaxed, "execute", spying)
     policy = spread(Relaxed(("rotate", "invert", "brightness"), stages=1, temperature=0.3))
-    changed = policy(torch.zeros(20_000, 1, 1, 1), seeded()).detach().flatten()
-    [bucket], [strength] = seen[0].bucket, seen[0].strength.detach()
+    policy(torch.zeros(20_000, 1, 1, 1), seeded())
+    [draws] = seen
+    assert draws.coin is not None
+    [bucket], [strength], [changed] = draws.bucket, draws.strength.detach(), draws.coin.detach()
     wanted = policy.selection[0].softmax(0) * 20_000
     assert (
         chisquare([int((bucket == policy.bucket[k]).sum()) for k in range(3)], wanted.tolist(), sum_check=False)[1]
@@ -201,6 +204,43 @@ def test_the_gradient_of_the_selection_is_that_of_the_factor_u(temperature: floa
     one_hot = torch.nn.functional.one_hot(shares.argmax(1), 4)
     through = (images * weight).sum((1, 2, 3))
     assert torch.allclose(slope[0], through @ (one_hot - shares) / temperature, rtol=1e-9)
+
+
+def by_definition(policy: Relaxed, images: Tensor, rng: Generator) -> Tensor:
+    """Eq. 8 and 9 for one image after the other, in nothing but plain arithmetic."""
+    stages, width = policy.selection.shape
+    noise = torch.rand(stages, len(images), width + 2, generator=rng).double()
+    done = []
+    for image, numbers in zip(images.split(1), noise.unbind(1), strict=True):
+        for stage, uniform in enumerate(numbers):
+            u = ((policy.selection[stage] - (-uniform[:width].log()).log()) / policy.temperature).softmax(0)
+            k = int(u.argmax())
+            b = ((policy.probability[stage, k] + uniform[width].logit()) / relaxed.COIN_TEMPERATURE).sigmoid()
+            sign = -1 if policy.ops[k].signed and uniform[width + 1] < 0.5 else 1
+            changed = policy.ops[k](image, sign * policy.strength[stage, k].sigmoid()[None])
+            image = u[k] / u[k].detach() * (b * changed + (1 - b) * image)
+        done.append(image)
+    return torch.cat(done)
+
+
+@pytest.mark.parametrize("side", [8, 132])
+def test_values_and_first_and_second_derivatives_are_those_of_the_definition(side: int) -> None:
+    """Small images are sorted into groups, large ones go one by one."""
+    policy = spread(Relaxed(), far=0.5).double()
+    images = torch.rand(
+        40 if side == 8 else 5, 3, side, side, generator=seeded(1), dtype=torch.float64
+    ).requires_grad_()
+    slope = torch.randn(images.shape, generator=seeded(2), dtype=torch.float64)
+    found = []
+    for draw in (policy.relaxed, partial(by_definition, policy)):
+        values = draw(images, seeded(7))
+        first = torch.autograd.grad(values, [images, *policy.parameters()], slope, create_graph=True)
+        second = torch.autograd.grad(
+            sum(each.sin().sum() for each in first), [images, *policy.parameters()], materialize_grads=True
+        )
+        found.append([values, *first, *second])
+    assert all(float(each.detach().abs().max()) > 0 for each in found[1])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-9)
 
 
 def test_log_probabilities_belong_to_the_sampled_distribution() -> None:

@@ -4,8 +4,9 @@
 Everything is checked before anything is trained; an error is a `DataError` that says what to do.
 """
 
+from autoaug.data.derived import anchored, resized, subset
 from autoaug.data.files import image_folder, npz
-from autoaug.data.load import DATASETS, Data, load_data, resplit, subset, train_on_val
+from autoaug.data.load import DATASETS, Data, load_data, resplit, train_on_val
 from autoaug.data.pictures import read_images, sample_images
 from autoaug.data.source import Source, Standard
 from autoaug.data.splits import DataError, Split, as_float
@@ -18,12 +19,14 @@ __all__ = [
     "Source",
     "Split",
     "Standard",
+    "anchored",
     "as_float",
     "from_datasets",
     "image_folder",
     "load_data",
     "npz",
     "read_images",
+    "resized",
     "resplit",
     "sample_images",
     "subset",

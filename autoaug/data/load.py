@@ -12,7 +12,7 @@ from autoaug.data.checks import checked
 from autoaug.data.digits import DIGITS
 from autoaug.data.files import ImageFolder, Npz, image_folder, npz, stamp
 from autoaug.data.source import Reader, Source, Standard, as_source
-from autoaug.data.splits import DataError, Split, as_float, cut, draw, joined, shares
+from autoaug.data.splits import DataError, Split, as_float, cut, joined
 from autoaug.data.torchvision_sets import TORCHVISION
 from autoaug.lookup import suggest
 
@@ -73,15 +73,23 @@ def load_data(
     `val_fraction` of what remains, drawn by `seed`. With `test` False, as in every search, no test images are
     returned; the other two splits do not depend on it.
     """
-    place = _place(data)
+    place = place_of(data)
     _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
-    source = with_test(read(data, root), test_fraction, place)
+    divide = _divided if is_kept(data) else _divided.__wrapped__
+    found = divide(read(data, root), val_fraction, test_fraction, seed, place)
+    return found if test else replace(found, test=None)
+
+
+@lru_cache(maxsize=2)
+def _divided(source: Source, val_fraction: float, test_fraction: float, seed: int, place: str) -> Data:
+    """A source with all three splits. The last are kept: each trial of a study asks for the same."""
+    source = with_test(source, test_fraction, place)
     train, val = _train_and_val(source, val_fraction, seed, place)
     mean, std = moments(train.images)
     return Data(
         train=train,
         val=val,
-        test=source.test if test else None,
+        test=source.test,
         classes=source.classes,
         mean=mean,
         std=std,
@@ -114,9 +122,14 @@ def with_test(source: Source, fraction: float, place: str) -> Source:
     return replace(source, train=train, test=test)
 
 
+def is_kept(data: str | Path | Reader) -> bool:
+    """Whether reading the data again gives what was read before: not so of a user's function."""
+    return isinstance(data, str | Path | ImageFolder | Npz)
+
+
 def read(data: str | Path | Reader, root: Path | str) -> Source:
     """The checked source of `data`, unsplit. The last few are kept, but never what a user's function returned."""
-    reader, folder, place = _find(data), Path(root).expanduser().absolute(), _place(data)
+    reader, folder, place = _find(data), Path(root).expanduser().absolute(), place_of(data)
     if isinstance(reader, ImageFolder | Npz):
         return _kept(reader, folder, place, stamp(reader.path))
     if isinstance(data, str):
@@ -133,7 +146,8 @@ def _kept(reader: Reader, root: Path, place: str, version: int) -> Source:
     return _read(reader, root, place)
 
 
-def _place(data: str | Path | Reader) -> str:
+def place_of(data: str | Path | Reader) -> str:
+    """What an error calls the data."""
     return f"data {getattr(data, '__name__', str(data))!r}"
 
 
@@ -156,45 +170,6 @@ def _unknown(data: str) -> str:
         return f"data {data!r}: there is no such folder; give the path of a folder of images or of an .npz file"
     hint = suggest(data, DATASETS)
     return f"unknown dataset {data!r}: {hint} (the path of a folder of images or of an .npz file does as well)"
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Reads a part of another dataset; see `subset`."""
-
-    data: str | Path | Reader
-    train: int
-    val: int
-    seed: int = 0
-
-    def __call__(self, root: Path) -> Source:
-        """Read the whole dataset and draw from it."""
-        source = with_test(read(self.data, root), TEST_FRACTION, _place(self.data))
-        rng = torch.Generator().manual_seed(self.seed)
-        where = f"of a subset of {_place(self.data)}"
-        train, rest = _drawn(source.train, self.train, rng, f"train={self.train} {where}")
-        val, _ = _drawn(rest if source.val is None else source.val, self.val, rng, f"val={self.val} {where}")
-        return replace(source, train=train, val=val)
-
-
-def _drawn(split: Split, total: int, rng: torch.Generator, where: str) -> tuple[Split, Split]:
-    if not 0 < total <= len(split):
-        raise DataError(f"{where}: give 1 to {len(split)}, the images that are there")
-    counts = torch.bincount(split.targets)
-    wanted = shares(counts, total)
-    if bool(((wanted == 0) & (counts > 0)).any()):
-        raise DataError(f"{where} leaves a class without any image: raise it")
-    return draw(split, wanted, rng)
-
-
-def subset(data: str | Path | Reader, train: int, val: int, seed: int = 0) -> Subset:
-    """A smaller dataset as a proxy for a large one: `Task(data=subset("cifar10", train=2000, val=5000))`.
-
-    Draws `train` training images and, from its validation images or else from the remaining training images, `val`
-    validation images; every class keeps its share. The test images are those of the whole dataset; where it has
-    none, they are cut first, as `load_data` does by default.
-    """
-    return Subset(data, train, val, seed)
 
 
 def resplit(data: Data, fraction: float, rng: torch.Generator) -> Data:

@@ -4,7 +4,7 @@ Letters in shapes, here and in the files beside: B batch, C channels, H height, 
 The checks read shapes, dtypes and devices only, never values, so a CUDA stream is not stopped for them.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,21 +50,41 @@ def unchanged(images: Tensor, amount: Tensor) -> Tensor:
 
 
 def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
-    """`value` in the forward pass, the gradient of `surrogate` in the backward pass (reverse mode).
+    """`value` in the forward pass, the gradient of `surrogate` in the backward pass (reverse mode)."""
 
-    Not an autograd.Function, so torch.func and double backward work. The difference is zero to the last bit.
+    return _StraightThrough.apply(value, surrogate) if surrogate.requires_grad else value
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Both arguments get the gradient. No arithmetic on the images, forwards or backwards."""
+
+    @staticmethod
+    def forward(value: Tensor, surrogate: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor]:
+        return slope, slope
+
+
+def with_ends(amount: Tensor, reach: float) -> Tensor:
+    """The amount and, where it is differentiated, the ends of its chord: [1 or 3, *amount.shape]."""
+    ends = [amount, amount + reach, amount - reach] if amount.requires_grad else [amount]
+    return torch.stack(ends).detach()
+
+
+def along_chord(value: Tensor, ends: Tensor, amount: Tensor, reach: float) -> Tensor:
+    """`value` of a step-shaped operation, whose derivative in `amount` is the chord from amount - reach to + reach.
+
+    `ends` are the values there, up to a common term: two, or none where the amount is not differentiated. The chord is
+    the central finite difference of the operation itself: where the loss is linear in the pixels, the gradient equals
+    (loss(amount + reach) - loss(amount - reach)) / (2 reach) exactly.
     """
-    return value + (surrogate - surrogate.detach()) if surrogate.requires_grad else value
-
-
-def along_chord(value: Tensor, amount: Tensor, op: Callable[[Tensor], Tensor], reach: float) -> Tensor:
-    """`value` whose derivative in `amount` is the chord of a step-shaped `op` from amount - reach to amount + reach.
-
-    The chord is the central finite difference of the operation itself: where the loss is linear in the pixels,
-    the gradient equals (loss(amount + reach) - loss(amount - reach)) / (2 reach) exactly.
-    """
-    if not amount.requires_grad:
+    if not len(ends):
         return value
-    with torch.no_grad():
-        slope = (op(amount + reach) - op(amount - reach)) / (2 * reach)
-    return straight_through(value, slope * amount)
+    slope = (ends[0] - ends[1]).detach().div_(2 * reach)
+    return torch.addcmul(value, slope, amount - amount.detach())

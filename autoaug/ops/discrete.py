@@ -11,7 +11,7 @@ change nothing gets no gradient. Reverse mode only: forward-mode derivatives of 
 import torch
 from torch import Tensor
 
-from autoaug.ops.contract import along_chord, check_images, straight_through, working
+from autoaug.ops.contract import along_chord, check_images, straight_through, with_ends, working
 
 _TIE = 1e-6  # a pixel on the threshold counts as above it, whatever the last bit of the strength
 
@@ -24,8 +24,10 @@ def solarize(images: Tensor, fraction: Tensor) -> Tensor:
     the chord over fraction ± 1/8, to which the pixels within 1/8 of the threshold contribute.
     """
     x, a = working(images, fraction)
-    value = _solarized(x, a)
-    return along_chord(value, a, lambda amount: _solarized(x, amount), reach=1 / 8).to(images.dtype)
+    inverted = _inverted(x, with_ends(a, 1 / 8))
+    value = torch.addcmul(inverted[0], x, torch.rsub(inverted[0], 1, alpha=2))
+    ends = torch.addcmul(inverted[1:], inverted[1:], x, value=-2)
+    return along_chord(value, ends, a, 1 / 8).to(images.dtype)
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
@@ -34,8 +36,8 @@ def posterize(images: Tensor, bits: Tensor) -> Tensor:
     Gradient of the image: straight-through, 1. Gradient of the bits: straight-through, the chord over bits ± 1.
     """
     x, a = working(images, bits)
-    value = straight_through(_posterized(x, a), x)
-    return along_chord(value, a, lambda amount: _posterized(x, amount), reach=1).to(images.dtype)
+    values = _posterized(x, with_ends(a, 1))
+    return along_chord(straight_through(values[0], x), values[1:], a, 1).to(images.dtype)
 
 
 def auto_contrast(images: Tensor) -> Tensor:
@@ -54,12 +56,11 @@ def equalize(images: Tensor) -> Tensor:
     return straight_through(_equalized(images), images)
 
 
-def _solarized(x: Tensor, fraction: Tensor) -> Tensor:
-    with torch.no_grad():
-        shift = torch.where(fraction > 0, fraction + _TIE, -1)  # without it, strength 0 would invert white
-        inverted = (x + shift).floor_().clamp_(0, 1)  # as numbers: several times faster than a mask of booleans
-        sign = 1 - 2 * inverted
-    return torch.addcmul(inverted, x, sign)
+@torch.no_grad()
+def _inverted(x: Tensor, fractions: Tensor) -> Tensor:
+    """1 where a pixel is inverted and 0 elsewhere, as numbers: several times faster than booleans."""
+    shifts = torch.where(fractions > 0, fractions + _TIE, -1)  # without it, strength 0 would invert white
+    return (x + shifts).floor_().clamp_(0, 1)
 
 
 @torch.no_grad()
@@ -70,7 +71,7 @@ def _posterized(x: Tensor, bits: Tensor) -> Tensor:
     """
     step = torch.exp2(bits.round())
     changed = (step > 1).to(x.dtype)
-    levels = _levels(x).div_(step).floor_().mul_(step * changed)
+    levels = (_levels(x) / step).floor_().mul_(step * changed)
     return levels.div_(255).addcmul_(x, 1 - changed)
 
 
@@ -87,7 +88,7 @@ def _stretched(images: Tensor) -> Tensor:
 @torch.no_grad()
 def _equalized(images: Tensor) -> Tensor:
     levels = _levels(images.float()).long().flatten(2)
-    table = _equalizing_table(levels).to(images.dtype).div_(255)
+    table = _equalizing_table(levels).div_(255).to(images.dtype)
     return table.gather(2, levels).view_as(images)
 
 
@@ -95,15 +96,16 @@ def _equalizing_table(levels: Tensor) -> Tensor:
     """New level of each old one [B, C, 256], from levels [B, C, HW].
 
     Pillow's rule: a step is 1/255 of the pixels below the brightest level; a level becomes the number of steps
-    that the pixels darker than it fill, rounded. Without a whole step the channel stays as it is.
+    that the pixels darker than it fill, rounded. Without a whole step the channel stays as it is. Whole numbers are
+    divided as float64, which is exact and several times faster.
     """
     ones = torch.ones_like(levels)
-    histogram = ones.new_zeros(*levels.shape[:2], 256).scatter_add_(2, levels, ones)
+    histogram = ones.new_zeros(*levels.shape[:2], 256).scatter_add_(2, levels, ones).double()
     brightest = histogram.gather(2, levels.amax(2, keepdim=True))
-    step = (levels.shape[2] - brightest) // 255
+    step = ((levels.shape[2] - brightest) / 255).floor_()
     darker = histogram.cumsum(2) - histogram
-    table = ((darker + step // 2) // step.clamp(min=1)).clamp_(max=255)
-    return torch.where(step > 0, table, torch.arange(256, device=levels.device))
+    table = darker.add_((step / 2).floor_()).div_(step.clamp(min=1)).floor_().clamp_(max=255)
+    return torch.where(step > 0, table, torch.arange(256, device=levels.device, dtype=table.dtype))
 
 
 def _levels(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ on another device than the images.
 import torch
 from torch import Generator, Tensor
 
-from autoaug.ops.contract import along_chord, per_image, working
+from autoaug.ops.contract import along_chord, per_image, with_ends, working
 
 
 def cutout(images: Tensor, side: Tensor, rng: Generator) -> Tensor:
@@ -43,8 +43,8 @@ def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
     amount = per_image(images, padding).view(-1, 1, 1, 1)
     draws = _uniform(images, rng)
     pixel = 1 / min(images.shape[2:])
-    value = _cropped(images, amount, draws)
-    return along_chord(value, amount, lambda a: _cropped(images, a, draws), reach=pixel).to(images.dtype)
+    values = _cropped(images, with_ends(amount, pixel), draws)
+    return along_chord(values[0], values[1:], amount, pixel).to(images.dtype)
 
 
 def _uniform(images: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
@@ -64,13 +64,14 @@ def _cropped(images: Tensor, padding: Tensor, draws: tuple[Tensor, Tensor]) -> T
     height, width = images.shape[2:]
     columns, column_inside = _looked_up(draws[0], padding, width)
     rows, row_inside = _looked_up(draws[1], padding, height)
-    index = (rows.transpose(2, 3) * width + columns).flatten(2).expand(-1, images.shape[1], -1)
-    inside = row_inside.transpose(2, 3) & column_inside
-    return images.flatten(2).gather(2, index).view_as(images) * inside
+    index = (rows.transpose(-2, -1) * width + columns).flatten(-2)
+    inside = row_inside.transpose(-2, -1) & column_inside
+    shape = (*index.shape[:-2], images.shape[1], height * width)
+    return images.flatten(2).expand(shape).gather(-1, index.expand(shape)).unflatten(-1, (height, width)) * inside
 
 
 def _looked_up(draw: Tensor, fraction: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Which old row or column stands at each new one [B, 1, 1, size], and whether it lies inside the image."""
+    """Which old row or column stands at each new one [..., B, 1, 1, size], and whether it lies inside the image."""
     pixels = (fraction.detach().clamp(min=0) * size).round()
     place = (draw * (2 * pixels + 1)).floor()
     old = torch.arange(size, device=draw.device) + (place - pixels).long()

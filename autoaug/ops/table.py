@@ -4,7 +4,8 @@ The lists elsewhere (what a policy may choose, what a paper searches, what is te
 A new operation is a function and a row here; the laws in `tests/test_ops.py` then hold for it or fail.
 """
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -111,13 +112,12 @@ _ROWS = (
 OPS: dict[str, Op] = {row.name: row for row in _ROWS}
 
 
-def _reaching(source: str, **most: float) -> dict[str, Op]:
-    """OPS with other largest amounts for the rows named."""
-    changed = {name: replace(OPS[name], most=amount, source=source) for name, amount in most.items()}
-    return OPS | changed
+def _reaching(source: str, **most: float) -> Mapping[str, Op]:
+    """OPS as it will be, with other largest amounts for the rows named: a row that is added reaches its own."""
+    return ChainMap({name: replace(OPS[name], most=amount, source=source) for name, amount in most.items()}, OPS)
 
 
-RANGES: dict[str, dict[str, Op]] = {
+RANGES: dict[str, Mapping[str, Op]] = {
     "autoaugment": OPS,
     # Posterize keeps 2 bits. The paper translates by 32 pixels whatever the image; here an amount is relative to
     # the image, so its value on the 32-pixel images it was made for holds at every size: the whole side.

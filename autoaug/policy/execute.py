@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from autoaug.ops import Op, affine
 from autoaug.ops import compose as composed
 from autoaug.policy.plan import Draws
+from autoaug.policy.stage import relaxed, reordered
 
 LARGE = 3 * 128 * 128
 """Numbers in an image from which on a CPU spends less on one more call than on moving it (measured)."""
@@ -53,15 +54,18 @@ def together(ops: Listing[Op], images: Tensor, draws: Draws, matrix: Tensor, rng
     bucket, order = draws.bucket.sort(dim=1, stable=True)
     place = order.argsort(dim=1)
     steps = torch.cat([order[:1], place[:-1].gather(1, order[1:]), place[-1:]]).to(images.device)
-    strength = draws.strength.gather(1, order).to(images.device)
+    strength, *relaxing = (each.gather(1, order).to(images.device) for each in draws[1:] if each is not None)
     matrix = matrix.gather(1, order[..., None, None].expand_as(matrix)).to(images.device)
-    for stage, sizes in enumerate(group_sizes(bucket, geometric, len(ops))):
-        still, moving, *groups = images.index_select(0, steps[stage]).split(sizes)
-        movement, strengths = matrix[stage].split(sizes)[1], strength[stage].split(sizes)[2:]
-        todo = zip(ops[geometric:], groups, strengths, strict=True)
-        changed = [op(group, own, rng) for op, group, own in todo if len(group)]
-        images = torch.cat([still, affine(moving, movement) if len(moving) else moving, *changed])
-    return images.index_select(0, steps[-1]) if len(steps) else images
+    numbers = zip(*(each.unbind() for each in (matrix, strength, *relaxing)), strict=True)
+    sizes = group_sizes(bucket, geometric, len(ops))
+    for stage, (movement, level, *relaxing_now) in enumerate(numbers):
+        parts = reordered(images, steps[stage]).split(sizes[stage])
+        still, moving, *groups = parts
+        rows = zip(ops[geometric:], groups, level.split(sizes[stage])[2:], strict=True)
+        moved = affine(moving, movement.narrow(0, len(still), len(moving))) if len(moving) else moving
+        after = [still, moved, *(op(group, own, rng) if len(group) else group for op, group, own in rows)]
+        images = relaxed(parts, after, *relaxing_now) if relaxing else torch.cat(after)
+    return reordered(images, steps[-1]) if len(steps) else images
 
 
 def group_sizes(bucket: Tensor, geometric: int, count: int) -> list[list[int]]:
@@ -78,8 +82,8 @@ def group_sizes(bucket: Tensor, geometric: int, count: int) -> list[list[int]]:
 
 def one_by_one(ops: Listing[Op], images: Tensor, draws: Draws, matrix: Tensor) -> Tensor:
     """What `together` gives, without sorting images; without a graph they go straight to where they stay."""
-    strength, matrix = draws.strength.to(images.device), matrix.to(images.device)
-    rows = zip(images.split(1), draws.bucket.t().tolist(), strength.split(1, 1), matrix.split(1, 1), strict=True)
+    numbers = [each.to(images.device).split(1, dim=1) for each in (*draws[1:], matrix) if each is not None]
+    rows = zip(images.split(1), draws.bucket.t().tolist(), zip(*numbers, strict=True), strict=True)
     done = (single(ops, *row) for row in rows)
     if torch.is_grad_enabled():
         return torch.cat(list(done))
@@ -89,12 +93,15 @@ def one_by_one(ops: Listing[Op], images: Tensor, draws: Draws, matrix: Tensor) -
     return whole
 
 
-def single(ops: Listing[Op], image: Tensor, bucket: list[int], strength: Tensor, matrix: Tensor) -> Tensor:
-    """All stages of one image [1, C, H, W]."""
+def single(ops: Listing[Op], image: Tensor, bucket: list[int], numbers: tuple[Tensor, ...]) -> Tensor:
+    """All stages of one image [1, C, H, W], with its strengths, its movements and between them what relaxes it."""
+    strength, *relaxing, matrix = numbers
     for stage, k in enumerate(bucket):
         if k:
-            op = ops[k - 1]
+            op, before = ops[k - 1], image
             image = op(image, strength[stage]) if op.matrix is None else affine(image, matrix[stage])
+            if relaxing:
+                image = relaxed([before], [image], *(each[stage] for each in relaxing))
     return image
 
 

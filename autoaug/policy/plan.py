@@ -61,6 +61,10 @@ class Draws(NamedTuple):
 
     bucket: Tensor
     strength: Tensor
+    coin: Tensor | None = None
+    """The share of the changed image in the result of a stage, where it is not all of it."""
+    factor: Tensor | None = None
+    """Goes with the coin, see `stage.relaxed`."""
 
 
 def draw(plan: Plan, batch: int, rng: Generator) -> Draws:

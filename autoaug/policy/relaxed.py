@@ -100,24 +100,19 @@ class Relaxed(nn.Module):
         """
         stages, width = self.selection.shape
         noise = torch.rand(stages, len(images), width + 2, generator=rng, device=rng.device).to(self.selection)
-        for stage in range(stages):
-            selecting, coin, sign = noise[stage].split([width, 1, 1], dim=1)
-            images = self._relaxed_stage(images, stage, (gumbel(selecting), logistic(coin[:, 0]), sign[:, 0]), rng)
-        return images
-
-    def _relaxed_stage(
-        self, images: Tensor, stage: int, noise: tuple[Tensor, Tensor, Tensor], rng: Generator
-    ) -> Tensor:
-        selecting, flipping, sign = noise
-        share = F.log_softmax((self.selection[stage] + selecting) / self.temperature, dim=1)
-        option = share.argmax(1)
-        log_share = share.gather(1, option[:, None])[:, 0]
-        one = (log_share - log_share.detach()).exp()
-        coin = torch.sigmoid((self.probability[stage, option] + flipping) / COIN_TEMPERATURE)
-        strength = self.strength[stage, option].sigmoid() * self._signs(option, sign)
-        changed = execute(self.geometric_first, images, Draws(self.bucket[option][None], strength[None]), rng)
-        one, coin = (each.to(images).view(-1, 1, 1, 1) for each in (one, coin))
-        return one * (coin * changed + (1 - coin) * images)
+        selecting, flipping, sign = noise.split([width, 1, 1], dim=2)
+        share = F.log_softmax((self.selection[:, None] + gumbel(selecting)) / self.temperature, dim=2)
+        option = share.argmax(2)
+        log_share = share.gather(2, option[..., None])[..., 0]
+        logit = self.probability.gather(1, option) + logistic(flipping[..., 0])
+        strength = self.strength.sigmoid().gather(1, option) * self._signs(option, sign[..., 0])
+        draws = Draws(
+            self.bucket[option],
+            strength,
+            coin=torch.sigmoid(logit / COIN_TEMPERATURE),
+            factor=(log_share - log_share.detach()).exp(),
+        )
+        return execute(self.geometric_first, images, draws, rng)
 
     @torch.no_grad()
     def sample(self, batch: int, rng: Generator) -> Choices:

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from autoaug.ops import OPS, affine
 from autoaug.policy.files import save
 from autoaug.policy.nodes import sequence
-from autoaug.policy.tree import PolicyTree, policy_tree
-from autoaug.policy.warp import MOVES, SUMMARY, flat, read, span, summary
+from autoaug.policy.tree import APPROXIMATION, PolicyTree, policy_tree
+from autoaug.policy.warp import LOST, MOVES, SUMMARY, flat, read, span, summary
 
 NOISE = 100
 PLANE = 8
@@ -44,6 +44,8 @@ class SpatialTransformer(nn.Module):
         seed: of the network's first weights.
     """
 
+    compose = True
+    """Its movements are one resampling, so its tree is run by `Fixed(tree, compose=True)`: in turn they would blur."""
     seen: Tensor
 
     def __init__(self, width: int = 64, seed: int = 0) -> None:
@@ -95,11 +97,13 @@ class SpatialTransformer(nn.Module):
     def tree(self) -> PolicyTree:
         """What it did to the last batch, as independent uniform amounts over the 5 to 95 % quantiles.
 
-        A tree cannot look at images, so this is an approximation, and all that a file can hold.
+        A tree cannot look at images, so this is an approximation, and all that a file can hold. The provenance says
+        so.
         """
         found = self.statistics()
         nodes = [span(name, each["low"], each["high"]) for name, each in found.items() if name in OPS]
-        return policy_tree(sequence(nodes), provenance=flat(found))
+        lost = "; ".join(["movements do not depend on the image", LOST["amounts"], LOST["zoom"], LOST["moves"]])
+        return policy_tree(sequence(nodes), provenance={APPROXIMATION: lost, **flat(found)})
 
     def at(self, epoch: int) -> None:
         """Nothing depends on the epoch."""

@@ -30,6 +30,8 @@ MAX_DEPTH = 20
 MAX_NODES = 10_000
 MAX_STAGES = 100
 """Operations that one image can meet."""
+APPROXIMATION = "approximation"
+"""The fact of the provenance that says what a tree does differently from the policy that it was read off."""
 MAX_FACT = 1_000
 """Characters of a fact of the provenance."""
 

@@ -25,7 +25,7 @@ from autoaug.policy.execute import execute
 from autoaug.policy.files import save
 from autoaug.policy.nodes import Apply, apply, sequence
 from autoaug.policy.plan import Draws
-from autoaug.policy.tree import PolicyTree, policy_tree
+from autoaug.policy.tree import APPROXIMATION, PolicyTree, policy_tree
 
 MOVES = ("translate_x", "translate_y", "rotate", "shear_x", "zoom")
 """Named movements, in the order in which they are joined. `zoom` is the logarithm of a magnification."""
@@ -36,6 +36,13 @@ UNITS = {name: OPS[name].most or 1.0 for name in (*MOVES[:-1], *COLOURS)} | {"zo
 """What a half-width is counted in: the largest amount of AutoAugment's table."""
 START = 0.3
 """Half-widths begin at this share of their unit: a rotation of 9 degrees."""
+LOST = {
+    "amounts": "amounts of a network are drawn independently, uniform over their 5 to 95 % quantiles",
+    "zoom": "zoom is left out, no operation magnifies",
+    "moves": "movements follow each other instead of being joined into one",
+    "colours": "colour operations come in one order instead of a random one",
+}
+"""What a tree cannot say of a warp."""
 DROPOUT = 0.2
 PROBE = 4096
 """Samples from which statistics are taken."""
@@ -94,6 +101,9 @@ class Warp(nn.Module):
             gradient of first order.
     """
 
+    compose = True
+    """Its movements are one resampling, so its tree is run by `Fixed(tree, compose=True)`: in turn they would blur."""
+
     def __init__(
         self,
         transforms: Literal["translation", "affine", "color", "affine+color"] = "affine",
@@ -145,12 +155,15 @@ class Warp(nn.Module):
     def tree(self) -> PolicyTree:
         """The policy as operations with uniform amounts, in one order, with the statistics as provenance.
 
-        For "range" without zoom and colours it is the policy itself (run it by `Fixed(tree, compose=True)`). The order
-        of colours is random here and fixed there. Of a network it is an approximation: independent amounts, uniform
-        over the 5 to 95 % quantiles. No operation of the table magnifies, so `zoom` stands in the provenance only.
+        For the "range" of a translation it is the policy itself. What another one loses stands in the provenance as
+        `approximation`.
         """
         nodes = [span(name, *limits) for name, limits in self.ranges().items() if name in OPS]
-        return policy_tree(sequence(nodes), provenance=flat(self.statistics()))
+        lost = [LOST["amounts"]] if isinstance(self.sampler, Network) else []
+        lost += [LOST["zoom"], LOST["moves"]] if "zoom" in self.kind.names else []
+        lost += [LOST["colours"]] if self.kind.colours else []
+        facts = {APPROXIMATION: "; ".join(lost)} if lost else {}
+        return policy_tree(sequence(nodes), provenance=facts | flat(self.statistics()))
 
     def at(self, epoch: int) -> None:
         """Nothing depends on the epoch."""

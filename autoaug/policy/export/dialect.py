@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from autoaug.ops import RANGES, Op
 from autoaug.policy.export.code import Code, assigned, braces, by_epoch, call, heading, literal, pair
-from autoaug.policy.export.report import Export
+from autoaug.policy.export.report import Export, require_known
 from autoaug.policy.nodes import AnyNode, Apply, Choice, Schedule, Sequence, bounds, children
 from autoaug.policy.tree import PolicyTree, stages
 
@@ -61,6 +61,7 @@ LIMITS: dict[str, Range] = {
 
 def translate(tree: PolicyTree, dialect: Dialect) -> Export:
     """A policy as a file of Python that defines `policy`, or for a schedule `policies`, by the first epoch."""
+    require_known((node.op for node in walk(tree) if isinstance(node, Apply)), dialect.rows)
     lost = losses(tree, dialect)
     written = {str(epoch): dialect.whole(write(node, tree, dialect)) for epoch, node in by_epoch(tree).items()}
     is_schedule = isinstance(tree.root, Schedule)

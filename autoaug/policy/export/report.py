@@ -1,8 +1,9 @@
 """What an exporter hands out: a text, and what it could not say."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 
+from autoaug.policy.errors import PolicyError
 from autoaug.policy.tree import PolicyTree
 
 
@@ -29,5 +30,14 @@ class LossyExport(ValueError):
     def __init__(self, format: str, lost: Iterable[str]) -> None:
         super().__init__(
             f"{format} cannot say this policy exactly: {'; '.join(lost)}. "
-            "Allow it with allow_lossy=True (--allow-lossy), or export to json or torchvision"
+            "Allow it with allow_lossy=True (--allow-lossy); json and torchvision lose nothing of a tree"
         )
+
+
+def require_known(ops: Iterable[str], known: Container[str]) -> None:
+    """PolicyError for an operation that a project added: a file for another library cannot hold it."""
+    for op in ops:
+        if op not in known:
+            raise PolicyError(
+                f"op {op!r} is not one of autoaug's own, other libraries have no words for it: export to json"
+            )

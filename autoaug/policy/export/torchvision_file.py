@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from autoaug.ops import RANGES, Op
 from autoaug.policy.export.code import Brackets, Code, assigned, braces, by_epoch, call, heading, listing, literal, pair
-from autoaug.policy.export.report import Export
+from autoaug.policy.export.report import Export, require_known
 from autoaug.policy.nodes import AnyNode, Apply, Choice, Sequence, children
 from autoaug.policy.tree import PolicyTree, op_masses
 
@@ -89,6 +89,7 @@ def runtime(ops: set[str], data: str) -> str:
     text = files("autoaug.policy.export").joinpath("standalone.py").read_text()
     body = ast.parse(text).body
     definitions = {defined: node for node in body for defined in names_defined(node)}
+    require_known(ops, definitions)
     needed = reach({"Policy", *ops}, definitions)
     kept = dict.fromkeys(node for label, node in definitions.items() if label in needed)
     imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
