@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,12 +37,23 @@ class Checkpoint:
     every_seconds: float = 10.0
     """The longest stretch of work that a crash can cost, to within one epoch."""
     last: float = field(default_factory=time.monotonic, init=False)
+    trouble: str = field(default="", init=False)
+    """Why the last one could not be written, and what is lost by a crash meanwhile; empty where it could."""
 
     def save(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Write the state, unless the last one is younger than `every_seconds`."""
+        """Write the state, unless the last one is younger than `every_seconds`.
+
+        A disk that is full or cannot be written to does not end a training: it goes on, at the risk of its work.
+        """
         if time.monotonic() - self.last < self.every_seconds:
             return
-        write_atomically(self.write, lambda file: torch.save(state(), file))
+        buffer = BytesIO()
+        torch.save(state(), buffer)
+        try:
+            write_atomically(self.write, lambda file: file.write(buffer.getbuffer()))
+            self.trouble = ""
+        except OSError as error:
+            self.trouble = f"no checkpoint: {error.strerror or error}"
         self.last = time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """The trainer: augmented epochs, then refinement; paired seeds; bit-equal resumption; the test split out of reach."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from autoaug.checkpoint import Checkpoint
-from autoaug.data import Source, Split, Standard
+from autoaug.data import Source, Split, Standard, resized, subset
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.record import Record
@@ -195,6 +196,8 @@ def test_the_standard_flip_is_a_fair_coin_for_every_image() -> None:
 def test_an_anchored_task_finds_its_files_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert replace(TASK, data="photos").anchored().data == str(tmp_path / "photos")
+    nested = replace(TASK, data=resized(subset("photos", train=20, val=10), 16)).anchored().data
+    assert nested == resized(subset(str(tmp_path / "photos"), train=20, val=10), 16)
     assert TASK.anchored().data == TASK.data, "a name stays a name"
     assert TASK.anchored().root == str(tmp_path / "data")
 
@@ -232,3 +235,12 @@ def test_held_out_images_are_drawn_anew_in_every_epoch_where_the_task_says_so(
     first, second = seen[:3], seen[3:]
     assert all(torch.equal(one.images, two.images) for one, two in zip(first, second, strict=True))
     assert len({each.images.sum().item() for each in first}) == different
+
+
+def test_a_task_is_described_alike_in_every_process() -> None:
+    def reader(images: int, root: Path) -> Source:
+        raise NotImplementedError
+
+    described = Task(data=partial(reader, 5), model=nn.Identity()).describe()
+    assert described["data"].endswith("reader>, 5)")
+    assert "0x" not in described["data"] + described["model"]

@@ -24,10 +24,11 @@ and hyperparameters. Both losses are functions of (weights, hyper), for a module
     [slope] = neumann(5, 0.1)(train_loss, val_loss, weights, [magnitudes])     # one tensor per entry of hyper
 
 Second derivatives are taken by double backward. Differences of gradients would be cheaper, and are wrong on networks
-with ReLU: its masks flip between the two points. `benchmarks/fidelity.py` measures what each method is worth.
+with ReLU: its masks flip between the two points. `benchmarks/fidelity.py` measures what each method is worth, and
+`benchmarks/hypergrad.py` what it costs.
 """
 
-from autoaug.hypergrad.calculus import Hypergrad, Loss, ModelLoss, Solving, Tree, directional
+from autoaug.hypergrad.calculus import Hypergrad, Loss, ModelLoss, Parts, Solving, Tree, directional
 from autoaug.hypergrad.implicit import (
     Implicit,
     RunningInverse,
@@ -38,6 +39,7 @@ from autoaug.hypergrad.implicit import (
     neumann,
     running,
 )
+from autoaug.hypergrad.layers import TwiceDifferentiable
 from autoaug.hypergrad.unroll import Unrolled, unrolled
 
 __all__ = [
@@ -45,9 +47,11 @@ __all__ = [
     "Implicit",
     "Loss",
     "ModelLoss",
+    "Parts",
     "RunningInverse",
     "Solving",
     "Tree",
+    "TwiceDifferentiable",
     "Unrolled",
     "conjugate_gradient",
     "directional",

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
+from autoaug.hypergrad.layers import TwiceDifferentiable
+
 Tree = Any
 """A tensor, or lists, tuples and dicts of trees. What goes in as a list comes out as a list."""
 
@@ -78,10 +80,12 @@ def leaves(tree: Tree, name: str) -> Leaves:
 
 
 class Training(NamedTuple):
-    """The training loss around a point: its gradient (whose graph is made once) and products with its curvature."""
+    """The training loss around a point, by the graph of its gradient g."""
 
-    gradient: Vector
     product: Product
+    """v -> curvature v, as often as it is wanted."""
+    mixed: Product
+    """v -> ∂/∂hyper <v, g>, once: it frees the graph."""
 
 
 Curvature = Callable[[Loss, Leaves, Leaves], Training]
@@ -90,8 +94,11 @@ Curvature = Callable[[Loss, Leaves, Leaves], Training]
 
 def hessian(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Training:
     """The Hessian of the training loss. Away from a minimum, as on any mini-batch, it has negative eigenvalues too."""
-    gradient = slopes(train_loss(weights.tree(), hyper.tree()), weights.tensors, "train_loss")
-    return Training(gradient, partial(pull_back, gradient, weights.tensors))
+    with TwiceDifferentiable():
+        gradient = slopes(train_loss(weights.tree(), hyper.tree()), weights.tensors, "train_loss")
+    return Training(
+        partial(pull_back, gradient, weights.tensors), partial(pull_back, gradient, hyper.tensors, last=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -123,9 +130,10 @@ def gauss_newton(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Training:
     if not isinstance(train_loss, ModelLoss):
         kind = type(train_loss).__name__
         raise TypeError(f"Gauss-Newton products need train_loss as ModelLoss(logits, loss), got a {kind}")
-    logits, *rest = train_loss.outputs(weights.tree(), hyper.tree())
-    gradient = slopes(train_loss.loss(logits, *rest), weights.tensors, "train_loss")
-    pushed = pusher(logits, weights.tensors)
+    with TwiceDifferentiable():
+        logits, *rest = train_loss.outputs(weights.tree(), hyper.tree())
+        gradient = slopes(train_loss.loss(logits, *rest), weights.tensors, "train_loss")
+        pushed = pusher(logits, weights.tensors)
     outputs = logits.detach().requires_grad_()
     fixed = [other.detach() if isinstance(other, Tensor) else other for other in rest]
     slope = slopes(train_loss.loss(outputs, *fixed), [outputs], "train_loss")
@@ -133,7 +141,46 @@ def gauss_newton(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Training:
     def product(vector: Vector) -> Vector:
         return pull_back([logits], weights.tensors, pull_back(slope, [outputs], [pushed(vector)]))
 
-    return Training(gradient, product)
+    return Training(product, partial(pull_back, gradient, hyper.tensors, last=True))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A loss as the sum of share times loss over parts of the images: what is computed of it needs memory for one part.
+
+    The implicit methods take the graph of one part at a time, and make it again for each product; `unrolled` keeps all.
+    A network with batch statistics takes those of each part, as it does in training on batches of that size.
+    """
+
+    losses: Sequence[Loss]
+    shares: Sequence[float]
+
+    def __call__(self, weights: Tree, hyper: Tree) -> Tensor:
+        return torch.stack([share * loss(weights, hyper) for share, loss in self.pairs()]).sum()
+
+    def pairs(self) -> Iterator[tuple[float, Loss]]:
+        return zip(self.shares, self.losses, strict=True)
+
+
+def in_parts(curvature: Curvature, train_loss: Parts, weights: Leaves, hyper: Leaves) -> Training:
+    """The curvature of each part in turn."""
+
+    def product(vector: Vector) -> Vector:
+        return weighed(train_loss, lambda part: curvature(part, weights, hyper).product(vector))
+
+    def mixed(vector: Vector) -> Vector:
+        return weighed(train_loss, lambda part: curvature(part, weights, hyper).mixed(vector))
+
+    return Training(product, mixed)
+
+
+def weighed(parts: Parts, call: Callable[[Loss], Vector]) -> Vector:
+    """Σ share call(loss)."""
+    total: Vector = []
+    for share, loss in parts.pairs():
+        found = call(loss)
+        total = [torch.add(x, y, alpha=share) for x, y in zip(total or zeros(found), found, strict=True)]
+    return total
 
 
 def directional(losses: Callable[[Tree, Tree], Tensor], weights: Tree, hyper: Tree, direction: Tree) -> Tensor:
@@ -142,7 +189,7 @@ def directional(losses: Callable[[Tree, Tree], Tensor], weights: Tree, hyper: Tr
     `losses(weights, hyper)` gives losses [B]; `direction` has the structure of the weights, as what `solve` gives.
     """
     at, along = leaves(weights, "weights"), leaves(direction, "direction")
-    with torch.enable_grad():
+    with torch.enable_grad(), TwiceDifferentiable():
         return pusher(losses(at.tree(), leaves(hyper, "hyper").tree()), at.tensors)(along.tensors).detach()
 
 
@@ -157,9 +204,17 @@ def pusher(outputs: Tensor, inputs: Vector) -> Callable[[Vector], Tensor]:
 
 
 def pull_back(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor], create_graph: bool = False
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    *,
+    create_graph: bool = False,
+    last: bool = False,
 ) -> Vector:
-    """Σ_i <cotangent_i, d output_i/d input> for each input, zeros where there is no path. The graph is kept."""
+    """Σ_i <cotangent_i, d output_i/d input> for each input, zeros where there is no path.
+
+    The graph is kept, but by the `last` call, which frees it on the way.
+    """
     pairs = [(output, weight) for output, weight in zip(outputs, cotangents, strict=True) if output.requires_grad]
     if not pairs or not inputs:
         return [torch.zeros_like(tensor) for tensor in inputs]
@@ -167,7 +222,7 @@ def pull_back(
     with causes_named():
         return list(
             torch.autograd.grad(
-                reached, inputs, weighed, retain_graph=True, create_graph=create_graph, materialize_grads=True
+                reached, inputs, weighed, retain_graph=not last, create_graph=create_graph, materialize_grads=True
             )
         )
 
@@ -180,9 +235,13 @@ def slopes(loss: Tensor, weights: Vector, name: str) -> Vector:
 def outer_slopes(val_loss: Loss, weights: Leaves, hyper: Leaves) -> tuple[Vector, Vector]:
     """(∂val/∂weights, ∂val/∂hyper) of the validation loss; the second is the direct part of the hypergradient."""
     inputs, count = weights.tensors + hyper.tensors, len(weights.tensors)
-    found = partials(val_loss(weights.tree(), hyper.tree()), inputs, create_graph=False)
-    used(found[:count], "val_loss")
-    full = filled(found, inputs)
+
+    def of(loss: Loss) -> Vector:
+        found = partials(loss(weights.tree(), hyper.tree()), inputs, create_graph=False)
+        used(found[:count], "val_loss")
+        return filled(found, inputs)
+
+    full = weighed(val_loss, of) if isinstance(val_loss, Parts) else of(val_loss)
     return full[:count], full[count:]
 
 
@@ -206,7 +265,11 @@ def used(found: list[Tensor | None], name: str) -> list[Tensor | None]:
 
 def filled(found: Sequence[Tensor | None], like: Vector) -> Vector:
     """`found` with zeros for None."""
-    return [torch.zeros_like(x) if slope is None else slope for x, slope in zip(like, found, strict=True)]
+    return [zero if slope is None else slope for zero, slope in zip(zeros(like), found, strict=True)]
+
+
+def zeros(like: Vector) -> Vector:
+    return [torch.zeros_like(x) for x in like]
 
 
 CAUSES = {
@@ -214,6 +277,7 @@ CAUSES = {
     "use the form that makes a new tensor",
     "is not implemented": "an operation in the loss has no second derivative (in place of fused attention: "
     "torch.nn.attention.sdpa_kernel(SDPBackend.MATH))",
+    "torch.utils.checkpoint": "the network forgets activations and recomputes them: use it without checkpoints here",
     "does not currently support double backward": "a compiled network has no second derivative: use it uncompiled here",
 }
 """What autograd says, and what that means for a hypergradient."""

@@ -10,15 +10,16 @@ from autoaug.hypergrad.calculus import (
     Curvature,
     Leaves,
     Loss,
+    Parts,
     Product,
     Training,
     Tree,
     Vector,
     gauss_newton,
     hessian,
+    in_parts,
     leaves,
     outer_slopes,
-    pull_back,
 )
 from autoaug.hypergrad.solvers import (
     ConjugateGradient,
@@ -38,7 +39,8 @@ from autoaug.hypergrad.solvers import (
 class Implicit:
     """∂val/∂hyper - ∂/∂hyper <p, ∂train/∂weights>, where `solver` finds p from products with the `curvature`.
 
-    Each loss is called once. The graph of the training gradient is made once and serves all products.
+    Each loss is called once. The graph of the training gradient is made once and serves all products. Where that takes
+    too much memory, give the losses as `Parts`.
     """
 
     solver: Solver
@@ -47,7 +49,7 @@ class Implicit:
     def __call__(self, train_loss: Loss, val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
         at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
         training, direct, solved = self._solved(train_loss, val_loss, at, over)
-        return over.like(add(direct, pull_back(training.gradient, over.tensors, solved), -1.0))
+        return over.like(add(direct, training.mixed(solved), -1.0))
 
     def solve(self, train_loss: Loss, val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
         """p, in the structure of the weights: where A is the curvature, A p = ∂val/∂weights more or less."""
@@ -59,7 +61,10 @@ class Implicit:
         self, train_loss: Loss, val_loss: Loss, weights: Leaves, hyper: Leaves
     ) -> tuple[Training, Vector, Vector]:
         pull, direct = outer_slopes(val_loss, weights, hyper)
-        training = self.curvature(train_loss, weights, hyper)
+        if isinstance(train_loss, Parts):
+            training = in_parts(self.curvature, train_loss, weights, hyper)
+        else:
+            training = self.curvature(train_loss, weights, hyper)
         return training, direct, self.solver(training.product, pull)
 
 

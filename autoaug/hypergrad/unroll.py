@@ -1,7 +1,7 @@
 """The hypergradient through k steps of SGD from the present weights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from autoaug.hypergrad.calculus import Leaves, Loss, Tree, Vector, leaves, outer_slopes, partials, pull_back, used
+from autoaug.hypergrad.layers import TwiceDifferentiable
 from autoaug.hypergrad.solvers import add, require, scaled
 
 Slopes = Callable[[Vector], list[Tensor | None]]
@@ -34,7 +35,7 @@ class Unrolled:
     momentum: float = 0.0
     weight_decay: float = 0.0
     nesterov: bool = False
-    velocity: Tree | None = None
+    velocity: Tree | None = field(default=None, repr=False)
     """The optimiser's momentum buffers, in the structure of the weights; None for those of a new optimiser.
     With `dataclasses.replace(hypergrad, lr=..., velocity=...)` the steps are the ones that training would take next."""
     recompute: bool = False
@@ -59,9 +60,10 @@ class Unrolled:
         adjoint = [*pull, *scaled(state.velocity, 0.0)]  # ∂val/∂state, pulled back step by step
         while taken:
             before, kept = taken.pop()
-            inputs = [*joined(before), *over.tensors]
-            found = pull_back(joined(kept or self._step(slopes, before)), inputs, adjoint)
-            adjoint, total = found[: len(adjoint)], add(total, found[len(adjoint) :])
+            reached = joined(kept or self._step(slopes, before))
+            inputs = joined(before) if taken else []  # where the first step began is of no interest
+            found = pull_back(reached, [*inputs, *over.tensors], adjoint, last=True)
+            adjoint, total = found[: len(inputs)], add(total, found[len(inputs) :])
         return over.like(total)
 
     @torch.enable_grad()
@@ -78,7 +80,30 @@ class Unrolled:
         at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
         after = cut(self._step(slopes_of(train_loss, at, over), self._start(at)))
         pull, _ = outer_slopes(val_loss, at._replace(tensors=after.weights), over)
-        return at.like(scaled(pull, self.lr * (1.0 + self.momentum * self.nesterov)))
+        return at.like(scaled(pull, self._reach))
+
+    @torch.enable_grad()
+    def through(self, slopes: list[Tensor | None], val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
+        """The same for a single step that training is about to take anyway: nothing of it is computed again.
+
+        Args:
+            slopes: the gradient of the training loss with its graph, which is freed; one tensor per weight, None for
+                a weight that the loss does not use.
+            hyper: the very tensors that the graph begins with.
+        """
+        require(self.steps == 1, f"only a single step can be one of training, not unrolled(steps={self.steps})")
+        at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
+        fixed = [slope if slope is None else slope.detach() for slope in slopes]
+        after = cut(self._step(lambda _: fixed, self._start(at)))
+        pull, direct = outer_slopes(val_loss, at._replace(tensors=after.weights), over)
+        pairs = [(slope, each) for slope, each in zip(slopes, pull, strict=True) if slope is not None]
+        moved = pull_back([slope for slope, _ in pairs], tree_leaves(hyper), [each for _, each in pairs], last=True)
+        return over.like(add(direct, moved, -self._reach))
+
+    @property
+    def _reach(self) -> float:
+        """How far a step moves a weight against its slope."""
+        return self.lr * (1.0 + self.momentum * self.nesterov)
 
     def _start(self, weights: Leaves) -> State:
         kept = scaled(weights.tensors, 0.0) if self.velocity is None else tree_leaves(self.velocity)
@@ -116,7 +141,8 @@ def slopes_of(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Slopes:
     """The gradient of `train_loss` as a function of flat weights, with its graph."""
 
     def slopes(at: Vector) -> list[Tensor | None]:
-        return used(partials(train_loss(weights.like(at), hyper.tree()), at), "train_loss")
+        with TwiceDifferentiable():
+            return used(partials(train_loss(weights.like(at), hyper.tree()), at), "train_loss")
 
     return slopes
 

@@ -2,9 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,51 +10,27 @@ from torch import Generator, Tensor, nn
 
 from autoaug.data import as_float
 from autoaug.hypergrad import Hypergrad, Unrolled, identity
-from autoaug.learners.checks import HypergradientError, check_policy, check_schedule, in_place_named, warn_if_frozen
+from autoaug.hypergrad.calculus import partials
+from autoaug.learners.checks import (
+    HypergradientError,
+    check_policy,
+    check_reuse,
+    check_schedule,
+    in_place_named,
+    warn_if_frozen,
+)
 from autoaug.learners.diagnose import alignment
 from autoaug.learners.estimators import ESTIMATORS
 from autoaug.learners.problem import Batch, Problem, Weights
-from autoaug.lookup import lookup
+from autoaug.learners.updates import Updates
 from autoaug.policy import Relaxed
 
 if TYPE_CHECKING:
     from autoaug.data import Data
     from autoaug.train import Run, Task
 
-Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-
 PATIENCE = 10
 """Hypergradients in a row that are no numbers, before the training is given up."""
-
-ADAM: Optimiser = partial(torch.optim.Adam, lr=0.2, betas=(0.5, 0.999))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Updates:
-    """When and how the policy is moved. The defaults learn within a few dozen updates."""
-
-    estimator: str = "score"
-    """A row of `ESTIMATORS`: "score" or "pathwise". A policy without discrete choices needs "pathwise"."""
-    every: int = 5
-    """Training steps from one update to the next."""
-    warmup: int = 0
-    """Epochs without updates at the start."""
-    optimiser: Optimiser = ADAM
-    """Of the policy's parameters."""
-    hyper_batch: int = 400
-    """Training images per update, all where there are fewer. They bring the draws of the policy, so many are needed."""
-    val_batch: int | None = 600
-    """Validation images per update, all where there are fewer; None is all of them."""
-    diagnose: int = 0
-    """Every so many updates, record the cosine with finite differences (`diagnose.alignment`); 0 is never. Each costs
-    320 steps of training."""
-
-    def __post_init__(self) -> None:
-        for name, least in {"every": 1, "warmup": 0, "hyper_batch": 2, "val_batch": 1, "diagnose": 0}.items():
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise ValueError(f"Updates.{name} is {value!r}: give a whole number of at least {least}")
-        lookup(ESTIMATORS, self.estimator, "estimator of Updates")
 
 
 class Bilevel:
@@ -86,23 +60,40 @@ class Bilevel:
         check_policy(policy, self.updates.estimator)
         self.optimiser = self.updates.optimiser(policy.parameters())
         self.estimate = ESTIMATORS[self.updates.estimator]
+        check_reuse(self.hypergrad, self.updates)
         self.counts = {"updates": 0, "skipped": 0, "skipped_in_a_row": 0}
         self.last = {"hyper_val_loss": math.nan, "hypergradient_norm": math.nan}
         self.seconds = 0.0
 
     def step(self, run: "Run") -> None:
         """After a training step: an update, where one is due."""
-        if run.step == 1:
-            self.check(run.task, len(run.data.train), len(run.data.val))
-        if run.epoch <= self.updates.warmup or run.step % self.updates.every:
+        if self.updates.reuse_graph or not self.due(run.epoch, run.step):
             return
+        rng, train, val = run.streams["learner"], run.data.train, run.data.val
+        chosen, seen = pick(len(train), self.updates.hyper_batch, rng), pick(len(val), self.updates.val_batch, rng)
+        images, targets = train.images[chosen.to(run.device)], train.targets[chosen.to(run.device)]
+        hyper = Batch(run.standard(run.pixels(images), rng), targets)
+        self.advance(self.problem(run, hyper, held_out(run, seen)), run.optimiser)
+
+    def follows(self, run: "Run") -> bool:
+        """Before a training step: whether an update is due that needs its graph."""
+        if run.step == 0:
+            self.check(run.task, len(run.data.train), len(run.data.val))
+        return self.updates.reuse_graph and self.due(run.epoch, run.step + 1)
+
+    def backward(self, run: "Run", loss: Tensor, images: Tensor, targets: Tensor) -> None:
+        """In a training step that it follows: the gradients of the model, and an update."""
         rng = run.streams["learner"]
-        train, val = run.data.train, run.data.val
-        chosen = pick(len(train), self.updates.hyper_batch, rng).to(run.device)
-        seen = pick(len(val), self.updates.val_batch, rng).to(run.device)
-        hyper = Batch(run.standard(run.pixels(train.images[chosen]), rng), train.targets[chosen])
-        outer = Batch(run.pixels(val.images[seen]), val.targets[seen])
-        self.advance(Problem(self.policy, run.model, hyper, outer, rng, run.logits), run.optimiser)
+        val = held_out(run, pick(len(run.data.val), self.updates.val_batch, rng))
+        self.through(loss, self.problem(run, Batch(images, targets), val), run.optimiser)
+
+    def problem(self, run: "Run", train: Batch, val: Batch) -> Problem:
+        micro_batch = self.updates.micro_batch or run.task.micro_batch
+        return Problem(self.policy, run.model, train, val, run.streams["learner"], run.logits, micro_batch)
+
+    def due(self, epoch: int, step: int) -> bool:
+        """Whether the policy moves with this training step, both counted from 1."""
+        return epoch > self.updates.warmup and step % self.updates.every == 0
 
     def update(
         self,
@@ -123,7 +114,8 @@ class Bilevel:
             RuntimeError: the model has no second derivatives; the message names the modules that work in place.
             HypergradientError: ten hypergradients in a row were no finite numbers.
         """
-        self.advance(Problem(self.policy, model, Batch(*train), Batch(*val), rng), optimiser)
+        micro_batch = self.updates.micro_batch
+        self.advance(Problem(self.policy, model, Batch(*train), Batch(*val), rng, micro_batch=micro_batch), optimiser)
 
     def advance(self, problem: Problem, optimiser: torch.optim.Optimizer | None = None) -> None:
         """`update` of a problem, which also says how images in [0, 1] go through the model."""
@@ -131,11 +123,39 @@ class Bilevel:
         hypergrad = ahead(self.hypergrad, problem.weights, optimiser)
         with in_place_named(problem.model):
             found = self.estimate(hypergrad, problem)
-        self.last["hyper_val_loss"] = float(problem.val_losses[-1])
+        self.follow(found, problem, optimiser)
+        self.seconds += now(problem.train.images.device) - started
+
+    def through(self, loss: Tensor, problem: Problem, optimiser: torch.optim.Optimizer) -> None:
+        """`loss.backward()` and an update in one, by the derivative through the step that `optimiser` takes next.
+
+            with TwiceDifferentiable():                                  # of autoaug.hypergrad: the same in less time
+                loss = F.cross_entropy(model(policy(images, rng)), targets)
+                learner.through(loss, Problem(policy, model, Batch(images, targets), Batch(*val), rng), optimiser)
+            optimiser.step()
+
+        The seconds that it records are what it takes beyond the backward pass of training.
+
+        Args:
+            loss: of a training batch, with its graph, which begins with the parameters of model and policy.
+        """
+        hypergrad, weights = ahead(self.hypergrad, problem.weights, optimiser), problem.weights
+        assert isinstance(hypergrad, Unrolled), "check_reuse has seen to that"
+        with in_place_named(problem.model):
+            slopes = partials(loss, list(weights.values()))
+            started = now(loss.device)
+            found = hypergrad.through(slopes, problem.outer, weights, problem.hyper)
+        for weight, slope in zip(weights.values(), slopes, strict=True):
+            weight.grad = None if slope is None else slope.detach()
+        self.follow(found, problem, optimiser)
+        self.seconds += now(loss.device) - started
+
+    def follow(self, found: Weights, problem: Problem, optimiser: torch.optim.Optimizer | None) -> None:
+        """Measure a hypergradient and move the policy along it."""
+        self.last["hyper_val_loss"] = float(torch.stack(problem.val_losses).sum())
         if self.updates.diagnose and optimiser and self.counts["updates"] % self.updates.diagnose == 0:
             self.last["hypergradient_cosine"] = alignment(found, problem, optimiser)
         self.move(found)
-        self.seconds += now(problem.train.images.device) - started
 
     def move(self, slopes: Weights) -> None:
         """A step of the policy's optimiser along a hypergradient; none where that is not finite."""
@@ -228,6 +248,12 @@ def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:
     if wanted is None or wanted >= total:
         return torch.arange(total)
     return torch.randperm(total, generator=rng, device=rng.device)[:wanted]
+
+
+def held_out(run: "Run", chosen: Tensor) -> Batch:
+    """The validation images of these indices."""
+    val, rows = run.data.val, chosen.to(run.device)
+    return Batch(run.pixels(val.images[rows]), val.targets[rows])
 
 
 def now(device: torch.device) -> float:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from autoaug.hypergrad import Hypergrad, Unrolled
+from autoaug.learners.updates import Updates
+
 if TYPE_CHECKING:
-    from autoaug.learners.bilevel import Updates
     from autoaug.train import Task
 
 SCORED = ("sample", "log_probability")
@@ -33,7 +35,17 @@ def check_policy(policy: Any, estimator: str) -> None:
         raise TypeError(f"a {kind} has no {' and '.join(SCORED)}, which estimator='score' needs: use 'pathwise'")
 
 
-def check_schedule(expected: int, updates: "Updates", task: "Task", val: int) -> None:
+def check_reuse(hypergrad: Hypergrad, updates: Updates) -> None:
+    """Refuse to differentiate the training step itself in a way that it has no graph for."""
+    if not updates.reuse_graph:
+        return
+    if updates.estimator != "pathwise":
+        raise ValueError(f"reuse_graph needs estimator='pathwise', not {updates.estimator!r}")
+    if not isinstance(hypergrad, Unrolled) or hypergrad.steps != 1:
+        raise ValueError(f"reuse_graph needs unrolled(1, lr), as it differentiates one step of training: {hypergrad}")
+
+
+def check_schedule(expected: int, updates: Updates, task: "Task", val: int) -> None:
     """Refuse a training in which the policy would never move."""
     if not val:
         raise ValueError("no validation images, whose loss the policy is to lower: give a split, or Task.val_fraction")

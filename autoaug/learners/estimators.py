@@ -1,6 +1,6 @@
 """The hypergradient of a random policy: through the draws (pathwise), or through how often they are drawn (score)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol
 
@@ -31,12 +31,16 @@ class Scored(Protocol):
 def pathwise(hypergrad: Hypergrad, problem: Problem) -> Weights:
     """Differentiates the draws themselves, which the policy makes differentiable (Hataya et al. 2022, eq. 8 and 9)."""
 
-    def outputs(weights: Weights, hyper: Weights) -> tuple[Tensor, Tensor]:
-        images = functional_call(problem.policy, hyper, (problem.train.images, problem.repeat()))
-        return problem.predict(weights, images), problem.train.targets
+    def loss(rows: slice) -> ModelLoss:
+        def outputs(weights: Weights, hyper: Weights) -> tuple[Tensor, Tensor]:
+            given = problem.train.images[rows], problem.repeat(rows.start)
+            images = functional_call(problem.policy, hyper, given)
+            return problem.predict(weights, images, rows.start), problem.train.targets[rows]
 
-    train_loss = ModelLoss(outputs, F.cross_entropy)
-    found: Weights = hypergrad(train_loss, problem.val_loss, problem.weights, problem.hyper)
+        return ModelLoss(outputs, F.cross_entropy)
+
+    train_loss = problem.by_parts(problem.train, loss)
+    found: Weights = hypergrad(train_loss, problem.outer, problem.weights, problem.hyper)
     return found
 
 
@@ -49,18 +53,22 @@ def score(hypergrad: Hypergrad, problem: Problem) -> Weights:
     Hypergrad. The estimate is unbiased, but for what batch statistics let images do to each other.
     """
     policy: Any = problem.policy
-    choices = policy.sample(len(problem.train.targets), problem.repeat())
-    after = problem.rng.get_state()
+    rng = problem.repeat()
+    choices = {rows.start: policy.sample(rows.stop - rows.start, rng) for rows in problem.parts(problem.train)}
+    after = rng.get_state()
 
-    def outputs(weights: Weights, hyper: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        problem.rng.set_state(after)
-        images = functional_call(policy, hyper["policy"], (problem.train.images, problem.rng, choices))
-        return problem.predict(weights, images), hyper["weight"]
+    def loss(rows: slice) -> ModelLoss:
+        def outputs(weights: Weights, hyper: dict[str, Any]) -> tuple[Tensor, Tensor]:
+            given = problem.train.images[rows], rng.set_state(after), choices[rows.start]
+            images = functional_call(policy, hyper["policy"], given)
+            return problem.predict(weights, images, rows.start), hyper["weight"][rows]
 
-    train_loss = ModelLoss(outputs, partial(weighted, targets=problem.train.targets))
+        return ModelLoss(outputs, partial(weighted, targets=problem.train.targets[rows]))
+
+    train_loss = problem.by_parts(problem.train, loss)
     ones = torch.ones(len(problem.train.targets)).to(next(iter(problem.weights.values())))
-    found = hypergrad(train_loss, problem.val_loss, problem.weights, {"policy": problem.hyper, "weight": ones})
-    drawn = score_function(policy, choices, advantage(found["weight"]), problem.hyper)
+    found = hypergrad(train_loss, problem.outer, problem.weights, {"policy": problem.hyper, "weight": ones})
+    drawn = score_function(policy, choices.values(), advantage(found["weight"]), problem.hyper)
     return {name: slope + drawn[name] for name, slope in found["policy"].items()}
 
 
@@ -74,10 +82,10 @@ def advantage(credit: Tensor) -> Tensor:
     return (credit - credit.mean()) * (len(credit) / max(1, len(credit) - 1))
 
 
-def score_function(policy: Scored, choices: Any, credit: Tensor, hyper: Weights) -> Weights:
-    """Σ_i credit_i ∇ log q(choices_i)."""
+def score_function(policy: Scored, choices: Iterable[Any], credit: Tensor, hyper: Weights) -> Weights:
+    """Σ_i credit_i ∇ log q(choices_i), of the choices of one batch after the other."""
     with torch.enable_grad():
-        total = credit @ policy.log_probability(choices).to(credit)
+        total = credit @ torch.cat([policy.log_probability(each) for each in choices]).to(credit)
         slopes = torch.autograd.grad(total, list(hyper.values()), materialize_grads=True, allow_unused=True)
     return dict(zip(hyper, slopes, strict=True))
 

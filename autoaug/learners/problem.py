@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -10,10 +11,14 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from autoaug.hypergrad import Loss, Parts
+
 Network = Callable[[Tensor], Tensor]
 """Images to logits."""
 
 Weights = dict[str, Tensor]
+
+ALL = slice(0, None)
 
 
 class Batch(NamedTuple):
@@ -45,8 +50,10 @@ class Problem:
     rng: Generator
     """Of the policy's draws and the network's own (dropout): each call of a loss starts from the same state of it."""
     logits: Logits = straight
+    micro_batch: int | None = None
+    """Images that go through the network at once, of both batches; None is all of them."""
     val_losses: list[Tensor] = field(default_factory=list)
-    """What `val_loss` gave so far."""
+    """What `outer` gave so far, each part of the images times its share of them."""
 
     def __post_init__(self) -> None:
         self.seed = int(torch.randint(2**62, (), generator=self.rng, device=self.rng.device))
@@ -60,22 +67,40 @@ class Problem:
     def hyper(self) -> Weights:
         return {name: value for name, value in self.policy.named_parameters() if value.requires_grad}
 
-    def repeat(self) -> Generator:
-        """The generator at the state in which the step found it."""
-        self.rng.set_state(self.start)
-        return self.rng
+    def repeat(self, first: int = 0) -> Generator:
+        """The generator at the state in which the step found it, or another for the part that begins with an image."""
+        return self.rng.manual_seed(self.seed + first) if first else self.rng.set_state(self.start)
 
-    def predict(self, weights: Weights, images: Tensor) -> Tensor:
+    def predict(self, weights: Weights, images: Tensor, first: int = 0) -> Tensor:
         """Logits [B, K] in the mode that the model is in. Its buffers, such as running statistics, are not touched."""
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        with own_randomness(images.device, self.seed):
+        with own_randomness(images.device, self.seed + first):
             return self.logits(images, lambda x: functional_call(self.model, {**buffers, **weights}, (x,)))
 
-    def val_loss(self, weights: Weights, hyper: object) -> Tensor:
-        """Mean cross-entropy in nats on the validation batch; the policy has no direct part in it."""
-        loss = F.cross_entropy(self.predict(weights, self.val.images), self.val.targets)
-        self.val_losses.append(loss.detach())
+    def val_loss(self, weights: Weights, hyper: object, rows: slice = ALL) -> Tensor:
+        """Mean cross-entropy in nats on the validation batch, or on part of it. The policy has no direct part in it."""
+        loss = F.cross_entropy(self.predict(weights, self.val.images[rows], rows.start), self.val.targets[rows])
+        self.val_losses.append(loss.detach() * (len(self.val.targets[rows]) / len(self.val.targets)))
         return loss
+
+    @property
+    def outer(self) -> Loss:
+        """`val_loss` by micro-batches."""
+        return self.by_parts(self.val, lambda rows: lambda weights, hyper: self.val_loss(weights, hyper, rows))
+
+    def by_parts(self, batch: Batch, loss: Callable[[slice], Loss]) -> Loss:
+        """The mean over a batch of a loss that is given for some of its rows: as one, or in micro-batches."""
+        total, parts = len(batch.targets), self.parts(batch)
+        if len(parts) == 1:
+            return loss(parts[0])
+        return Parts([loss(rows) for rows in parts], [(rows.stop - rows.start) / total for rows in parts])
+
+    def parts(self, batch: Batch) -> list[slice]:
+        """Rows of a batch in parts of about the same size, of `micro_batch` at most."""
+        total = len(batch.targets)
+        count = -(-total // (self.micro_batch or total))
+        edges = [k * total // count for k in range(count + 1)]
+        return [slice(*pair) for pair in pairwise(edges)]
 
 
 @contextmanager

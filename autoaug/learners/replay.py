@@ -23,7 +23,8 @@ def learned(records: Iterable[Record]) -> PolicyTree:
 
 
 def replay(records: Iterable[Record], most: int = 100) -> PolicyTree:
-    """The policies of a run as a schedule: in each epoch the one with which that epoch ended.
+    """The policies of a run as a schedule: in each epoch the one with which that epoch ended. The last has the say in
+    the provenance.
 
     Args:
         most: steps of the schedule; a longer run is thinned evenly, its last policy kept.
@@ -36,7 +37,8 @@ def replay(records: Iterable[Record], most: int = 100) -> PolicyTree:
     stride = -(-len(changes) // most)
     kept = changes[::-1][::stride][::-1]
     steps = [(epoch if k else 1, tree.at(epoch)) for k, (epoch, tree) in enumerate(kept)]
-    return policy_tree(schedule(steps), ranges=kept[0][1].ranges)
+    last = kept[-1][1]
+    return policy_tree(schedule(steps), last.ranges, last.provenance)
 
 
 DEPLOYS: dict[str, Callable[[Iterable[Record]], PolicyTree]] = {"last_policy": learned, "policy_schedule": replay}

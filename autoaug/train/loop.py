@@ -5,15 +5,17 @@ B batch, C channels, H height, W width, K classes
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from autoaug.checkpoint import Checkpoint
-from autoaug.data import Split, load_data, resplit
+from autoaug.data import Data, Split, load_data, resplit
+from autoaug.hypergrad import TwiceDifferentiable
 from autoaug.mixing import Mix
 from autoaug.policy import Policy
 from autoaug.record import Record
@@ -35,6 +37,9 @@ def train(
     resume: Checkpoint | None = None,
     *,
     test: bool = False,
+    validate: bool = True,
+    data: Data | None = None,
+    pulse: Callable[[], None] | None = None,
 ) -> Iterator[Record]:
     """Train a network on the task and yield one Record per epoch.
 
@@ -46,25 +51,30 @@ def train(
         resume: where the state of an interrupted run is read from and ours is written to. A resumed run on a CPU
             equals the uninterrupted one bit for bit.
         test: read the test split, once, after the last epoch. Final runs do; a search never does.
+        validate: measure the validation split after each epoch.
+        data: what is trained on, with a test split if it is to be read; without it, what the task names.
+        pulse: called at every step, so that somebody can see that the training gets on.
 
     Raises:
         Diverged: the training loss became NaN or infinite.
     """
-    data = load_data(task.data, root=task.root, val_fraction=task.val_fraction, seed=task.split_seed, test=test)
+    if data is None:
+        data = load_data(task.data, root=task.root, val_fraction=task.val_fraction, seed=task.split_seed, test=test)
     run = Run(task, policy, mix, learner, rng or Generator().manual_seed(0), data)
+    run.pulse = pulse or run.pulse
     if resume and (state := resume.load(run.device)):
         run.load_state_dict(state)
     while run.epoch < task.total_epochs:
         with global_generators_guarded(run):
-            record = one_epoch(run, test)
+            record = one_epoch(run, test, validate)
         yield record
         if resume and run.epoch < task.total_epochs:
             resume.save(run.state_dict)
 
 
-def one_epoch(run: Run, test: bool) -> Record:
+def one_epoch(run: Run, test: bool, validate: bool = True) -> Record:
     """Train for one epoch, validate, and say what it cost."""
-    clock = Clock(run.device)
+    clock, wall = Clock(run.device), time.perf_counter()
     run.epoch += 1
     run.policy.at(run.epoch)
     if run.task.resplit == "per_epoch":
@@ -73,7 +83,8 @@ def one_epoch(run: Run, test: bool) -> Record:
     metrics = {"train_loss": train_epoch(run), "lr": run.optimiser.param_groups[0]["lr"]}
     if run.learner:
         metrics |= run.learner.metrics()
-    metrics |= evaluate(run, run.data.val, "val")
+    if validate:
+        metrics |= evaluate(run, run.data.val, "val")
     if test and run.epoch == run.task.total_epochs:
         assert run.data.test is not None, "a final run is given the test split"
         metrics |= evaluate(run, run.data.test, "test")
@@ -83,6 +94,7 @@ def one_epoch(run: Run, test: bool) -> Record:
         metrics=metrics,
         policy=run.policy.tree().model_dump(mode="json") if run.learner else None,
         gpu_seconds=clock.seconds(),
+        wall_seconds=time.perf_counter() - wall,
         device=run.device.type,
         images=run.steps_per_epoch * min(run.task.batch_size, len(run.data.train)),
     )
@@ -103,20 +115,47 @@ def train_epoch(run: Run) -> float:
 def train_step(run: Run, images: Tensor, targets: Tensor) -> Tensor:
     """One step of SGD on a minibatch; returns its loss, detached."""
     set_learning_rate(run)
-    images = run.standard(run.pixels(images))
+    images = given = run.standard(run.pixels(images))
+    followed = run.followed()
     soft = F.one_hot(targets, len(run.data.classes)).to(images.dtype)
     if run.phase == "augment":
-        with torch.set_grad_enabled(run.joint):
+        with torch.set_grad_enabled(run.joint or followed):
             images = run.policy(images, run.streams["augment"])
             images, soft = run.mix(images, soft, run.streams["mix"])
-    loss = F.cross_entropy(run.logits(images), soft)
     run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    loss = followed_backward(run, images, soft, Split(given, targets)) if followed else backward(run, images, soft)
     run.optimiser.step()
     run.step += 1
     if run.learner and run.phase == "augment":
         run.learner.step(run)
+    run.pulse()
+    return loss
+
+
+def backward(run: Run, images: Tensor, soft: Tensor) -> Tensor:
+    """Leave the gradients of the mean loss of a minibatch in the parameters, in parts of `Task.micro_batch` images."""
+    total = torch.zeros((), device=run.device)
+    for loss, last in losses(run, images, soft):
+        loss.backward(retain_graph=run.joint and not last)  # the parts share the graph of the policy
+        total += loss.detach()
+    return total
+
+
+def followed_backward(run: Run, images: Tensor, soft: Tensor, given: Split) -> Tensor:
+    """The same by the learner, which differentiates all parts together and twice. `given` is what the policy got."""
+    learner: Any = run.learner
+    with TwiceDifferentiable():
+        loss = torch.stack([part for part, _ in losses(run, images, soft)]).sum()
+        learner.backward(run, loss, given.images, given.targets)
     return loss.detach()
+
+
+def losses(run: Run, images: Tensor, soft: Tensor) -> Iterator[tuple[Tensor, bool]]:
+    """What each part of a minibatch adds to its mean loss, and whether it is the last one."""
+    parts = math.ceil(len(images) / (run.task.micro_batch or len(images)))
+    pairs = list(zip(images.chunk(parts), soft.chunk(parts), strict=True))
+    for k, (some, goals) in enumerate(pairs, start=1):
+        yield F.cross_entropy(run.logits(some), goals) * (len(some) / len(images)), k == len(pairs)
 
 
 def batches(run: Run) -> Iterator[Tensor]:
@@ -141,6 +180,7 @@ def evaluate(run: Run, split: Split, name: str) -> dict[str, float]:
         logits = run.logits(run.pixels(images))
         right += (logits.argmax(1) == targets).sum()
         nll += F.cross_entropy(logits, targets, reduction="sum")
+        run.pulse()
     return {f"{name}_accuracy": (right / len(split)).item(), f"{name}_nll": (nll / len(split)).item()}
 
 

@@ -21,6 +21,10 @@ class Learner(Protocol):
 
     With an attribute `joint = True` the training loss is differentiated by the policy's parameters too, and `step`
     finds these gradients in them.
+
+    With `follows(run)`, called before every training step with the policy on, it may ask for the graph of that step.
+    Then `backward(run, loss, images, targets)` takes the place of `loss.backward()`: the loss can be differentiated
+    twice, by the policy's parameters too, and the images [B, C, H, W] are those that the policy was given.
     """
 
     def step(self, run: "Run") -> None:
@@ -65,10 +69,17 @@ class Run:
         self.steps_per_epoch = max(1, len(data.train) // task.batch_size)
         self.epoch = 0
         self.step = 0
+        self.pulse: Callable[[], None] = lambda: None
+        """Called at every step: a sign that the training gets on."""
 
     @property
     def phase(self) -> Phase:
         return "augment" if self.epoch <= self.task.epochs else "refine"
+
+    def followed(self) -> bool:
+        """Whether the learner asks for the graph of the training step that comes."""
+        follows = getattr(self.learner, "follows", None)
+        return self.phase == "augment" and follows is not None and bool(follows(self))
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from autoaug.data import DATASETS
+from autoaug.data import anchored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,9 @@ class Task:
     refine_lr: float | None = None
     """Learning rate while refining; None keeps the last value of the schedule."""
     batch_size: int = 128
+    micro_batch: int | None = None
+    """Images that go through the network at once; the gradients of a minibatch are summed over as many parts as that
+    takes. Saves memory and changes nothing else, except in layers that look at the batch, such as BatchNorm."""
     lr: float = 0.1
     """Peak learning rate of SGD."""
     momentum: float = 0.9
@@ -54,6 +57,8 @@ class Task:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"Task.{name} is {value!r}: give a whole number of at least {least}")
+        if self.micro_batch is not None and (not isinstance(self.micro_batch, int) or self.micro_batch < 1):
+            raise ValueError(f"Task.micro_batch is {self.micro_batch!r}: give a whole number of at least 1, or None")
         for name in ("lr", "final_lr"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"Task.{name} is {getattr(self, name)!r}: give a number above 0")
@@ -74,17 +79,17 @@ class Task:
 
     def anchored(self) -> "Task":
         """The same task with absolute paths, for a process that runs in another folder."""
-        path = isinstance(self.data, str) and self.data not in DATASETS
-        data = str(Path(self.data).absolute()) if path and isinstance(self.data, str) else self.data
-        return replace(self, data=data, root=str(Path(self.root).absolute()))
+        return replace(self, data=anchored(self.data), root=str(Path(self.root).absolute()))
 
     def describe(self) -> dict[str, Any]:
-        """The task as plain data, for the record: callables by their name."""
+        """The task as plain data, for the record: callables by their name, the same in every process."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {
-            name: getattr(value, "__qualname__", repr(value)) if callable(value) else value
-            for name, value in values.items()
-        }
+        return {name: spelt(value) if callable(value) else value for name, value in values.items()}
+
+
+def spelt(function: Callable[..., Any]) -> str:
+    """What a function or an object that can be called is known by, without where it lies in memory."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", getattr(function, "__qualname__", repr(function)))
 
 
 def learning_rate(task: Task, step: int, steps_per_epoch: int) -> float:
