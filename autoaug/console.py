@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,9 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoaug.compare import Row, short, show_seconds, show_value, table, unit_of
+from autoaug.compare import Comparison, legend, short, show_seconds, show_value, tables, unit_of
+from autoaug.compare import Table as Figures
 from autoaug.record import Outcome, Record, last_attempts
-from autoaug.study import Line, Study
+from autoaug.study import Line, Study, most_epochs
 from autoaug.sweep import Event, Job
 
 SECONDS_BETWEEN_FRAMES = 0.1
@@ -24,40 +25,68 @@ SECONDS_BETWEEN_FRAMES = 0.1
 def plan_table(study: Study, lines: Sequence[Line]) -> Group:
     """What a study will do, and the most that it can cost."""
     drawn = Table(title=f"{study.name}: the plan", title_justify="left", box=None, pad_edge=False)
-    drawn.add_column("strategy", overflow="fold")
-    for name in ("trials", "epochs each", "final runs"):
+    drawn.add_column("strategy", overflow="fold", min_width=8)
+    unit = next((line.unit for line in lines if line.unit), "")
+    for name in ("trials", "epochs each", "final runs", *([unit.replace("-seconds", " s")] if unit else [])):
         drawn.add_column(name, justify="right", no_wrap=True)
     drawn.add_column("searches", overflow="fold")
     for line in lines:
-        trials = "by budget" if line.trials is None else str(line.trials)
-        searched = ", ".join(line.dimensions) or "nothing"
-        drawn.add_row(line.strategy, trials, f"≤ {line.epochs}", str(line.final_runs), searched)
-    return Group(drawn, Text(show_cost(study, lines), style="dim"))
+        drawn.add_row(
+            line.strategy,
+            ("by budget" if line.trials is None else str(line.trials)) + (f" + {line.reruns}" if line.reruns else ""),
+            f"≤ {line.epochs}",
+            str(line.final_runs),
+            *([show_expected(line)] if unit else []),
+            ", ".join(line.dimensions) or "nothing",
+        )
+    return Group(drawn, Text(show_cost(study, lines, unit), style="dim"))
 
 
-def show_cost(study: Study, lines: Sequence[Line]) -> str:
+def show_expected(line: Line) -> str:
+    """What the search and the final runs of a strategy are expected to cost."""
+    if line.search_seconds is None or line.final_seconds is None:
+        return "–"
+    return f"{show_seconds(line.search_seconds)} + {show_seconds(line.final_seconds)}"
+
+
+def show_cost(study: Study, lines: Sequence[Line], unit: str) -> str:
     """The limit of what a plan can cost: in epochs, and in seconds where the budget has them."""
-    finals = sum(line.final_runs * line.epochs for line in lines)
+    finals = sum(line.final_runs * most_epochs(study, line.strategy) for line in lines)
     limits = []
     if all(line.trials is not None for line in lines):
         limits.append(f"{sum((line.trials or 0) * line.epochs for line in lines)} epochs")
-    if study.budget.gpu_seconds:
-        limits.append(
-            f"{len(lines)} x {study.budget.gpu_seconds:g} seconds (of a GPU, or of a CPU where there is none)"
+    kinds = {
+        "gpu_seconds": unit or "seconds (of a GPU, or of a CPU where there is none)",
+        "wall_seconds": "wall seconds",
+    }
+    limits += [f"{len(lines)} x {limit:g} {kinds[name]}" for name, limit in study.budget.seconds.items()]
+    text = f"cost: searches at most {' and '.join(limits)}; final runs at most {finals} epochs"
+    if any(line.reruns for line in lines):
+        text += "\ntrials a + b: a search of a trials on a proxy, b of its points in full"
+    if any(line.unit for line in lines):
+        text += (
+            f"\n{unit.replace('-seconds', ' s')} a + b: expected of search and final runs, from a few measured steps"
         )
-    return f"cost: searches at most {' and '.join(limits)}; final runs at most {finals} epochs"
+    return text
 
 
-def leaderboard_table(study: str, rows: Sequence[Row], metric: str, baseline: str) -> Group:
-    """The answer of a study."""
-    headings, cells, caption = table(rows, metric, baseline)
-    drawn = Table(title=f"{study}: the leaderboard", title_justify="left", box=None, pad_edge=False)
-    drawn.add_column(headings[0], overflow="fold")
-    for heading in headings[1:]:
+def leaderboard_table(found: Comparison) -> Group:
+    """The answer of a study: the result, the search and its cost, and how to read them."""
+    drawn = [draw(each) for each in tables(found)]
+    drawn[0].title, drawn[0].title_justify = f"{found.name}: the leaderboard", "left"
+    said = Text("\n".join(legend(found)), style="dim")
+    return Group(drawn[0], Text(""), *drawn[1:], Text(""), said)
+
+
+def draw(table: Figures) -> Table:
+    """Figures are never cut: what is too long for the terminal folds in the first column."""
+    drawn = Table(box=None, pad_edge=False)
+    drawn.add_column(table.headings[0], overflow="fold")
+    for heading in table.headings[1:]:
         drawn.add_column(heading, justify="right", no_wrap=True)
-    for row in cells:
-        drawn.add_row(*row)
-    return Group(drawn, Text(caption, style="dim"))
+    for row in table.cells:
+        drawn.add_row(*(Text(cell) for cell in row))
+    return drawn
 
 
 @dataclass
@@ -86,7 +115,7 @@ class Watch:
         mine = [outcome for outcome in outcomes if outcome.strategy in self.lanes]
         for outcome in last_attempts(outcome for outcome in mine if not outcome.final):
             if outcome.over:
-                self.count(self.lanes[outcome.strategy], outcome.state, outcome.value, outcome.final)
+                self.count(outcome.strategy, outcome.state, outcome.value, rerun=outcome.rerun)
         for outcome in mine:
             lane = self.lanes[outcome.strategy]
             lane.seconds += 0.0 if outcome.final else outcome.gpu_seconds
@@ -105,20 +134,25 @@ class Watch:
         elif event.state in ("COMPLETE", "PRUNED", "FAIL"):
             lane.now = ""
             last = self.last.pop(job.trial_id, None)
-            self.count(lane, event.state, last.metrics[self.study.metric] if last else None, job.final)
+            value = last.metrics.get(self.study.metric) if last else None
+            self.count(job.strategy, event.state, value, job.final, job.rerun)
 
-    def count(self, lane: Lane, state: str, value: float | None, final: bool) -> None:
+    def count(self, strategy: str, state: str, value: float | None, final: bool = False, rerun: bool = False) -> None:
+        """Take in how a trial ended. What was reached on a proxy is not the best of anything."""
+        lane, in_full = self.lanes[strategy], rerun or not self.study.reruns_of(strategy)
         lane.failed += state == "FAIL"
         if final:
             lane.finals += state == "COMPLETE"
             return
-        lane.trials += 1
-        if state == "COMPLETE" and value is not None:
+        lane.trials += not rerun
+        if state == "COMPLETE" and value is not None and in_full:
             lane.best = value if lane.best is None else self.better(lane.best, value)
 
     def name(self, job: Job) -> str:
         """Of a trial as the dashboard numbers it; of a final run as people count."""
-        return f"trial {job.number}" if job.final_seed is None else f"final {job.final_seed + 1}/{self.study.seeds}"
+        if job.final_seed is not None:
+            return f"final {job.final_seed + 1}/{self.study.seeds}"
+        return f"re-run {job.number + 1}" if job.rerun else f"trial {job.number}"
 
     def block(self) -> Group:
         """One line per strategy."""
@@ -197,9 +231,9 @@ class LineProgress:
         return f"{job}: {', '.join(filter(None, said))}"
 
 
-def print_event(event: Event) -> None:
-    """One JSON line per event, for machines."""
-    print(json_line(without_nothing(asdict(event))), flush=True)
+def print_event(event: Event, file: TextIO | None = None) -> None:
+    """One JSON line per event, for machines; on stdout where no file is given."""
+    print(json_line(without_nothing(asdict(event))), file=file, flush=True)
 
 
 def json_line(data: Mapping[str, Any]) -> str:

@@ -11,6 +11,16 @@ State = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 LEADERBOARD = "leaderboard"
 """The final runs of a study are the trials of the Optuna study `<study>/leaderboard`."""
 
+FULL = "full"
+"""The re-runs of a strategy that searches on a proxy are the trials of the Optuna study `<study>/<strategy>/full`."""
+
+
+def place(strategy: str, final: bool = False, rerun: bool = False) -> str:
+    """Under which name, below that of the study, the trials of a search, its re-runs or the final runs are stored."""
+    if final:
+        return LEADERBOARD
+    return f"{strategy}/{FULL}" if rerun else strategy
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -22,7 +32,7 @@ class Record:
     study: str = ""
     strategy: str = ""
     trial: int = -1
-    """Optuna's trial number within the strategy; of a final run, within the leaderboard."""
+    """Optuna's trial number within the search; of a re-run or a final run, within those."""
     attempt: int = 1
     """1, or more where earlier attempts at the same trial died."""
     seed: int = 0
@@ -36,12 +46,21 @@ class Record:
     """What the policy looked like at the end of the epoch (a policy tree), where it moves."""
     gpu_seconds: float = 0.0
     """Cost of this epoch. On a GPU wall seconds times the share of the GPU; without one CPU-seconds."""
+    wall_seconds: float = 0.0
+    """How long this epoch took by the clock on the wall."""
     device: str = "cpu"
     """The type of the device, "cuda" or "cpu": it says which seconds `gpu_seconds` counts."""
     images: int = 0
     """Training images that passed through the network in this epoch."""
     final: bool = False
     """An epoch of a final run, not of the search."""
+    rerun: bool = False
+    """An epoch of a re-run: one of the best points of a search on a proxy, trained on the study's own task."""
+
+    @property
+    def place(self) -> str:
+        """Where the trial of this epoch is stored, below the name of its study."""
+        return place(self.strategy, self.final, self.rerun)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +85,21 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The metrics of the last epoch; those of a final run hold the test split's."""
     gpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
     device: str = "cpu"
     epochs: int = 0
     images: int = 0
     final: bool = False
     """A final run: fresh seed, test split read once. `seed` then counts 0, 1, ... and is shared by the strategies."""
+    rerun: bool = False
+    """A re-run on the study's own task of a point that the search found on its proxy; part of the search's cost."""
+    proxy: bool = False
+    """Trained on the proxy of its strategy: its value may rank points of the same search, and nothing else."""
+
+    @property
+    def place(self) -> str:
+        """Where the trial is stored, below the name of its study."""
+        return place(self.strategy, self.final, self.rerun)
 
     @property
     def over(self) -> bool:
@@ -93,13 +122,21 @@ def ordinals(attributes: Iterable[Mapping[str, Any]]) -> list[int]:
 
 def last_attempts(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """How each trial stands now: its latest attempt."""
-    latest: dict[tuple[str, bool, int], Outcome] = {}
+    latest: dict[tuple[str, str, str, int], Outcome] = {}
     for outcome in sorted(outcomes, key=lambda outcome: outcome.attempt):
-        latest[outcome.strategy, outcome.final, outcome.root] = outcome
+        latest[outcome.study, outcome.strategy, outcome.place, outcome.root] = outcome
     return list(latest.values())
 
 
-def best_complete(outcomes: Iterable[Outcome], maximize: bool) -> Outcome | None:
-    """The complete trial of a search with the best value; a truncated value never stands beside a full one."""
+def complete_by_value(outcomes: Iterable[Outcome], maximize: bool) -> list[Outcome]:
+    """The complete trials of a search, its re-runs among them, the best value first."""
     complete = [each for each in outcomes if each.state == "COMPLETE" and not each.final and each.value is not None]
-    return (max if maximize else min)(complete, key=lambda outcome: outcome.value or 0.0, default=None)
+    return sorted(complete, key=lambda outcome: outcome.value or 0.0, reverse=maximize)
+
+
+def best_complete(outcomes: Iterable[Outcome], maximize: bool) -> Outcome | None:
+    """The complete trial with the best value among those trained on the study's own task, in full.
+
+    Of a strategy that searches on a proxy these are its re-runs: a truncated value never stands beside a full one.
+    """
+    return next((each for each in complete_by_value(outcomes, maximize) if not each.proxy), None)

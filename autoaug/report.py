@@ -1,33 +1,66 @@
-"""A study as one web page that needs nothing else: the leaderboard and the figures of a project's `dashboards/`."""
+"""A comparison as one web page that needs nothing else: its tables and the figures of a project's `dashboards/`."""
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment
 
-from autoaug.compare import Row, table
-from autoaug.record import Record
+from autoaug.compare import Comparison, legend, tables
 
-Figure = Callable[[Sequence[Record]], Any]
-"""`records -> plotly.graph_objects.Figure`"""
+Figure = Callable[..., Any]
+"""`records -> plotly.graph_objects.Figure`. A figure may also ask for facts of the comparison, by the name of a
+parameter: `metric`, `maximize`, `outcomes`, `importance`."""
+
+CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage", "resetScale2d"]]}
+"""Of the figures: few buttons, for on a narrow page they would cover the title. Dragging zooms."""
 
 
-def report(
-    name: str,
-    definition: Mapping[str, Any],
-    rows: Sequence[Row],
-    records: Sequence[Record],
-    figures: Mapping[str, Figure],
-) -> str:
-    """The page as text. Plotly's JavaScript is inside, once, so the page opens without a network."""
-    drawn = [
-        # the first figure brings Plotly's JavaScript for all
-        (title, figure(records).to_html(full_html=False, include_plotlyjs=k == 0))
-        for k, (title, figure) in enumerate(figures.items())
-    ]
-    headings, cells, caption = table(rows, definition["metric"], definition["baseline"])
+def report(found: Comparison, figures: Mapping[str, Figure]) -> str:
+    """The page as text. Plotly's JavaScript is inside, once, so the page opens without a network.
+
+    Raises:
+        ValueError: a figure fails; the message names it.
+    """
+    drawn = [(title, figure) for title, ask in figures.items() if (figure := draw(title, ask, found)).data]
     template = Environment(autoescape=True).from_string((resources.files("autoaug") / "report.html").read_text())
-    task = definition["task"]
-    about = f"{task['model']} on {task['data']}, {task['epochs']} epochs, optimising {definition['metric']}"
-    return template.render(name=name, about=about, headings=headings, rows=cells, caption=caption, figures=drawn)
+    return template.render(
+        name=found.name,
+        about=about(found),
+        tables=tables(found, wide=True),
+        legend=legend(found),
+        # the first figure brings Plotly's JavaScript for all
+        figures=[
+            (title, figure.to_html(full_html=False, include_plotlyjs=k == 0, config=CONFIG))
+            for k, (title, figure) in enumerate(drawn)
+        ],
+        provenance=found.provenance,
+        reads=[(row.name, row.test_reads) for row in found.rows],
+    )
+
+
+def draw(title: str, figure: Figure, found: Comparison) -> Any:
+    """A figure of a comparison, with what it asks for."""
+    facts = {
+        "metric": found.metric,
+        "maximize": found.maximize,
+        "outcomes": found.outcomes,
+        "importance": found.importance,
+    }
+    asked = inspect.signature(figure).parameters
+    try:
+        drawn = figure(found.records, **{name: fact for name, fact in facts.items() if name in asked})
+    except Exception as error:  # whatever a user's function may raise
+        raise ValueError(
+            f"the figure {title!r} fails: {type(error).__name__}: {error}; mend it in dashboards/"
+        ) from error
+    if not hasattr(drawn, "to_html"):
+        raise ValueError(f"the figure {title!r} gives a {type(drawn).__name__}: return a plotly.graph_objects.Figure")
+    return drawn
+
+
+def about(found: Comparison) -> str:
+    """The question, in a line."""
+    task = found.definition["task"]
+    return f"{task['model']} on {task['data']}, {task['epochs']} epochs, optimising {found.metric}"

@@ -30,7 +30,7 @@ def winning_policy(study: Study, store: Store, strategy: str | None = None) -> P
     if name is None or best is None:
         raise ValueError(f"no trial of {name or 'any strategy'} of study {study.name!r} is complete yet: run the study")
     tree = policy_of(study, store, best)
-    facts = tree.provenance | provenance(study, best, store.trials(study.name, name)[best.trial].user_attrs)
+    facts = tree.provenance | provenance(study, best, store.trials(study.name, best.place)[best.trial].user_attrs)
     return policy_tree(tree.root, tree.ranges, facts)
 
 
@@ -38,8 +38,8 @@ def policy_of(study: Study, store: Store, best: Outcome) -> PolicyTree:
     """The policy that a trial was trained with, or the last one that it learned."""
     if study.strategies[best.strategy].within is None:
         return set_up(study, best.strategy, best.point).policy.tree()
-    attempt = (best.strategy, best.trial, False)
-    return learned(each for each in store.epochs(study.name) if (each.strategy, each.trial, each.final) == attempt)
+    attempt = (best.place, best.trial)
+    return learned(each for each in store.epochs(study.name) if (each.place, each.trial) == attempt)
 
 
 def provenance(study: Study, best: Outcome, attributes: Mapping[str, Any]) -> dict[str, str | int | float]:

@@ -1,26 +1,79 @@
-"""Best validation value so far, against all that a search had spent by then: one line per strategy."""
+"""Best validation value so far, against all that a search had spent by then: one line per strategy.
+
+Only trainings that ran to their end on the task itself are ranked; those cut short, and those on a proxy, just cost.
+Several studies that repeat the searches with other seeds give their mean, in a band that is its 95 % interval.
+"""
 
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from autoaug.compare import anytime
-from autoaug.record import Record
+from autoaug.compare import Band, Step, anytime, bands
+from autoaug.record import Outcome, Record
+from dashboards.style import colours, layout, pale
 
 
-def figure(records: Sequence[Record], metric: str = "val_accuracy") -> go.Figure:
-    steps = anytime(records, metric, maximize="nll" not in metric)
+def figure(
+    records: Sequence[Record],
+    metric: str = "val_accuracy",
+    maximize: bool = True,
+    outcomes: Sequence[Outcome] | None = None,
+) -> go.Figure:
+    steps, colour = anytime(records, metric, maximize, outcomes), colours(records)
+    averaged = bands(steps)
     names = list(dict.fromkeys(step.strategy for step in steps))
-    lines = [
-        go.Scatter(
-            x=[round(step.gpu_seconds, 2) for step in steps if step.strategy == name],
-            y=[round(step.best, 4) for step in steps if step.strategy == name],
-            name=name,
-            mode="lines",
-            line_shape="hv",  # what is known stays known until something better is found
-        )
-        for name in names
-    ]
+    drawn: list[go.Scatter] = []
+    for name in names:
+        if mine := [band for band in averaged if band.strategy == name]:
+            drawn += [shade(mine, colour[name]), mean(mine, colour[name])]
+        else:
+            drawn.append(line([step for step in steps if step.strategy == name], colour[name]))
     unit = "GPU" if any(record.device == "cuda" for record in records) else "CPU"
-    axes = {"xaxis_title": f"{unit}-seconds spent", "yaxis_title": f"best {metric}"}
-    return go.Figure(lines, go.Layout(title="Anytime", template="plotly_white", **axes))
+    title = "Mean over searches, and its 95 % interval" if averaged else "Best so far"
+    return go.Figure(drawn, layout(title, f"{unit}-seconds spent", f"best {metric}"))
+
+
+def line(found: Sequence[Step], colour: str) -> go.Scatter:
+    steps = [step for k, step in enumerate(found) if k in (0, len(found) - 1) or step.best != found[k - 1].best]
+    return go.Scatter(
+        x=[round(step.gpu_seconds, 2) for step in steps],
+        y=[round(step.best, 4) for step in steps],
+        name=steps[0].strategy,
+        # what is known stays known until something better is found; a search of one trial is a point
+        mode="lines" if len(steps) > 1 else "markers",
+        line={"color": colour, "shape": "hv"},
+        marker={"color": colour, "size": 9},
+    )
+
+
+def mean(averaged: Sequence[Band], colour: str) -> go.Scatter:
+    return go.Scatter(
+        x=[round(band.gpu_seconds, 2) for band in averaged],
+        y=[round(band.mean, 4) for band in averaged],
+        name=f"{averaged[0].strategy} ({averaged[0].n} searches)",
+        mode="lines" if len(averaged) > 1 else "markers",
+        line={"color": colour, "shape": "hv"},
+        marker={"color": colour, "size": 9},
+    )
+
+
+def shade(averaged: Sequence[Band], colour: str) -> go.Scatter:
+    """The outline of a band, drawn there along its lower edge and back along the upper one."""
+    seconds = [round(band.gpu_seconds, 2) for band in averaged]
+    return go.Scatter(
+        x=[*stairs(seconds, seconds)[0], *stairs(seconds, seconds)[0][::-1]],
+        y=[
+            *stairs(seconds, [round(band.low, 4) for band in averaged])[1],
+            *stairs(seconds, [round(band.high, 4) for band in averaged])[1][::-1],
+        ],
+        fill="toself",
+        fillcolor=pale(colour, 0.15),
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def stairs(x: Sequence[float], y: Sequence[float]) -> tuple[list[float], list[float]]:
+    """The corners of a line that keeps its height until the next point."""
+    return [each for each in x for _ in (0, 1)][1:], [each for each in y for _ in (0, 1)][:-1]

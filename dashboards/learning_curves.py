@@ -10,16 +10,23 @@ from statistics import fmean
 import plotly.graph_objects as go
 
 from autoaug.record import Record
+from dashboards.style import colours, layout
 
 
 def figure(records: Sequence[Record], metric: str = "val_accuracy") -> go.Figure:
     values: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        if record.final:
+        if record.final and metric in record.metrics:
             values[record.strategy][record.epoch].append(record.metrics[metric])
+    colour = colours(records)
     lines = [
-        go.Scatter(x=sorted(by), y=[round(fmean(by[epoch]), 4) for epoch in sorted(by)], name=name, mode="lines")
+        go.Scatter(
+            x=sorted(by),
+            y=[round(fmean(by[epoch]), 4) for epoch in sorted(by)],
+            name=name,
+            mode="lines",
+            line={"color": colour[name]},
+        )
         for name, by in values.items()
     ]
-    axes = {"xaxis_title": "epoch", "yaxis_title": metric}
-    return go.Figure(lines, go.Layout(title="Final runs", template="plotly_white", **axes))
+    return go.Figure(lines, layout("Final runs, mean over seeds", "epoch", metric))

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from command_line import HEAD, POSTGRES, TASK, Call, calling, files, refused, study, task
 
-from autoaug.checkpoint import Checkpoint
 from autoaug.cli import voice
 from autoaug.cli.voice import program, without_password
 from autoaug.store import Store
@@ -64,12 +63,16 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(call: Call, tmp_path: Path
     assert "cost: searches at most 2 epochs; final runs at most 2 epochs" in result.stdout
     plan = json.loads(call("run", "s.py", "--dry-run", "--json").stdout)
     assert [line["strategy"] for line in plan["strategies"]] == ["none", "ra"]
-    assert plan["strategies"][0] == {
+    none, ra = plan["strategies"]
+    assert none.pop("search_seconds") == pytest.approx(none.pop("final_seconds"), abs=0.002), "twice the same trainings"
+    assert none == {
         "strategy": "none",
         "dimensions": ["mix.alpha"],
         "trials": 2,
         "epochs": 1,
+        "reruns": 0,
         "final_runs": 2,
+        "unit": ra["unit"],
     }
     assert files(tmp_path) == before
 
@@ -82,8 +85,8 @@ def test_json_is_one_object_a_line_and_the_leaderboard_last(call: Call) -> None:
     assert all(event["record"]["metrics"]["val_accuracy"] <= 1 for event in events if "record" in event)
     assert (last["study"], last["metric"]) == ("tiny", "val_accuracy")
     ra = next(row for row in last["strategies"] if row["name"] == "ra")
-    assert set(ra["test"]) == {"mean", "low", "high", "n"}
-    assert set(ra["vs_baseline"]) == {"difference", "low", "high", "p"}
+    assert set(ra["test"]) == {"mean", "low", "high", "n", "method"}
+    assert {"difference", "low", "high", "p", "p_holm", "verdict", "seeds_needed"} <= set(ra["vs_baseline"])
     assert (ra["trials"], ra["pruned"], ra["failed"], ra["test"]["n"]) == (2, 0, 0, 2)
     again = call("run", "s.py", "--json").stdout
     assert json.loads(again) == last, "of a finished study the leaderboard only"
@@ -108,7 +111,7 @@ def test_fresh_starts_anew_and_keeps_what_was_run(call: Call, tmp_path: Path) ->
     assert again.exit_code == 0
     assert again.stdout.startswith("what was run is kept as tiny~1\n")
     kept = json.loads(call("compare", "tiny~1", "--json").stdout)
-    assert kept == json.loads(old) | {"study": "tiny~1"}
+    assert kept == json.loads(old) | {"study": "tiny~1", "studies": ["tiny~1"]}
     assert json.loads(call("run", "s.py", "--fresh", "--json").stdout.splitlines()[0]) == {"archived": "tiny~2"}
     (tmp_path / "s.py").write_text(study(**task("gone")))
     refused(call("run", "s.py", "--fresh"), r"unknown dataset 'gone'")
@@ -179,9 +182,7 @@ def test_the_environment_names_the_storage(call: Call, tmp_path: Path, monkeypat
 INTERRUPTED = """
 import os, signal
 from pathlib import Path
-from autoaug.checkpoint import Checkpoint
 
-Checkpoint.__init__.__defaults__ = (None, 0.0)  # save after every epoch, however short
 CALLS = Path({calls!r})
 
 def policy():
@@ -191,7 +192,7 @@ def policy():
     def counted(images, rng):
         with CALLS.open("a") as file:
             file.write(".")
-        if CALLS.stat().st_size == 11:  # one in the preflight, 4 in each epoch: half way through the third
+        if CALLS.stat().st_size == 15:  # 5 before the study begins, 4 in each epoch: half way through the third
             os.kill(os.getpid(), signal.{signal})
         return forward(images, rng)
 
@@ -215,10 +216,7 @@ def started(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
-def test_an_interrupted_study_goes_on_where_it_stopped(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    monkeypatch.setattr(Checkpoint.__init__, "__defaults__", Checkpoint.__init__.__defaults__)
+def test_an_interrupted_study_goes_on_where_it_stopped(call: Call, tmp_path: Path, how: str) -> None:
     text = study(
         task=TASK.replace("epochs=1", "epochs=4, device='cpu'"),
         strategies="{'one': Strategy(policy=policy, space={})}",
@@ -226,12 +224,13 @@ def test_an_interrupted_study_goes_on_where_it_stopped(
     )
     text = text.replace(HEAD, HEAD + INTERRUPTED.format(calls=str(tmp_path / "calls"), signal=how))
     (tmp_path / "s.py").write_text(text)
-    process = started("run", "s.py", "--fresh", "--storage", "sqlite:///x.db", folder=tmp_path)
+    where = ["--storage", "sqlite:///x.db", "--checkpoint-seconds", "0"]
+    process = started("run", "s.py", "--fresh", *where, folder=tmp_path)
     stdout, stderr = process.communicate(timeout=120)
     assert (process.returncode, stderr) == (130, "")
     said, command = stdout.splitlines()[-2:]
     assert said == "interrupted; everything found so far is kept. Go on with:"
-    assert shlex.split(command) == [sys.executable, "-m", "autoaug", "run", "s.py", "--storage", "sqlite:///x.db"]
+    assert shlex.split(command) == [sys.executable, "-m", "autoaug", "run", "s.py", *where]
 
     store = Store("sqlite:///x.db")
     assert [(o.state, o.attempt, o.epochs) for o in store.outcomes("tiny")] == [("FAIL", 1, 2), ("WAITING", 2, 0)]
@@ -351,7 +350,7 @@ def test_options_reach_the_executor(call: Call, tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("autoaug.sweep.conduct", conduct)
     call("run", "s.py", "--only", "ra", "--artifacts", "kept", "--at-once", "3", "--cpus-per-trial", "0.5")
-    (_, store, executor, options, _) = seen[0]
+    (_, store, executor, options, *_) = seen[0]
     assert executor == "local"
     assert store.shown == "sqlite:///autoaug.db"
     assert options == Options(
@@ -361,3 +360,26 @@ def test_options_reach_the_executor(call: Call, tmp_path: Path, monkeypatch: pyt
 
 def test_exit_codes_are_those_of_the_contract() -> None:
     assert (voice.FAILED, voice.USAGE, voice.SOME_FAILED, voice.INTERRUPTED) == (1, 2, 3, 130)
+
+
+def test_a_better_point_is_tested_only_if_asked_for(call: Call, tmp_path: Path) -> None:
+    rates = "space={'task.lr': FloatDistribution(1e-9, 0.3)}, first=({'task.lr': 1e-9}, {'task.lr': 0.2})"
+    arms = f"{{'one': Strategy(policy=lambda: Fixed(ready.none()), {rates})}}"
+    text = study(
+        strategies=arms, space="{}", budget="Budget(trials=1)", seeds="1", task=TASK.replace("epochs=1", "epochs=3")
+    )
+    (tmp_path / "s.py").write_text(text)
+    assert call("run", "s.py", "-q").exit_code == 0
+    (tmp_path / "s.py").write_text(text.replace("Budget(trials=1)", "Budget(trials=2)"))
+    said = "one: a better point was found after the final runs, which stay as they were; --reread tests it too"
+    for _ in range(2):
+        result = call("run", "s.py", "-q")
+        assert result.exit_code == 0
+        assert len([line for line in result.stdout.splitlines() if line.startswith(said)]) == 1
+    assert json.loads(call("run", "s.py", "--json").stdout.splitlines()[0]) == {"outdated": ["one"]}
+    result = call("run", "s.py", "-q", "--reread")
+    assert result.exit_code == 0
+    assert "a better point" not in result.stdout
+    finals = [outcome for outcome in Store("sqlite:///autoaug.db").outcomes("tiny") if outcome.final]
+    assert [outcome.point["task.lr"] for outcome in finals] == [1e-9, 0.2]
+    assert "a better point" not in call("run", "s.py", "-q").stdout

@@ -7,7 +7,7 @@ import pytest
 from command_line import Call, calling, refused
 from PIL import Image
 
-from autoaug.policy import load_tree, ready, save
+from autoaug.policy import Warp, load_tree, policy_tree, ready, save, schedule, sequence
 from autoaug.policy.export import EXPORTERS
 
 
@@ -63,6 +63,24 @@ def test_a_policy_is_shown_on_a_sheet(call: Call) -> None:
     first = Path("sheet.png").read_bytes()
     call("show", "p.json", "-o", "again.png")
     assert Path("again.png").read_bytes() == first
+
+
+def test_a_schedule_is_shown_as_it_is_in_an_epoch(call: Call) -> None:
+    save(policy_tree(schedule([(1, sequence()), (5, ready.random_policy().root)])), Path("s.json"))
+    for arguments in (["s.json", "-o", "1.png"], ["s.json", "--epoch", "5", "-o", "5.png"], ["s.json", "--epoch", "4"]):
+        assert call("show", *arguments).exit_code == 0
+    assert Path("1.png").read_bytes() == Path("sheet.png").read_bytes() != Path("5.png").read_bytes()
+    refused(call("show", "s.json", "--epoch", "0"), "epoch 0: epochs count from 1")
+    refused(call("show", "ops", "--epoch", "2"), "operations have no epochs: leave --epoch 2 out, or give a policy")
+
+
+def test_a_tree_that_approximates_a_network_is_exported_with_a_warning(call: Call) -> None:
+    save(Warp("affine"), Path("w.json"))
+    refused(call("export", "w.json", "--format", "json"), "json cannot say this policy exactly: amounts of a network")
+    result = call("export", "w.json", "--format", "torchvision", "--allow-lossy")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("lost: amounts of a network are drawn independently")
+    assert "# approximation: amounts of a network" in result.stdout
 
 
 def test_every_operation_is_shown_on_a_folder_of_images(call: Call, tmp_path: Path) -> None:

@@ -9,92 +9,33 @@ from typing import Any
 
 import numpy as np
 import pytest
+from outcomes_for_tests import comparison, finals, searched
 from scipy import stats
 
-from autoaug.compare import (
-    Difference,
-    Interval,
-    Row,
-    anytime,
-    failures,
-    interval,
-    leaderboard,
-    paired,
-    to_csv,
-    to_json,
-)
-from autoaug.record import Outcome, Record
-
-
-def searched(strategy: str, trial: int, value: float | None, **more: Any) -> Outcome:
-    """A trial of a search that cost one second."""
-    state = "FAIL" if value is None else "COMPLETE"
-    given: dict[str, Any] = {"root": trial, "state": state, "gpu_seconds": 1.0, "epochs": 3}
-    return Outcome(study="s", strategy=strategy, trial=trial, value=value, **given | more)
-
-
-def finals(strategy: str, scores: dict[int, float], **more: Any) -> list[Outcome]:
-    """Final runs with a test accuracy by seed."""
-    return [
-        Outcome(
-            study="s",
-            strategy=strategy,
-            trial=seed,
-            root=seed,
-            seed=seed,
-            final=True,
-            gpu_seconds=100.0,
-            **{"state": "COMPLETE", "metrics": {"test_accuracy": score, "test_nll": 1 - score}} | more,
-        )
-        for seed, score in scores.items()
-    ]
+from autoaug.compare import Difference, Rerun, Row, failures, leaderboard, legend, tables, to_csv, to_json
+from autoaug.compare.leaderboard import Run, paired, unequal_cost
+from autoaug.compare.statistics import holm, p_values
+from autoaug.record import Outcome
 
 
 def row_of(outcomes: Sequence[Outcome], name: str, **more: Any) -> Row:
     return next(row for row in leaderboard(outcomes, **{"baseline": "none"} | more) if row.name == name)
 
 
-def test_an_interval_by_hand() -> None:
-    # mean .85, standard error .05, Student's t for one degree of freedom at 97.5 % is 12.7062
-    assert interval([0.8, 0.9]) == Interval(
-        pytest.approx(0.85), pytest.approx(0.85 - 0.63531024), pytest.approx(0.85 + 0.63531024), 2
-    )
-    # 1 to 5: standard deviation sqrt(2.5), standard error sqrt(.5), t for four degrees of freedom is 2.776445
-    found = interval([1, 2, 3, 4, 5])
-    assert found
-    assert found.high == pytest.approx(3 + 2.776445 * math.sqrt(0.5))
-
-
-def test_an_interval_is_scipys() -> None:
-    sample = np.random.default_rng(0).normal(0.9, 0.02, 7)
-    low, high = stats.t.interval(0.95, 6, sample.mean(), stats.sem(sample))
-    assert interval(sample) == Interval(pytest.approx(sample.mean()), pytest.approx(low), pytest.approx(high), 7)
-
-
-def test_one_run_has_a_mean_and_no_interval() -> None:
-    assert interval([0.8]) == Interval(0.8, None, None, 1)
-    assert interval([]) is None
-
-
-def test_identical_runs_have_an_interval_without_width() -> None:
-    assert interval([0.8, 0.8, 0.8]) == Interval(pytest.approx(0.8), pytest.approx(0.8), pytest.approx(0.8), 3)
-
-
-def test_an_interval_covers_the_true_mean_as_often_as_it_says() -> None:
-    samples = np.random.default_rng(1).normal(0.9, 0.02, (2000, 3))
-    found = [interval(sample) for sample in samples]
-    covered = sum(each is not None and (each.low or 0) < 0.9 < (each.high or 0) for each in found)
-    assert stats.binomtest(covered, 2000, 0.95).pvalue > 1e-4
+def runs(scores: dict[int, float], study: str = "s") -> dict[Run, float]:
+    return {Run(study, seed): score for seed, score in scores.items()}
 
 
 def test_differences_are_paired_by_seed() -> None:
-    scores, reference = {0: 0.8, 1: 0.9, 2: 0.85}, {2: 0.8, 1: 0.85, 0: 0.7}
     # differences .1, .05, .05: mean .0667, standard error .0167, t = 4, and p = 1 - 4 / sqrt(18) for two degrees
-    assert paired(scores, reference) == Difference(
-        pytest.approx(0.2 / 3),
-        pytest.approx(0.2 / 3 - 4.302653 / 60),
-        pytest.approx(0.2 / 3 + 4.302653 / 60),
-        pytest.approx(1 - 4 / math.sqrt(18)),
+    assert paired(runs({0: 0.8, 1: 0.9, 2: 0.85}), runs({2: 0.8, 1: 0.85, 0: 0.7})) == Difference(
+        difference=pytest.approx(0.2 / 3),
+        low=pytest.approx(0.2 / 3 - 4.302653 / 60),
+        high=pytest.approx(0.2 / 3 + 4.302653 / 60),
+        p=pytest.approx(1 - 4 / math.sqrt(18)),
+        n=3,
+        method="t",
+        sd=pytest.approx(1 / math.sqrt(1200)),
     )
 
 
@@ -104,26 +45,29 @@ def test_a_paired_difference_is_scipys() -> None:
     scores = {seed: score + rng.normal(0.01, 0.01) for seed, score in reference.items()}
     test = stats.ttest_rel(list(scores.values()), list(reference.values()))
     low, high = test.confidence_interval(0.95)
-    found = paired(scores, reference)
+    found = paired(runs(scores), runs(reference))
     assert found
     assert (found.low, found.high, found.p) == (pytest.approx(low), pytest.approx(high), pytest.approx(test.pvalue))
 
 
 def test_only_seeds_that_both_have_are_compared() -> None:
-    scores = {0: 0.8, 1: 0.9, 7: 0.1}
-    assert paired(scores, {0: 0.7, 1: 0.85, 3: 0.99}) == paired({0: 0.8, 1: 0.9}, {0: 0.7, 1: 0.85})
-    assert paired(scores, {7: 0.05}) == Difference(pytest.approx(0.05), None, None, None)
-    assert paired(scores, {5: 0.5}) is None
+    scores = runs({0: 0.8, 1: 0.9, 7: 0.1})
+    both = paired(runs({0: 0.8, 1: 0.9}), runs({0: 0.7, 1: 0.85}))
+    assert paired(scores, runs({0: 0.7, 1: 0.85, 3: 0.99})) == both
+    assert paired(scores, runs({7: 0.05})) == Difference(pytest.approx(0.05), None, None, None)
+    assert paired(scores, runs({5: 0.5})) is None
+    assert paired(scores, runs({0: 0.7}, study="other")) is None
 
 
-def test_differences_that_are_all_the_same_leave_no_doubt() -> None:
-    same = paired({0: 0.7, 1: 0.8}, {0: 0.7, 1: 0.8})
-    assert same == Difference(0.0, 0.0, 0.0, 1.0)
-    # .9 - .8, .8 - .7 and .7 - .6 differ by rounding only: scipy would warn of lost precision
-    shifted = paired({0: 0.9, 1: 0.8, 2: 0.7}, {0: 0.8, 1: 0.7, 2: 0.6})
+def test_differences_that_are_all_the_same_are_judged_by_their_sign() -> None:
+    same = paired(runs({0: 0.7, 1: 0.8}), runs({0: 0.7, 1: 0.8}))
+    assert same
+    assert (same.difference, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
+    # .9 - .8, .8 - .7 and .7 - .6 differ by rounding only: a t-test would be certain of the last digit
+    shifted = paired(runs({0: 0.9, 1: 0.8, 2: 0.7}), runs({0: 0.8, 1: 0.7, 2: 0.6}))
     assert shifted
     assert shifted.difference == pytest.approx(0.1)
-    assert shifted.p == 0.0
+    assert shifted.p == 0.25, "one of the eight ways to sign three differences, on either side"
 
 
 def test_a_leaderboard_ranks_by_the_test_split_and_not_by_the_search() -> None:
@@ -140,7 +84,10 @@ def test_a_leaderboard_ranks_by_the_test_split_and_not_by_the_search() -> None:
     assert good.test.mean == pytest.approx(0.81)
     assert good.test_nll is not None
     assert good.test_nll.mean == pytest.approx(0.19)
-    assert good.vs_baseline == Difference(pytest.approx(0.1), pytest.approx(0.1), pytest.approx(0.1), 0.0)
+    assert good.vs_baseline
+    assert good.vs_baseline.difference == pytest.approx(0.1)
+    assert good.vs_baseline_nll
+    assert good.vs_baseline_nll.difference == pytest.approx(-0.1)
     assert row_of(outcomes, "none").vs_baseline is None
     assert row_of(outcomes, "unfinished").test is None
 
@@ -198,30 +145,6 @@ def test_failures_are_last_attempts_that_failed() -> None:
     }
 
 
-def epoch(trial: int, number: int, value: float, seconds: float, **more: Any) -> Record:
-    metrics = {"val_accuracy": value, "val_nll": 1 - value}
-    given: dict[str, Any] = {"strategy": "ra", "phase": "augment", "metrics": metrics, "gpu_seconds": seconds}
-    return Record(trial=trial, epoch=number, **given | more)
-
-
-def test_an_anytime_curve_by_hand() -> None:
-    records = [
-        epoch(0, 1, 0.9, 1.0),  # high, but not the end of its training
-        epoch(0, 2, 0.5, 1.0),
-        epoch(1, 1, 0.3, 2.0),
-        epoch(1, 2, 0.4, 2.0),
-        epoch(2, 1, 0.2, 0.5),
-        epoch(2, 2, 0.7, 0.5),
-        epoch(0, 1, 0.8, 3.0, strategy="none"),
-        epoch(0, 2, 0.99, 50.0, final=True),
-    ]
-    curve = [(step.strategy, step.gpu_seconds, step.best) for step in anytime(records)]
-    assert curve == [("ra", 2.0, 0.5), ("ra", 6.0, 0.5), ("ra", 7.0, 0.7), ("none", 3.0, 0.8)]
-    falling = [step.best for step in anytime(records, "val_nll", maximize=False) if step.strategy == "ra"]
-    assert falling == [pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.3)]
-    assert anytime([]) == []
-
-
 OUTCOMES = [
     searched("none", 0, 0.5),
     searched("ra", 0, 0.6, device="cuda"),
@@ -232,14 +155,16 @@ OUTCOMES = [
 
 
 def test_a_machine_is_told_what_the_contract_says() -> None:
-    found = to_json("s", "val_accuracy", leaderboard(OUTCOMES, "none"))
+    found = to_json(comparison(OUTCOMES, provenance={"seed": "0"}))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert set(found) == {"study", "metric", "strategies"}
+    assert {"study", "metric", "strategies"} <= set(found)
+    assert (found["study"], found["studies"], found["baseline"]) == ("s", ["s"], "none")
+    assert found["provenance"] == {"seed": "0"}
     keys = {"name", "test", "val_best", "trials", "pruned", "failed", "gpu_seconds", "vs_baseline"}
     ra, none, idle = found["strategies"]
     assert keys <= set(ra)
-    assert set(ra["test"]) == {"mean", "low", "high", "n"}
-    assert set(ra["vs_baseline"]) == {"difference", "low", "high", "p"}
+    assert {"mean", "low", "high", "n"} <= set(ra["test"])
+    assert {"difference", "low", "high", "p", "p_holm", "verdict", "seeds_needed"} <= set(ra["vs_baseline"])
     assert (none["name"], none["vs_baseline"], idle["test"], idle["failed"]) == ("none", None, None, 1)
     assert ra["device"] == "cuda"
 
@@ -248,7 +173,132 @@ def test_every_line_of_the_csv_has_every_column() -> None:
     lines = list(csv.DictReader(io.StringIO(to_csv(leaderboard(OUTCOMES, "none")))))
     assert [line["strategy"] for line in lines] == ["ra", "none", "idle"]
     assert float(lines[0]["vs_baseline_difference"]) == pytest.approx(0.175)
+    assert float(lines[0]["vs_baseline_nll_difference"]) == pytest.approx(-0.175)
     assert float(lines[1]["test_mean"]) == pytest.approx(0.55)
     assert (lines[1]["vs_baseline_p"], lines[2]["test_mean"]) == ("", "")
     assert "name" not in lines[0]
     assert to_csv([]) == "strategy\n"
+
+
+def test_p_is_corrected_for_the_number_of_strategies() -> None:
+    scores = {"a": {0: 0.8, 1: 0.82, 2: 0.85}, "b": {0: 0.75, 1: 0.78, 2: 0.74}, "none": {0: 0.7, 1: 0.73, 2: 0.74}}
+    rows = leaderboard([each for name, mine in scores.items() for each in finals(name, mine)], "none")
+    found = {row.name: row.vs_baseline for row in rows}
+    assert found["a"]
+    assert found["b"]
+    assert found["a"].p_holm == pytest.approx(2 * (found["a"].p or 0))
+    assert found["b"].p_holm == pytest.approx(found["b"].p)
+    assert found["none"] is None
+
+
+def test_a_leaderboard_of_simulated_studies_says_what_the_simulation_says() -> None:
+    """The rates in test_statistics.py are those of a leaderboard: the same numbers give the same p and verdicts."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sample = rng.normal([[0.9], [0.9], [0.93]], 0.02, (3, 4))
+        outcomes = [
+            each for name, mine in zip("nab", sample, strict=True) for each in finals(name, dict(enumerate(mine)))
+        ]
+        rows = {row.name: row for row in leaderboard(outcomes, "n")}
+        corrected = holm(p_values(sample[1:] - sample[0]))
+        for name, p, nll in zip("ab", corrected, holm(p_values(sample[0] - sample[1:])), strict=True):
+            found = rows[name].vs_baseline
+            assert found
+            assert found.p_holm == pytest.approx(p)
+            assert (found.verdict == "not enough evidence") == (p >= 0.05)
+            assert (rows[name].vs_baseline_nll or found).p_holm == pytest.approx(nll)
+
+
+def test_a_rank_is_the_mean_place_over_shared_seeds() -> None:
+    scores = {"a": {0: 0.9, 1: 0.7, 2: 0.99}, "b": {0: 0.8, 1: 0.8}, "c": {0: 0.7, 1: 0.8}, "d": {}}
+    rows = leaderboard([each for name, mine in scores.items() for each in finals(name, mine)], "b")
+    assert {row.name: row.rank for row in rows} == {"a": 2.0, "b": 1.75, "c": 2.25}
+    apart = leaderboard([*finals("a", {0: 0.9}), *finals("b", {1: 0.8})], "b")
+    assert [row.rank for row in apart] == [None, None], "no seed is shared"
+
+
+def test_searches_are_the_unit_where_they_are_repeated() -> None:
+    """Ten final runs of each of three searches are three findings, not thirty."""
+    outcomes = [
+        each
+        for study, advantage in (("s0", 0.1), ("s1", -0.02), ("s2", 0.04))
+        for name, score in (("none", 0.7), ("ra", 0.7 + advantage))
+        for each in finals(name, dict.fromkeys(range(10), score), study=study)
+    ]
+    row = row_of(outcomes, "ra")
+    assert row.test
+    assert (row.test.n, row.test.mean) == (3, pytest.approx(0.74))
+    assert row.vs_baseline
+    assert (row.vs_baseline.n, row.vs_baseline.verdict) == (3, "not enough evidence")
+    assert row.vs_baseline.sd == pytest.approx(0.06)
+    assert [row_of(outcomes, name).rank for name in ("none", "ra")] == [pytest.approx(5 / 3), pytest.approx(4 / 3)]
+    said = " ".join(legend(comparison(outcomes)))
+    assert "over 3 studies, each the mean of its final runs" in said
+    assert f"ra (about {row.vs_baseline.seeds_needed} studies)" in said
+
+
+def test_trials_of_repeated_searches_are_counted_apart() -> None:
+    outcomes = [searched("ra", 0, 0.5, study="s0"), searched("ra", 0, 0.6, study="s1")]
+    row = row_of(outcomes, "ra")
+    assert (row.trials, row.gpu_seconds, row.val_best) == (2, 2.0, 0.6)
+
+
+def test_a_strategy_that_spent_more_is_named() -> None:
+    """It looks better because of what it spent: the leaderboard shows the cost and says so."""
+    point = {"policy.m": 0.5}
+    outcomes = [
+        *(searched("rich", trial, 0.5 + trial / 100, point=point, gpu_seconds=4.0) for trial in range(10)),
+        *(searched("poor", trial, 0.5, point=point) for trial in range(10)),
+        searched("none", 0, 0.4),
+        *finals("rich", {0: 0.8, 1: 0.81, 2: 0.82}),
+        *finals("poor", {0: 0.7, 1: 0.72, 2: 0.71}),
+    ]
+    found = comparison(outcomes, definition={"baseline": "poor"})
+    (said,) = [line for line in legend(found) if line.startswith("unequal cost")]
+    # 40 seconds within a tenth are 36.4; 26.4 more than the 10 spent, at 1 second a trial
+    assert said == "unequal cost: for the 40.0 CPU s of rich, others could have made more trials: poor 26"
+    assert {row.name: row.gpu_seconds for row in found.rows} == {"rich": 40.0, "poor": 10.0, "none": 1.0}
+
+
+def test_equal_cost_needs_no_warning_and_neither_does_what_has_nothing_to_search() -> None:
+    point = {"policy.m": 0.5}
+    outcomes = [
+        *(searched("a", trial, 0.5, point=point, gpu_seconds=3.0) for trial in range(6)),
+        *(searched("b", trial, 0.5, point=point, gpu_seconds=5.0) for trial in range(3)),  # a fourth would cost 20
+        searched("none", 0, 0.4),
+    ]
+    assert unequal_cost(leaderboard(outcomes, "none")) == []
+    learns_within_its_trial = searched("madao", 0, 0.5, gpu_seconds=34.0)
+    found = unequal_cost(leaderboard([*outcomes, learns_within_its_trial], "none"))
+    assert [(row.name, trials) for row, trials in found] == [("a", 4), ("b", 3)]
+
+
+def test_a_proxy_stands_beside_the_whole_task_and_is_never_ranked_with_it() -> None:
+    good, bad = {"policy.m": 0.1}, {"policy.m": 0.9}
+    outcomes = [
+        searched("ra", 0, 0.95, point=bad, proxy=True, epochs=1),
+        searched("ra", 1, 0.90, point=good, proxy=True, epochs=1),
+        searched("ra", 2, 0.99, point={"policy.m": 0.5}, proxy=True, epochs=1),
+        searched("ra", 0, 0.70, point=bad, rerun=True, gpu_seconds=20.0, epochs=20),
+        searched("ra", 1, 0.80, point=good, rerun=True, gpu_seconds=20.0, epochs=20),
+    ]
+    row = row_of(outcomes, "ra")
+    assert (row.val_best, row.epochs, row.trials, row.gpu_seconds) == (0.8, 20, 3, 43.0)
+    assert row.reruns == (Rerun(1, 0.90, 1, 0.80, 20), Rerun(0, 0.95, 1, 0.70, 20))
+    found = comparison(outcomes)
+    line = next(cells for cells in tables(found)[1].cells if cells[0].startswith("·"))
+    assert line == ["· proxy", "", "", "0.9000", "1", "", ""]
+    both = tables(found, wide=True)[1].cells[1:]
+    assert [cells[0] for cells in both] == ["· trial 1: proxy → full", "· trial 0: proxy → full"]
+    assert both[0][3:5] == ["0.9000 → 0.8000", "1 → 20"]
+    assert any(said.startswith("· proxy: what the search saw") for said in legend(found))
+    assert "0.9" in to_csv(found.rows)
+
+
+def test_predicted_cost_and_test_reads_stand_in_the_row() -> None:
+    rows = leaderboard(OUTCOMES, "none", predicted_seconds={"ra": 12.5}, test_reads={"ra": 2})
+    found = {row.name: (row.predicted_seconds, row.test_reads) for row in rows}
+    assert found == {"ra": (12.5, 2), "none": (None, 0), "idle": (None, 0)}
+    drawn = tables(comparison(OUTCOMES, rows=rows))[1]
+    assert drawn.headings[-2:] == ["GPU s", "predicted"]
+    assert [cells[-1] for cells in drawn.cells] == ["12.5", "–", "–"]

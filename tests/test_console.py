@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from outcomes_for_tests import comparison
 from rich.console import Console
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
-from autoaug.compare import Difference, Interval, Row, show_p, show_seconds
+from autoaug.cli.voice import alone_on_stdout
+from autoaug.compare import Comparison, Difference, Interval, Rerun, Row, legend, show_p, show_seconds
 from autoaug.console import (
     LineProgress,
     LiveProgress,
@@ -23,7 +25,7 @@ from autoaug.console import (
 )
 from autoaug.record import Outcome, Record
 from autoaug.strategies import none, randaugment, random_policy, trivialaugment
-from autoaug.study import plan
+from autoaug.study import Prediction, plan
 from autoaug.sweep import Event, Job
 
 NAMES = ("none", "random", "trivialaugment", "tpe-randaugment")
@@ -42,11 +44,22 @@ def lines(picture: Any, width: int = 80) -> list[str]:
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
+def difference(value: float, p: float, **more: Any) -> Difference:
+    given: dict[str, Any] = {"p_holm": p, "n": 3, "method": "t", "sd": 0.02, "verdict": "better"}
+    if p > 0.05:
+        given |= {"verdict": "not enough evidence", "seeds_needed": 12}
+    return Difference(value, value - 0.023, value + 0.023, p, **given | more)
+
+
+def board(rows: Sequence[Row], metric: str = "val_accuracy") -> Comparison:
+    return comparison(rows=rows, definition={"metric": metric})
+
+
 def row(name: str, mean: float = 0.88, **more: Any) -> Row:
     given = {
         "name": name,
-        "test": Interval(mean, mean - 0.0221, mean + 0.0221, 3),
-        "test_nll": None,
+        "test": Interval(mean, mean - 0.0221, mean + 0.0221, 3, "t"),
+        "test_nll": Interval(0.4512, 0.4012, 0.5012, 3, "t"),
         "val_best": 0.8933,
         "trials": 12,
         "pruned": 0,
@@ -54,59 +67,151 @@ def row(name: str, mean: float = 0.88, **more: Any) -> Row:
         "gpu_seconds": 14.26,
         "device": "cpu",
         "epochs": 20,
-        "vs_baseline": None if name == "none" else Difference(0.077, 0.01, 0.1, 0.0199),
+        "vs_baseline": None if name == "none" else difference(0.077, 0.0199),
+        "vs_baseline_nll": None if name == "none" else difference(-0.02, 0.2),
+        "rank": 2.5,
     }
     return Row(**given | more)
 
 
-def fits(found: Sequence[str], names: Sequence[str] = NAMES) -> None:
+def fits(found: Sequence[str], names: Sequence[str] = NAMES, twice: bool = False) -> None:
     """No line is cut or folded: every name stands whole on a line of its own."""
     assert max(map(len, found)) <= 80
     assert not any("…" in line for line in found)
-    assert [line.split()[0] for line in found if line.startswith(tuple(names))] == list(names)
+    assert [line.split()[0] for line in found if line.startswith(tuple(names))] == list(names) * (1 + twice)
 
 
 def test_a_leaderboard_fits_on_a_terminal() -> None:
-    found = lines(leaderboard_table("quickstart", [row(name) for name in NAMES], "val_accuracy", "none"))
-    fits(found)
+    found = lines(leaderboard_table(board([row(name) for name in NAMES])))
+    fits(found, twice=True)
     assert found == [
-        "quickstart: the leaderboard",
-        "strategy           test accuracy  difference      p  best val  trials  CPU s",
-        "none             0.8800 ± 0.0221    baseline           0.8933      12   14.3",
-        "random           0.8800 ± 0.0221     +0.0770  0.020    0.8933      12   14.3",
-        "trivialaugment   0.8800 ± 0.0221     +0.0770  0.020    0.8933      12   14.3",
-        "tpe-randaugment  0.8800 ± 0.0221     +0.0770  0.020    0.8933      12   14.3",
-        "± half a 95 % t-interval, p a paired t-test against none, over 3 final runs",
+        "s: the leaderboard",
+        "strategy         rank    test accuracy        difference      p  verdict",
+        "none              2.5  0.8800 ± 0.0221          baseline",
+        "random            2.5  0.8800 ± 0.0221  +0.0770 ± 0.0230  0.020   better",
+        "trivialaugment    2.5  0.8800 ± 0.0221  +0.0770 ± 0.0230  0.020   better",
+        "tpe-randaugment   2.5  0.8800 ± 0.0221  +0.0770 ± 0.0230  0.020   better",
+        "",
+        "strategy         test nll     delta  best val  epochs  trials  CPU s",
+        "none               0.4512  baseline    0.8933      20      12   14.3",
+        "random             0.4512   -0.0200    0.8933      20      12   14.3",
+        "trivialaugment     0.4512   -0.0200    0.8933      20      12   14.3",
+        "tpe-randaugment    0.4512   -0.0200    0.8933      20      12   14.3",
+        "",
+        "± half a 95 % interval by Student's t, over 3 final runs",
+        "difference to none, paired by seed; p of a paired t-test, Holm-corrected over 3",
+        "strategies",
+        "rank: mean place by test accuracy over the final runs that all share",
     ]
+
+
+def test_a_leaderboard_with_predicted_cost_fits_too() -> None:
+    """The widest table that a study of minutes has: names of the shipped one, and a re-run of a proxy."""
+    rows = [row(name, predicted_seconds=123.4, reruns=(Rerun(3, 0.5, 1, 0.8, 20),)) for name in NAMES]
+    found = lines(leaderboard_table(board(rows)))
+    fits(found, twice=True)
+    assert ["·", "proxy", "0.5000", "1"] in [line.split() for line in found]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_widest_figures_are_not_cut(width: int) -> None:
+    rows = [
+        row("none", test=Interval(0.88, 0.77, 0.99, 40, "bootstrap"), predicted_seconds=98765.4),
+        row(
+            "tpe-randaugment",
+            vs_baseline=difference(-0.1234, 0.06),
+            vs_baseline_nll=difference(-12.3456, 0.0001),
+            gpu_seconds=123456.7,
+            trials=10000,
+            failed=12,
+            epochs=200,
+        ),
+    ]
+    found = lines(leaderboard_table(board(rows)), width)
+    assert max(map(len, found)) <= width
+    assert " ".join(found[3].split()) == "tpe-randaugment 2.5 0.8800 ± 0.0221 -0.1234 ± 0.0230 0.060 not enough"
+    text = " ".join(found)
+    for figure in ("-12.3456*", "9988/10000", "123457", "98765", "200"):
+        assert f" {figure} " in text + " ", figure
+    assert "…" not in text
 
 
 def test_a_leaderboard_says_what_is_missing() -> None:
+    one = Interval(0.8, None, None, 1)
     rows = [
-        row("none", test=Interval(0.8, None, None, 1)),
-        row("ra", test=Interval(0.8, None, None, 1), vs_baseline=Difference(-0.01, None, None, None), device="cuda"),
-        row("broken", test=None, val_best=None, vs_baseline=None, pruned=2, failed=3),
+        row("none", test=one),
+        row("ra", test=one, vs_baseline=Difference(-0.01, None, None, None), device="cuda", rank=None),
+        row(
+            "broken",
+            test=None,
+            test_nll=None,
+            val_best=None,
+            vs_baseline=None,
+            vs_baseline_nll=None,
+            pruned=2,
+            failed=3,
+        ),
     ]
-    found = lines(leaderboard_table("s", rows, "val_nll", "none"))
-    assert found[1].split("  ")[-1] == "GPU s"
-    assert "best val_nll" in found[1]
-    assert found[3].split() == ["ra", "0.8000", "-0.0100", "–", "0.8933", "12", "14.3"]
-    assert found[4].split() == ["broken", "–", "–", "–", "–", "7/12", "14.3"]
-    assert found[5] == "one final run each gives no interval and no p: set Study(seeds=) to 3 or more"
-    assert found[6] == "trials a/b: a of b ran to the end, the others were pruned or failed"
+    found = lines(leaderboard_table(board(rows, "val_nll")))
+    assert found[3].split() == ["ra", "–", "0.8000", "-0.0100", "–", "not", "enough"]
+    assert found[4].split() == ["broken", "2.5", "–", "–", "–", "–"]
+    assert "best val_nll" in found[6]
+    assert found[6].split("  ")[-1] == "GPU s"
+    assert found[9].split() == ["broken", "–", "–", "–", "20", "7/12", "14.3"]
+    assert found[11:] == [
+        "one final run each gives no interval and no p: set Study(seeds=) to 3 or more",
+        "not enough evidence: ra (one seed has no spread)",
+        "trials a/b: a of b ran to the end, the others were pruned or failed",
+    ]
+
+
+EVIDENCE = {
+    "about 12 seeds); with so many, 80 % of such differences are found": difference(0.01, 0.2),
+    "(more than 1,000 seeds)": difference(0.01, 0.2, seeds_needed=None),
+    "(its 3 differences are all +0.0100)": difference(0.01, 0.25, sd=0.0, seeds_needed=None),
+}
+
+
+@pytest.mark.parametrize("said", EVIDENCE)
+def test_not_enough_evidence_is_an_answer_and_says_what_would_be(said: str) -> None:
+    found = legend(board([row("none"), row("ra", vs_baseline=EVIDENCE[said])]))
+    (line,) = [each for each in found if each.startswith("not enough evidence: ra (")]
+    assert line.endswith(said)
 
 
 def test_a_leaderboard_over_unequal_numbers_of_runs_says_so() -> None:
-    rows = [row("none"), row("ra", test=Interval(0.8, 0.7, 0.9, 2))]
-    assert lines(leaderboard_table("s", rows, "val_accuracy", "none"))[-1].endswith("over 2 to 3 final runs")
+    mixed = [row("none"), row("ra", test=Interval(0.8, 0.7, 0.9, 2, "t"))]
+    assert legend(board(mixed))[0] == "± half a 95 % interval by Student's t, over 2 to 3 final runs"
+    many = row("rb", test=Interval(0.8, 0.7, 0.85, 40, "bootstrap"))
+    found = legend(board([*mixed, many]))
+    assert found[1] == "± the wider half of a 95 % interval by BCa bootstrap, over 40 final runs"
+    assert "0.8000 ± 0.1000" in lines(leaderboard_table(board([many])))[2]
+
+
+def test_final_runs_of_one_search_are_called_what_they_are() -> None:
+    assert any(
+        line.startswith("the final runs of a strategy share") for line in legend(board([row("ra", searches=True)]))
+    )
+    assert not any(line.startswith("the final runs") for line in legend(board([row("none")])))
+
+
+def test_a_log_likelihood_that_differs_by_more_than_chance_has_a_star() -> None:
+    found = board([row("none"), row("ra", vs_baseline_nll=difference(0.3, 0.01, verdict="worse"))])
+    assert any(" +0.3000* " in line for line in lines(leaderboard_table(found)))
+    assert any(line.startswith("* of the negative log-likelihood") for line in legend(found))
 
 
 def test_a_narrow_terminal_folds_names_and_keeps_numbers() -> None:
     rows = [row("none"), row("a-strategy-with-quite-a-long-name-of-its-own")]
-    found = lines(leaderboard_table("s", rows, "val_accuracy", "none"))
-    text = "".join(line.split()[0] for line in found if line.startswith(("a-str", "quite", "long")))
+    found = lines(leaderboard_table(board(rows)))
+    text = "".join(line.split()[0] for line in found[:6] if line.startswith(("a-str", "quite", "long")))
     assert max(map(len, found)) <= 80
-    assert all("0.8800 ± 0.0221" in line for line in found if line.startswith(("none", "a-strat")))
+    assert all("0.8800 ± 0.0221" in line for line in found[:6] if line.startswith(("none", "a-strat")))
     assert text.startswith("a-strategy-with")
+
+
+def test_names_are_not_markup() -> None:
+    assert any("[red]" in line for line in lines(leaderboard_table(board([row("[red]x")]))))
 
 
 @pytest.mark.parametrize(("p", "shown"), [(None, "–"), (0.5, "0.500"), (0.001, "0.001"), (0.0, "<0.001")])
@@ -127,6 +232,30 @@ def test_a_plan_says_what_will_be_done_and_the_most_it_can_cost() -> None:
     assert found[2].split() == ["none", "12", "≤", "3", "3", "task.refine_epochs,", "mix.alpha"]
     # 4 strategies x 12 trials x 3 epochs, and 4 x 3 final runs x 3 epochs
     assert found[-1] == "cost: searches at most 144 epochs; final runs at most 36 epochs"
+
+
+def test_a_plan_shows_what_is_expected_of_searches_re_runs_and_final_runs() -> None:
+    study = tiny(
+        space={}, strategies={"none": none(), "ra": randaugment().proxied(epochs=1)}, rerun=3, budget=Budget(trials=9)
+    )
+    found = lines(plan_table(study, plan(study, {"ra": Prediction(1.0, 4.0, 0.0, "CPU-seconds")})))
+    assert " ".join(found[1].split()) == "strategy trials epochs each final runs CPU s searches"
+    assert found[2].split()[-2:] == ["–", "nothing"]
+    assert " ".join(found[3].split()) == "ra 9 + 3 ≤ 1 2 21.0 + 8.0 policy.n, policy.m"
+    assert found[-2:] == [
+        "trials a + b: a search of a trials on a proxy, b of its points in full",
+        "CPU s a + b: expected of search and final runs, from a few measured steps",
+    ]
+
+
+def test_a_re_run_counts_no_trial_and_alone_says_what_is_best() -> None:
+    study = tiny(strategies={"p": randaugment().proxied(epochs=1)})
+    watch = Watch(study, [])
+    for k, (value, rerun) in enumerate([(0.9, False), (0.7, True)]):
+        ran = Job("p", k, k, {}, 1, k, rerun=rerun)
+        watch.see(Event(ran, record=Record(epoch=1, phase="augment", metrics={"val_accuracy": value})))
+        watch.see(Event(ran, state="COMPLETE"))
+    assert (watch.lanes["p"].trials, watch.lanes["p"].best) == (1, 0.7)
 
 
 def test_a_plan_by_budget_says_the_seconds() -> None:
@@ -258,3 +387,12 @@ def test_a_machine_reads_strict_json(capsys: pytest.CaptureFixture[str]) -> None
     assert "state" not in found, "what says nothing is left out"
     assert json_line({"a": [float("inf"), 1], "b": (0.5, "x")}) == '{"a": [null, 1], "b": [0.5, "x"]}'
     assert finite({"n": None, "t": True}) == {"n": None, "t": True}
+
+
+def test_with_json_a_library_that_prints_does_not_break_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with alone_on_stdout() as listen:
+        print("(raylet) A worker died")
+        listen(Event(job(), state="RUNNING"))
+    said = capsys.readouterr()
+    assert json.loads(said.out)["state"] == "RUNNING"
+    assert said.err == "(raylet) A worker died\n"

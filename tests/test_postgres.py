@@ -1,57 +1,33 @@
 """The same code on PostgreSQL: a study runs, goes on, and is read back as on SQLite."""
 
-import getpass
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from desks import hand_out_at_once
+from postgres_server import Server, needs_postgres, postgres
 from studies_for_tests import tiny
 
 from autoaug import Budget
 from autoaug.record import last_attempts
-from autoaug.store import Store
+from autoaug.store import SPOOL_FOLDER, Store, Unreachable
 from autoaug.strategies import none, trivialaugment
-from autoaug.sweep import Options, run
+from autoaug.sweep import Event, Options, run
 
-BINARIES = [*sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")), Path(shutil.which("initdb") or "nowhere")]
-
-pytestmark = pytest.mark.skipif(not BINARIES[0].exists(), reason="PostgreSQL is not installed: no initdb")
+pytestmark = needs_postgres
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A server of our own in a temporary folder, on a free port, as the user `postgres` where we are root."""
-    pytest.importorskip("psycopg")
-    with tempfile.TemporaryDirectory(prefix="autoaug-pg-") as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        root = os.getuid() == 0
-        if root:
-            shutil.chown(folder, "postgres")
-        user = "postgres" if root else getpass.getuser()
-        how: dict[str, Any] = {"user": "postgres"} if root else {}
-        initialise = [BINARIES[0], "-D", f"{folder}/data", "-U", user, "-A", "trust", "--no-sync"]
-        subprocess.run(initialise, check=True, capture_output=True, cwd=folder, **how)
-        control = [BINARIES[0].with_name("pg_ctl"), "-D", f"{folder}/data", "-w", "-o"]
-        control += [f"-p {port} -c listen_addresses=127.0.0.1 -k {folder}", "-l", f"{folder}/log"]
-        subprocess.run([*control, "start"], check=True, capture_output=True, cwd=folder, **how)
-        try:
-            yield f"postgresql+psycopg://{user}@127.0.0.1:{port}/postgres"
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], capture_output=True, cwd=folder, **how)
+def server() -> Iterator[Server]:
+    with postgres() as running:
+        yield running
 
 
 @pytest.fixture
-def there(server: str) -> Iterator[Store]:
-    store = Store(server)
+def there(server: Server) -> Iterator[Store]:
+    store = Store(server.url)
     yield store
     store.close()
 
@@ -85,3 +61,54 @@ def test_leases_archives_and_added_strategies(there: Store) -> None:
     assert there.archive("other") == "other~1"
     assert there.outcomes("other") == []
     assert len(there.outcomes("other~1")) == 2
+
+
+def test_many_desks_hand_out_each_trial_once_and_no_more_than_the_budget_has(server: Server) -> None:
+    handed = hand_out_at_once(tiny(name="crowded", budget=Budget(trials=5)), server.url, desks=4)
+    assert sorted(handed) == [(name, number) for name in ("none", "ra") for number in range(5)]
+
+
+def test_a_server_that_restarts_while_trials_run_costs_nothing(there: Store, server: Server, tmp_path: Path) -> None:
+    study = tiny(name="restarted", strategies={"none": none()}, budget=Budget(trials=2), seeds=1)
+    restarts = []
+
+    def restart(event: Event) -> None:
+        if event.record and len(restarts) < 3 and event.job.trial_id not in restarts:
+            restarts.append(event.job.trial_id)
+            server.restart()
+
+    run(study, there, options=Options(artifacts=tmp_path), listen=restart)
+    outcomes = there.outcomes("restarted")
+    assert len(restarts) == 3
+    assert [(o.state, o.attempt, o.final) for o in outcomes] == [("COMPLETE", 1, False)] * 2 + [("COMPLETE", 1, True)]
+    for outcome in outcomes:
+        stored = [r.epoch for r in there.epochs("restarted") if (r.trial, r.final) == (outcome.trial, outcome.final)]
+        assert stored == list(range(1, outcome.epochs + 1))
+        assert set(there.trials("restarted", outcome.place)[outcome.trial].intermediate_values) >= (
+            set() if outcome.final else set(stored)
+        )
+
+
+def test_a_server_that_stays_away_ends_the_driver_and_loses_nothing(server: Server, tmp_path: Path) -> None:
+    study = tiny(name="away", strategies={"none": none()}, budget=Budget(trials=1), seeds=1, space={})
+    study = replace(study, task=replace(study.task, epochs=4))
+    store, options = Store(server.url, patience=0.5), Options(artifacts=tmp_path, patience_seconds=0.5)
+    stopped = []
+
+    def stop(event: Event) -> None:
+        if event.record and not stopped:
+            stopped.append(event.record.epoch)
+            server.stop()
+
+    with pytest.raises(Unreachable, match=r"storage postgresql\+psycopg://.* did not answer for 0\.5 s: "):
+        run(study, store, options=options, listen=stop)
+    store.close()
+    assert list((tmp_path / SPOOL_FOLDER).glob("*.jsonl")), "what was found meanwhile"
+    server.start()
+    store = Store(server.url)
+    trained: list[Event] = []
+    run(study, store, options=options, listen=trained.append)
+    assert [(o.state, o.attempt, o.epochs) for o in store.outcomes("away")] == [("COMPLETE", 1, 4)] * 2
+    assert {event.job.final for event in trained} == {True}, "only the final run was still to do"
+    assert not list((tmp_path / SPOOL_FOLDER).glob("*"))
+    store.close()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 import ray
 import ray.cloudpickle
 from studies_for_tests import tiny
+from torch import Tensor, nn
 
-from autoaug import Budget, Study
+from autoaug import Budget, Study, Task
 from autoaug.ops import OPS
 from autoaug.project import load_study
 from autoaug.record import last_attempts
@@ -150,6 +152,34 @@ def test_an_op_a_model_and_data_of_a_users_project_work_on_workers_that_never_sa
     store = open_store(tmp_path)
     run(found.study, store, "ray", replace(options, project=found.root))
     assert [(o.state, o.reason) for o in store.outcomes("ours")] == [("COMPLETE", "")] * 3
+
+
+def hanging_once(flag: Path) -> Any:
+    """A model that hangs in its first training step, in the first worker that comes to it."""
+    driver = os.getpid()
+
+    class Hanging(nn.Module):
+        def __init__(self, classes: int, channels: int) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, classes))
+
+        def forward(self, images: Tensor) -> Tensor:
+            if self.training and os.getpid() != driver and not flag.exists():
+                flag.touch()
+                time.sleep(1000)
+            return self.net(images)
+
+    return Hanging
+
+
+def test_a_worker_that_hangs_is_given_up_and_replaced(tmp_path: Path, options: Options) -> None:
+    task = Task(data="digits-rotated", model=hanging_once(tmp_path / "hung"), epochs=2, batch_size=100)
+    study = tiny(task=task, space={}, strategies={"none": none()}, budget=Budget(trials=1), seeds=1)
+    store = open_store(tmp_path)
+    run(study, store, "ray", replace(options, hang_seconds=8))
+    search = [(o.attempt, o.state, o.reason) for o in store.outcomes("tiny") if not o.final]
+    assert search == [(1, "FAIL", "hung: no step for 8 s"), (2, "COMPLETE", "")]
+    assert [o.state for o in finals(store, study)] == ["COMPLETE"]
 
 
 def test_what_tune_pickles_holds_nothing_of_the_storage(tmp_path: Path) -> None:

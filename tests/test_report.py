@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
+from outcomes_for_tests import comparison, epoch, searched
 
-from autoaug.compare import Row, leaderboard, to_flat
+from autoaug.compare import Row, leaderboard
+from autoaug.compare.tables import to_flat
 from autoaug.project import load_figures, shipped_root
 from autoaug.record import Outcome, Record
-from autoaug.report import report
+from autoaug.report import draw, report
+from autoaug.store import Importance
 
 FIGURES = load_figures(shipped_root())
 
@@ -59,25 +63,112 @@ def test_a_strategy_that_learned_is_also_judged_by_what_a_new_network_makes_of_i
     assert to_flat(plain).keys() == to_flat(learned).keys()
 
 
+IMPORTANCE = Importance(
+    strategies={"ra": {"policy.m": 0.7, "mix.alpha": 0.3}},
+    pooled={"mix.alpha": 1.0},
+    chance={"ra": 0.4},
+    chance_pooled=0.1,
+)
+
+
 def test_the_page_stands_alone_and_shows_names_as_text() -> None:
-    definition = {
-        "metric": "val_accuracy",
-        "baseline": "none",
-        "task": {"model": "convnet", "data": "digits", "epochs": 2},
-    }
-    page = report("s", definition, rows(), records(), FIGURES)
+    found = comparison(rows=rows(), records=records(), provenance={"git commit": "abc", "torch": "<2>"})
+    page = report(found, FIGURES)
     assert "<b>madao" not in page
     assert "&lt;b&gt;madao&lt;/b&gt;" in page
     assert "0.9000" in page
     assert "0.7000" in page
     assert page.count("plotly.js v") == 1, "Plotly's JavaScript is inside, once"
     assert 'src="http' not in page
+    assert "<dt>git commit</dt><dd>abc</dd>" in page
+    assert "&lt;2&gt;" in page
+    assert "better" in page
+    assert "Student&#39;s t, over 3 final runs" in page
+    assert "<h2>Importance</h2>" not in page, "a figure without data is left out"
+
+
+def test_a_page_without_any_figure_needs_no_plotly() -> None:
+    assert len(report(comparison(rows=rows()), FIGURES)) < 20_000
+
+
+def test_figures_are_given_what_they_ask_for() -> None:
+    """A figure takes records; facts of the comparison reach it by name, so a user's figure may ignore them."""
+    ends = [searched("ra", 0, 0.5)]
+    found = comparison(ends, records=records(), importance=IMPORTANCE, definition={"metric": "val_nll"})
+    asked: dict[str, Any] = {}
+
+    def curious(records: Any, maximize: bool, metric: str, outcomes: Any, importance: Any) -> go.Figure:
+        asked.update(records=records, maximize=maximize, metric=metric, outcomes=outcomes, importance=importance)
+        return go.Figure()
+
+    def plain(records: Any) -> go.Figure:
+        return go.Figure(layout={"title": str(len(records))})
+
+    draw("mine", curious, found)
+    assert asked == {
+        "records": found.records,
+        "maximize": False,
+        "metric": "val_nll",
+        "outcomes": ends,
+        "importance": IMPORTANCE,
+    }
+    assert draw("mine", plain, found).layout.title.text == str(len(records()))
+
+
+@pytest.mark.parametrize(
+    ("figure", "said"),
+    [
+        (lambda records: 1 / 0, "the figure 'mine' fails: ZeroDivisionError: division by zero; mend it in dashboards/"),
+        (lambda records: None, "the figure 'mine' gives a NoneType: return a plotly.graph_objects.Figure"),
+    ],
+)
+def test_a_figure_that_fails_is_named(figure: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        report(comparison(rows=rows()), {"mine": figure})
+
+
+def test_shares_that_chance_gives_are_pale() -> None:
+    own, pooled = FIGURES["importance"](records(), IMPORTANCE).data
+    assert (own.name, list(own.y), list(own.x), list(own.marker.opacity)) == (
+        "ra",
+        ["policy.m", "mix.alpha"],
+        [0.7, 0.3],
+        [1.0, 0.3],
+    )
+    assert (pooled.name, list(pooled.marker.opacity)) == ("all strategies", [1.0])
+    assert len(FIGURES["importance"]([], IMPORTANCE).to_json()) < 30_000
+
+
+def test_a_strategy_has_one_colour_in_all_figures() -> None:
+    of_anytime = {trace.name: trace.line.color for trace in FIGURES["anytime"](records()).data}
+    (curve,) = FIGURES["learning curves"](records()).data
+    own, _ = FIGURES["importance"](records(), IMPORTANCE).data
+    assert of_anytime["ra"] == curve.line.color == own.marker.color
+    assert of_anytime["ra"] != of_anytime["none"]
+
+
+def test_repeated_searches_are_drawn_as_a_band() -> None:
+    searches = [epoch(0, 1, value, 1.0, study=study) for study, value in (("a", 0.5), ("b", 0.7))]
+    later = [epoch(1, 1, 0.8, 1.0, study=study) for study in "ab"]
+    band, mean = FIGURES["anytime"](searches + later).data
+    assert (mean.name, list(mean.x), list(mean.y)) == ("ra (2 searches)", [1, 2], [0.6, 0.8])
+    assert list(band.x) == [1, 2, 2, 2, 2, 1]
+    assert band.y[0] == pytest.approx(0.6 - 12.706205 * 0.1, abs=1e-4)
+    assert band.y[-1] == pytest.approx(0.6 + 12.706205 * 0.1, abs=1e-4)
 
 
 def test_the_anytime_curve_rises_at_what_had_been_spent() -> None:
     none, ra = FIGURES["anytime"](records()).data
     assert (none.name, list(none.x), list(none.y)) == ("none", [2, 4, 6], [0.3, 0.6, 0.6])
     assert (ra.name, list(ra.x), list(ra.y)) == ("ra", [2, 4, 6], [0.4, 0.7, 0.7])
+
+
+def test_a_long_search_has_a_small_figure() -> None:
+    """Only where something better is found, and where the search ends, does the curve have a point."""
+    long = [epoch(trial, 1, 0.5 + 0.1 * (trial >= 70), 1.0) for trial in range(2000)]
+    found = FIGURES["anytime"](long)
+    (line,) = found.data
+    assert (list(line.x), list(line.y)) == ([1, 71, 2000], [0.5, 0.6, 0.6])
 
 
 def test_a_learning_curve_is_the_mean_over_final_runs() -> None:

@@ -1,5 +1,6 @@
 """The storage: what is written can be read, what has ended stays as it is, and no password is shown."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,10 +182,16 @@ def test_an_archived_study_keeps_everything_and_frees_its_name(store: Store) -> 
 
 
 def test_a_final_run_reads_the_test_split_once(store: Store) -> None:
-    store.note_test_read(9, epoch(final=True), seed=0)
-    with pytest.raises(Exception, match="UNIQUE"):
-        store.note_test_read(9, epoch(final=True), seed=0)
+    assert store.note_test_read(9, "s", "none", seed=0, root=0, who="me")
+    assert store.note_test_read(11, "s", "none", seed=0, root=0, who="me"), "the next attempt at the same run"
+    assert not store.note_test_read(12, "s", "none", seed=0, root=1, who="me")
     assert store.test_reads("s") == 1
+    assert store.note_test_read(12, "s", "none", seed=0, root=1, who="you", reread=True)
+    assert store.note_test_read(13, "s", "none", seed=1, root=2, who="me")
+    with store.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT trial_id, who, why, at FROM autoaug_test_reads ORDER BY id").all()
+    assert [row[:3] for row in rows] == [(9, "me", "final run"), (12, "you", "reread"), (13, "me", "final run")]
+    assert all(abs(row[3] - time.time()) < 60 for row in rows)
 
 
 def test_references_stand_for_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,18 @@
 """A study is checked when it is made, and a point becomes what is trained."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from torch import nn
 
 from autoaug import Budget, Study, Task
-from autoaug.policy import op_masses
-from autoaug.strategies import none, randaugment, trivialaugment
-from autoaug.study import lowest, plan, preflight, set_up
+from autoaug.policy import Fixed, op_masses
+from autoaug.strategies import Strategy, madao, none, randaugment, trivialaugment
+from autoaug.study import Loader, Prediction, lowest, plan, predict, preflight, set_up
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=3)
 
@@ -53,7 +55,8 @@ def test_a_study_that_cannot_be_run_is_refused(wrong: dict[str, Any], message: s
 
 
 @pytest.mark.parametrize(
-    "wrong", [{}, {"trials": 0}, {"gpu_seconds": 0.0}, {"gpu_seconds": float("nan")}, {"trials": -1}]
+    "wrong",
+    [{}, {"trials": 0}, {"gpu_seconds": 0.0}, {"gpu_seconds": float("nan")}, {"trials": -1}, {"wall_seconds": 0}],
 )
 def test_a_budget_that_buys_nothing_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"Budget\("):
@@ -64,6 +67,8 @@ def test_whichever_limit_is_reached_first_ends_a_budget() -> None:
     budget = Budget(trials=10, gpu_seconds=100)
     assert budget.spent(5, 20) == 0.5
     assert budget.spent(1, 100) == 1.0
+    assert budget.spent(1, 10, wall_seconds=1e9) == 0.1, "a limit that was not set"
+    assert Budget(wall_seconds=50).spent(10**6, 10**6, 25) == 0.5
 
 
 def test_a_point_sets_each_noun() -> None:
@@ -81,6 +86,70 @@ def test_the_plan_says_what_will_be_done() -> None:
     assert {line.trials for line in lines.values()} == {7}
     assert {line.epochs for line in lines.values()} == {3 + 4}, "the most epochs that a trial can take"
     assert {line.final_runs for line in lines.values()} == {3}
+
+
+def test_the_plan_of_a_proxy_has_the_epochs_of_its_search_and_its_re_runs() -> None:
+    lines = {line.strategy: line for line in plan(study(strategies={"p": randaugment().proxied(epochs=1)}, rerun=2))}
+    assert (lines["p"].epochs, lines["p"].reruns) == (1 + 4, 2)
+
+
+@pytest.mark.parametrize("name", ["median", "asha", "hyperband", "wilcoxon"])
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_pruner_without_anything_to_judge_by_is_refused(name: str) -> None:
+    ra = randaugment().pruned(name)
+    study(strategies={"ra": ra}, task=replace(TASK, epochs=1))  # a trial may refine for four epochs more
+    study(strategies={"ra": ra}, task=replace(TASK, epochs=2), space={})
+    message = r"strategy 'ra' of study 's' has the pruner \w+ and trials of one epoch, which report nothing"
+    with pytest.raises(ValueError, match=message):
+        study(strategies={"ra": ra}, task=replace(TASK, epochs=1), space={})
+    with pytest.raises(ValueError, match=message):
+        study(strategies={"ra": ra.proxied(epochs=1, refine_epochs=0)})
+
+
+def test_a_prediction_counts_epochs_updates_re_runs_and_final_runs() -> None:
+    asked = study(strategies={"p": randaugment().proxied(epochs=1)}, rerun=2, seeds=5, budget=Budget(trials=10))
+    found = Prediction(trial=1.0, full=4.0, deployed=0.5, unit="CPU-seconds")
+    assert found.least(asked, "p") == 1 + 4
+    assert found.search(asked, "p") == 10 * 1 + 2 * 4
+    assert found.finals(asked) == 5 * 4.5
+    limited = replace(asked, budget=Budget(trials=10, wall_seconds=7.0))
+    assert found.search(limited, "p") == 7.0
+    assert found.search(replace(asked, budget=Budget(gpu_seconds=30)), "p") == 30
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot move a logit")
+def test_what_is_predicted_grows_with_the_epochs_and_a_learner_costs_more() -> None:
+    """The clock counts CPU-seconds of this process, and the ratios are far from what noise could bridge."""
+    arms = {"none": none(), "madao": madao(), "short": none().proxied(epochs=1)}
+    found = predict(study(strategies=arms, space={}, task=replace(TASK, epochs=40, batch_size=50)))
+    assert found["none"].full == found["none"].trial > 5 * found["short"].trial
+    assert found["madao"].full > 1.5 * found["madao"].deployed > 0
+    assert found["none"].deployed == 0
+    assert {each.unit for each in found.values()} <= {"CPU-seconds", "GPU-seconds"}
+
+
+def test_a_strategy_that_cannot_be_measured_is_left_out() -> None:
+    def broken(m: float) -> Fixed:
+        raise RuntimeError("no")
+
+    arms = {"none": none(), "broken": Strategy(policy=broken, space={"policy.m": FloatDistribution(0, 1)})}
+    assert list(predict(study(strategies=arms))) == ["none"]
+
+
+def test_the_data_is_loaded_once_for_all_strategies_and_choices() -> None:
+    loads = []
+
+    def counted(root: Path) -> tuple[Any, ...]:
+        loads.append(root)
+        images = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+        return images, torch.arange(40) % 2
+
+    space = {"mix.kind": CategoricalDistribution(("none", "mixup", "cutmix"))}
+    asked = study(task=replace(TASK, data=counted, batch_size=8, val_fraction=0.2), space=space)
+    load = Loader()
+    preflight(asked, load)
+    predict(asked, load=load)
+    assert len(loads) == 1
 
 
 def test_a_strategy_with_nothing_to_search_needs_one_trial() -> None:

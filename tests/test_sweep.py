@@ -1,12 +1,9 @@
 """A study runs to its end, whatever happens on the way, and everything about it is in the storage."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +15,12 @@ from optuna.trial import TrialState
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
-from autoaug.checkpoint import Checkpoint
 from autoaug.policy import Fixed, ready
 from autoaug.record import Outcome, Record, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import madao, none
 from autoaug.strategies.strategy import Strategy
-from autoaug.sweep import Desk, Event, Options, is_over, run, worker
+from autoaug.sweep import Desk, Event, Options, conduct, is_over, run
 from autoaug.sweep.job import Job, is_gone, me
 from autoaug.sweep.worker import lease, seed_of, sign, work
 
@@ -208,12 +204,12 @@ def test_divergence_is_a_failed_trial(store: Store, options: Options) -> None:
 def test_a_budget_in_seconds_ends_the_search_and_cuts_the_last_trial(store: Store, options: Options) -> None:
     study = tiny(strategies={"none": none()}, budget=Budget(gpu_seconds=0.5), seeds=1)
     longer = replace(study, task=replace(study.task, epochs=40))
-    run(longer, store, options=options)
+    conduct(longer, store, "local", options, lambda event: None)  # a check would refuse it
     last_epoch = max(record.gpu_seconds for record in store.epochs("tiny"))
     assert 0.5 <= store.spent("tiny", "none") <= 0.5 + 2 * last_epoch
     (outcome,) = searched(store, longer)
     assert outcome.state == "PRUNED"
-    assert outcome.reason.startswith("the budget of 0.5 seconds was spent after epoch")
+    assert outcome.reason.startswith("the budget of 0.5 CPU-seconds was spent after epoch")
     assert outcome.value is None, "a truncated value never stands beside a full one"
 
 
@@ -221,7 +217,7 @@ def test_a_trial_that_is_expected_to_break_the_budget_is_not_begun(store: Store,
     study = tiny(strategies={"none": none()}, seeds=1)
     run(replace(study, budget=Budget(trials=1)), store, options=options)
     cost = store.spent("tiny", "none")
-    run(replace(study, budget=Budget(gpu_seconds=1.5 * cost)), store, options=options)
+    conduct(replace(study, budget=Budget(gpu_seconds=1.5 * cost)), store, "local", options, lambda event: None)
     assert len(searched(store, study)) == 1
 
 
@@ -248,10 +244,8 @@ def test_a_trial_cancelled_in_the_dashboard_stops_and_writes_nothing_more(store:
     assert (outcome.state, outcome.reason, outcome.epochs) == ("FAIL", "cancelled", 1)
 
 
-def test_a_trial_resumes_from_the_latest_attempt_that_left_a_checkpoint(
-    store: Store, options: Options, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "Checkpoint", partial(Checkpoint, every_seconds=0))
+def test_a_trial_resumes_from_the_latest_attempt_that_left_a_checkpoint(store: Store, options: Options) -> None:
+    options = replace(options, checkpoint_seconds=0)
     study = tiny(strategies={"none": none()}, space={}, seeds=1)
     longer = replace(study, task=replace(study.task, epochs=5))
     for epochs in (3, 1):  # the second attempt dies before it has written anything
@@ -380,42 +374,6 @@ def test_a_worker_that_lost_its_trial_cannot_overwrite_its_successor(store: Stor
     work(study, successor, store, options, lambda event: None)
     states = [(o.attempt, o.state) for o in store.outcomes("tiny")]
     assert states == [(1, "FAIL"), (2, "COMPLETE")]
-
-
-DRIVER = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from studies_for_tests import tiny
-from autoaug.checkpoint import Checkpoint
-from functools import partial
-from autoaug.store import Store
-from autoaug.sweep import Options, run, worker
-worker.Checkpoint = partial(Checkpoint, every_seconds=0)
-run(tiny(), Store(sys.argv[2]), options=Options(artifacts=Path(sys.argv[3])), listen=lambda e: print(e.job, flush=True))
-"""
-
-
-@pytest.mark.slow
-def test_a_driver_that_is_killed_loses_nothing(tmp_path: Path, uninterrupted: Store) -> None:
-    url = f"sqlite:///{tmp_path / 'x.db'}"
-    command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), url, str(tmp_path / "a")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for lines in (2, 9):
-        driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert driver.stdout
-        for _ in range(lines):
-            driver.stdout.readline()
-        driver.send_signal(signal.SIGKILL)
-        driver.wait()
-        driver.stdout.close()
-    subprocess.run(command, check=True, capture_output=True, env=environment)
-    store, study = Store(url), tiny()
-    ends = last_attempts(searched(store, study))
-    assert [o.state for o in ends] == ["COMPLETE"] * 6
-    assert [o.state for o in last_attempts(finals(store, study))] == ["COMPLETE"] * 4
-    assert not any(o.state in ("RUNNING", "WAITING") for o in store.outcomes("tiny"))
-    assert numbers(store) == numbers(uninterrupted), "the same points and values as without the kills"
 
 
 def test_trials_and_final_runs_never_share_a_folder_or_a_seed() -> None:

@@ -22,14 +22,15 @@ FLOORS = (
     {"learners"},
     {"strategies"},
     {"study", "store"},
-    {"sweep", "compare"},
-    {"dashboard", "console", "project", "report", "show", "winner"},
+    {"sweep", "compare", "chaos"},
+    {"dashboard", "console", "project", "report", "show", "winner", "doctor"},
     {"cli"},
     {"__main__", "__init__"},
 )
 """From the ground up. A module imports from floors below its own, and from its own folder."""
 
 HOMES = {
+    "cmaes": {"strategies"},
     "kornia": {"ops"},
     "optuna": {"strategies", "study", "store", "sweep"},
     "optuna_dashboard": {"dashboard"},
@@ -51,7 +52,8 @@ PUBLIC = {
     "autoaug.data": "DATASETS image_folder load_data npz subset",
     "autoaug.hypergrad": "conjugate_gradient exact identity neumann unrolled",
     "autoaug.policy": "Fixed Policy apply choice load_policy load_tree policy_tree ready schedule sequence",
-    "autoaug.strategies": "Space Strategy none randaugment random_policy trivialaugment",
+    "autoaug.strategies": "PRUNERS SAMPLERS Space Strategy affine_grid autoaugment madao none one_epoch_top_k "
+    "published randaugment random_policy standard stn trivialaugment truncated uniformaugment validated_magnitude",
     "autoaug.compare": "anytime leaderboard",
     "autoaug.store": "Store",
     "autoaug.sweep": "Options run",

@@ -15,14 +15,17 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from autoaug import Budget, Study
 from autoaug.checkpoint import Checkpoint
 from autoaug.hypergrad import unrolled
 from autoaug.learners import Bilevel, Updates
 from autoaug.learners.bilevel import ahead
 from autoaug.mixing import MIXES
-from autoaug.policy import Warp
+from autoaug.policy import Fixed, Warp
 from autoaug.record import Record
-from autoaug.strategies import Strategy, none, truncated
+from autoaug.store import Store
+from autoaug.strategies import Strategy, madao, none, truncated
+from autoaug.sweep import Options, run, worker
 from autoaug.train import Task, train
 
 TASK = Task(data="digits-rotated-50", model="convnet", epochs=20, batch_size=50, lr=0.2)
@@ -261,3 +264,29 @@ def test_half_widths_recover_a_rotation_of_50_degrees() -> None:
     assert mean(accuracy for accuracy, _ in found) >= still + 0.10, "the policy it begins with is not what helps"
     assert mean(width for _, width in wrong) < 9, "the gradient with the wrong sign must not widen it"
     assert mean(accuracy for accuracy, _ in wrong) < plain + 0.20
+
+
+def test_what_a_warp_learned_is_trained_anew_with_one_resampling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rotation, shear and translations in turn would blur an image of 8 x 8 four times."""
+    fixed: list[Fixed] = []
+
+    def spy(tree: Any, **settings: Any) -> Fixed:
+        fixed.append(Fixed(tree, **settings))
+        return fixed[-1]
+
+    monkeypatch.setattr(worker, "Fixed", spy)
+    strategies = {"warp": truncated(every=2), "relaxed": madao("pathwise", ops=("rotate", "invert"))}
+    study = Study(
+        name="one",
+        task=replace(TASK, epochs=1),
+        strategies=strategies,
+        budget=Budget(trials=1),
+        seeds=1,
+        baseline="warp",
+    )
+    with pytest.warns(UserWarning, match="cannot move a logit"):
+        run(study, Store(f"sqlite:///{tmp_path / 'x.db'}"), options=Options(artifacts=tmp_path))
+    assert [each.compose for each in fixed if "shear_x" in each.tree().model_dump_json()] == [True]
+    assert [each.compose for each in fixed if "invert" in each.tree().model_dump_json()] == [False]

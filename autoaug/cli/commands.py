@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoaug.cli.stored import find_policy, find_stored, load, open_existing, prepare, where
+from autoaug.cli.stored import find_policy, find_stored, load, measured, open_existing, prepare, where
 from autoaug.cli.voice import (
     FAILED,
     INTERRUPTED,
@@ -25,8 +25,9 @@ from autoaug.cli.voice import (
 )
 
 if TYPE_CHECKING:
+    from autoaug.compare import Comparison
     from autoaug.store import Store
-    from autoaug.study import Study
+    from autoaug.study import Prediction, Study
     from autoaug.sweep import Options
 
 app = typer.Typer(
@@ -36,6 +37,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def recovery(text: str) -> typer.models.OptionInfo:
+    """An option that few ever need: what happens when something dies, hangs or is away."""
+    return typer.Option(metavar="SECONDS", help=text, rich_help_panel="Recovery")
+
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A name, a file, or FILE.py:NAME.")]
 StorageOption = Annotated[
@@ -79,8 +86,19 @@ def run(
     gpus_per_trial: Annotated[float, typer.Option(help="Share of a GPU; below 1, trials share one.")] = 0.0,
     at_once: Annotated[int | None, typer.Option(help="The most trials at the same time (ray).")] = None,
     address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Use a remote Ray cluster without a token.")] = False,
     artifacts: Annotated[Path, typer.Option(help="Where checkpoints lie.")] = Path("artifacts"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and spend nothing.")] = False,
+    checkpoint_seconds: Annotated[
+        float, recovery("Work that a crash may cost; 0: a checkpoint at every epoch.")
+    ] = 10.0,
+    lease_seconds: Annotated[float, recovery("Between two signs of life of a worker.")] = 10.0,
+    grace_seconds: Annotated[float, recovery("Without a sign of life, a trial is given to another worker.")] = 60.0,
+    hang_seconds: Annotated[float, recovery("Without a training step, a trial is given up.")] = 1800.0,
+    patience_seconds: Annotated[float, recovery("Without an answer, a worker goes on without the storage.")] = 60.0,
+    reread: Annotated[
+        bool, typer.Option("--reread", help="Test the better points that were found after the final runs, too.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; what was run is kept under NAME~1.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -99,43 +117,67 @@ def run(
             gpus_per_trial=gpus_per_trial,
             at_once=at_once,
             address=address,
+            reread=reread,
+            insecure=insecure,
+            checkpoint_seconds=checkpoint_seconds,
+            lease_seconds=lease_seconds,
+            grace_seconds=grace_seconds,
+            hang_seconds=hang_seconds,
+            patience_seconds=patience_seconds,
         )
         if dry_run:
             show_plan(found.study, executor, options, voice)
             return
-        store, over = prepare(found.study, where(storage, found.study), executor, options, fresh)
+        store, predictions = prepare(found.study, where(storage, found.study), executor, options, fresh)
         if fresh and store.definition(found.study.name) is not None:
             archived = store.archive(found.study.name)
             voice.tell(f"what was run is kept as {archived}", archived=archived)
-        if over:
+        if predictions is None:
             voice.tell(f"{found.study.name} is finished: nothing is left to run")
-        elif not execute(found.study, store, executor, options, voice):
-            again = command_again()
-            kept = "interrupted; everything found so far is kept. Go on with:"
-            voice.tell(f"{kept}\n  {again}", interrupted=found.study.name, go_on=again)
-            raise typer.Exit(INTERRUPTED)
-    code = print_leaderboard(store, found.study.name, voice)
-    named = f" --storage {shlex.quote(store.shown)}" if storage or found.study.storage else ""
+        elif stop := execute(found.study, store, executor, options, voice, predictions):
+            again, why = command_again(), "interrupted" if stop == INTERRUPTED else "stopped"
+            kept = f"{why}; everything found so far is kept. Go on with:"
+            voice.tell(f"{kept}\n  {again}", **{why: found.study.name}, go_on=again)
+            raise typer.Exit(stop)
+    from autoaug.compare import stored_comparison
+    from autoaug.sweep import outdated
+
+    if late := outdated(found.study, store, options.only):
+        kept = "a better point was found after the final runs, which stay as they were"
+        voice.tell(f"{', '.join(late)}: {kept}; --reread tests it too, and is recorded", outdated=late)
+    code = print_leaderboard(stored_comparison([(store, found.study.name)]), voice)
+    by_name = store.reference.startswith(("env:", "file:"))  # then it holds no password, and works when it is pasted
+    place = store.reference if by_name else store.shown
+    named = f" --storage {shlex.quote(place)}" if storage or found.study.storage else ""
     voice.tell(f"details: {program()} dashboard{named}")
     raise typer.Exit(code)
 
 
 @app.command()
 def compare(
-    study: StudyArgument,
+    studies: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY...", help="A name, a file, or FILE.py:NAME; repeated with other seeds."),
+    ],
     storage: StorageOption = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the leaderboard as CSV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Print the leaderboard of a study: test accuracy with intervals, cost, and the difference to the baseline."""
+    """Print the leaderboard of a study: test accuracy with intervals, cost, and the difference to the baseline.
+
+    Several studies are one comparison of repeated searches: they ask the same question with different seeds.
+    """
     with usage_errors():
-        store, name = find_stored(study, storage)
+        places = [find_stored(each, storage) for each in studies]
+        from autoaug.compare import stored_comparison
+
+        found = stored_comparison(places, with_records=html is not None)
         if csv:
-            write_csv(csv, store, name)
+            write_csv(csv, found)
         if html:
-            write_html(html, store, name)
-    print_leaderboard(store, name, Voice(as_json))
+            write_html(html, found)
+    print_leaderboard(found, Voice(as_json))
 
 
 @app.command()
@@ -193,6 +235,7 @@ def export(
 def show(
     policy: Annotated[str, typer.Argument(metavar="STUDY|POLICY.json|ops", help="ops: every operation.")],
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Else two photographs.")] = None,
+    epoch: Annotated[int, typer.Option(help="Of a schedule.")] = 1,
     strategy: StrategyOption = None,
     storage: StorageOption = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE")] = Path("sheet.png"),
@@ -202,15 +245,23 @@ def show(
         tree = None if policy == "ops" else find_policy(policy, storage, strategy)
         from autoaug.show import contact_sheet
 
-        picture = contact_sheet(tree, images)
+        picture = contact_sheet(tree, images, epoch)
         with writing(output):
             picture.save(output)
     say(f"{output}")
 
 
-def execute(study: "Study", store: "Store", executor: str, options: "Options", voice: "Voice") -> bool:
-    """Run a study with progress; False where it was interrupted."""
+def execute(
+    study: "Study",
+    store: "Store",
+    executor: str,
+    options: "Options",
+    voice: "Voice",
+    predictions: "dict[str, Prediction]",
+) -> int:
+    """Run a study with progress; returns 0, or the exit code of what ended it early."""
     from autoaug.console import Watch
+    from autoaug.store import Unreachable
     from autoaug.sweep import conduct
 
     outcomes = store.outcomes(study.name)
@@ -220,59 +271,59 @@ def execute(study: "Study", store: "Store", executor: str, options: "Options", v
         voice.tell(f"{study.name} · {len(watch.lanes)} strategies · {store.shown}{begun}")
     try:
         with voice.progress(watch) as listen, terminated_is_interrupted():
-            conduct(study, store, executor, options, listen)
+            conduct(study, store, executor, options, listen, predictions)
     except KeyboardInterrupt:
-        return False
-    return True
+        return INTERRUPTED
+    except Unreachable as away:
+        say(f"error: {away}", err)
+        return FAILED
+    return 0
 
 
-def print_leaderboard(store: "Store", name: str, voice: "Voice") -> int:
+def print_leaderboard(found: "Comparison", voice: "Voice") -> int:
     """Print it, and what failed; returns the exit code that it deserves."""
-    from autoaug.compare import failures, stored_leaderboard, to_json
+    from autoaug.compare import failures, to_json
     from autoaug.console import leaderboard_table
 
-    definition, rows = stored_leaderboard(store, name)
-    metric, baseline = definition["metric"], definition["baseline"]
-    voice.show(leaderboard_table(name, rows, metric, baseline), to_json(name, metric, rows))
-    failed = failures(store.outcomes(name))
+    voice.show(leaderboard_table(found), to_json(found))
+    failed = failures(found.outcomes)
     for strategy, outcomes in failed.items():
         last = outcomes[-1]
         which = f"final run {last.seed}" if last.final else f"trial {last.trial}"
         say(f"{strategy}: {len(outcomes)} failed, last {which}: {last.reason or 'stopped from outside'}", err)
-    if not any(row.test for row in rows):
+    if not any(row.test for row in found.rows):
         return FAILED
     return SOME_FAILED if failed else 0
 
 
-def write_csv(path: Path, store: "Store", name: str) -> None:
+def write_csv(path: Path, found: "Comparison") -> None:
     """The leaderboard as a file."""
-    from autoaug.compare import stored_leaderboard, to_csv
+    from autoaug.compare import to_csv
 
     try:
-        path.write_text(to_csv(stored_leaderboard(store, name)[1]))
+        path.write_text(to_csv(found.rows), encoding="utf-8")
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror}; give another --csv") from None
 
 
-def write_html(path: Path, store: "Store", name: str) -> None:
+def write_html(path: Path, found: "Comparison") -> None:
     """The leaderboard and the figures of this folder's project, else the shipped ones, as one page."""
-    from autoaug.compare import stored_leaderboard
     from autoaug.project import load_figures, shipped_root
     from autoaug.report import report
 
     root = Path.cwd() if (Path.cwd() / "dashboards").is_dir() else shipped_root()
+    page = report(found, load_figures(root))
     with writing(path):
-        path.write_text(report(name, *stored_leaderboard(store, name), store.epochs(name), load_figures(root)))
+        path.write_text(page, encoding="utf-8")
 
 
 def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice") -> None:
     """What a run would do, checked as a run is."""
     from autoaug.console import plan_table
     from autoaug.study import plan
-    from autoaug.sweep import check
 
-    check(study, executor, options)
-    lines = [line for line in plan(study) if not options.only or line.strategy in options.only]
+    predictions = measured(study, executor, options)
+    lines = [line for line in plan(study, predictions) if not options.only or line.strategy in options.only]
     voice.show(plan_table(study, lines), {"study": study.name, "strategies": [asdict(line) for line in lines]})
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from autoaug.policy import PolicyTree
     from autoaug.project import Found
     from autoaug.store import Store
-    from autoaug.study import Study
+    from autoaug.study import Prediction, Study
     from autoaug.sweep import Options
 
 
@@ -23,7 +23,15 @@ def load(reference: str) -> "Found":
 
 
 def where(storage: str | None, study: "Study | None" = None) -> str:
-    """The storage that was asked for: on the command line, in the study, in the environment, or autoaug.db here."""
+    """The storage that was asked for: on the command line, in the study, in the environment, or autoaug.db here.
+
+    Raises:
+        ValueError: there is a password on the command line.
+    """
+    if storage:
+        from autoaug.store import refuse_exposed
+
+        refuse_exposed(storage)
     in_environment = "env:AUTOAUG_STORAGE" if os.environ.get("AUTOAUG_STORAGE") else None
     return storage or (study.storage if study else None) or in_environment or "sqlite:///autoaug.db"
 
@@ -74,14 +82,34 @@ def find_policy(reference: str, storage: str | None, strategy: str | None) -> "P
         raise ValueError(f"cannot read {reference}: {error.strerror}; give a policy file or a study") from None
 
 
-def prepare(study: "Study", reference: str, executor: str, options: "Options", fresh: bool) -> tuple["Store", bool]:
-    """The open storage, and whether nothing is left to run. What cannot run is refused before anything is written."""
+def prepare(
+    study: "Study", reference: str, executor: str, options: "Options", fresh: bool
+) -> tuple["Store", "dict[str, Prediction] | None"]:
+    """The open storage, and what a run is expected to cost; None where nothing is left to run.
+
+    What cannot run is refused before anything is written.
+    """
     from autoaug.store import Store, is_new
-    from autoaug.sweep import check, is_over
+    from autoaug.sweep import is_over, write_leftovers
 
     if not fresh and not is_new(reference):
-        store = Store(reference)
-        if is_over(study, store, options.only):
-            return store, True
-    check(study, executor, options)
-    return Store(reference), False
+        store = Store(reference, options.patience_seconds)
+        write_leftovers(store, options)
+        if is_over(study, store, options.only, options.reread):
+            return store, None
+    predictions = measured(study, executor, options, reference)
+    return Store(reference, options.patience_seconds), predictions
+
+
+def measured(
+    study: "Study", executor: str, options: "Options", reference: str | None = None
+) -> "dict[str, Prediction]":
+    """Check a study, while a spinner says of which strategy a few steps are measured."""
+    from autoaug.sweep import check
+
+    if not out.is_terminal:
+        return check(study, executor, options, reference)
+    with out.status("checking the study") as status:
+        return check(
+            study, executor, options, reference, lambda name: status.update(f"measuring a few steps of {name}")
+        )

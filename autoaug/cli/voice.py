@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,14 +73,24 @@ class Voice:
 
     def progress(self, watch: "Watch") -> AbstractContextManager["Listen"]:
         """What listens to the events of a study."""
-        from autoaug.console import LineProgress, LiveProgress, print_event
+        from autoaug.console import LineProgress, LiveProgress
         from autoaug.sweep import ignore
 
         if self.as_json:
-            return nullcontext(print_event)
+            return alone_on_stdout()
         if self.quiet:
             return nullcontext(ignore)
         return LiveProgress(out, watch) if out.is_terminal else nullcontext(LineProgress(out, watch))
+
+
+@contextmanager
+def alone_on_stdout() -> Iterator["Listen"]:
+    """One JSON line per event on stdout and nothing else: what a library prints there goes to stderr."""
+    from autoaug.console import print_event
+
+    stdout = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield lambda event: print_event(event, stdout)
 
 
 def program(elsewhere: bool = False) -> str:

@@ -1,7 +1,29 @@
 """The storage of studies: `Store`."""
 
-from autoaug.store.definition import refuse_contradiction
-from autoaug.store.store import Store, root_of
-from autoaug.store.url import is_new, resolve, show_url
+from autoaug.store.definition import differences, refuse_contradiction
+from autoaug.store.importance import Importance, importances
+from autoaug.store.patience import Unreachable
+from autoaug.store.spool import FOLDER as SPOOL_FOLDER
+from autoaug.store.spool import Spool, replay, settle
+from autoaug.store.store import Store, open_patiently, root_of
+from autoaug.store.url import is_file, is_new, refuse_exposed, resolve, show_url
 
-__all__ = ["Store", "is_new", "refuse_contradiction", "resolve", "root_of", "show_url"]
+__all__ = [
+    "SPOOL_FOLDER",
+    "Importance",
+    "Spool",
+    "Store",
+    "Unreachable",
+    "differences",
+    "importances",
+    "is_file",
+    "is_new",
+    "open_patiently",
+    "refuse_contradiction",
+    "refuse_exposed",
+    "replay",
+    "resolve",
+    "root_of",
+    "settle",
+    "show_url",
+]

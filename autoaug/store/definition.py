@@ -15,13 +15,19 @@ def refuse_contradiction(name: str, stored: Mapping[str, Any], wanted: Mapping[s
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for part in ("metric", "seed"):
+    stored_proxies, wanted_proxies = (each.get("proxies", {}) for each in (stored, wanted))
+    stored, wanted = ({"final_data": "train", **each} for each in (stored, wanted))
+    for part in ("metric", "seed", "final_data"):
         if stored[part] != wanted[part]:
             yield part, stored[part], wanted[part]
     pairs = {"task": (stored["task"], wanted["task"])}
     common = [strategy for strategy in wanted["spaces"] if strategy in stored["spaces"]]
     pairs |= {
         f"the space of {strategy!r},": (stored["spaces"][strategy], wanted["spaces"][strategy]) for strategy in common
+    }
+    pairs |= {
+        f"the proxy of {strategy!r},": (stored_proxies.get(strategy, {}), wanted_proxies.get(strategy, {}))
+        for strategy in common
     }
     for place, (was, now) in pairs.items():
         for key in sorted({*was, *now}):

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from optuna.trial import FrozenTrial, TrialState
 
-from autoaug.record import LEADERBOARD, Outcome, State
+from autoaug.record import Outcome, State, place
 
 
 @dataclass(frozen=True)
@@ -15,17 +15,44 @@ class Work:
 
     epochs: int = 0
     gpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
     images: int = 0
     device: str = "cpu"
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def outcome(name: str, strategy: str, trial: FrozenTrial, root: int, work: Work) -> Outcome:
+@dataclass(frozen=True)
+class Stage:
+    """What the trials of one Optuna study are to ours."""
+
+    strategy: str = ""
+    """Of a search and its re-runs; the final runs name theirs one by one."""
+    final: bool = False
+    rerun: bool = False
+    proxy: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where they are stored, below the name of the study."""
+        return place(self.strategy, self.final, self.rerun)
+
+
+def stages(definition: Mapping[str, Any]) -> list[Stage]:
+    """The Optuna studies of a study: searches, re-runs of those that have a proxy, final runs."""
+    proxies = {strategy for strategy, changes in definition.get("proxies", {}).items() if changes}
+    return [
+        *(Stage(strategy, proxy=strategy in proxies) for strategy in definition["spaces"]),
+        *(Stage(strategy, rerun=True) for strategy in definition["spaces"] if strategy in proxies),
+        Stage(final=True),
+    ]
+
+
+def outcome(name: str, stage: Stage, trial: FrozenTrial, root: int, work: Work) -> Outcome:
     """A trial as the rest of the library sees it."""
-    final = strategy == LEADERBOARD
+    final = stage.final
     return Outcome(
         study=name,
-        strategy=trial.params["strategy"] if final else strategy,
+        strategy=trial.params["strategy"] if final else stage.strategy,
         trial=trial.number,
         root=root,
         attempt=trial.user_attrs.get("attempt", 1),
@@ -36,8 +63,11 @@ def outcome(name: str, strategy: str, trial: FrozenTrial, root: int, work: Work)
         value=trial.values[0] if trial.state == TrialState.COMPLETE else None,
         metrics=work.metrics,
         gpu_seconds=float(work.gpu_seconds),
+        wall_seconds=float(work.wall_seconds),
         device=work.device,
         epochs=work.epochs,
         images=int(work.images),
         final=final,
+        rerun=stage.rerun,
+        proxy=stage.proxy,
     )

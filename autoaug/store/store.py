@@ -6,30 +6,39 @@ for: the definition of a study, every epoch's metrics, who works on a trial (its
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 import optuna
 import sqlalchemy as sql
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution, distribution_to_json
-from optuna.storages import RDBStorage, get_storage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.distributions import BaseDistribution
+from optuna.storages import get_storage
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from autoaug.record import LEADERBOARD, Direction, Outcome, Record, ordinals
+from autoaug.record import LEADERBOARD, Direction, Outcome, ordinals
 from autoaug.store.definition import refuse_contradiction
-from autoaug.store.outcome import Work, outcome
-from autoaug.store.schema import EPOCHS, LEASES, META, SCHEMA_VERSION, STUDIES, TABLES, TEST_READS
+from autoaug.store.ledger import Ledger
+from autoaug.store.optuna_tables import rename_studies, widen_leaderboard
+from autoaug.store.outcome import Work, outcome, stages
+from autoaug.store.patience import Patience, Unreachable, cause, open_together, patient
+from autoaug.store.queued import final_run, new_point, next_attempt, propose, rerun
+from autoaug.store.schema import EPOCHS, STUDIES, TEST_READS, meta, prepare_tables
+from autoaug.store.shared import SharedStorage
+from autoaug.store.spool import spooled
 from autoaug.store.url import CLOCKS, engine_options, portable, prepare_sqlite, refuse_unusable, resolve, show_url
 
 
-class Store:
+class Store(Ledger):
     """An open storage. It can be shared by the threads of a process, and by any number of processes."""
 
-    def __init__(self, reference: str) -> None:
+    def __init__(self, reference: str, patience: float = 60.0) -> None:
         """Open it, and create the tables where they are missing.
+
+        Args:
+            patience: seconds for which a read or a write that gets no answer is tried again. Opening is not.
 
         Raises:
             ValueError: it cannot be opened; the message holds no password.
@@ -37,20 +46,31 @@ class Store:
         self.reference = reference
         url = resolve(reference)
         self.shown = show_url(url)
+        self.patience = Patience(patience, self.shown)
         refuse_unusable(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            rdb = RDBStorage(url, engine_kwargs=engine_options(url))
-            self.engine: sql.Engine = rdb.engine
-            self.clock: sql.ColumnElement[float] = sql.literal_column(CLOCKS[self.engine.dialect.name], sql.Float)
-            if self.engine.dialect.name == "sqlite":
-                prepare_sqlite(self.engine)
-            TABLES.create_all(self.engine)
+            self.shared = open_together(lambda: self.connect(url))
         except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            reason = str(getattr(cause(error), "orig", None) or error).splitlines()[0]
             raise ValueError(f"storage {self.shown} cannot be opened: {reason.replace(url, self.shown)}") from None
-        self.optuna = get_storage(rdb)
-        self.check_version()
+        self.optuna = get_storage(self.shared)
+
+    def connect(self, url: str) -> SharedStorage:
+        shared = SharedStorage(url, engine_options(url, self.patience.seconds), self.patience)
+        self.engine: sql.Engine = shared.engine
+        self.clock: sql.ColumnElement[float] = sql.literal_column(CLOCKS[self.engine.dialect.name], sql.Float)
+        if self.engine.dialect.name == "sqlite":
+            prepare_sqlite(self.engine)
+        prepare_tables(self.engine, self.shown)
+        with self.engine.connect() as connection:
+            self.identity = meta(connection, "id") or ""
+        return shared
+
+    @property
+    def is_file(self) -> bool:
+        """Whether only processes of this host can open it."""
+        return self.engine.dialect.name == "sqlite"
 
     def close(self) -> None:
         """Close the connections; a store that is used again opens new ones."""
@@ -61,18 +81,6 @@ class Store:
         """A reference that opens the same storage in another process, and holds no password."""
         return portable(self.reference)
 
-    def check_version(self) -> None:
-        with self.engine.begin() as connection:
-            found = connection.scalar(sql.select(META.c.value).where(META.c.name == "schema"))
-            if found is None:
-                with suppress(IntegrityError), connection.begin_nested():
-                    connection.execute(META.insert().values(name="schema", value=str(SCHEMA_VERSION)))
-            elif found != str(SCHEMA_VERSION):
-                raise ValueError(
-                    f"storage {self.shown} has autoaug tables of version {found}, this release reads {SCHEMA_VERSION}: "
-                    "upgrade autoaug or use another storage"
-                )
-
     # Studies
 
     def define(self, name: str, definition: Mapping[str, Any]) -> None:
@@ -81,22 +89,32 @@ class Store:
         A definition is `{"task": ..., "metric": ..., "seed": ..., "spaces": {strategy: {dimension: rule}}}`.
         Strategies may be added later; what is there may not change.
         """
-        stored = self.definition(name)
-        merged = dict(definition)
-        row: sql.Executable = STUDIES.insert().values(name=name, definition=merged)
-        if stored is not None:
-            refuse_contradiction(name, stored, definition)
-            merged["spaces"] = {**stored["spaces"], **definition["spaces"]}
-            row = STUDIES.update().where(STUDIES.c.name == name).values(definition=merged)
-        with self.engine.begin() as connection:
-            connection.execute(row)
-            if stored is not None:
-                widen_leaderboard(connection, name, list(merged["spaces"]))
+        try:
+            self.merge(name, definition)
+        except IntegrityError:  # another driver has just defined it
+            self.merge(name, definition)
 
+    @patient
+    def merge(self, name: str, definition: Mapping[str, Any]) -> None:
+        merged, mine = dict(definition), STUDIES.c.name == name
+        with self.engine.begin() as connection:
+            connection.execute(STUDIES.update().where(mine).values(name=name))  # a lock, before anything is read
+            stored = connection.scalar(sql.select(STUDIES.c.definition).where(mine))
+            if stored is None:
+                connection.execute(STUDIES.insert().values(name=name, definition=merged))
+                return
+            refuse_contradiction(name, stored, definition)
+            for part in ("spaces", "proxies", "predicted_seconds", "predicted_rerun_seconds"):
+                merged[part] = {**stored.get(part, {}), **definition.get(part, {})}
+            connection.execute(STUDIES.update().where(mine).values(definition=merged))
+            widen_leaderboard(connection, name, list(merged["spaces"]))
+
+    @patient
     def definition(self, name: str) -> dict[str, Any] | None:
         with self.engine.connect() as connection:
             return connection.scalar(sql.select(STUDIES.c.definition).where(STUDIES.c.name == name))
 
+    @patient
     def names(self) -> list[str]:
         with self.engine.connect() as connection:
             return list(connection.scalars(sql.select(STUDIES.c.name).order_by(STUDIES.c.name)))
@@ -122,6 +140,7 @@ class Store:
         )
         return named(found, ["test_accuracy", "gpu_seconds"])
 
+    @patient
     def archive(self, name: str) -> str:
         """Give a study and all that belongs to it another name, so that its own is free; returns the new name."""
         with self.engine.begin() as connection:
@@ -130,20 +149,13 @@ class Store:
             for table in (EPOCHS, TEST_READS):
                 connection.execute(table.update().where(table.c.study == name).values(study=new))
             connection.execute(STUDIES.update().where(STUDIES.c.name == name).values(name=new))
-            # Optuna offers no renaming; its table and column are stable since its first schema
-            connection.execute(
-                sql.text(
-                    "UPDATE studies SET study_name = :new || substr(study_name, :cut) "
-                    "WHERE substr(study_name, 1, :length) = :prefix"
-                ),
-                {"new": new, "cut": len(name) + 1, "length": len(name) + 1, "prefix": f"{name}/"},
-            )
+            rename_studies(connection, name, new)
         return new
 
     # Trials
 
     def trials(self, name: str, strategy: str) -> list[FrozenTrial]:
-        """The trials of a search, or of `leaderboard`; an empty list where nothing was run."""
+        """The trials of a search, of its re-runs or of `leaderboard`; an empty list where nothing was run."""
         try:
             study_id = self.optuna.get_study_id_from_name(f"{name}/{strategy}")
         except KeyError:
@@ -151,52 +163,28 @@ class Store:
         return self.optuna.get_all_trials(study_id, deepcopy=False)
 
     def outcomes(self, name: str) -> list[Outcome]:
-        """Every attempt at every trial of a study, searches first, then final runs."""
+        """Every attempt at every trial of a study, searches first, then their re-runs, then final runs."""
         work = self.work(name)
         nothing = Work()
         found = []
-        for strategy in [*self.strategies(name), LEADERBOARD]:
-            trials = self.trials(name, strategy)
+        for stage in stages(self.definition(name) or {"spaces": {}}):
+            trials = self.trials(name, stage.place)
             roots = ordinals(trial.user_attrs for trial in trials)
             for trial, root in zip(trials, roots, strict=True):
-                found.append(outcome(name, strategy, trial, root, work.get(trial._trial_id, nothing)))
+                found.append(outcome(name, stage, trial, root, work.get(trial._trial_id, nothing)))
         return found
-
-    def work(self, name: str) -> dict[int, "Work"]:
-        """What was done on each trial of a study, finished or not, by trial id."""
-        return self.work_where(EPOCHS.c.study == name)
-
-    def work_on(self, trial_id: int) -> "Work | None":
-        """What was done on one trial; None before its first epoch."""
-        return self.work_where(EPOCHS.c.trial_id == trial_id).get(trial_id)
-
-    def work_where(self, condition: sql.ColumnElement[bool]) -> dict[int, "Work"]:
-        total = (
-            sql.select(
-                EPOCHS.c.trial_id,
-                sql.func.max(EPOCHS.c.epoch).label("epochs"),
-                sql.func.sum(EPOCHS.c.gpu_seconds).label("gpu_seconds"),
-                sql.cast(sql.func.sum(EPOCHS.c.images), sql.BigInteger).label("images"),  # PostgreSQL sums to decimals
-            )
-            .where(condition)
-            .group_by(EPOCHS.c.trial_id)
-            .subquery()
-        )
-        last = sql.and_(EPOCHS.c.trial_id == total.c.trial_id, EPOCHS.c.epoch == total.c.epochs)
-        query = sql.select(total, EPOCHS.c.device, EPOCHS.c.metrics).join(EPOCHS, last)
-        with self.engine.connect() as connection:
-            rows = connection.execute(query).mappings().all()
-        return {row["trial_id"]: Work(**{k: v for k, v in row.items() if k != "trial_id"}) for row in rows}
-
-    def spent(self, name: str, strategy: str) -> float:
-        """GPU-seconds (CPU-seconds without a GPU) that a search has cost so far, lost and running work included."""
-        mine = sql.and_(EPOCHS.c.study == name, EPOCHS.c.strategy == strategy, ~EPOCHS.c.final)
-        with self.engine.connect() as connection:
-            return connection.scalar(sql.select(sql.func.sum(EPOCHS.c.gpu_seconds)).where(mine)) or 0.0
 
     def state(self, trial_id: int) -> TrialState:
         return self.optuna.get_trial(trial_id).state
 
+    def is_running(self, trial_id: int) -> bool:
+        """Whether a trial is under way; False where it has ended or was deleted."""
+        try:
+            return self.state(trial_id) == TrialState.RUNNING
+        except KeyError:
+            return False
+
+    @spooled
     def report(self, trial_id: int, epoch: int, value: float) -> bool:
         """Keep an intermediate value; False where the trial has ended, and whoever works on it must stop."""
         try:
@@ -205,63 +193,87 @@ class Store:
             return False
         return True
 
-    def annotate(self, trial_id: int, **attributes: Any) -> None:
-        """User attributes of a trial that is not over, visible in the dashboard."""
+    @spooled
+    def annotate(self, trial_id: int, **attributes: Any) -> bool:
+        """User attributes of a trial, visible in the dashboard; False where it has ended."""
+        try:
+            self.set_attributes(trial_id, attributes)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
+
+    def set_attributes(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         for name, value in attributes.items():
             self.optuna.set_trial_user_attr(trial_id, name, value)
+
+    @spooled
+    def conclude(self, trial_id: int, state: TrialState, reason: str = "", objectives: Sequence[str] = ()) -> bool:
+        """End a trial with what its stored epochs say of it; False where it had already ended.
+
+        Its values are those of the `objectives`: metrics of the last epoch, or `gpu_seconds`, the cost of all.
+        """
+        done = self.work_on(trial_id)
+        attributes: dict[str, Any] = {"reason": reason} if reason else {}
+        values = None
+        if done:
+            unit = "gpu_seconds" if done.device == "cuda" else "cpu_seconds"
+            attributes |= {unit: round(done.gpu_seconds, 3), "epochs": done.epochs, "images": done.images}
+            attributes["wall_seconds"] = round(done.wall_seconds, 3)
+            attributes |= {name: round(value, 6) for name, value in done.metrics.items()}
+            facts = {**done.metrics, "gpu_seconds": float(done.gpu_seconds)}
+            values = [facts[name] for name in objectives] or None
+        return self.finish(trial_id, state, values, **attributes)
 
     def finish(self, trial_id: int, state: TrialState, values: list[float] | None = None, **attributes: Any) -> bool:
         """End a trial; False where it had already ended (cancelled, or given to another worker)."""
         try:
-            self.annotate(trial_id, **attributes)
+            self.set_attributes(trial_id, attributes)
             self.optuna.set_trial_state_values(trial_id, state, values)
         except optuna.exceptions.UpdateFinishedTrialError:
             return False
-        with self.engine.begin() as connection:
-            connection.execute(LEASES.delete().where(LEASES.c.trial_id == trial_id))
+        with suppress(Unreachable):  # a lease that is left behind on a trial that has ended means nothing
+            self.release(trial_id)
         return True
 
     def requeue(self, study: optuna.Study, trial_id: int, reason: str, most_attempts: int = 3) -> bool:
         """End an attempt whose worker is gone and queue the same point again, to resume from its checkpoint.
 
+        Both happen or neither does, and once, however many drivers do it at the same time and whatever is killed.
         Returns whether it was queued: False where the attempts are used up or the trial had ended.
         """
-        lost = self.optuna.get_trial(trial_id)
-        attempt = lost.user_attrs.get("attempt", 1)
-        if not self.finish(trial_id, TrialState.FAIL, reason=reason):
-            return False
-        if attempt >= most_attempts:
-            return False
-        attributes = {
-            "root": root_of(study, lost),
-            "attempt": attempt + 1,
-            **{name: lost.user_attrs[name] for name in KEPT if name in lost.user_attrs},
-        }
-        study.add_trial(
-            create_trial(
-                state=TrialState.WAITING,
-                params=lost.params,
-                distributions=lost.distributions,
-                user_attrs=attributes,
-                intermediate_values=lost.intermediate_values,
-            )
-        )
-        return True
+        root = root_of(study, self.optuna.get_trial(trial_id))
+        queued = []
 
-    def enqueue_final(self, name: str, strategy: str, seed: int, point: Mapping[str, Any], source: int) -> None:
-        """Queue a final run: the best point of a strategy, found by trial `source`, with a seed of its own."""
-        distributions: dict[str, BaseDistribution] = {
-            "strategy": CategoricalDistribution(self.strategies(name)),
-            "seed": IntDistribution(0, 9999),
-        }
-        self.leaderboard(name).add_trial(
-            create_trial(
-                state=TrialState.WAITING,
-                params={"strategy": strategy, "seed": seed},
-                distributions=distributions,
-                user_attrs={"point": dict(point), "source": source},
-            )
-        )
+        def successor(lost: FrozenTrial) -> FrozenTrial | None:
+            again = lost.user_attrs.get("attempt", 1) < most_attempts
+            queued.append(again)
+            return next_attempt(lost, root) if again else None
+
+        return self.shared.replace(trial_id, reason, successor) and queued[-1]
+
+    def enqueue_point(self, search: optuna.Study, ordinal: int) -> bool:
+        """Queue the next trial of a search, its point still to be proposed; as `enqueue_final`."""
+        return self.shared.queue_once(search._study_id, f"point {ordinal}", new_point())
+
+    def propose(self, search: optuna.Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> optuna.Trial:
+        """A claimed trial with what it lacks of its point, by the sampler of the search."""
+        return propose(search, trial, space)
+
+    def enqueue_final(
+        self, name: str, strategy: str, seed: int, point: Mapping[str, Any], source: int, reread: bool = False
+    ) -> bool:
+        """Queue a final run: the best point of a strategy, found by trial `source`, with a seed of its own.
+
+        A `reread` is one for which the test split was read before, when another point was the best.
+        Returns whether it was queued: False where another driver was quicker.
+        """
+        trial = final_run(self.strategies(name), strategy, seed, point, source, reread)
+        once = f"{strategy} {seed}" + (f" of trial {source}" if reread else "")
+        return self.shared.queue_once(self.leaderboard(name)._study_id, once, trial)
+
+    def enqueue_rerun(self, reruns: optuna.Study, found: FrozenTrial) -> bool:
+        """Queue a re-run, on the study's own task, of a point that a search found on its proxy; as `enqueue_final`."""
+        return self.shared.queue_once(reruns._study_id, f"trial {found.number}", rerun(found))
 
     def claim(self, trial_id: int) -> bool:
         """Take a WAITING trial; False where another driver was quicker."""
@@ -269,52 +281,6 @@ class Store:
             return self.optuna.set_trial_state_values(trial_id, TrialState.RUNNING)
         except optuna.exceptions.UpdateFinishedTrialError:
             return False
-
-    # Leases
-
-    def beat(self, trial_id: int, owner: str) -> None:
-        """Say that somebody works on a trial."""
-        update = LEASES.update().where(LEASES.c.trial_id == trial_id).values(owner=owner, beat=self.clock)
-        with self.engine.begin() as connection:
-            if connection.execute(update).rowcount == 0:
-                with suppress(IntegrityError), connection.begin_nested():
-                    connection.execute(LEASES.insert().values(trial_id=trial_id, owner=owner, beat=self.clock))
-
-    def leases(self) -> dict[int, tuple[str, float]]:
-        """Owner and age in seconds of every lease, by trial id."""
-        query = sql.select(LEASES.c.trial_id, LEASES.c.owner, self.clock - LEASES.c.beat)
-        with self.engine.connect() as connection:
-            rows = connection.execute(query).all()
-        return {trial_id: (owner, float(seconds)) for trial_id, owner, seconds in rows}
-
-    # Epochs
-
-    def write_epoch(self, trial_id: int, record: Record) -> None:
-        """Keep one epoch. An epoch that a resumed attempt repeats replaces the earlier row."""
-        row = {**asdict(record), "trial_id": trial_id}
-        with self.engine.begin() as connection:
-            connection.execute(EPOCHS.delete().where(EPOCHS.c.trial_id == trial_id, EPOCHS.c.epoch == record.epoch))
-            connection.execute(EPOCHS.insert().values(**row))
-
-    def epochs(self, name: str) -> list[Record]:
-        """Every stored epoch of a study."""
-        columns = [column for column in EPOCHS.c if column.name != "trial_id"]
-        query = sql.select(*columns).where(EPOCHS.c.study == name).order_by(EPOCHS.c.trial_id, EPOCHS.c.epoch)
-        with self.engine.connect() as connection:
-            return [Record(**row) for row in connection.execute(query).mappings()]
-
-    def note_test_read(self, trial_id: int, record: Record, seed: int) -> None:
-        """Keep that a final run read the test split. A second read by the same run is an error."""
-        row = TEST_READS.insert().values(
-            trial_id=trial_id, study=record.study, strategy=record.strategy, seed=seed, at=self.clock
-        )
-        with self.engine.begin() as connection:
-            connection.execute(row)
-
-    def test_reads(self, name: str) -> int:
-        query = sql.select(sql.func.count()).select_from(TEST_READS).where(TEST_READS.c.study == name)
-        with self.engine.connect() as connection:
-            return connection.scalar(query) or 0
 
 
 def named(study: optuna.Study, metrics: list[str]) -> optuna.Study:
@@ -326,26 +292,18 @@ def named(study: optuna.Study, metrics: list[str]) -> optuna.Study:
     return study
 
 
-def widen_leaderboard(connection: sql.Connection, name: str, strategies: list[str]) -> None:
-    """Let the final runs that exist stand beside those of strategies that were added later.
-
-    Optuna refuses new choices of a categorical parameter. It stores a choice by its index, and new strategies come
-    last, so the old rows stay true when their list of choices grows.
-    """
-    connection.execute(
-        sql.text(
-            "UPDATE trial_params SET distribution_json = :choices WHERE param_name = 'strategy' AND trial_id IN "
-            "(SELECT trial_id FROM trials JOIN studies USING (study_id) WHERE study_name = :name)"
-        ),
-        {"choices": distribution_to_json(CategoricalDistribution(strategies)), "name": f"{name}/{LEADERBOARD}"},
-    )
-
-
 def root_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> int:
     """Which trial of its search an attempt belongs to."""
     trials = study.get_trials(deepcopy=False)[: trial.number + 1]
     return ordinals(each.user_attrs for each in trials)[-1]
 
 
-KEPT = ("point", "source")
-"""User attributes that the next attempt at a trial inherits."""
+def open_patiently(reference: str, patience: float) -> Store:
+    """Open a storage that was there a moment ago: a worker that starts while the server restarts waits for it."""
+    tries = Retrying(
+        retry=retry_if_exception_type(ValueError),
+        wait=wait_random(0.2, 2),
+        stop=stop_after_delay(patience),
+        reraise=True,
+    )
+    return tries(Store, reference, patience)

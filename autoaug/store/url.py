@@ -8,6 +8,8 @@ import sqlalchemy as sql
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from autoaug.store.mounts import network_file_system
+
 CLOCKS = {
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
     "postgresql": "extract(epoch from clock_timestamp())",
@@ -34,8 +36,10 @@ def resolve(reference: str) -> str:
 
 def portable(reference: str) -> str:
     """A reference for another process: without a relative path, and without a password."""
-    if reference.startswith(("env:", "file:")):
+    if reference.startswith("env:"):
         return reference
+    if reference.startswith("file:"):
+        return f"file:{Path(reference.removeprefix('file:')).absolute()}"
     url = make_url(reference)
     if url.get_backend_name() == "sqlite" and url.database:
         return url.set(database=str(Path(url.database).absolute())).render_as_string()
@@ -50,6 +54,22 @@ def show_url(url: str) -> str:
     parsed = parse(url)
     secret = {key: "***" for key in parsed.query if "pass" in key.lower()}
     return parsed.update_query_dict(secret).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
+
+
+def refuse_exposed(reference: str) -> None:
+    """Refuse a password on the command line, where everybody on the machine can read it.
+
+    Raises:
+        ValueError: the reference is a URL with a password; the message does not hold it.
+    """
+    if reference.startswith(("env:", "file:")):
+        return
+    url = parse(reference)
+    if url.password or any("pass" in key.lower() for key in url.query):
+        raise ValueError(
+            f"storage {show_url(reference)}: a password on the command line can be read by all who call ps: "
+            "put the URL into an environment variable and give env:NAME, or into a file and give file:PATH"
+        )
 
 
 def parse(url: str) -> sql.URL:
@@ -81,26 +101,39 @@ def refuse_unusable(url: str) -> None:
         fix = "pip install 'autoaug[postgres]', and write postgresql+psycopg://"
         raise ValueError(f"storage {shown} cannot be opened: its driver is not installed: {fix}") from None
     folder = Path(parsed.database or "").parent
-    if is_file(parsed) and not folder.is_dir():
+    if is_plain_file(parsed) and not folder.is_dir():
         raise ValueError(f"storage {shown} cannot be opened: there is no folder {folder}: make it first")
+    if is_plain_file(parsed) and (kind := network_file_system(folder.resolve())):
+        raise ValueError(
+            f"storage {shown} lies on a network file system ({kind}), where SQLite's locks fail: give a file on a disk "
+            "of this machine, or a PostgreSQL server"
+        )
 
 
 def is_new(reference: str) -> bool:
     """Whether opening a storage would create its file."""
     parsed = parse(resolve(reference))
-    return is_file(parsed) and not Path(parsed.database or "").exists()
+    return is_plain_file(parsed) and not Path(parsed.database or "").exists()
 
 
-def is_file(parsed: sql.URL) -> bool:
+def is_file(reference: str) -> bool:
+    """Whether a storage is a file of this host."""
+    return parse(resolve(reference)).get_backend_name() == "sqlite"
+
+
+def is_plain_file(parsed: sql.URL) -> bool:
     """Whether a storage is a plain file: not a server, not memory, not one of SQLite's own URIs."""
     name = parsed.database or ":memory:"
     return parsed.get_backend_name() == "sqlite" and not name.startswith((":memory:", "file:"))
 
 
-def engine_options(url: str) -> dict[str, Any]:
+def engine_options(url: str, patience: float) -> dict[str, Any]:
     if make_url(url).get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": 60}}  # seconds to wait for another writer, instead of 5
-    return {"pool_pre_ping": True}
+        return {"connect_args": {"timeout": patience}}  # seconds to wait for another writer, instead of 5
+    alive = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+    given = make_url(url)
+    ours = alive if given.drivername.startswith("postgresql+psycopg") else {}
+    return {"pool_pre_ping": True, "connect_args": {name: ours[name] for name in ours if name not in given.query}}
 
 
 def prepare_sqlite(engine: sql.Engine) -> None:

@@ -1,6 +1,6 @@
 """Samplers whose randomness is a function of which trial they are asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna import Study
@@ -18,22 +18,34 @@ class SeededByTrial(BaseSampler):
     A sampler that is rebuilt when a study is resumed starts its stream of random numbers again and proposes its
     first points a second time. Here the proposal depends on the stored trials alone, so a resumed study goes on as if
     it had never stopped.
+
+    The first trials are the points of `first`, in their order; the sampler fills in what a point leaves open, one
+    dimension at a time, and later sees these trials like any other.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], *name: object) -> None:
+    def __init__(
+        self, make: Callable[[int], BaseSampler], *name: object, first: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         self.make = make
         self.name = name
-        self.current: tuple[int, BaseSampler] | None = None
+        self.first = first
+        self.current: tuple[int, BaseSampler, Mapping[str, Any] | None] | None = None
 
-    def sampler(self, study: Study, trial: FrozenTrial) -> BaseSampler:
+    def turn(self, study: Study, trial: FrozenTrial) -> tuple[BaseSampler, Mapping[str, Any] | None]:
+        """The sampler of a trial, and the point that is given to it, if it is one of the first."""
         if self.current is None or self.current[0] != trial.number:
             trials = study.get_trials(deepcopy=False)[: trial.number + 1]
             ordinal = ordinals(each.user_attrs for each in trials)[-1]
-            self.current = trial.number, self.make(derive_seed(*self.name, ordinal))
-        return self.current[1]
+            given = self.first[ordinal] if ordinal < len(self.first) else None
+            self.current = trial.number, self.make(derive_seed(*self.name, ordinal)), given
+        return self.current[1:]
+
+    def sampler(self, study: Study, trial: FrozenTrial) -> BaseSampler:
+        return self.turn(study, trial)[0]
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self.sampler(study, trial).infer_relative_search_space(study, trial)
+        sampler, given = self.turn(study, trial)
+        return sampler.infer_relative_search_space(study, trial) if given is None else {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -43,7 +55,10 @@ class SeededByTrial(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        return self.sampler(study, trial).sample_independent(study, trial, param_name, param_distribution)
+        sampler, given = self.turn(study, trial)
+        if given is not None and param_name in given:
+            return given[param_name]
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         self.sampler(study, trial).before_trial(study, trial)

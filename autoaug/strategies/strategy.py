@@ -1,16 +1,29 @@
 """A strategy is a product: what happens between trials, and what happens within one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, TPESampler
 
+from autoaug.lookup import lookup, suggest
 from autoaug.policy import Policy
+from autoaug.strategies.pruners import PRUNERS
+from autoaug.train import Task
 
 Space = dict[str, BaseDistribution]
 """What may vary, by names such as `policy.m`, `mix.alpha` or `task.refine_epochs`: the noun, and what of it is set."""
+
+NO_PROXY = {
+    "root": "where data lies",
+    "device": "where a study runs",
+    "val_fraction": "what a score is measured on",
+    "split_seed": "what a score is measured on",
+    "resplit": "what a score is measured on",
+}
+"""Fields of a task that say nothing of what a trial costs: a proxy may not change them."""
 
 
 class Strategy(NamedTuple):
@@ -29,3 +42,34 @@ class Strategy(NamedTuple):
     """`(policy, **learner part of a point) -> Learner`; None where the policy stays as it was built."""
     pruner: BasePruner = NopPruner()
     """Stops trials that fall behind."""
+    first: tuple[Mapping[str, Any], ...] = ()
+    """Points to try before the sampler proposes any. What a point leaves open is sampled."""
+    proxy: Mapping[str, Any] = {}
+    """Fields of the task that are changed while searching, and only then, such as `{"epochs": 1}`."""
+
+    def pruned(self, name: str) -> "Strategy":
+        """The same strategy with a row of `PRUNERS`.
+
+        Early epochs favour weak augmentation, so that a pruner may throw away what would have been best.
+
+        Raises:
+            ValueError: there is no such pruner.
+        """
+        return self._replace(pruner=lookup(PRUNERS, name, "pruner")())
+
+    def proxied(self, **task_fields: Any) -> "Strategy":
+        """The same strategy, searching on a cheaper task: fewer epochs, a smaller `model`, a `data` of fewer images.
+
+        The best points are trained on the study's own task before one of them wins. A field that is also a dimension
+        of the space has the proxy's value while searching and the searched one afterwards.
+
+        Raises:
+            ValueError: not a field of `Task`, or one that has nothing to do with cost.
+        """
+        known = sorted({field.name for field in fields(Task)} - set(NO_PROXY))
+        for name, value in task_fields.items():
+            if name in NO_PROXY:
+                raise ValueError(f"proxied({name}={value!r}): {NO_PROXY[name]} is the same in all trials; leave it out")
+            if name not in known:
+                raise ValueError(f"proxied({name}={value!r}) is no field of a task: {suggest(name, known)}")
+        return self._replace(proxy={**self.proxy, **task_fields})

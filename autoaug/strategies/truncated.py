@@ -34,6 +34,7 @@ def truncated(
     *,
     steps: int = 1,
     every: int = 5,
+    reuse_graph: bool = False,
     search: Sequence[str] = (),
 ) -> Strategy:
     """A `Warp` that is updated by the derivative of the validation loss after `steps` more steps of training.
@@ -58,9 +59,14 @@ def truncated(
     So the published network turns all images one way rather than each its own way: nothing ties its mean to the
     identity, and a shift of the mean is easier to learn than a spread. Use it to compare, not to train.
 
+    What "range" found is worth as much to a network that is trained from scratch, if it is run as one resampling
+    (`Warp.compose`): .95 within ±50 degrees (n = 3). Its operations in turn blur these small images: .92.
+
     Args:
         steps: K, of the look-ahead.
         every: J, training steps from one update to the next.
+        reuse_graph: differentiate the training step itself (`Updates.reuse_graph`), as the paper does, not a further
+            one. Its batch is then that of the task, and `learner.batch` only counts validation images. Needs steps = 1.
         search: rows of `SEARCHABLE` that vary between trials.
     """
     rate = lookup(RATES, form, "form of truncated")
@@ -68,7 +74,13 @@ def truncated(
     def learner(policy: Policy, *, every: int = every, warmup: int = 0, lr: float = rate, batch: int = 200) -> Bilevel:
         moves = partial(torch.optim.Adam, lr=lr, betas=(0.5, 0.99))
         updates = Updates(
-            estimator="pathwise", every=every, warmup=warmup, optimiser=moves, hyper_batch=batch, val_batch=batch
+            estimator="pathwise",
+            every=every,
+            warmup=warmup,
+            optimiser=moves,
+            hyper_batch=batch,
+            val_batch=batch,
+            reuse_graph=reuse_graph,
         )
         return Bilevel(policy, unrolled(steps, lr=0.0), updates)
 

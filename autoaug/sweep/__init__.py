@@ -1,20 +1,34 @@
 """Running a study: locally or on Ray, with the same desk, the same worker and the same storage."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from autoaug.lookup import lookup, suggest
 from autoaug.store import Store, refuse_contradiction
-from autoaug.study import Study, preflight
+from autoaug.study import Loader, Prediction, Study, predict, preflight
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Event, Job, Listen
+from autoaug.sweep.leftovers import write_leftovers
 from autoaug.sweep.local import run_local
-from autoaug.sweep.options import Options, refuse_more_than
+from autoaug.sweep.options import Options, refuse_more_than, refuse_remote
 
-__all__ = ["EXECUTORS", "Desk", "Event", "Job", "Listen", "Options", "check", "conduct", "is_over", "run"]
+__all__ = [
+    "EXECUTORS",
+    "Desk",
+    "Event",
+    "Job",
+    "Listen",
+    "Options",
+    "check",
+    "conduct",
+    "is_over",
+    "outdated",
+    "run",
+    "write_leftovers",
+]
 
 
 def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> None:
@@ -46,12 +60,23 @@ def run(
         ValueError: the study cannot run as it is defined; nothing was written.
         KeyboardInterrupt: after the running trials were queued again.
     """
-    check(study, executor, options or Options())
-    conduct(study, store, executor, options or Options(), listen)
+    predictions = check(study, executor, options or Options(), store.reference)
+    conduct(study, store, executor, options or Options(), listen, predictions)
 
 
-def check(study: Study, executor: str, options: Options) -> None:
-    """Refuse what cannot run, before anything is written.
+def check(
+    study: Study,
+    executor: str,
+    options: Options,
+    storage: str | None = None,
+    say: Callable[[str], object] = lambda name: None,
+) -> dict[str, Prediction]:
+    """Refuse what cannot run, before anything is written; returns what the strategies are expected to cost.
+
+    Nothing is expected of a cluster: it may have other devices than this machine.
+
+    Args:
+        say: is told the name of each strategy before a few steps of it are measured.
 
     Raises:
         ValueError: it says what is wrong, where, and what would be right.
@@ -60,12 +85,34 @@ def check(study: Study, executor: str, options: Options) -> None:
     check_only(study, options.only)
     if options.address and executor == "local":
         raise ValueError(f"--address {options.address} is of a Ray cluster: add --executor ray")
+    if executor == "ray" and storage is not None:
+        refuse_remote(options, storage)
     if not (options.address or os.environ.get("RAY_ADDRESS")):
         has = {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
         refuse_more_than(has, options, "this machine")
         refuse_missing_device(study.task.device, has["GPU"])
     refuse_unwritable(options.artifacts)
-    preflight(study)
+    load = Loader()
+    preflight(study, load)
+    if options.address or os.environ.get("RAY_ADDRESS"):
+        return {}
+    torch.set_num_threads(max(1, int(options.cpus_per_trial)))
+    predictions = predict(study, options.only, options.gpus_per_trial or 1.0, load, say)
+    refuse_small_budget(study, predictions)
+    return predictions
+
+
+def refuse_small_budget(study: Study, predictions: Mapping[str, Prediction]) -> None:
+    """A budget that does not pay for one trial finds nothing."""
+    for name, found in predictions.items():
+        least = found.least(study, name)
+        what = "a trial and a re-run are" if study.reruns_of(name) else "a trial is"
+        for limit, seconds in study.budget.seconds.items():
+            if seconds < least:
+                raise ValueError(
+                    f"strategy {name!r} of study {study.name!r}: {what} expected to take {least:.3g} {found.unit}, "
+                    f"more than Budget({limit}={seconds:g}) pays for: give at least {1.5 * least:.2g}"
+                )
 
 
 def refuse_missing_device(device: str, gpus: int) -> None:
@@ -80,12 +127,36 @@ def refuse_unwritable(folder: Path) -> None:
         raise ValueError(f"no checkpoints can be kept in {folder}: {there} is no folder to write to")
 
 
-def conduct(study: Study, store: Store, executor: str, options: Options, listen: Listen) -> None:
-    """Run a study that was checked."""
+def conduct(
+    study: Study,
+    store: Store,
+    executor: str,
+    options: Options,
+    listen: Listen,
+    predictions: Mapping[str, Prediction] | None = None,
+) -> None:
+    """Run a study that was checked. What it was expected to cost is kept beside its definition.
+
+    Raises:
+        Unreachable: the storage did not answer for longer than `Options.patience_seconds`. What was found is kept.
+    """
+    store.patience.seconds = options.patience_seconds
+    write_leftovers(store, options)
+    found = (predictions or {}).items()
+    expected = {
+        "predicted_seconds": {name: round(each.search(study, name), 3) for name, each in found},
+        "predicted_rerun_seconds": {name: round(each.full, 3) for name, each in found},
+    }
+    store.define(study.name, {**study.describe(), **expected})
     EXECUTORS[executor](study, store, options, listen)
 
 
-def is_over(study: Study, store: Store, only: Sequence[str] = ()) -> bool:
+def outdated(study: Study, store: Store, only: Sequence[str] = ()) -> list[str]:
+    """The strategies of which a better point was found after their final runs, which stay as they were."""
+    return Desk(study, store, only).outdated()
+
+
+def is_over(study: Study, store: Store, only: Sequence[str] = (), reread: bool = False) -> bool:
     """Whether nothing is left to run: a finished study says so at once.
 
     Raises:
@@ -96,7 +167,7 @@ def is_over(study: Study, store: Store, only: Sequence[str] = ()) -> bool:
     if stored is None:
         return False
     refuse_contradiction(study.name, stored, study.describe())
-    return set(only or study.strategies) <= set(stored["spaces"]) and Desk(study, store, only).over()
+    return set(only or study.strategies) <= set(stored["spaces"]) and Desk(study, store, only, reread=reread).over()
 
 
 def check_only(study: Study, only: Sequence[str]) -> None:

@@ -1,13 +1,15 @@
 """One trial as it is handed to a worker, and what a worker says of it. Plain data: it crosses processes."""
 
 import os
+import reprlib
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoaug.record import Record, State
+from autoaug.record import Record, State, place
+from autoaug.study.definition import NAME
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,34 @@ class Job:
     """Which trial of its search this is: all attempts at it share it, and so their seed and their folder."""
     final_seed: int | None = None
     """Which of the final runs this is; None in the search."""
+    rerun: bool = False
+    """A re-run in full of a point that was found on a proxy."""
+    reread: bool = False
+    """A final run that was asked for though the test split was read before, when another point was the best."""
 
     @property
     def final(self) -> bool:
         return self.final_seed is not None
 
+    @property
+    def place(self) -> str:
+        """Where the trial is stored, below the name of its study."""
+        return place(self.strategy, self.final, self.rerun)
+
     def folder(self, artifacts: Path, study: str) -> Path:
-        """Where the checkpoints of all attempts at this trial lie."""
-        return artifacts / study / ("leaderboard" if self.final else self.strategy) / str(self.root)
+        """Where the checkpoints of all attempts at this trial lie.
+
+        Raises:
+            ValueError: a name would lead elsewhere. The number of a trial comes from the storage, others write there.
+        """
+        parts = [study, *self.place.split("/"), str(self.root)]
+        for part in parts:
+            if not NAME.fullmatch(part):
+                raise ValueError(f"{reprlib.repr(part)} cannot name a folder of {artifacts}: it is no plain name")
+        return artifacts.joinpath(*parts)
 
     def __str__(self) -> str:
-        what = f"final run {self.final_seed}" if self.final else f"trial {self.number}"
+        what = f"final run {self.final_seed}" if self.final else f"{'re-run' if self.rerun else 'trial'} {self.number}"
         return f"{self.strategy} {what}" + (f", attempt {self.attempt}" if self.attempt > 1 else "")
 
 

@@ -8,16 +8,19 @@ from autoaug.store import Store
 from autoaug.study import Study
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Listen
+from autoaug.sweep.leftovers import write_leftovers
 from autoaug.sweep.options import Options
 from autoaug.sweep.worker import work
 
 
 def run_local(study: Study, store: Store, options: Options, listen: Listen) -> None:
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))
-    desk = Desk(study, store, options.only)
-    while not desk.over():
-        job = desk.next()
-        if job is None:
+    desk = Desk(study, store, options.only, options.grace_seconds, options.reread)
+    while True:
+        if job := desk.next():
+            work(study, job, store, options, listen)
+        elif desk.over():
+            return
+        else:
+            write_leftovers(store, options)
             time.sleep(1.0)  # others are still working on trials of this study
-            continue
-        work(study, job, store, options, listen)

@@ -1,9 +1,15 @@
 """How a study is executed. Nothing here may change what it finds."""
 
 import math
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from autoaug.store import is_file
+
+ON_A_SERVER = "give a server, such as --storage env:NAME with postgresql+psycopg://user@host/database"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +28,23 @@ class Options:
     """Share of a GPU for each trial; below 1, trials share one."""
     at_once: int | None = None
     """The most trials at the same time; None is as many as fit."""
+    reread: bool = False
+    """Where a better point was found after the final runs of a strategy, make final runs of it too. The test split is
+    then read a second time, and that is recorded."""
     address: str | None = None
     """Of a running Ray cluster; None starts one on this machine."""
+    insecure: bool = False
+    """Use a Ray cluster of other hosts even where it lets in whoever can reach it."""
+    checkpoint_seconds: float = 10.0
+    """The longest stretch of work that a crash can cost, to within one epoch; 0 writes a checkpoint at every epoch."""
+    lease_seconds: float = 10.0
+    """How often a worker says that it still works on its trial."""
+    grace_seconds: float = 60.0
+    """A worker that has said nothing for so long is dead, and its trial is given to another."""
+    hang_seconds: float = 1800.0
+    """A training that has made no step for so long hangs, and is given up. The first step waits for the data."""
+    patience_seconds: float = 60.0
+    """For so long a storage that does not answer is tried again, before a worker goes on without it."""
 
     def __post_init__(self) -> None:
         if not 0 < self.cpus_per_trial < math.inf:
@@ -32,6 +53,49 @@ class Options:
             raise ValueError(f"gpus per trial is {self.gpus_per_trial:g}: give 0 or more, such as 0.25 to share one")
         if self.at_once is not None and self.at_once < 1:
             raise ValueError(f"at once is {self.at_once}: give at least 1 trial at a time")
+        for name, least in {"checkpoint": 0, "lease": 0.01, "grace": 0.01, "hang": 0.01, "patience": 0}.items():
+            value = getattr(self, f"{name}_seconds")
+            if not least <= value < math.inf:
+                raise ValueError(f"{name} seconds is {value:g}: give a number of at least {least:g}")
+        if self.grace_seconds < 2 * self.lease_seconds:
+            raise ValueError(
+                f"grace seconds is {self.grace_seconds:g} and lease seconds is {self.lease_seconds:g}: give a grace of "
+                "at least two leases, or a worker that is slow for a moment loses its trial"
+            )
+
+
+def is_remote(address: str | None) -> bool:
+    """Whether a Ray cluster runs on other hosts: its address names one."""
+    if address in (None, "", "auto", "local"):
+        return False
+    place = str(address).rpartition("://")[2]
+    host = (place.rpartition(":")[0] or place).strip("[]")
+    try:  # only an address of this host can be listened on
+        kind, _, _, _, where = socket.getaddrinfo(host, 0)[0]
+        with socket.socket(kind) as probe:
+            probe.bind(where)
+    except OSError:
+        return True
+    return False
+
+
+def refuse_remote(options: Options, storage: str) -> None:
+    """What a Ray cluster of other hosts must have: a storage that it can reach, and a lock on its door.
+
+    Whoever reaches a cluster without authentication runs code on it, and reads what the workers know of the storage
+    (CVE-2023-48022).
+    """
+    address = options.address or os.environ.get("RAY_ADDRESS")
+    if not is_remote(address):
+        return
+    if is_file(storage):
+        raise ValueError(f"storage {storage} is a file, and workers at {address} cannot open it: {ON_A_SERVER}")
+    if os.environ.get("RAY_AUTH_MODE") != "token" and not options.insecure:
+        raise ValueError(
+            f"the Ray cluster at {address} lets in whoever can reach it: start it with token authentication and set "
+            "RAY_AUTH_MODE=token here (docs.ray.io: token authentication), or add --insecure on a network that you "
+            "trust"
+        )
 
 
 def refuse_more_than(has: Mapping[str, float], options: Options, where: str) -> None:

@@ -10,8 +10,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -22,12 +22,13 @@ import ray.cloudpickle
 from ray import tune
 from ray.tune.search import Searcher
 
-from autoaug.record import LEADERBOARD, Record
-from autoaug.store import Store
+from autoaug.record import FULL, LEADERBOARD, Record
+from autoaug.store import Store, Unreachable, open_patiently
 from autoaug.study import Study
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Event, Job, Listen
-from autoaug.sweep.options import Options, refuse_more_than
+from autoaug.sweep.leftovers import write_leftovers
+from autoaug.sweep.options import ON_A_SERVER, Options, refuse_more_than
 from autoaug.sweep.worker import work
 
 QUIET = {
@@ -49,8 +50,9 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
     """
     with cluster(options):
         refuse_too_much(options)
-        desk = Desk(study, store, options.only)
-        searcher = DeskSearcher(desk, listen)
+        refuse_unshared(store)
+        desk = Desk(study, store, options.only, options.grace_seconds, options.reread)
+        searcher = DeskSearcher(desk, listen, when_idle=lambda: write_leftovers(store, options))
         trainable = tune.with_parameters(
             run_on_worker,
             code=sources(options.project),
@@ -76,6 +78,7 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
                 storage_path=str((options.artifacts / "ray").absolute()),
                 failure_config=tune.FailureConfig(max_failures=0),
                 log_to_file=True,
+                sync_config=tune.SyncConfig(sync_artifacts=True),  # a trial's log comes from its node to our folder
                 verbose=0,
             ),
         )
@@ -83,24 +86,33 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
             tuner.fit()
         except KeyboardInterrupt:
             for job in searcher.running.values():
-                desk.lost(job, "interrupted")
+                with suppress(Unreachable):  # its lease ends, and the next driver takes it back
+                    desk.lost(job, "interrupted")
             raise
+        if searcher.away:
+            raise searcher.away
 
 
 class DeskSearcher(Searcher):
     """Tune asks it for the next trial; it asks the desk."""
 
-    def __init__(self, desk: Desk, listen: Listen) -> None:
+    def __init__(self, desk: Desk, listen: Listen, when_idle: Callable[[], None] = lambda: None) -> None:
         super().__init__(metric="epoch", mode="max")
-        self.desk, self.listen = desk, listen
+        self.desk, self.listen, self.when_idle = desk, listen, when_idle
         self.running: dict[str, Job] = {}
+        self.away: Unreachable | None = None
+        """Why there is no next trial: the storage does not answer."""
 
     def suggest(self, trial_id: str) -> Any:
-        if self.desk.over():
-            return Searcher.FINISHED
-        job = self.desk.next()
-        if job is None:
-            return None  # Tune asks again: a running trial may still have to be repeated
+        try:
+            self.away = None
+            job = self.desk.next()
+            if job is None:  # Tune asks again unless all is over: a running trial may still have to be repeated
+                self.when_idle()
+                return Searcher.FINISHED if self.desk.over() else None
+        except Unreachable as away:
+            self.away = away
+            return None if self.running else Searcher.FINISHED  # what runs goes on, and may outlast it
         self.running[trial_id] = job
         return {"job": asdict(job)}
 
@@ -111,8 +123,9 @@ class DeskSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         job = self.running.pop(trial_id, None)
-        if job and error and self.desk.lost(job, "its worker died"):
-            self.listen(Event(job, state="WAITING", reason="its worker died: queued again"))
+        with suppress(Unreachable):  # its lease ends, and a desk takes it back
+            if job and error and self.desk.lost(job, "its worker died"):
+                self.listen(Event(job, state="WAITING", reason="its worker died: queued again"))
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher to disk, and the truth is in the storage."""
@@ -128,7 +141,7 @@ class DeskSearcher(Searcher):
 def trial_name(trial: Any) -> str:
     """Of a trial's folder, where its log lies: `tpe-randaugment-3`, `tpe-randaugment-3-2` for a second attempt."""
     job = Job(**trial.config["job"])
-    kind = [LEADERBOARD] if job.final else []
+    kind = [LEADERBOARD] if job.final else [FULL] if job.rerun else []
     return "-".join([*kind, job.strategy, str(job.number)] + ([str(job.attempt)] if job.attempt > 1 else []))
 
 
@@ -145,13 +158,15 @@ def run_on_worker(
         tune.report({"epoch": event.record.epoch if event.record else 0, "event": json.dumps(said)})
 
     install(code)
-    work(ray.cloudpickle.loads(study), Job(**config["job"]), open_store(storage), options, tell)
+    store = open_store(storage, options.patience_seconds)
+    write_leftovers(store, options)
+    work(ray.cloudpickle.loads(study), Job(**config["job"]), store, options, tell, end_process=lambda: os._exit(1))
 
 
 @cache
-def open_store(reference: str) -> Store:
+def open_store(reference: str, patience: float) -> Store:
     """One connection pool per worker process, which serves many trials."""
-    return Store(reference)
+    return open_patiently(reference, patience)
 
 
 @contextmanager
@@ -167,6 +182,14 @@ def cluster(options: Options) -> Iterator[None]:
     finally:
         if ours:
             ray.shutdown()
+
+
+def refuse_unshared(store: Store) -> None:
+    """A file of this host cannot be the storage of workers elsewhere."""
+    here = ray.util.get_node_ip_address()
+    elsewhere = [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]
+    if store.is_file and any(address != here for address in elsewhere):
+        raise ValueError(f"storage {store.shown} is a file, and the cluster has workers on other hosts: {ON_A_SERVER}")
 
 
 def refuse_too_much(options: Options) -> None:

@@ -1,144 +1,249 @@
 """The worker runs one trial and writes everything about it straight into the storage."""
 
 import shutil
-import subprocess
-import sys
-import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import optuna
 import torch
-from optuna.pruners import NopPruner
-from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from autoaug.checkpoint import Checkpoint
+from autoaug.data import Data, load_data, train_on_val
 from autoaug.learners import DEPLOYS
 from autoaug.policy import Fixed
-from autoaug.record import LEADERBOARD, Record, State
+from autoaug.record import FULL, LEADERBOARD, Record, State
 from autoaug.seeding import derive_seed
-from autoaug.store import Store
+from autoaug.store import Store, Unreachable, settle
 from autoaug.study import Setup, Study, set_up
 from autoaug.sweep.job import Event, Job, Listen, me
+from autoaug.sweep.lease import Hung, interruptible, lease
+from autoaug.sweep.leftovers import spool_of
+from autoaug.sweep.limits import Cut, Limits, metered
 from autoaug.sweep.options import Options
-from autoaug.train import train
-
-BEAT_SECONDS = 10.0
-"""How often a worker renews the lease of its trial."""
+from autoaug.sweep.provenance import device_name, peak_memory, provenance, reset_peak_memory
+from autoaug.train import Task, train
+from autoaug.train.run import pick_device
 
 
 class Stopped(Exception):
     """The trial is no longer ours: cancelled in the dashboard, or given to another worker."""
 
 
-class Cut(Exception):
-    """The trial ends early as PRUNED; the message says why."""
-
-
-def work(study: Study, job: Job, store: Store, options: Options, listen: Listen) -> None:
+def work(
+    study: Study,
+    job: Job,
+    store: Store,
+    options: Options,
+    listen: Listen,
+    end_process: Callable[[], None] | None = None,
+) -> None:
     """Run one trial to its end. An error inside it becomes its state and reason; the study goes on.
+
+    What cannot be written because the storage is away is kept in a file until it is back.
+
+    Args:
+        end_process: how to end a training that hangs, where it has a process of its own. Elsewhere it is interrupted.
 
     Raises:
         KeyboardInterrupt: after the trial was queued again, to resume from its checkpoint.
     """
+    store.spool = spool_of(store, options)
     listen(Event(job, state="RUNNING"))
-    folder = job.folder(options.artifacts, study.name)
+    try:
+        folder = job.folder(options.artifacts, study.name)
+    except ValueError as error:
+        end(job, store, TrialState.FAIL, str(error), listen)
+        return
     if job.attempt == 1:
         shutil.rmtree(folder, ignore_errors=True)  # left by an archived or deleted study of the same name
+    hung = f"hung: no step for {options.hang_seconds:g} s"
     try:
-        with lease(store, job.trial_id):
-            store.annotate(job.trial_id, **provenance(study, job))
-            last = run_trial(study, job, store, options, listen)
+        with interruptible(hung) as interrupt:
+
+            def give_up() -> None:
+                queue_again(study, job, store, hung)
+                (end_process or interrupt)()
+
+            with lease(store, job.trial_id, options.lease_seconds, options.hang_seconds, give_up) as step:
+                store.annotate(job.trial_id, **provenance(study, job, seed_of(study, job)))
+                if job.final:
+                    note_test_read(study, job, store)
+                last = run_in_memory(study, job, store, options, listen, step)
     except KeyboardInterrupt:
-        search = store.leaderboard(study.name) if job.final else store.open(study.name, job.strategy, study.direction)
-        store.requeue(search, job.trial_id, "interrupted")
+        queue_again(study, job, store, "interrupted")
         raise
+    except Hung:
+        listen(Event(job, state="FAIL", reason=hung))
+        return
     except Stopped as stop:
         listen(Event(job, state="FAIL", reason=str(stop)))
         return
+    except Unreachable as away:  # it cannot go on; its lease ends, and the next attempt goes on from its checkpoint
+        listen(Event(job, state="WAITING", reason=str(away)))
+        return
     except Cut as cut:
-        end(study, job, store, TrialState.PRUNED, str(cut), listen)
+        ended = end(job, store, TrialState.PRUNED, str(cut), listen)
     except Exception as error:
-        end(study, job, store, TrialState.FAIL, explain(error), listen)
+        ended = end(job, store, TrialState.FAIL, explain(error), listen)
     else:
-        finish(study, job, store, last, listen)
-    shutil.rmtree(folder, ignore_errors=True)
+        ended = finish(study, job, store, last, listen)
+    if ended and settled(store, job.trial_id):  # or else the next attempt goes on from what lies there
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_trial(study: Study, job: Job, store: Store, options: Options, listen: Listen) -> Record:
+def note_test_read(study: Study, job: Job, store: Store) -> None:
+    """Keep that the test split is about to be read, before it is: a run that dies after it has read it too.
+
+    Raises:
+        PermissionError: another final run of the same strategy and seed has read it.
+    """
+    seed = job.final_seed or 0
+    if not store.note_test_read(job.trial_id, study.name, job.strategy, seed, job.root, me(), job.reread):
+        raise PermissionError(f"final run {seed} of {job.strategy} has read the test split before: ask with --reread")
+
+
+def queue_again(study: Study, job: Job, store: Store, reason: str) -> None:
+    """Give the trial to whoever comes next. Where the storage is away, the lease that ends does it."""
+    with suppress(Unreachable):
+        trials = store.leaderboard(study.name) if job.final else store.open(study.name, job.place, study.direction)
+        store.requeue(trials, job.trial_id, reason)
+
+
+def settled(store: Store, trial_id: int) -> bool:
+    """Whether all that a trial found is in the storage; waits for one that is away as long as patience lasts."""
+    if store.spool is None or not store.spool.holds(trial_id):
+        return True
+    store.patience.in_vain = False
+    try:
+        settle(store, trial_id)
+    except Unreachable:
+        store.spool.release(trial_id)
+        return False
+    return True
+
+
+def run_in_memory(
+    study: Study, job: Job, store: Store, options: Options, listen: Listen, step: Callable[[], None]
+) -> Record:
+    """Train; if the memory of the device does not suffice, once more with half as many images at a time.
+
+    The gradients of a minibatch are then summed over its parts, so the effective batch stays what the task says.
+    """
+    try:
+        return run_trial(study, job, store, options, listen, step)
+    except torch.OutOfMemoryError:
+        task = set_up(study, job.strategy, job.point, search=not (job.final or job.rerun)).task
+        half = max(1, min(task.micro_batch or task.batch_size, task.batch_size) // 2)
+    # out here the error is gone, and with it the tensors that its traceback held
+    torch.cuda.empty_cache()
+    store.annotate(job.trial_id, micro_batch=half)
+    smaller = replace(job, point={**job.point, "task.micro_batch": half})
+    return run_trial(study, smaller, store, options, listen, step)
+
+
+def run_trial(
+    study: Study, job: Job, store: Store, options: Options, listen: Listen, step: Callable[[], None]
+) -> Record:
     """Train, and write every epoch as it is measured; returns the last one."""
-    setup = set_up(study, job.strategy, job.point)
-    prune = pruner(study, job, store)
-    for epoch in train_from_checkpoint(study, job, options, setup):
-        record = sign(epoch, study, job, options.gpus_per_trial or 1.0)
+    setup = set_up(study, job.strategy, job.point, search=not (job.final or job.rerun))
+    device, share = pick_device(setup.task.device), options.gpus_per_trial or 1.0
+    reset_peak_memory(device)
+    limits = Limits(study, job, store, device.type)
+    with suppress(Unreachable):
+        limits.refuse_overdraft()
+    epochs = train_from_checkpoint(study, job, store, options, setup, step)
+    in_learner = 0.0
+    for epoch in metered(
+        epochs, device.type, lambda lost: store.write_epoch(job.trial_id, sign(lost, study, job, share))
+    ):
+        record = sign(epoch, study, job, share)
+        in_learner += record.metrics.get("hyper_seconds", 0.0)
         keep(record, study, job, store, listen)
         if not job.final and record.epoch < setup.task.total_epochs:
-            prune(record)
+            with suppress(Unreachable):  # what the others have spent or reached is read after the next epoch
+                limits.check(record)
+    store.annotate(job.trial_id, learner_seconds=round(in_learner, 3), **peak_memory(device))
     if job.final and setup.learner:
         for name in study.deploy:
-            record = deploy(name, record, study, job, store, options, listen)
+            record = deploy(name, record, study, job, store, options, listen, step)
     return record
 
 
-def train_from_checkpoint(study: Study, job: Job, options: Options, setup: Setup, name: str = "") -> Iterator[Record]:
+def train_from_checkpoint(
+    study: Study, job: Job, store: Store, options: Options, setup: Setup, step: Callable[[], None], name: str = ""
+) -> Iterator[Record]:
     """Train with the job's seed, from the checkpoint of the latest attempt that left one."""
     folder = job.folder(options.artifacts, study.name) / name
     earlier = (folder / f"{attempt}.pt" for attempt in range(job.attempt - 1, 0, -1))
-    checkpoint = Checkpoint(folder / f"{job.attempt}.pt", next((path for path in earlier if path.exists()), None))
-    rng = torch.Generator().manual_seed(seed_of(study, job))
-    return train(setup.task, setup.policy, setup.mix, setup.learner, rng, checkpoint, test=job.final)
+    before = next((path for path in earlier if path.exists()), None)
+    checkpoint = Checkpoint(folder / f"{job.attempt}.pt", before, options.checkpoint_seconds)
+    rng, trouble = torch.Generator().manual_seed(seed_of(study, job)), ""
+    on_both = job.final and study.final_data == "train+val" and setup.learner is None
+    data = data_of(setup.task, job, on_both)
+    store.annotate(job.trial_id, data=data.fingerprint, device=device_name(pick_device(setup.task.device)))
+    for record in train(
+        setup.task,
+        setup.policy,
+        setup.mix,
+        setup.learner,
+        rng,
+        checkpoint,
+        test=job.final,
+        validate=not on_both,
+        data=data,
+        pulse=step,
+    ):
+        yield record
+        if checkpoint.trouble not in ("", trouble):
+            trouble = checkpoint.trouble
+            store.annotate(job.trial_id, warning=trouble)
+
+
+def data_of(task: Task, job: Job, on_both: bool) -> Data:
+    """What a trial may see: the test split in final runs only, and the validation images to train on if `on_both`."""
+    data = load_data(task.data, root=task.root, val_fraction=task.val_fraction, seed=task.split_seed, test=job.final)
+    return train_on_val(data) if on_both else data
 
 
 def keep(record: Record, study: Study, job: Job, store: Store, listen: Listen) -> None:
     """Report and store an epoch, unless the trial was ended from outside."""
-    if not store.report(job.trial_id, record.epoch, record.metrics[study.metric]):
+    value = record.metrics.get(study.metric, record.metrics["train_loss"])
+    if not store.report(job.trial_id, record.epoch, value):
         raise Stopped("cancelled, or taken over by another worker")
     store.write_epoch(job.trial_id, record)
     listen(Event(job, record=record))
 
 
-def deploy(name: str, last: Record, study: Study, job: Job, store: Store, options: Options, listen: Listen) -> Record:
+def deploy(
+    name: str,
+    last: Record,
+    study: Study,
+    job: Job,
+    store: Store,
+    options: Options,
+    listen: Listen,
+    step: Callable[[], None],
+) -> Record:
     """Train from scratch with the policy that a final run learned; its metrics are added under `<name>_`.
 
     Same initial weights and data order as the run that learned it, nothing else of it.
     """
-    mine = [r for r in store.epochs(study.name) if r.final and (r.strategy, r.seed) == (job.strategy, last.seed)]
+    attempts = {each.trial for each in store.outcomes(study.name) if each.final and each.root == job.root}
+    mine = [record for record in store.epochs(study.name) if record.final and record.trial in attempts]
     setup = set_up(study, job.strategy, job.point)
-    scratch = replace(setup, policy=Fixed(DEPLOYS[name](mine)), learner=None)
+    policy = Fixed(DEPLOYS[name](mine), compose=getattr(setup.policy, "compose", False))
+    scratch = replace(setup, policy=policy, learner=None)
     record = last
-    for epoch in train_from_checkpoint(study, job, options, scratch, name):
+    for epoch in train_from_checkpoint(study, job, store, options, scratch, step, name):
         renamed = {f"{name}_{metric}": value for metric, value in epoch.metrics.items()}
         epoch = replace(epoch, epoch=last.epoch + epoch.epoch, metrics={**last.metrics, **renamed})
         record = sign(epoch, study, job, options.gpus_per_trial or 1.0)
         keep(record, study, job, store, listen)
     return record
-
-
-def pruner(study: Study, job: Job, store: Store) -> Any:
-    """`record -> None`, raising Cut where the trial is not worth, or cannot pay for, another epoch."""
-    rule = study.strategies[job.strategy].pruner
-    limit = study.budget.gpu_seconds
-    search = None if isinstance(rule, NopPruner) else load_search(study, job, store)
-
-    def prune(record: Record) -> None:
-        if limit is not None and store.spent(study.name, job.strategy) >= limit:
-            raise Cut(f"the budget of {limit:g} seconds was spent after epoch {record.epoch}")
-        if search is not None and rule.prune(search, store.optuna.get_trial(job.trial_id)):
-            raise Cut(f"pruned after epoch {record.epoch} by {type(rule).__name__}")
-
-    return prune
-
-
-def load_search(study: Study, job: Job, store: Store) -> optuna.Study:
-    # a sampler that samples nothing: workers only read
-    return optuna.load_study(study_name=f"{study.name}/{job.strategy}", storage=store.optuna, sampler=RandomSampler())
 
 
 def sign(record: Record, study: Study, job: Job, share: float) -> Record:
@@ -152,100 +257,39 @@ def sign(record: Record, study: Study, job: Job, share: float) -> Record:
         attempt=job.attempt,
         seed=seed_of(study, job),
         final=job.final,
+        rerun=job.rerun,
     )
 
 
 def seed_of(study: Study, job: Job) -> int:
-    """The seed of a training. Strategies share it trial by trial and final run by final run: comparisons are paired."""
+    """The seed of a training. Strategies share it trial by trial and final run by final run: comparisons are paired.
+
+    Re-runs, of which the best is chosen, share one.
+    """
+    if job.rerun:
+        return derive_seed(study.seed, FULL)
     return derive_seed(study.seed, LEADERBOARD if job.final else "search", job.final_seed if job.final else job.root)
 
 
-def finish(study: Study, job: Job, store: Store, last: Record, listen: Listen) -> None:
+def finish(study: Study, job: Job, store: Store, last: Record, listen: Listen) -> bool:
     """End a trial as COMPLETE, with the value of its last epoch."""
-    values = [last.metrics[study.metric]]
+    objectives = [study.metric]
     if job.final:
-        store.note_test_read(job.trial_id, last, job.final_seed or 0)
-        done = store.work_on(job.trial_id)
-        assert done, "its last epoch was stored"
-        values = [last.metrics["test_accuracy"], done.gpu_seconds]
-    end(study, job, store, TrialState.COMPLETE, "", listen, values)
+        objectives = ["test_accuracy", "gpu_seconds"]
+    return end(job, store, TrialState.COMPLETE, "", listen, objectives)
 
 
-def end(
-    study: Study,
-    job: Job,
-    store: Store,
-    state: TrialState,
-    reason: str,
-    listen: Listen,
-    values: list[float] | None = None,
-) -> None:
-    done = store.work_on(job.trial_id)
-    attributes: dict[str, Any] = {"reason": reason} if reason else {}
-    if done:
-        unit = "gpu_seconds" if done.device == "cuda" else "cpu_seconds"
-        attributes |= {unit: round(done.gpu_seconds, 3), "epochs": done.epochs, "images": done.images}
-        attributes |= {name: round(value, 6) for name, value in done.metrics.items()}
-    if store.finish(job.trial_id, state, values, **attributes):
+def end(job: Job, store: Store, state: TrialState, reason: str, listen: Listen, objectives: Sequence[str] = ()) -> bool:
+    """End a trial, unless somebody else has; returns whether we did."""
+    ended = store.conclude(job.trial_id, state, reason, objectives)
+    if ended:
         listen(Event(job, state=cast(State, state.name), reason=reason))
     else:
         listen(Event(job, state="FAIL", reason="cancelled, or taken over by another worker"))
+    return ended
 
 
 def explain(error: Exception) -> str:
     """One line for the database: what went wrong, and where."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"[:1000]
-
-
-def provenance(study: Study, job: Job) -> dict[str, Any]:
-    """What one needs to know to make the number again."""
-    return {
-        "seed": seed_of(study, job),
-        "attempt": job.attempt,
-        "root": job.root,
-        "worker": me(),
-        "versions": versions(),
-        "git_commit": git_commit(),
-    }
-
-
-@cache
-def versions() -> dict[str, str]:
-    names = ("autoaug", "torch", "torchvision", "optuna", "ray")
-    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
-
-
-@cache
-def git_commit() -> str:
-    """The commit of the project that the study is run from, with a `+` where it has uncommitted changes."""
-    try:
-        commit = run_git("rev-parse", "HEAD")
-        return commit[:12] + ("+" if run_git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return "none"
-
-
-def run_git(*arguments: str) -> str:
-    command = ["git", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-
-@contextmanager
-def lease(store: Store, trial_id: int, every: float = BEAT_SECONDS) -> Iterator[None]:
-    """Say again and again that somebody works on a trial, for as long as the block runs."""
-    over = threading.Event()
-
-    def renew() -> None:
-        while True:
-            store.beat(trial_id, me())
-            if over.wait(every):
-                return
-
-    thread = threading.Thread(target=renew, name=f"lease-{trial_id}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

@@ -1,60 +1,29 @@
-"""A study is one question: which strategy is best on this task, for equal cost?"""
+"""A study as it is asked: checked when it is made, before any time is spent."""
 
 import inspect
-import math
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
-import torch
-from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
-from torch import Generator
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.pruners import NopPruner
 
-from autoaug.data import load_data
 from autoaug.learners import DEPLOYS
 from autoaug.lookup import lookup, suggest
-from autoaug.mixing import MIXES, Mix
-from autoaug.mixing import build as build_mix
-from autoaug.models import build
-from autoaug.policy import Policy
+from autoaug.mixing import MIXES
 from autoaug.record import LEADERBOARD, Direction
 from autoaug.strategies import Space, Strategy
-from autoaug.train import Learner, Task
+from autoaug.strategies.known import first_points
+from autoaug.study.budget import Budget
+from autoaug.train import Task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Names of studies and strategies become parts of paths and of Optuna's study names."""
 
 METRICS: dict[str, Direction] = {"val_accuracy": "maximize", "val_nll": "minimize"}
 """What a study may optimise, and in which direction."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What each strategy may spend on its search, equal for all. Whichever limit is reached first ends it.
-
-    Failed, pruned and interrupted work counts. Where there is no GPU, `gpu_seconds` limits CPU-seconds.
-    """
-
-    trials: int | None = None
-    gpu_seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        given = {name: value for name in ("trials", "gpu_seconds") if (value := getattr(self, name)) is not None}
-        if not given:
-            raise ValueError("Budget() sets no limit: give trials=, gpu_seconds= or both")
-        for name, value in given.items():
-            if not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise ValueError(f"Budget({name}={value!r}) buys nothing: give a number above 0")
-        if self.trials is not None and not isinstance(self.trials, int):
-            raise ValueError(f"Budget(trials={self.trials!r}) counts no trials: give a whole number")
-
-    def spent(self, trials: int, gpu_seconds: float) -> float:
-        """The share of the budget that is used up; 1 or more is all of it."""
-        shares = [trials / self.trials if self.trials else 0.0]
-        shares.append(gpu_seconds / self.gpu_seconds if self.gpu_seconds else 0.0)
-        return max(shares)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +40,18 @@ class Study:
     """The strategy that the others are compared with; None is the first one."""
     seeds: int = 3
     """Final runs per strategy, each with a seed of its own that the strategies share."""
+    rerun: int = 3
+    """How many of the best points of a strategy that searches on a proxy are trained on the task itself, before the
+    best of them is named. They are part of the search's cost."""
     seed: int = 0
     """Of the search: the same seed proposes the same points."""
     metric: str = "val_accuracy"
     deploy: tuple[str, ...] = ("last_policy",)
     """How the final runs of a strategy with a learner train again from scratch with the policy that was learned: rows
     of `DEPLOYS`. Its own network was told by the moving policy what the validation images are, so it proves little."""
+    final_data: Literal["train", "train+val"] = "train"
+    """What the final runs train on. With "train+val" they report no validation scores. A learner needs images to be
+    judged by, so its own network still trains on the training images alone, and what is deployed of it on both."""
     storage: str | None = None
     """A storage URL; None is what the command line or AUTOAUG_STORAGE says, else autoaug.db in this folder."""
 
@@ -96,8 +71,15 @@ class Study:
             raise ValueError(f"unknown metric {self.metric!r} of study {self.name!r}: {suggest(self.metric, METRICS)}")
         for name in self.deploy:
             lookup(DEPLOYS, name, f"entry of Study.deploy of {self.name!r}")
+        if self.final_data not in ("train", "train+val"):
+            raise ValueError(f"Study.final_data is {self.final_data!r}: give 'train' or 'train+val'")
+        if not isinstance(self.rerun, int) or self.rerun < 1:
+            raise ValueError(f"Study.rerun is {self.rerun!r}: give the number of points to train in full, at least 1")
         for name in self.strategies:
             check_space(self, name)
+            check_first(self, name)
+            check_proxy(self, name)
+            check_pruner(self, name)
 
     @property
     def reference(self) -> str:
@@ -111,6 +93,10 @@ class Study:
         """All dimensions that a strategy searches: the shared ones and its own."""
         return {**self.space, **self.strategies[strategy].space}
 
+    def first_of(self, strategy: str) -> tuple[dict[str, Any], ...]:
+        """The points that a search tries first: known defaults."""
+        return first_points(self.strategies[strategy], self.task, self.space)
+
     def trials_of(self, strategy: str) -> int | None:
         """The number of trials a strategy may make; None where only cost limits it.
 
@@ -118,12 +104,23 @@ class Study:
         """
         return self.budget.trials if self.space_of(strategy) else 1
 
+    def reruns_of(self, strategy: str) -> int:
+        """How many points of a strategy are trained again, in full: none where its search does so."""
+        if not self.strategies[strategy].proxy:
+            return 0
+        return self.rerun if self.space_of(strategy) else 1
+
+    def task_of(self, strategy: str) -> Task:
+        """What the trials of a search are trained on: the task, with the changes of the strategy's proxy."""
+        return replace(self.task, **self.strategies[strategy].proxy)
+
     def describe(self) -> dict[str, Any]:
-        """The study as plain data. Task, metric, seed and spaces may not change under a name; the rest may."""
+        """The study as plain data. Baseline, seeds, budget and strategies may change under a name; the rest may not."""
         elsewhere = ("root", "device")  # where a study runs is not what it asks
         return {
             "task": {name: value for name, value in self.task.describe().items() if name not in elsewhere},
             "metric": self.metric,
+            "final_data": self.final_data,
             "seed": self.seed,
             "baseline": self.reference,
             "seeds": self.seeds,
@@ -132,12 +129,19 @@ class Study:
                 strategy: {name: distribution_to_json(rule) for name, rule in sorted(self.space_of(strategy).items())}
                 for strategy in self.strategies
             },
+            "proxies": {
+                name: {changed: self.task_of(name).describe()[changed] for changed in strategy.proxy}
+                for name, strategy in self.strategies.items()
+                if strategy.proxy
+            },
         }
 
 
 def check_name(name: object, what: str) -> None:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot name a {what}: use letters, digits, '.', '_' and '-', at most 100")
+        raise ValueError(
+            f"{reprlib.repr(name)} cannot name a {what}: use letters, digits, '.', '_' and '-', at most 100"
+        )
     if name == LEADERBOARD:
         raise ValueError(f"{name!r} cannot name a {what}: the final runs are stored under it")
 
@@ -177,6 +181,32 @@ def check_space(study: Study, strategy: str) -> None:
             raise ValueError(f"unknown dimension {name!r} in study {study.name!r}: {suggest(what, settable[noun])}")
 
 
+def check_first(study: Study, strategy: str) -> None:
+    """The points that are tried first must lie in the space."""
+    try:
+        study.first_of(strategy)
+    except ValueError as error:
+        raise ValueError(f"strategy {strategy!r} of study {study.name!r}: {error}") from None
+
+
+def check_proxy(study: Study, strategy: str) -> None:
+    """The proxy of a strategy is a task."""
+    try:
+        study.task_of(strategy)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the proxy of strategy {strategy!r} of study {study.name!r}: {error}") from None
+
+
+def check_pruner(study: Study, strategy: str) -> None:
+    """A pruner needs something to judge by before the end of a trial."""
+    rule = study.strategies[strategy].pruner
+    if not isinstance(rule, NopPruner) and most_epochs(study, strategy, search=True) < 2:
+        raise ValueError(
+            f"strategy {strategy!r} of study {study.name!r} has the pruner {type(rule).__name__} and trials of one "
+            "epoch, which report nothing before their end: take the pruner away, or give more epochs"
+        )
+
+
 def settable_names(strategy: Strategy) -> dict[str, set[str]]:
     """What each noun of a point can set, for one strategy."""
     return {
@@ -191,113 +221,14 @@ def parameters(function: Any) -> set[str]:
     return set(inspect.signature(function).parameters)
 
 
-@dataclass(frozen=True)
-class Setup:
-    """A point made real: what `train` takes."""
-
-    task: Task
-    policy: Policy
-    mix: Mix
-    learner: Learner | None
-
-
-def set_up(study: Study, strategy: str, point: Mapping[str, Any]) -> Setup:
-    """From a point of the space to what is trained."""
-    chosen = study.strategies[strategy]
-    part: dict[str, dict[str, Any]] = {"policy": {}, "mix": {}, "task": {}, "learner": {}}
-    for name, value in point.items():
-        noun, _, what = name.partition(".")
-        part[noun][what] = value
-    policy = chosen.policy(**part["policy"])
-    learner = chosen.within(policy, **part["learner"]) if chosen.within else None
-    return Setup(replace(study.task, **part["task"]), policy, make_mix(**part["mix"]), learner)
-
-
-def make_mix(kind: str | None = None, **parameters: Any) -> Mix:
-    """The mix of a point: an alpha alone means mixup, nothing at all means no mixing."""
-    return build_mix(kind or ("mixup" if parameters else "none"), **parameters)
-
-
-def preflight(study: Study) -> None:
-    """Try everything a study needs, once and small: its data, its models on two images, every strategy's policy.
-
-    Raises:
-        ValueError: something cannot work; the message names it. No time was spent and nothing was written.
-    """
-    for name in study.strategies:
-        for point in probes(study.space_of(name)):
-            try:
-                try_out(set_up(study, name, point))
-            except Exception as error:  # whatever a user's function may raise
-                said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-                tried = f" (tried: {', '.join(f'{key}={value!r}' for key, value in point.items())})" if point else ""
-                raise ValueError(f"strategy {name!r} of study {study.name!r}: {said}{tried}") from error
-
-
-def probes(space: Space) -> Iterator[dict[str, Any]]:
-    """Points that are cheap to try: the lowest, and from there every choice that is made by name."""
-    yield lowest(space)
-    for name, rule in space.items():
-        for choice in rule.choices[1:] if isinstance(rule, CategoricalDistribution) else ():
-            yield {**lowest(space), name: choice}
-
-
-def try_out(setup: Setup) -> None:
-    """Load the data, and send two images of noise through the policy and the model."""
-    task = setup.task
-    data = load_data(task.data, root=task.root, val_fraction=task.val_fraction, seed=task.split_seed)
-    model = build(task.model, len(data.classes), data.channels, Generator().manual_seed(0))
-    images, rng = torch.rand(2, *data.train.images.shape[1:], generator=Generator().manual_seed(0)), Generator()
-    try:
-        logits = model.eval()(setup.policy(images, rng))
-    except (RuntimeError, ValueError, TypeError) as error:
-        shape = "x".join(map(str, images.shape[1:]))
-        raise ValueError(f"{task.model} fails on two images of {shape}: {error}") from error
-    if logits.shape != (2, len(data.classes)):
-        raise ValueError(
-            f"model {task.model} gives logits of shape {tuple(logits.shape)} for 2 images of {len(data.classes)} "
-            "classes: its last layer must have one output per class"
-        )
-    if rehearse := getattr(setup.learner, "preflight", None):
-        rehearse(task, data, model)
-
-
-def lowest(space: Space) -> dict[str, Any]:
-    """A point of the space that is cheap to try: low ends and first choices."""
-    return {
-        name: rule.choices[0] if isinstance(rule, CategoricalDistribution) else getattr(rule, "low", None)
-        for name, rule in space.items()
-    }
-
-
-@dataclass(frozen=True)
-class Line:
-    """What a plan says of one strategy."""
-
-    strategy: str
-    dimensions: tuple[str, ...]
-    trials: int | None
-    """None: as many as the budget buys."""
-    epochs: int
-    """Of one trial at most."""
-    final_runs: int
-
-
-def plan(study: Study) -> list[Line]:
-    """What a study will do, without doing any of it."""
-    return [
-        Line(name, tuple(study.space_of(name)), study.trials_of(name), most_epochs(study, name), study.seeds)
-        for name in study.strategies
-    ]
-
-
-def most_epochs(study: Study, strategy: str) -> int:
-    """The epochs of the longest trial that a strategy can propose."""
+def most_epochs(study: Study, strategy: str, *, search: bool = False) -> int:
+    """The epochs of the longest trial that a strategy can propose; of its `search` where that has a proxy."""
     space = study.space_of(strategy)
+    fixed = study.strategies[strategy].proxy if search else {}
     longest = {
         name: getattr(space[f"task.{name}"], "high", getattr(study.task, name))
         if f"task.{name}" in space
         else getattr(study.task, name)
         for name in ("epochs", "refine_epochs")
     }
-    return sum(longest.values())
+    return sum({**longest, **{name: fixed[name] for name in longest if name in fixed}}.values())

@@ -1,0 +1,151 @@
+"""What became of a study whose processes were killed: every promise, counted from the storage."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autoaug.record import LEADERBOARD, Outcome, Record, last_attempts
+from autoaug.store import Store
+
+PROMISES = {
+    "lost": "trials that were asked for have not ended",
+    "stuck": "attempts wait or run, and nobody works on them",
+    "duplicated": "trials completed twice, or were never asked for",
+    "unexplained": "attempts failed without a reason",
+    "missing": "epochs that were acknowledged are not in the storage as they were",
+    "set_back": "epochs were trained again by one attempt, and a checkpoint is written after each",
+    "overspent": "seconds were spent beyond the budget and one epoch of every running trial",
+}
+"""What each count that must be 0 counts; `set_back` may be 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """How a study stands."""
+
+    trials: int = 0
+    """Trials and final runs that were asked for."""
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    reasons: tuple[str, ...] = ()
+    """Why they failed."""
+    lost: int = 0
+    stuck: int = 0
+    duplicated: int = 0
+    unexplained: int = 0
+    acknowledged: int = 0
+    """Epochs that a driver printed: the storage had said that it holds them."""
+    missing: int = 0
+    repeated: int = 0
+    """Epochs that were trained again after a kill."""
+    set_back: int = 0
+    """The most epochs that one attempt trained again."""
+    overspent: float = 0.0
+
+    def broken(self) -> list[str]:
+        """The promises that were not kept, one line each."""
+        allowed = {"set_back": 1}
+        return [
+            f"{getattr(self, name)} {what}"
+            for name, what in PROMISES.items()
+            if getattr(self, name) > allowed.get(name, 0)
+        ]
+
+
+def audit(store: Store, name: str, acknowledged: Sequence[Mapping[str, Any]] = (), slots: int = 1) -> Audit:
+    """Count what was promised.
+
+    Args:
+        name: of a study on which nobody works any more.
+        acknowledged: the records of the events that its drivers printed, as plain data.
+        slots: how many trials ran at the same time.
+    """
+    outcomes, records = store.outcomes(name), store.epochs(name)
+    definition = store.definition(name) or {"spaces": {}}
+    ends = last_attempts(outcomes)
+    states = Counter(outcome.state for outcome in ends)
+    again = list(repeats(outcomes, records))
+    asked_for = {key for strategy in definition["spaces"] for key in wanted(strategy, definition, outcomes)}
+    ended = {key_of(outcome) for outcome in ends if outcome.over}
+    complete = Counter(key_of(outcome) for outcome in outcomes if outcome.state == "COMPLETE")
+    return Audit(
+        trials=len(asked_for),
+        complete=states["COMPLETE"],
+        pruned=states["PRUNED"],
+        failed=states["FAIL"],
+        reasons=tuple(outcome.reason for outcome in ends if outcome.state == "FAIL"),
+        lost=len(asked_for - ended),
+        stuck=sum(not outcome.over for outcome in outcomes),
+        duplicated=sum(times - 1 for times in complete.values()) + len({key_of(each) for each in outcomes} - asked_for),
+        unexplained=sum(outcome.state == "FAIL" and not outcome.reason for outcome in outcomes),
+        acknowledged=len(acknowledged),
+        missing=not_stored(acknowledged, records) + holes(outcomes, records),
+        repeated=sum(again),
+        set_back=max(again, default=0),
+        overspent=max(
+            (overspent(strategy, definition, records, slots) for strategy in definition["spaces"]), default=0.0
+        ),
+    )
+
+
+Key = tuple[str, str, int]
+"""Strategy, where its trial is stored, and which trial or which final run."""
+
+
+def key_of(outcome: Outcome) -> Key:
+    return outcome.strategy, outcome.place, outcome.seed if outcome.final else outcome.root
+
+
+def wanted(strategy: str, definition: Mapping[str, Any], outcomes: Iterable[Outcome]) -> Iterator[Key]:
+    """The trials and final runs that a strategy was to make. A budget in seconds asks for those that it could begin."""
+    mine = [each for each in outcomes if each.strategy == strategy]
+    search = [each for each in mine if not each.final and not each.rerun]
+    trials = definition["budget"]["trials"] if definition["spaces"][strategy] else 1
+    yield from ((strategy, strategy, root) for root in range(trials or 0))
+    yield from (key_of(each) for each in mine if each.rerun or trials is None)
+    if any(each.state == "COMPLETE" for each in search):
+        yield from ((strategy, LEADERBOARD, seed) for seed in range(definition["seeds"]))
+
+
+def by_attempt(outcomes: Iterable[Outcome], records: Iterable[Record]) -> dict[Key, list[set[int]]]:
+    """The epochs that each attempt at a trial stored, in the order of the attempts."""
+    epochs: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for record in records:
+        epochs[record.place, record.trial].add(record.epoch)
+    found: dict[Key, list[set[int]]] = defaultdict(list)
+    for each in sorted(outcomes, key=lambda outcome: outcome.attempt):
+        found[key_of(each)].append(epochs[each.place, each.trial])
+    return found
+
+
+def repeats(outcomes: Iterable[Outcome], records: Iterable[Record]) -> Iterator[int]:
+    """How many epochs each attempt trained that an earlier attempt had stored."""
+    for attempts in by_attempt(outcomes, records).values():
+        before: set[int] = set()
+        for epochs in attempts:
+            yield len(before & epochs)
+            before |= epochs
+
+
+def holes(outcomes: Sequence[Outcome], records: Iterable[Record]) -> int:
+    """Epochs before the last one of a trial that no attempt at it stored."""
+    found = [set().union(*attempts) for attempts in by_attempt(outcomes, records).values()]
+    return sum(max(epochs, default=0) - len(epochs) for epochs in found)
+
+
+def not_stored(acknowledged: Iterable[Mapping[str, Any]], records: Iterable[Record]) -> int:
+    """Epochs that were acknowledged and that the storage does not have, or has with other numbers."""
+    which = ("strategy", "final", "rerun", "trial", "attempt", "epoch")
+    stored = {tuple(getattr(record, name) for name in which): dict(record.metrics) for record in records}
+    return sum(stored.get(tuple(said[name] for name in which)) != said["metrics"] for said in acknowledged)
+
+
+def overspent(strategy: str, definition: Mapping[str, Any], records: Iterable[Record], slots: int) -> float:
+    """Seconds that a search cost beyond its budget and beyond one epoch of every trial that may run at once."""
+    limit = definition["budget"]["gpu_seconds"]
+    costs = [record.gpu_seconds for record in records if record.strategy == strategy and not record.final]
+    if limit is None or not costs:
+        return 0.0
+    return max(0.0, sum(costs) - limit - slots * max(costs))

@@ -1,0 +1,130 @@
+"""The drivers of a study as processes: started, listened to, killed, and started again."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DONE = (0, 3)
+"""Exit codes of a driver that left nothing to do: 3 where some trials failed."""
+
+AWAY = (2, "cannot be opened")
+"""Exit code and words of a driver that was started while the storage was away: no crash, it is started again."""
+
+HOPELESS = 10
+"""So many drivers that die by themselves are replaced by no more."""
+
+
+@dataclass
+class Driver:
+    """One process that runs the study. What it prints goes to files: a pipe would bind it to its reader."""
+
+    process: "subprocess.Popen[bytes]"
+    said: Path
+    """Its events, as JSON lines."""
+    log: Path
+    """Its errors."""
+    killed: bool = False
+    replaced: bool = False
+    read: int = 0
+    """Bytes of `said` that were taken in."""
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What it has said since it was last asked; half a line, which a killed driver may leave, says nothing."""
+        with self.said.open("rb") as file:
+            file.seek(self.read)
+            text = file.read().rpartition(b"\n")[0]
+        self.read += len(text) + 1 if text else 0
+        yield from map(json.loads, text.splitlines())
+
+
+@dataclass
+class Crew:
+    """Some drivers of one study, each replaced where it dies."""
+
+    command: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    drivers: list[Driver] = field(default_factory=list)
+    acknowledged: list[dict[str, Any]] = field(default_factory=list)
+    """The records of the epochs that the drivers printed so far."""
+    crashed: list[str] = field(default_factory=list)
+    """The last words of drivers that ended by themselves and without success."""
+    asleep: dict[int, float] = field(default_factory=dict)
+    """When to wake the processes that were stopped, by pid."""
+
+    def start(self) -> None:
+        """One more driver."""
+        said, log = (self.folder / f"driver-{len(self.drivers)}.{kind}" for kind in ("jsonl", "log"))
+        with said.open("wb") as events, log.open("wb") as errors:
+            process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=events,
+                stderr=errors,
+                cwd=self.folder,
+                env={**os.environ, **self.environment},
+            )
+        self.drivers.append(Driver(process, said, log))
+
+    def tend(self) -> bool:
+        """Listen, wake who slept long enough, replace the dead; False where every driver is done."""
+        for driver in list(self.drivers):
+            gone = driver.process.poll() is not None  # before it is listened to: what it says last must be heard
+            self.acknowledged += [event["record"] for event in driver.events() if event.get("record")]
+            if gone and not driver.replaced and driver.process.returncode not in DONE:
+                self.replace(driver)
+        self.wake()
+        return bool(self.working())
+
+    def replace(self, driver: Driver) -> None:
+        driver.replaced = True
+        code, words = driver.process.returncode, driver.log.read_text().strip().splitlines() or ["it said nothing"]
+        if not driver.killed and not (code == AWAY[0] and AWAY[1] in words[-1]):
+            self.crashed.append(f"exit code {code}: {words[-1]}")
+        if sum(each.replaced and not each.killed for each in self.drivers) < HOPELESS:
+            self.start()
+
+    def working(self) -> list[Driver]:
+        return [driver for driver in self.drivers if driver.process.poll() is None]
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL, to a driver or to a worker of one."""
+        for driver in self.drivers:
+            driver.killed |= driver.process.pid == pid
+        self.asleep.pop(pid, None)
+        send(pid, signal.SIGKILL)
+
+    def stop(self, pid: int, seconds: float) -> None:
+        """SIGSTOP: the process hangs, and goes on `seconds` later as if nothing had happened."""
+        self.asleep[pid] = time.monotonic() + seconds
+        send(pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        now = time.monotonic()
+        for pid in [pid for pid, when in self.asleep.items() if when <= now]:
+            del self.asleep[pid]
+            send(pid, signal.SIGCONT)
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave no process behind."""
+        for pid in self.asleep:
+            send(pid, signal.SIGCONT)
+        for driver in self.drivers:
+            driver.process.kill()
+            driver.process.wait()
+
+
+def send(pid: int, what: signal.Signals) -> None:
+    """A signal to a process that may be gone."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, what)

@@ -1,0 +1,45 @@
+"""Which strategy is better, by how much, how sure that is, and what it has cost."""
+
+from autoaug.compare.anytime import Band, Step, anytime, bands
+from autoaug.compare.leaderboard import Rerun, Row, failures, leaderboard
+from autoaug.compare.statistics import Difference, Interval, interval
+from autoaug.compare.stored import Comparison, stored_comparison, stored_leaderboard
+from autoaug.compare.tables import (
+    Table,
+    legend,
+    short,
+    show_p,
+    show_seconds,
+    show_value,
+    tables,
+    to_csv,
+    to_json,
+    unit_of,
+)
+
+__all__ = [
+    "Band",
+    "Comparison",
+    "Difference",
+    "Interval",
+    "Rerun",
+    "Row",
+    "Step",
+    "Table",
+    "anytime",
+    "bands",
+    "failures",
+    "interval",
+    "leaderboard",
+    "legend",
+    "short",
+    "show_p",
+    "show_seconds",
+    "show_value",
+    "stored_comparison",
+    "stored_leaderboard",
+    "tables",
+    "to_csv",
+    "to_json",
+    "unit_of",
+]

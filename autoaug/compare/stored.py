@@ -1,0 +1,143 @@
+"""The answer of stored studies: one, or several that repeat it with other seeds."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+from autoaug.compare.leaderboard import Row, leaderboard
+from autoaug.record import Outcome, Record
+from autoaug.store import Importance, Store, differences, importances
+from autoaug.study import METRICS
+
+Place = tuple[Store, str]
+"""Where a study is stored, and its name there."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is known about one question."""
+
+    studies: tuple[str, ...]
+    definition: Mapping[str, Any]
+    """Of the first study. The others differ from it in their seed, and may in budget and number of final runs."""
+    rows: Sequence[Row]
+    outcomes: Sequence[Outcome] = ()
+    records: Sequence[Record] = ()
+    importance: Importance = field(default_factory=Importance)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """Commits, versions, seeds and data, as they can be printed."""
+
+    @property
+    def name(self) -> str:
+        return ", ".join(self.studies)
+
+    @property
+    def metric(self) -> str:
+        return self.definition["metric"]
+
+    @property
+    def baseline(self) -> str:
+        return self.definition["baseline"]
+
+    @property
+    def maximize(self) -> bool:
+        return METRICS[self.metric] == "maximize"
+
+
+def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[Row]]:
+    """The definition of a study that was run, and its leaderboard."""
+    definition = store.definition(name)
+    assert definition is not None, "the callers have looked"
+    maximize = METRICS[definition["metric"]] == "maximize"
+    return definition, leaderboard(store.outcomes(name), definition["baseline"], maximize)
+
+
+def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Comparison:
+    """The comparison of studies that were run; with every epoch of theirs where a figure needs them.
+
+    Raises:
+        ValueError: the studies do not ask the same question, or two of them have the same seed.
+    """
+    definitions = [store.definition(name) or {} for store, name in places]
+    assert all(definitions), "the callers have looked"
+    names = tuple(name for _, name in places)
+    refuse_unlike(names, definitions)
+    first, maximize = definitions[0], METRICS[definitions[0]["metric"]] == "maximize"
+    outcomes = [outcome for store, name in places for outcome in store.outcomes(name)]
+    strategies = list(dict.fromkeys(strategy for each in definitions for strategy in each["spaces"]))
+    predicted: Counter[str] = Counter()
+    reads: Counter[str] = Counter()
+    for (store, name), definition in zip(places, definitions, strict=True):
+        predicted.update(definition.get("predicted_seconds") or {})
+        reads.update(store.test_reads_by_strategy(name))
+    trials = {
+        strategy: [trial for store, name in places for trial in store.trials(name, strategy)] for strategy in strategies
+    }
+    return Comparison(
+        studies=names,
+        definition=first,
+        rows=leaderboard(outcomes, first["baseline"], maximize, predicted, reads),
+        outcomes=outcomes,
+        records=[record for store, name in places for record in store.epochs(name)] if with_records else (),
+        importance=importances(trials, maximize),
+        provenance=dict(provenance(definitions, list(attributes_of(places, outcomes)))),
+    )
+
+
+def attributes_of(places: Sequence[Place], outcomes: Sequence[Outcome]) -> Iterator[Mapping[str, Any]]:
+    """The user attributes of all trials: of the searches, their re-runs and the final runs."""
+    for store, name in places:
+        for below in dict.fromkeys(outcome.place for outcome in outcomes if outcome.study == name):
+            for trial in store.trials(name, below):
+                yield trial.user_attrs
+
+
+def refuse_unlike(names: Sequence[str], definitions: Sequence[Mapping[str, Any]]) -> None:
+    """Several studies are one comparison where they ask the same question with different seeds."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"study {name!r} is named {count} times: name each study once")
+    for (one, first), (other, second) in combinations(zip(names, definitions, strict=True), 2):
+        for place, here, there in differences({**first, "seed": None}, {**second, "seed": None}):
+            raise ValueError(
+                f"studies {one!r} and {other!r} ask different questions, {place} {here} and {there}: "
+                "compare studies that differ in their seed only"
+            )
+    baseline = definitions[0]["baseline"]
+    for name, definition in zip(names, definitions, strict=True):
+        if baseline not in definition["spaces"]:
+            raise ValueError(
+                f"the baseline {baseline!r} of {names[0]!r} is no strategy of {name!r}: name another study first"
+            )
+    seeds = Counter(definition["seed"] for definition in definitions)
+    for seed, count in seeds.items():
+        if count > 1:
+            same = " and ".join(repr(n) for n, d in zip(names, definitions, strict=True) if d["seed"] == seed)
+            raise ValueError(
+                f"studies {same} have the same seed {seed}, so one repeats the other's draws: "
+                "run them with different Study(seed=)"
+            )
+
+
+FACTS = {"git_commit": "git commit", "data": "data fingerprint", "device": "device"}
+"""User attributes of a trial that say where it comes from, beside its versions, and how they are called in print."""
+
+
+def provenance(
+    definitions: Sequence[Mapping[str, Any]], attributes: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """Facts about how the trials were made; where trials differ, each value with the number of trials."""
+    yield "seed", ", ".join(str(definition["seed"]) for definition in definitions)
+    facts: dict[str, Counter[str]] = {}
+    for each in attributes:
+        known = {shown: each[name] for name, shown in FACTS.items() if name in each}
+        for name, value in {**known, **each.get("versions", {})}.items():
+            facts.setdefault(name, Counter())[str(value)] += 1
+    for name, values in facts.items():
+        several = len(values) > 1
+        yield (
+            name,
+            ", ".join(f"{value} ({count} trials)" if several else value for value, count in values.most_common()),
+        )

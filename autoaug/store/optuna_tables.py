@@ -1,0 +1,34 @@
+"""Changes that Optuna offers no call for, made in its tables. Their names have been the same since its first schema."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sql
+from optuna.distributions import CategoricalDistribution, distribution_to_json
+
+from autoaug.record import LEADERBOARD
+
+
+def rename_studies(connection: sql.Connection, name: str, new: str) -> None:
+    """Give every Optuna study `<name>/...` the name `<new>/...`."""
+    connection.execute(
+        sql.text(
+            "UPDATE studies SET study_name = :new || substr(study_name, :cut) "
+            "WHERE substr(study_name, 1, :length) = :prefix"
+        ),
+        {"new": new, "cut": len(name) + 1, "length": len(name) + 1, "prefix": f"{name}/"},
+    )
+
+
+def widen_leaderboard(connection: sql.Connection, name: str, strategies: Sequence[str]) -> None:
+    """Let the final runs that exist stand beside those of strategies that were added later.
+
+    Optuna refuses new choices of a categorical parameter. It stores a choice by its index, and new strategies come
+    last, so the old rows stay true when their list of choices grows.
+    """
+    connection.execute(
+        sql.text(
+            "UPDATE trial_params SET distribution_json = :choices WHERE param_name = 'strategy' AND trial_id IN "
+            "(SELECT trial_id FROM trials JOIN studies USING (study_id) WHERE study_name = :name)"
+        ),
+        {"choices": distribution_to_json(CategoricalDistribution(strategies)), "name": f"{name}/{LEADERBOARD}"},
+    )

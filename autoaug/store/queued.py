@@ -1,0 +1,69 @@
+"""Trials that wait for a worker: what each kind of them holds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+KEPT = ("point", "source", "reread")
+"""User attributes that the next attempt at a trial inherits."""
+
+
+def next_attempt(lost: FrozenTrial, root: int) -> FrozenTrial:
+    """The same point once more; what was reported of it stays."""
+    return create_trial(
+        state=TrialState.WAITING,
+        params=lost.params,
+        distributions=lost.distributions,
+        user_attrs={
+            "root": root,
+            "attempt": lost.user_attrs.get("attempt", 1) + 1,
+            **{name: lost.user_attrs[name] for name in KEPT if name in lost.user_attrs},
+        },
+        intermediate_values=lost.intermediate_values,
+    )
+
+
+def new_point() -> FrozenTrial:
+    """A trial of a search whose point is still to be proposed."""
+    return create_trial(state=TrialState.WAITING, params={}, distributions={})
+
+
+def propose(search: optuna.Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> optuna.Trial:
+    """The claimed trial with a value for every dimension that it lacks, by the sampler of the search.
+
+    What `Study.ask` does, for a trial that was claimed before: that method takes whichever comes.
+    """
+    search._thread_local.cached_all_trials = None
+    asked = optuna.Trial(search, trial._trial_id)
+    for name, rule in space.items():
+        asked._suggest(name, rule)
+    return asked
+
+
+def final_run(
+    strategies: Sequence[str], strategy: str, seed: int, point: Mapping[str, Any], source: int, reread: bool
+) -> FrozenTrial:
+    """The best point of a strategy, found by trial `source`, with a seed of its own."""
+    distributions: dict[str, BaseDistribution] = {
+        "strategy": CategoricalDistribution(strategies),
+        "seed": IntDistribution(0, 9999),
+    }
+    return create_trial(
+        state=TrialState.WAITING,
+        params={"strategy": strategy, "seed": seed},
+        distributions=distributions,
+        user_attrs={"point": dict(point), "source": source} | ({"reread": True} if reread else {}),
+    )
+
+
+def rerun(found: FrozenTrial) -> FrozenTrial:
+    """A point that a search found on its proxy, for the study's own task."""
+    return create_trial(
+        state=TrialState.WAITING,
+        params=found.params,
+        distributions=found.distributions,
+        user_attrs={"source": found.number},
+    )

@@ -1,0 +1,24 @@
+"""Samplers by name: what proposes the points of a black-box search.
+
+All of them are made anew for every trial from a seed (`SeededByTrial`) and know nothing but the stored trials.
+"""
+
+from collections.abc import Callable
+
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+
+from autoaug.strategies.samplers.evolution import CmaEsSampler
+from autoaug.strategies.samplers.gaussian import CappedGPSampler
+from autoaug.strategies.samplers.grid import GridSampler
+from autoaug.strategies.samplers.ppo import PPOSampler
+
+SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
+    "tpe": lambda seed: TPESampler(seed=seed),
+    "random": lambda seed: RandomSampler(seed=seed),
+    "grid": GridSampler,
+    "gp": CappedGPSampler,
+    "cmaes": CmaEsSampler,
+    "ppo": PPOSampler,
+}
+
+__all__ = ["SAMPLERS", "CappedGPSampler", "CmaEsSampler", "GridSampler", "PPOSampler"]

@@ -1,0 +1,65 @@
+"""Distributions as an interval and as a handful of levels, for samplers that know nothing else."""
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+Numeric = FloatDistribution | IntDistribution
+
+LEVELS = 11
+"""Into how many levels a continuous dimension is cut: AutoAugment's number for probabilities."""
+
+
+def ends(rule: Numeric) -> tuple[float, float]:
+    """Where the unit interval begins and ends; of a dimension with steps every value has a cell of its own."""
+    half = (rule.step or 0.0) / 2
+    low, high = rule.low - half, rule.high + half
+    return (math.log(low), math.log(high)) if rule.log else (low, high)
+
+
+def to_unit(rule: Numeric, value: float) -> float:
+    """The place of a value in [0, 1], on the logarithmic scale where the distribution has one."""
+    low, high = ends(rule)
+    place = math.log(value) if rule.log else value
+    return (place - low) / (high - low) if high > low else 0.5
+
+
+def from_unit(rule: Numeric, share: float) -> Any:
+    """The value at a place in [0, 1], rounded to the distribution's steps."""
+    low, high = ends(rule)
+    place = low + share * (high - low)
+    value = math.exp(place) if rule.log else place
+    if rule.step:
+        value = rule.low + round((value - rule.low) / rule.step) * rule.step
+    value = min(max(value, rule.low), rule.high)
+    return int(value) if isinstance(rule, IntDistribution) else float(value)
+
+
+@lru_cache(maxsize=1000)
+def levels(rule: BaseDistribution) -> tuple[Any, ...]:
+    """All values of a dimension that has few, or else `LEVELS` of them, evenly spread, both ends among them."""
+    if isinstance(rule, CategoricalDistribution):
+        return tuple(rule.choices)
+    assert isinstance(rule, Numeric)
+    if rule.step and not rule.log and (rule.high - rule.low) / rule.step < LEVELS - 0.5:
+        count = round((rule.high - rule.low) / rule.step) + 1
+        return tuple(from_unit(rule, (k + 0.5) / count) for k in range(count))
+    return tuple(dict.fromkeys(from_unit(rule, k / (LEVELS - 1)) for k in range(LEVELS)))
+
+
+def nearest_level(rule: BaseDistribution, value: Any) -> int:
+    """Which of the levels is closest to a value of the distribution."""
+    known = levels(rule)
+    if isinstance(rule, CategoricalDistribution):
+        return known.index(value)
+    assert isinstance(rule, Numeric)
+    place = to_unit(rule, value)
+    return int(np.abs(unit_levels(rule) - place).argmin())
+
+
+@lru_cache(maxsize=1000)
+def unit_levels(rule: Numeric) -> np.ndarray:
+    return np.array([to_unit(rule, level) for level in levels(rule)])

@@ -1,0 +1,27 @@
+"""A study is one question: which strategy is best on this task, for equal cost?"""
+
+from autoaug.study.budget import SECONDS, Budget, unit
+from autoaug.study.definition import METRICS, NAME, Study, most_epochs
+from autoaug.study.plan import Line, plan
+from autoaug.study.predict import Prediction, predict
+from autoaug.study.preflight import Loader, lowest, preflight
+from autoaug.study.setup import Setup, set_up
+
+__all__ = [
+    "METRICS",
+    "NAME",
+    "SECONDS",
+    "Budget",
+    "Line",
+    "Loader",
+    "Prediction",
+    "Setup",
+    "Study",
+    "lowest",
+    "most_epochs",
+    "plan",
+    "predict",
+    "preflight",
+    "set_up",
+    "unit",
+]

@@ -1,0 +1,53 @@
+"""What each strategy may spend."""
+
+import math
+from dataclasses import dataclass
+
+SECONDS = ("gpu_seconds", "wall_seconds")
+"""The limits that are measured. Records and outcomes have fields of the same names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What each strategy may spend on its search, equal for all. Whichever limit is reached first ends it.
+
+    Failed, pruned and interrupted work counts, and so does what a search does to name its winner (`Study.rerun`).
+    Final runs do not. A trial is measured at the end of each epoch, so a limit in seconds is overshot by at most one
+    epoch of each trial that runs at that moment, and one of each worker that was killed.
+    """
+
+    trials: int | None = None
+    """Points. One that was interrupted and resumed counts once; a re-run tries no new one."""
+    gpu_seconds: float | None = None
+    """Seconds of a GPU, of which a trial with a quarter of it uses a quarter; CPU-seconds where there is no GPU."""
+    wall_seconds: float | None = None
+    """Seconds by the clock on the wall, added up over the trials: four at once use up an hour in a quarter of one. So
+    the limit buys the same whichever strategies share the machine."""
+
+    def __post_init__(self) -> None:
+        given = {name: value for name in ("trials", *SECONDS) if (value := getattr(self, name)) is not None}
+        if not given:
+            raise ValueError("Budget() sets no limit: give trials=, gpu_seconds= or wall_seconds=")
+        for name, value in given.items():
+            if not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ValueError(f"Budget({name}={value!r}) buys nothing: give a number above 0")
+        if self.trials is not None and not isinstance(self.trials, int):
+            raise ValueError(f"Budget(trials={self.trials!r}) counts no trials: give a whole number")
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The limits in seconds, by their name."""
+        return {name: limit for name in SECONDS if (limit := getattr(self, name)) is not None}
+
+    def spent(self, trials: int, gpu_seconds: float, wall_seconds: float = 0.0) -> float:
+        """The share of the budget that is used up; 1 or more is all of it."""
+        used = {"gpu_seconds": gpu_seconds, "wall_seconds": wall_seconds}
+        shares = [used[name] / limit for name, limit in self.seconds.items()]
+        return max(trials / self.trials if self.trials else 0.0, *shares, 0.0)
+
+
+def unit(name: str, device: str) -> str:
+    """What a limit in seconds counts on a device, for people."""
+    if name == "wall_seconds":
+        return "seconds"
+    return "GPU-seconds" if device == "cuda" else "CPU-seconds"

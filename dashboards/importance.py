@@ -1,0 +1,35 @@
+"""How much each dimension mattered in reaching the best trials: its share, per strategy and over all of them.
+
+A pale bar is no longer than what chance gives to a dimension that does nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from autoaug.record import Record
+from autoaug.store import Importance
+from dashboards.style import POOLED, colours, layout
+
+
+def figure(records: Sequence[Record], importance: Importance | None = None) -> go.Figure:
+    found, colour = importance or Importance(), colours(records)
+    bars = [
+        bar(name, shares, found.chance[name], colour.get(name, POOLED)) for name, shares in found.strategies.items()
+    ]
+    if found.pooled:
+        bars.append(bar("all strategies", found.pooled, found.chance_pooled or 0.0, POOLED))
+    drawn = layout("Pale: within chance", "share of importance", "").update(
+        barmode="group", yaxis={"autorange": "reversed", "automargin": True}, xaxis={"rangemode": "tozero"}
+    )
+    return go.Figure(bars, drawn)
+
+
+def bar(name: str, shares: Mapping[str, float], chance: float, colour: str) -> go.Bar:
+    return go.Bar(
+        x=[round(share, 4) for share in shares.values()],
+        y=list(shares),
+        name=name,
+        orientation="h",
+        marker={"color": colour, "opacity": [1.0 if share > chance else 0.3 for share in shares.values()]},
+    )

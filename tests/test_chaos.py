@@ -1,0 +1,234 @@
+"""Processes are killed at random moments, and nothing is lost.
+
+CI plays five rounds. AUTOAUG_CHAOS_ROUNDS=30 plays thirty, and AUTOAUG_CHAOS_TABLE=FILE.md keeps what became of them.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postgres_server import Server, needs_postgres, postgres
+
+from autoaug.chaos import Plan, Round, audit, play
+from autoaug.chaos.audit import PROMISES
+from autoaug.record import Outcome, Record
+from autoaug.store import Store
+from benchmarks.platform import drive_together
+
+ROUNDS = int(os.environ.get("AUTOAUG_CHAOS_ROUNDS", "5"))
+TABLE = os.environ.get("AUTOAUG_CHAOS_TABLE")
+
+SMALL = Plan(epochs=12, patience=400)
+
+PLANS = (
+    replace(SMALL, strikes=("driver", "storage")),
+    replace(SMALL, strikes=("pause", "worker")),
+    replace(SMALL, strikes=("worker", "storage"), drivers=1, trials=None, gpu_seconds=1.5),
+    replace(SMALL, strikes=("worker", "pause", "storage")),
+    replace(SMALL, strikes=("worker", "driver"), drivers=1, executor="ray"),
+)
+"""Round k plays plan k modulo their number, on PostgreSQL, or every second time on SQLite where nothing restarts it."""
+
+
+PLAYED: list[tuple[int, Round]] = []
+
+
+def table(played: Sequence[tuple[int, Round]]) -> str:
+    """What was done and what was lost, by plan and in all, as Markdown."""
+    groups = {
+        f"{plan.executor}, {' + '.join(plan.strikes)}": [
+            each for seed, each in played if PLANS[seed % len(PLANS)] == plan
+        ]
+        for plan in PLANS
+    } | {"all": [each for _, each in played]}
+    counts = ("trials", "complete", "pruned", "failed", "lost", "duplicated", "stuck", "unexplained")
+    reports = ("acknowledged", "missing", "repeated", "set_back")
+    heads = ["plan", "rounds", "strikes", *counts, *reports, "crashed drivers"]
+    lines = [
+        "# Chaos",
+        "",
+        f"{time.strftime('%Y-%m-%d')}, torch {version('torch')}, optuna {version('optuna')}, ray {version('ray')}, "
+        f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end. `tests/test_chaos.py` plays the "
+        "rounds and `autoaug/chaos/` says what is counted; `set_back` is the most epochs that an attempt repeated.",
+        "",
+        f"| {' | '.join(heads)} |",
+        f"|---|{'---:|' * (len(heads) - 1)}",
+    ]
+    for name, rounds in groups.items():
+        found = [each.audit for each in rounds]
+        sums = [sum(getattr(each, field) for each in found) for field in (*counts, *reports[:-1])]
+        most, crashed = max((each.set_back for each in found), default=0), sum(len(each.crashed) for each in rounds)
+        cells = [len(rounds), sum(len(each.strikes) for each in rounds), *sums, most, crashed]
+        lines.append(f"| {' | '.join(map(str, [name, *cells]))} |")
+    lines += ["", *(f"- failed: {reason}" for _, each in played for reason in each.audit.reasons)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with postgres() as running:
+        yield running
+
+
+@pytest.mark.slow
+@needs_postgres
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_nothing_is_lost_whatever_is_killed(server: Server, tmp_path: Path, seed: int) -> None:
+    plan, reference = PLANS[seed % len(PLANS)], server.url
+    if "storage" not in plan.strikes and seed % 2:
+        reference = f"sqlite:///{tmp_path / 'x.db'}"
+    # short: the paths of Ray's sockets have a limit
+    with tempfile.TemporaryDirectory(prefix="aa", ignore_cleanup_errors=True) as folder:
+        done = play(reference, Path(folder), seed, plan, server.restart)
+    PLAYED.append((seed, done))
+    if TABLE:
+        Path(TABLE).write_text(table(PLAYED))
+    assert done.broken() == [], done
+    assert done.strikes, "somebody was hit"
+    store = Store(reference)
+    assert (store.names(), store.leases(), store.optuna.get_all_studies()) == ([], {}, []), "and it was cleaned up"
+    store.close()
+
+
+def numbers(store: Store) -> tuple[Any, Any]:
+    """Every point in the order in which it was proposed, and every epoch's metrics, to the last bit."""
+    outcomes = [outcome for outcome in store.outcomes("same") if outcome.state == "COMPLETE"]
+    points = sorted((o.place, o.strategy, o.root, tuple(o.point.items()), o.value) for o in outcomes)
+    epochs = {(r.place, r.strategy, r.seed, r.epoch): {**r.metrics} for r in store.epochs("same")}
+    return points, epochs
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_proposes_the_same_points_and_ends_with_the_same_bits(tmp_path: Path) -> None:
+    plan, found = Plan(drivers=1, strikes=("driver",) * 3, patience=400), []
+    for name, strikes in {"killed": plan.strikes, "left alone": ()}.items():
+        (folder := tmp_path / name).mkdir()
+        store = Store(f"sqlite:///{folder / 'x.db'}")
+        done = play(store.reference, folder, 7, replace(plan, strikes=strikes), keep_as="same")
+        assert done.broken() == []
+        assert len(done.strikes) == len(strikes)
+        found.append(numbers(store))
+    assert len(found[0][0]) == plan.runs
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
+@needs_postgres
+def test_many_drivers_share_a_study(server: Server) -> None:
+    """8 drivers with 4 slots each and 400 trials; CI, which has two cores, gives 4 drivers a tenth of the trials."""
+    drivers, trials = (8, 400) if ROUNDS > 5 else (4, 40)
+    assert drive_together(server.url, drivers=drivers, slots=4, trials=trials) == [0] * drivers
+    store = Store(server.url)
+    found = audit(store, "many")
+    store.close()
+    assert found.broken() == []
+    assert found.complete == found.trials == trials + 4
+
+
+# The audit sees what it looks for
+
+
+class Stored:
+    """A study as the audit reads it: one strategy with two trials of two epochs each, and one final run."""
+
+    def __init__(self) -> None:
+        self.outcomes_ = [outcome(0, 0), outcome(1, 1), outcome(0, 0, final=True)]
+        self.epochs_ = [epoch(each.trial, k, each.final) for each in self.outcomes_ for k in (1, 2)]
+
+    def outcomes(self, name: str) -> list[Outcome]:
+        return self.outcomes_
+
+    def epochs(self, name: str) -> list[Record]:
+        return self.epochs_
+
+    def definition(self, name: str) -> dict[str, Any]:
+        return {"spaces": {"s": {"policy.m": "0 to 1"}}, "budget": {"trials": 2, "gpu_seconds": 10.0}, "seeds": 1}
+
+
+def outcome(number: int, root: int, state: Any = "COMPLETE", **more: Any) -> Outcome:
+    return Outcome(study="x", strategy="s", trial=number, root=root, state=state, **more)
+
+
+def epoch(trial: int, number: int, final: bool = False, **more: Any) -> Record:
+    given = {"study": "x", "strategy": "s", "trial": trial, "final": final, "metrics": {"val_accuracy": 0.5}}
+    return Record(epoch=number, phase="augment", **given | {"gpu_seconds": 1.0} | more)
+
+
+def test_a_study_without_a_fault_keeps_every_promise() -> None:
+    found = audit(Stored(), "x", [vars(epoch(0, 1))])  # type: ignore[arg-type]
+    assert found.broken() == []
+    assert (found.trials, found.complete, found.acknowledged) == (3, 3, 1)
+
+
+def lose(stored: Stored) -> None:
+    stored.outcomes_[1] = outcome(1, 1, "RUNNING")
+
+
+def run_twice(stored: Stored) -> None:
+    stored.outcomes_.append(outcome(2, 1, attempt=2))
+
+
+def run_another(stored: Stored) -> None:
+    stored.outcomes_.append(outcome(2, 2))
+
+
+def fail_silently(stored: Stored) -> None:
+    stored.outcomes_[1] = outcome(1, 1, "FAIL")
+
+
+def lose_a_report(stored: Stored) -> None:
+    stored.epochs_.remove(epoch(0, 2))
+
+
+def leave_a_hole(stored: Stored) -> None:
+    stored.epochs_.remove(epoch(1, 1))
+
+
+def change_a_report(stored: Stored) -> None:
+    stored.epochs_[1] = epoch(0, 2, metrics={"val_accuracy": 0.4})
+
+
+def go_back(stored: Stored) -> None:
+    stored.outcomes_[1:2] = [outcome(1, 1, "FAIL", reason="killed"), outcome(2, 1, attempt=2)]
+    stored.epochs_ += [epoch(2, 1), epoch(2, 2)]
+
+
+def overspend(stored: Stored) -> None:
+    stored.epochs_[0] = epoch(0, 1, gpu_seconds=3.0)
+    stored.epochs_ += [epoch(1, k) for k in range(3, 12)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "promises"),
+    [
+        (lose, ["lost", "stuck"]),
+        (run_twice, ["duplicated"]),
+        (run_another, ["duplicated"]),
+        (fail_silently, ["unexplained"]),
+        (lose_a_report, ["missing"]),
+        (leave_a_hole, ["missing"]),
+        (change_a_report, ["missing"]),
+        (go_back, ["set_back"]),
+        (overspend, ["overspent"]),
+    ],
+)
+def test_the_audit_sees_every_fault(fault: Any, promises: list[str]) -> None:
+    stored = Stored()
+    acknowledged = [vars(each) for each in stored.epochs_ if each.trial == 0]
+    fault(stored)
+    found = audit(stored, "x", acknowledged)  # type: ignore[arg-type]
+    assert found.broken() == [f"{getattr(found, name)} {PROMISES[name]}" for name in promises]
+
+
+def test_a_trial_that_is_killed_may_repeat_one_epoch() -> None:
+    stored = Stored()
+    go_back(stored)
+    stored.epochs_.remove(epoch(2, 1))
+    found = audit(stored, "x")  # type: ignore[arg-type]
+    assert (found.broken(), found.repeated, found.failed, found.complete) == ([], 1, 0, 3)

@@ -1,0 +1,237 @@
+"""While the storage is away a training goes on; what it finds is kept in a file, and written once it is back."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from studies_for_tests import tiny
+
+from autoaug import Budget, Study
+from autoaug.record import Outcome, Record
+from autoaug.store import SPOOL_FOLDER, Spool, Store, Unreachable
+from autoaug.store.patience import Patience
+from autoaug.store.spool import read
+from autoaug.strategies import none
+from autoaug.sweep import Desk, Event, Options, run, write_leftovers
+from autoaug.sweep.job import me
+from autoaug.sweep.leftovers import spool_of
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "x.db"
+
+
+@pytest.fixture
+def store(file: Path) -> Iterator[Store]:
+    opened = Store(f"sqlite:///{file}", patience=0.1)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    return Options(artifacts=tmp_path / "artifacts", patience_seconds=0.1)
+
+
+class Lock:
+    """Somebody who holds the lock of a SQLite file, so that nobody else can write."""
+
+    def __init__(self, file: Path) -> None:
+        self.connection = sqlite3.connect(file, isolation_level=None)
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    def release(self) -> None:
+        self.connection.execute("ROLLBACK")
+        self.connection.close()
+
+
+def one_trial(epochs: int = 5) -> Study:
+    study = tiny(strategies={"none": none()}, space={}, budget=Budget(trials=1), seeds=1)
+    return replace(study, task=replace(study.task, epochs=epochs))
+
+
+def searched(store: Store) -> list[Outcome]:
+    return [outcome for outcome in store.outcomes("tiny") if not outcome.final]
+
+
+def during_epochs(file: Path, first: int, last: int) -> Callable[[Event], None]:
+    """Takes the storage away once the `first` epoch of the search is stored, until the `last` one was measured."""
+    held: list[Lock] = []
+
+    def listen(event: Event) -> None:
+        if event.record and not event.job.final:
+            if event.record.epoch == first:
+                held.append(Lock(file))
+            if event.record.epoch == last and held:
+                held.pop().release()
+
+    return listen
+
+
+def test_what_is_measured_while_the_storage_is_away_is_written_when_it_is_back(
+    store: Store, options: Options, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(one_trial(), store, options=options, listen=during_epochs(file, 1, 3))
+    (outcome,) = searched(store)
+    assert (outcome.state, outcome.attempt, outcome.epochs) == ("COMPLETE", 1, 5)
+    (trial,) = store.trials("tiny", "none")
+    assert set(trial.intermediate_values) == {1, 2, 3, 4, 5}
+    assert [record.epoch for record in store.epochs("tiny") if not record.final] == [1, 2, 3, 4, 5]
+    assert "were made late: the storage was away" in caplog.text
+    assert not list((options.artifacts / SPOOL_FOLDER).glob("*"))
+
+
+def test_a_driver_without_its_storage_ends_with_a_reason_and_the_next_one_writes_what_was_found(
+    store: Store, options: Options, file: Path
+) -> None:
+    lock: list[Lock] = []
+
+    def take_away(event: Event) -> None:
+        if event.record and event.record.epoch == 2 and not event.job.final and not lock:
+            lock.append(Lock(file))
+
+    with pytest.raises(Unreachable, match=r"storage sqlite:///.*x\.db did not answer for 0\.1 s: database is locked"):
+        run(one_trial(3), store, options=options, listen=take_away)
+    assert [outcome.state for outcome in searched(store)] == ["RUNNING"]
+    (path,) = (options.artifacts / SPOOL_FOLDER).glob("*.jsonl")
+    left = read(path)
+    assert left
+    assert {"report", "write_epoch", "conclude"} <= {call for call, _ in left.writes}
+    lock[0].release()
+    run(one_trial(3), store, options=options)
+    (outcome,) = searched(store)
+    assert (outcome.state, outcome.attempt, outcome.epochs) == ("COMPLETE", 1, 3), "nothing was trained again"
+    assert store.trials("tiny", "none")[0].user_attrs["epochs"] == 3
+
+
+def epoch(number: int) -> Record:
+    return Record(epoch=number, phase="augment", study="tiny", strategy="none", trial=0, metrics={"val_accuracy": 0.5})
+
+
+def leave(spool: Spool, trial_id: int) -> Path:
+    """What a worker leaves that measured an epoch and ended while the storage was away."""
+    spool.append(trial_id, "report", {"epoch": 1, "value": 0.5})
+    spool.append(trial_id, "write_epoch", {"record": epoch(1)})
+    spool.append(trial_id, "annotate", {"attributes": {"warning": "no checkpoint"}})
+    spool.append(trial_id, "conclude", {"state": TrialState.COMPLETE, "objectives": ["val_accuracy"]})
+    return spool.path(trial_id)
+
+
+def dead() -> str:
+    """A process of this host that has ended."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    return f"{me().rpartition(':')[0]}:{gone.pid}"
+
+
+def test_what_a_dead_process_left_is_written_and_that_of_a_living_one_is_its_own(
+    store: Store, options: Options
+) -> None:
+    desk = Desk(one_trial(), store)
+    job = desk.next()
+    assert job
+    living = leave(replace(spool_of(store, options), owner=f"{me().rpartition(':')[0]}:1"), job.trial_id)
+    write_leftovers(store, options)
+    assert store.is_running(job.trial_id)
+    assert living.exists()
+    path = leave(replace(spool_of(store, options), owner=dead()), job.trial_id)
+    write_leftovers(store, options)
+    (outcome,) = searched(store)
+    assert (outcome.state, outcome.value, outcome.epochs) == ("COMPLETE", 0.5, 1)
+    assert store.trials("tiny", "none")[0].user_attrs["warning"] == "no checkpoint"
+    assert not path.exists()
+
+
+def test_what_is_found_of_a_trial_that_another_worker_took_over_is_dropped(
+    store: Store, options: Options, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(one_trial(), store)
+    job = desk.next()
+    assert job
+    path = leave(replace(spool_of(store, options), owner=dead()), job.trial_id)
+    desk.lost(job, "no sign of life")
+    write_leftovers(store, options)
+    assert [outcome.state for outcome in searched(store)] == ["FAIL", "WAITING"]
+    assert store.epochs("tiny") == []
+    assert "4 writes about trial id 1 are dropped: it has ended, or another worker has it" in caplog.text
+    assert not path.exists()
+
+
+def test_lines_that_were_cut_off_or_are_not_ours_do_no_harm(store: Store, options: Options, tmp_path: Path) -> None:
+    spool = replace(spool_of(store, options), owner=dead())
+    path = leave(spool, 1)
+    with path.open("a") as file:
+        file.write('\n{"call": "drop_everything", "arguments": {}}\n{"call": "report", "argum')
+    spool.append(1, "report", {"epoch": 2, "value": 0.25})
+    found = read(path)
+    assert found
+    assert [call for call, _ in found.writes] == ["report", "write_epoch", "annotate", "conclude", "report"]
+    (path.parent / "x.jsonl").write_bytes(b"\x80\x04\x95pickle")
+    (path.parent / "y.jsonl").write_text(json.dumps({"storage": "of another study", "trial_id": 1, "owner": dead()}))
+    assert [left.path for left in spool.left()] == [path]
+
+
+# Patience
+
+
+class Server:
+    """Fails for a while, in one of the ways in which databases do."""
+
+    def __init__(self, failures: int, error: Exception) -> None:
+        self.left, self.error, self.calls = failures, error, 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self.left:
+            raise self.error
+        return "answer"
+
+
+def lost(text: str = "server closed the connection") -> OperationalError:
+    return OperationalError("SELECT 1", {}, Exception(text))
+
+
+def hidden() -> StorageInternalError:
+    error = StorageInternalError("An exception is raised during the commit")
+    error.__cause__ = lost()
+    return error
+
+
+@pytest.mark.parametrize("error", [lost(), hidden()])
+def test_an_action_without_an_answer_is_tried_again(error: Exception) -> None:
+    server = Server(2, error)
+    assert Patience(5.0, "sqlite:///x")(server) == "answer"
+    assert server.calls == 3
+
+
+def test_after_waiting_in_vain_it_tries_once_until_there_is_an_answer() -> None:
+    patience, server = Patience(0.3, "sqlite:///x"), Server(1000, lost())
+    with pytest.raises(Unreachable, match=r"storage sqlite:///x did not answer for 0\.3 s: server closed"):
+        patience(server)
+    assert server.calls >= 2
+    before = server.calls
+    with pytest.raises(Unreachable):
+        patience(server)
+    assert server.calls == before + 1
+    server.left = 0
+    assert patience(server) == "answer"
+    again = Server(2, lost())
+    patience.seconds = 5.0
+    assert patience(again) == "answer", "it has patience again"
+
+
+@pytest.mark.parametrize("error", [lost("no such table: trials"), ProgrammingError("x", {}, Exception("syntax"))])
+def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
+    server = Server(1, error)
+    with pytest.raises(type(error)):
+        Patience(5.0, "sqlite:///x")(server)
+    assert server.calls == 1
