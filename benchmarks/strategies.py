@@ -12,7 +12,7 @@ point is trained with `--seeds` fresh seeds, for each of which the test split is
 command goes on where it was stopped.
 
     python -m benchmarks.strategies --data digits-100 --storage sqlite:///strategies.db
-    python -m benchmarks.strategies --data cifar10 --path cifar10.npz --cpu-seconds 25 --storage sqlite:///strategies.db
+    python -m benchmarks.strategies --data cifar10 --path cifar10.npz --cpu-seconds 30 --storage sqlite:///strategies.db
 
 The .npz holds x_train, y_train, x_test and y_test, as `autoaug.data.npz` reads them. The report replaces the one of
 an earlier run, but for what was written by hand under "What was learned".

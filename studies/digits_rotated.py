@@ -5,8 +5,8 @@ trained anew from scratch: the network that learned it was told about the valida
 
 Cost      11 strategies x 30 CPU-seconds, 3 final seeds: 8 CPU-minutes in all
 Answer    madao-cg .965 (its policy, trained anew: .963), tpe-autoaugment .958, madao-first-order .945 (.952), truncated
-          .942 (.934), tpe-randaugment .929, madao .929 (.937), trivialaugment .902, uniformaugment .879, random .874,
-          stn .837 (.820), none .806 (n=3 each; 2 CPU cores, 2026-11-21). Three seeds tell few of the first six apart.
+          .942, tpe-randaugment .929, madao .929 (.937), trivialaugment .902, uniformaugment .879, random .874,
+          stn .837, none .806 (n=3 each; 2 CPU cores, 2026-11-21). Three seeds tell few of the first six apart.
 """
 
 from autoaug import Budget, Study, Task

@@ -6,8 +6,8 @@ the network trains; what they found is also trained anew from scratch. `digits_r
 strategies, with more time.
 
 Cost      6 strategies x 7 CPU-seconds, 3 final seeds each
-Answer    truncated .957 (its policy, trained anew: .945), madao .949 (.955), tpe-randaugment .927, trivialaugment .918,
-          random .866, none .797 (n=3 each; 2 CPU cores, 2026-11-21)
+Answer    truncated .957, madao .949 (its policy, trained anew: .955), tpe-randaugment .927, trivialaugment .918, random
+          .866, none .797 (n=3 each; 2 CPU cores, 2026-11-21)
 """
 
 from autoaug import Budget, Study, Task

@@ -13,6 +13,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (
         "ALTER TABLE autoaug_epochs ADD COLUMN rerun BOOLEAN NOT NULL DEFAULT false",
         "ALTER TABLE autoaug_epochs ADD COLUMN wall_seconds FLOAT NOT NULL DEFAULT 0",
+        "CREATE INDEX autoaug_epochs_cost ON autoaug_epochs (study, strategy, final, gpu_seconds, wall_seconds)",
         "ALTER TABLE autoaug_test_reads ADD COLUMN root INTEGER",
         "ALTER TABLE autoaug_test_reads ADD COLUMN who VARCHAR(256) NOT NULL DEFAULT ''",
         "ALTER TABLE autoaug_test_reads ADD COLUMN why VARCHAR(16) NOT NULL DEFAULT 'final run'",
@@ -45,7 +46,7 @@ EPOCHS = sql.Table(
     TABLES,
     sql.Column("trial_id", sql.Integer, primary_key=True, autoincrement=False),
     sql.Column("epoch", sql.Integer, primary_key=True, autoincrement=False),
-    sql.Column("study", sql.String(128), nullable=False, index=True),
+    sql.Column("study", sql.String(128), nullable=False),
     sql.Column("strategy", sql.String(128), nullable=False),
     sql.Column("trial", sql.Integer, nullable=False),
     sql.Column("attempt", sql.Integer, nullable=False),
@@ -59,6 +60,8 @@ EPOCHS = sql.Table(
     sql.Column("images", sql.BigInteger, nullable=False),
     sql.Column("final", sql.Boolean, nullable=False),
     sql.Column("rerun", sql.Boolean, nullable=False),
+    # what a search has cost is asked after every epoch: the index answers without a look at the rows
+    sql.Index("autoaug_epochs_cost", "study", "strategy", "final", "gpu_seconds", "wall_seconds"),
 )
 TEST_READS = sql.Table(
     "autoaug_test_reads",
