@@ -107,9 +107,11 @@ GOALS: tuple[tuple[str, str, float], ...] = (
     ("Neumann, 5", "memory", 2.0),
     ("Neumann, 5, half batches", "every 60", 1.15),
     ("Neumann, 5, half batches", "memory", 2.0),
+    ("Neumann, 5, half batches", "memory", 1.5),
     ("Neumann, 5, half batches in 2 parts", "every 60", 1.3),
     ("Neumann, 5, half batches in 2 parts", "memory", 1.5),
     ("Neumann, 5, in 2 parts", "memory", 2.0),
+    ("unrolled, 1, Warp", "every 1", 4.5),
     ("unrolled, 1, Warp, own graph", "every 1", 4.5),
     ("unrolled, 1, Warp, own graph", "every 1", 3.5),
 )

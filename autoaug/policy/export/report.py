@@ -23,14 +23,18 @@ class Export:
 
 Exporter = Callable[[PolicyTree], Export]
 
+EXACT = ("json", "torchvision")
+"""The formats that can say every tree."""
+
 
 class LossyExport(ValueError):
     """A policy that a format cannot say exactly, where that was not allowed."""
 
     def __init__(self, format: str, lost: Iterable[str]) -> None:
+        others = "" if format in EXACT else f"; {' and '.join(EXACT)} lose nothing of a tree"
         super().__init__(
             f"{format} cannot say this policy exactly: {'; '.join(lost)}. "
-            "Allow it with allow_lossy=True (--allow-lossy); json and torchvision lose nothing of a tree"
+            f"Allow it with allow_lossy=True (--allow-lossy){others}"
         )
 
 
