@@ -2,11 +2,17 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: trials and tests share few cores
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from autoaug.store import Store
+    from autoaug.sweep import Options
 
 torch.set_num_threads(1)
 
@@ -23,3 +29,19 @@ def no_global_randomness() -> Iterator[None]:
     before = torch.random.get_rng_state()
     yield
     assert torch.equal(before, torch.random.get_rng_state()), "something drew from torch's global generator"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> "Store":
+    """A storage of the test's own."""
+    from autoaug.store import Store
+
+    return Store(f"sqlite:///{tmp_path / 'x.db'}")
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> "Options":
+    """How a study runs where a test does not care."""
+    from autoaug.sweep import Options
+
+    return Options(artifacts=tmp_path / "artifacts")

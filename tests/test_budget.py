@@ -27,16 +27,6 @@ from autoaug.sweep.limits import metered
 from autoaug.sweep.worker import work
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(f"sqlite:///{tmp_path / 'x.db'}")
-
-
-@pytest.fixture
-def options(tmp_path: Path) -> Options:
-    return Options(artifacts=tmp_path / "artifacts")
-
-
 def ignore(event: Event) -> None:
     pass
 

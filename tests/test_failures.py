@@ -23,11 +23,6 @@ from autoaug.sweep.worker import work
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(f"sqlite:///{tmp_path / 'x.db'}")
-
-
-@pytest.fixture
 def options(tmp_path: Path) -> Options:
     return Options(artifacts=tmp_path / "artifacts", checkpoint_seconds=0)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +15,6 @@ from autoaug.store import Store
 from autoaug.strategies import PRUNERS, madao, none, randaugment, random_policy
 from autoaug.sweep import Event, Options, is_over, outdated, run, worker
 from autoaug.train import Run, loop
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(f"sqlite:///{tmp_path / 'x.db'}")
-
-
-@pytest.fixture
-def options(tmp_path: Path) -> Options:
-    return Options(artifacts=tmp_path / "artifacts")
 
 
 def finals(store: Store) -> list[Outcome]:

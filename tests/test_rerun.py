@@ -1,7 +1,6 @@
 """A search on a proxy: its best points are trained in full before one of them is named."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,16 +14,6 @@ from autoaug.store import Store
 from autoaug.strategies import madao, none, randaugment
 from autoaug.sweep import Event, Options, is_over, run
 from autoaug.winner import winning_policy
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(f"sqlite:///{tmp_path / 'x.db'}")
-
-
-@pytest.fixture
-def options(tmp_path: Path) -> Options:
-    return Options(artifacts=tmp_path / "artifacts")
 
 
 def proxied(**more: Any) -> Study:

@@ -25,16 +25,6 @@ from autoaug.sweep.job import Job, is_gone, me
 from autoaug.sweep.worker import lease, seed_of, sign, work
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(f"sqlite:///{tmp_path / 'x.db'}")
-
-
-@pytest.fixture
-def options(tmp_path: Path) -> Options:
-    return Options(artifacts=tmp_path / "artifacts")
-
-
 def searched(store: Store, study: Study) -> list[Outcome]:
     return [outcome for outcome in store.outcomes(study.name) if not outcome.final]
 

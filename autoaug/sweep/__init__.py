@@ -87,14 +87,15 @@ def check(
         raise ValueError(f"--address {options.address} is of a Ray cluster: add --executor ray")
     if executor == "ray" and storage is not None:
         refuse_remote(options, storage)
-    if not (options.address or os.environ.get("RAY_ADDRESS")):
+    elsewhere = options.address or os.environ.get("RAY_ADDRESS")
+    if not elsewhere:
         has = {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
         refuse_more_than(has, options, "this machine")
         refuse_missing_device(study.task.device, has["GPU"])
     refuse_unwritable(options.artifacts)
     load = Loader()
     preflight(study, load)
-    if options.address or os.environ.get("RAY_ADDRESS"):
+    if elsewhere:
         return {}
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))
     predictions = predict(study, options.only, options.gpus_per_trial or 1.0, load, say)
