@@ -1,50 +1,115 @@
-"""What `execute` gives is the same whether images are sorted into groups or, where they are large, go one by one."""
+"""What `execute` gives is the same in every way of going about it: side by side, in groups, or one by one."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.testing import assert_close
 
 from autoaug.policy import Fixed, ready
-from autoaug.policy.execute import alone, execute, group_sizes
+from autoaug.policy.execute import execute, group_sizes
 from autoaug.policy.plan import Draws, draw
+
+WAYS = ("side_by_side", "group_by_group", "one_by_one")
 
 
 @pytest.fixture
-def one_by_one(monkeypatch):
-    return lambda: monkeypatch.setattr("autoaug.policy.execute.LARGE", 1)
+def go(monkeypatch):
+    """Make `execute` go about it in one of the ways."""
+
+    def choose(way: str) -> None:
+        monkeypatch.setattr("autoaug.policy.execute.differentiated", lambda images, draws: way == "side_by_side")
+        monkeypatch.setattr("autoaug.policy.execute.FEW", 1000 if way == "one_by_one" else 0)
+
+    return choose
 
 
-@pytest.mark.parametrize("compose", [False, True])
 @pytest.mark.parametrize("name", ["randaugment", "random_policy", "autoaugment_imagenet"])
-def test_one_by_one_gives_the_pixels_that_groups_give(name, compose, rng, one_by_one):
+def test_all_ways_give_the_same_pixels(name, rng, go):
     images = torch.rand(48, 3, 9, 12, generator=rng)
     plan = Fixed(getattr(ready, name)()).plan(rng.device)
     draws = draw(plan, len(images), rng)
-    grouped = execute(plan.ops, images, draws, rng, compose=compose)
-    one_by_one()
-    assert alone(plan.ops, images)
-    assert torch.equal(execute(plan.ops, images, draws, rng, compose=compose), grouped)
+    found = []
+    for way in WAYS:
+        go(way)
+        found.append(execute(plan.ops, images, draws, rng))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_composed_movements_give_the_same_pixels_in_groups(rng, go):
+    images = torch.rand(48, 3, 9, 12, generator=rng)
+    plan = Fixed(ready.random_policy(probability=1.0)).plan(rng.device)
+    draws = draw(plan, len(images), rng)
+    found = []
+    for way in WAYS[:2]:
+        go(way)
+        found.append(execute(plan.ops, images, draws, rng, compose=True))
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_images_of_8_bits_become_floats_on_the_way(way, rng, go):
+    images = torch.randint(256, (48, 3, 9, 12), generator=rng, dtype=torch.uint8)
+    plan = Fixed(ready.randaugment()).plan(rng.device)
+    draws = draw(plan, len(images), rng)
+    go(way)
+    expected = execute(plan.ops, images.float() / 255, draws, rng)
+    assert torch.equal(execute(plan.ops, images, draws, rng), expected)
+    assert torch.equal(Fixed(ready.none())(images, rng), images.float() / 255)
+
+
+@pytest.mark.parametrize(
+    ("batch", "size", "drawing", "expected"),
+    [
+        (48, 8, False, "group_by_group"),
+        (48, 128, False, "one_by_one"),
+        (48, 128, True, "group_by_group"),
+        (4, 8, False, "one_by_one"),
+        (4, 8, True, "group_by_group"),
+        (1, 8, True, "one_by_one"),
+    ],
+)
+def test_few_and_large_images_go_one_by_one_unless_an_operation_draws(monkeypatch, batch, size, drawing, expected, rng):
+    gone = []
+    for way in WAYS:
+        done = lambda ops, images, *rest, way=way: gone.append(way) or images  # noqa: E731
+        monkeypatch.setattr(f"autoaug.policy.execute.{way}", done)
+    tree = ready.uniformaugment() if drawing else ready.randaugment()
+    Fixed(tree)(torch.rand(batch, 3, size, size, generator=rng), rng)
+    assert gone == [expected]
+
+
+@pytest.mark.parametrize("wanted", ["images", "strength"])
+def test_where_a_gradient_is_wanted_images_lie_side_by_side(wanted, rng):
+    images = torch.rand(2, 3, 8, 8, generator=rng, requires_grad=wanted == "images")
+    plan = Fixed(ready.randaugment()).plan(rng.device)
+    draws = draw(plan, 2, rng)
+    draws = draws._replace(strength=draws.strength.requires_grad_(wanted == "strength"))
+    assert execute(plan.ops, images, draws, rng).requires_grad
     with torch.no_grad():
-        assert torch.equal(execute(plan.ops, images, draws, rng, compose=compose), grouped)
+        assert not execute(plan.ops, images, draws, rng).requires_grad
 
 
-def test_one_by_one_gives_the_gradients_that_groups_give(rng, one_by_one):
+def test_gradients_are_those_of_each_operation_on_each_image(rng):
     images = torch.rand(32, 3, 8, 8, generator=rng, dtype=torch.float64, requires_grad=True)
     plan = Fixed(ready.random_policy(probability=1.0)).plan(rng.device)
     draws = draw(plan, len(images), rng)
     draws = draws._replace(strength=draws.strength.double().requires_grad_())
     slope = torch.rand(images.shape, generator=rng, dtype=torch.float64)
 
-    def gradients() -> tuple[Tensor, ...]:
-        return torch.autograd.grad(execute(plan.ops, images, draws, rng), (images, draws.strength), slope)
+    def alone(place: int) -> Tensor:
+        image = images[place : place + 1]
+        for bucket, strength in zip(draws.bucket[:, place].tolist(), draws.strength[:, place], strict=True):
+            image = plan.ops[bucket - 1](image, strength[None])
+        return image
 
-    grouped = gradients()
-    one_by_one()
-    assert grouped[1].count_nonzero() > 16
-    assert_close(gradients(), grouped)
+    wanted = (images, draws.strength)
+    found = torch.autograd.grad(execute(plan.ops, images, draws, rng), wanted, slope)
+    expected = torch.autograd.grad(torch.cat([alone(place) for place in range(len(images))]), wanted, slope)
+    assert found[1].count_nonzero() > 16
+    assert_close(found, expected)
 
 
 def test_a_batch_meets_each_operation_once_per_stage_and_geometric_ones_together(monkeypatch, rng):
@@ -59,13 +124,6 @@ def test_a_batch_meets_each_operation_once_per_stage_and_geometric_ones_together
 
 def counting(op, met):
     return lambda images, *amounts: met.append(op.name) or op.function(images, *amounts)
-
-
-def test_operations_that_draw_do_so_for_all_their_images_at_once(one_by_one):
-    images = torch.rand(64, 3, 8, 8, generator=Generator().manual_seed(1))
-    grouped = Fixed(ready.uniformaugment())(images, Generator().manual_seed(2))
-    one_by_one()
-    assert torch.equal(Fixed(ready.uniformaugment())(images, Generator().manual_seed(2)), grouped)
 
 
 @pytest.mark.parametrize("size", [8, 128])

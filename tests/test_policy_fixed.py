@@ -68,10 +68,10 @@ def test_an_empty_batch_and_a_batch_of_one(rng):
 
 
 @pytest.mark.parametrize(
-    "images", [torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(3, 8, 8)], ids=["uint8", "no batch"]
+    "images", [torch.zeros(2, 3, 8, 8, dtype=torch.int64), torch.zeros(3, 8, 8)], ids=["whole numbers", "no batch"]
 )
 def test_wrong_images_are_refused(images, rng):
-    with pytest.raises(ValueError, match=r"give floats in \[0, 1\], \[B, C, H, W\]"):
+    with pytest.raises(ValueError, match=r"give floats in \[0, 1\], or uint8, of shape \[B, C, H, W\]"):
         Fixed(ready.none())(images, rng)
 
 

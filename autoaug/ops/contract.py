@@ -4,6 +4,7 @@ Letters in shapes, here and in the files beside: B batch, C channels, H height, 
 The checks read shapes, dtypes and devices only, never values, so a CUDA stream is not stopped for them.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -49,42 +50,52 @@ def unchanged(images: Tensor, amount: Tensor) -> Tensor:
     return images + 0 * amount
 
 
-def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
-    """`value` in the forward pass, the gradient of `surrogate` in the backward pass (reverse mode)."""
-
-    return _StraightThrough.apply(value, surrogate) if surrogate.requires_grad else value
+Slope = Callable[[], Tensor]
 
 
-class _StraightThrough(torch.autograd.Function):
-    """Both arguments get the gradient. No arithmetic on the images, forwards or backwards."""
+def sloped(value: Tensor, *derivatives: tuple[Tensor, Slope | None]) -> Tensor:
+    """`value` with these derivatives, besides those that it has (reverse mode).
+
+    Args:
+        derivatives: arguments, and the derivative of each pixel in them, a constant; None is 1 everywhere. It is
+            computed in the backward pass, and only if the argument is differentiated. An amount [B, 1, 1, 1]
+            gets the sum over the pixels of its image.
+    """
+    wanted = [(argument, slope) for argument, slope in derivatives if argument.requires_grad]
+    if not (wanted and torch.is_grad_enabled()):
+        return value
+    arguments, slopes = zip(*wanted, strict=True)
+    with_derivatives: Tensor = _Sloped.apply(value, slopes, *arguments)
+    return with_derivatives
+
+
+def chord(at: Callable[[Tensor], Tensor], amount: Tensor, reach: float) -> Slope:
+    """The slope of a step-shaped operation from amount - reach to amount + reach; `at(amount)` is its value.
+
+    It is the central finite difference of the operation itself: where the loss is linear in the pixels, the gradient
+    equals (loss(amount + reach) - loss(amount - reach)) / (2 reach) exactly.
+    """
+    return lambda: (at(amount + reach) - at(amount - reach)).div_(2 * reach)
+
+
+class _Sloped(torch.autograd.Function):
+    """No arithmetic on the images forwards."""
 
     @staticmethod
-    def forward(value: Tensor, surrogate: Tensor) -> Tensor:
+    def forward(value: Tensor, slopes: tuple[Slope | None, ...], *arguments: Tensor) -> Tensor:
         return value.view_as(value)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        pass
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, ctx.slopes, *arguments = inputs
+        ctx.shapes = [argument.shape for argument in arguments]
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor]:
-        return slope, slope
-
-
-def with_ends(amount: Tensor, reach: float) -> Tensor:
-    """The amount and, where it is differentiated, the ends of its chord: [1 or 3, *amount.shape]."""
-    ends = [amount, amount + reach, amount - reach] if amount.requires_grad else [amount]
-    return torch.stack(ends).detach()
-
-
-def along_chord(value: Tensor, ends: Tensor, amount: Tensor, reach: float) -> Tensor:
-    """`value` of a step-shaped operation, whose derivative in `amount` is the chord from amount - reach to + reach.
-
-    `ends` are the values there, up to a common term: two, or none where the amount is not differentiated. The chord is
-    the central finite difference of the operation itself: where the loss is linear in the pixels, the gradient equals
-    (loss(amount + reach) - loss(amount - reach)) / (2 reach) exactly.
-    """
-    if not len(ends):
-        return value
-    slope = (ends[0] - ends[1]).detach().div_(2 * reach)
-    return torch.addcmul(value, slope, amount - amount.detach())
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.no_grad():
+            slopes = [slope and slope() for slope in ctx.slopes]
+        passed = [
+            gradient if slope is None else (gradient * slope).sum_to_size(shape)
+            for slope, shape in zip(slopes, ctx.shapes, strict=True)
+        ]
+        return gradient, None, *passed

@@ -4,14 +4,14 @@
 values the result equals torchvision v2 on 8-bit images (and Pillow, except for `auto_contrast`) on every pixel.
 
 A step function has no useful derivative, so each row says what takes its place. Where the loss is to move the
-strength, that is the chord of the operation itself (`contract.along_chord`), not a constant: a strength that would
+strength, that is the chord of the operation itself (`contract.chord`), not a constant: a strength that would
 change nothing gets no gradient. Reverse mode only: forward-mode derivatives of these rows are zero.
 """
 
 import torch
 from torch import Tensor
 
-from autoaug.ops.contract import along_chord, check_images, straight_through, with_ends, working
+from autoaug.ops.contract import check_images, chord, sloped, working
 
 _TIE = 1e-6  # a pixel on the threshold counts as above it, whatever the last bit of the strength
 
@@ -24,10 +24,12 @@ def solarize(images: Tensor, fraction: Tensor) -> Tensor:
     the chord over fraction ± 1/8, to which the pixels within 1/8 of the threshold contribute.
     """
     x, a = working(images, fraction)
-    inverted = _inverted(x, with_ends(a, 1 / 8))
-    value = torch.addcmul(inverted[0], x, torch.rsub(inverted[0], 1, alpha=2))
-    ends = torch.addcmul(inverted[1:], inverted[1:], x, value=-2)
-    return along_chord(value, ends, a, 1 / 8).to(images.dtype)
+    threshold = (1 - _TIE - a).detach()
+    with torch.no_grad():
+        value = _inverted(x, a, threshold).sub_(x).abs_()
+    mirrored = (x, lambda: 1 - 2 * _inverted(x, a, threshold))
+    moved = (a, lambda: (x - threshold).abs_().lt_(1 / 8).mul_(4 - 8 * x))
+    return sloped(value, mirrored, moved).to(images.dtype)
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
@@ -36,8 +38,8 @@ def posterize(images: Tensor, bits: Tensor) -> Tensor:
     Gradient of the image: straight-through, 1. Gradient of the bits: straight-through, the chord over bits ± 1.
     """
     x, a = working(images, bits)
-    values = _posterized(x, with_ends(a, 1))
-    return along_chord(straight_through(values[0], x), values[1:], a, 1).to(images.dtype)
+    moved = chord(lambda other: _posterized(x, other), a, 1)
+    return sloped(_posterized(x, a), (x, None), (a, moved)).to(images.dtype)
 
 
 def auto_contrast(images: Tensor) -> Tensor:
@@ -47,20 +49,19 @@ def auto_contrast(images: Tensor) -> Tensor:
     level at a few places). Gradient of the image: straight-through, 1.
     """
     check_images(images)
-    return straight_through(_stretched(images), images)
+    return sloped(_stretched(images), (images, None))
 
 
 def equalize(images: Tensor) -> Tensor:
     """Flatten each channel's histogram by Pillow's rule. Gradient of the image: straight-through, 1."""
     check_images(images)
-    return straight_through(_equalized(images), images)
+    return sloped(_equalized(images), (images, None))
 
 
-@torch.no_grad()
-def _inverted(x: Tensor, fractions: Tensor) -> Tensor:
+def _inverted(x: Tensor, fraction: Tensor, threshold: Tensor) -> Tensor:
     """1 where a pixel is inverted and 0 elsewhere, as numbers: several times faster than booleans."""
-    shifts = torch.where(fractions > 0, fractions + _TIE, -1)  # without it, strength 0 would invert white
-    return (x + shifts).floor_().clamp_(0, 1)
+    threshold = torch.where(fraction > 0, threshold, 2)  # without it, strength 0 would invert white
+    return torch.ge(x, threshold, out=torch.empty_like(x))
 
 
 @torch.no_grad()
@@ -71,41 +72,51 @@ def _posterized(x: Tensor, bits: Tensor) -> Tensor:
     """
     step = torch.exp2(bits.round())
     changed = (step > 1).to(x.dtype)
-    levels = (_levels(x) / step).floor_().mul_(step * changed)
-    return levels.div_(255).addcmul_(x, 1 - changed)
+    return _levels(x).mul_(1 / step).floor_().mul_(step * changed).div_(255).addcmul_(x, 1 - changed)
 
 
 @torch.no_grad()
 def _stretched(images: Tensor) -> Tensor:
     levels = _levels(images.float())
     low, high = levels.amin((2, 3), keepdim=True), levels.amax((2, 3), keepdim=True)
-    flat = low == high
-    width = torch.where(flat, 1.0, (high - low) * (1 / 255))
-    stretched = levels.sub_(torch.where(flat, 0.0, low)).div_(width).floor_().clamp_(0, 255)
+    width = (high - low) * (1 / 255)
+    flat = width == 0
+    stretched = levels.sub_(low.masked_fill_(flat, 0)).div_(width.masked_fill_(flat, 1)).floor_()
     return stretched.to(images.dtype).div_(255)
 
 
 @torch.no_grad()
 def _equalized(images: Tensor) -> Tensor:
-    levels = _levels(images.float()).long().flatten(2)
-    table = _equalizing_table(levels).div_(255).to(images.dtype)
-    return table.gather(2, levels).view_as(images)
+    """Each level looked up in the table of its channel; all tables [B, C, 256] lie one after the other."""
+    levels = _levels(images.float())
+    batch, channels, height, width = levels.shape
+    brightest = levels.amax((2, 3)).long().unsqueeze(2)
+    own = torch.arange(0, batch * channels * 256, 256, dtype=torch.int32, device=images.device)
+    place = levels.int().add_(own.view(batch, channels, 1, 1)).flatten()
+    histogram = _counted(place, batch * channels * 256).view(batch, channels, 256)
+    table = _equalizing_table(histogram, brightest, height * width).to(images.dtype).div_(255)
+    return table.flatten().index_select(0, place).view_as(images)
 
 
-def _equalizing_table(levels: Tensor) -> Tensor:
-    """New level of each old one [B, C, 256], from levels [B, C, HW].
+def _counted(place: Tensor, places: int) -> Tensor:
+    """How often each place occurs, whole numbers [places]. A GPU would have to stop for bincount."""
+    if place.device.type == "cpu":
+        return place.bincount(minlength=places)
+    return place.new_zeros(places).scatter_add_(0, place.long(), torch.ones_like(place))
+
+
+def _equalizing_table(histogram: Tensor, brightest: Tensor, pixels: int) -> Tensor:
+    """New level of each old one [B, C, 256], from how often it occurs and the brightest level [B, C, 1] that does.
 
     Pillow's rule: a step is 1/255 of the pixels below the brightest level; a level becomes the number of steps
-    that the pixels darker than it fill, rounded. Without a whole step the channel stays as it is. Whole numbers are
-    divided as float64, which is exact and several times faster.
+    that the pixels darker than it fill, rounded. Without a whole step the channel stays as it is. The quotients of
+    whole numbers below 2^23 are on the right side of the next whole number in float32 too.
     """
-    ones = torch.ones_like(levels)
-    histogram = ones.new_zeros(*levels.shape[:2], 256).scatter_add_(2, levels, ones).double()
-    brightest = histogram.gather(2, levels.amax(2, keepdim=True))
-    step = ((levels.shape[2] - brightest) / 255).floor_()
-    darker = histogram.cumsum(2) - histogram
+    count = histogram.to(torch.float32 if pixels < 2**23 else torch.float64)
+    step = ((pixels - count.gather(2, brightest)) / 255).floor_()
+    darker = count.cumsum(2).sub_(count)
     table = darker.add_((step / 2).floor_()).div_(step.clamp(min=1)).floor_().clamp_(max=255)
-    return torch.where(step > 0, table, torch.arange(256, device=levels.device, dtype=table.dtype))
+    return torch.where(step > 0, table, torch.arange(256, device=table.device, dtype=table.dtype))
 
 
 def _levels(x: Tensor) -> Tensor:

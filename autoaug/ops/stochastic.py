@@ -8,7 +8,7 @@ on another device than the images.
 import torch
 from torch import Generator, Tensor
 
-from autoaug.ops.contract import along_chord, per_image, with_ends, working
+from autoaug.ops.contract import chord, per_image, sloped, working
 
 
 def cutout(images: Tensor, side: Tensor, rng: Generator) -> Tensor:
@@ -37,14 +37,14 @@ def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
     """Pad with black by a fraction of the size on each side, then crop to the old size at a random place.
 
     The padding is rounded to whole pixels, and its 2 * padding + 1 places in each direction are equally likely.
-    Gradient of the image: exact. Gradient of the padding: straight-through, the chord (`contract.along_chord`)
+    Gradient of the image: exact. Gradient of the padding: straight-through, the chord (`contract.chord`)
     over ± 1 pixel of the shorter side, with the same draws.
     """
     amount = per_image(images, padding).view(-1, 1, 1, 1)
     draws = _uniform(images, rng)
     pixel = 1 / min(images.shape[2:])
-    values = _cropped(images, with_ends(amount, pixel), draws)
-    return along_chord(values[0], values[1:], amount, pixel).to(images.dtype)
+    moved = chord(lambda padding: _cropped(images, padding, draws), amount, pixel)
+    return sloped(_cropped(images, amount, draws), (amount, moved)).to(images.dtype)
 
 
 def _uniform(images: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:

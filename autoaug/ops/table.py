@@ -59,13 +59,17 @@ class Op:
     def __call__(self, images: Tensor, strength: Tensor, rng: Generator | None = None) -> Tensor:
         """Apply to each image at its own strength; ValueError for wrong shapes and for a missing generator."""
         strength = per_image(images, strength, name=f"strength of {self.name}")
+        return self.at(images, strength * (self.most or 0.0), rng)
+
+    def at(self, images: Tensor, amount: Tensor, rng: Generator | None = None) -> Tensor:
+        """Apply to each image at its own physical amount [B], in `unit`."""
         if self.most is None:
             return self.function(images)
         if not self.random:
-            return self.function(images, strength * self.most)
+            return self.function(images, amount)
         if rng is None:
             raise ValueError(f"{self.name} draws for each image: pass a torch.Generator as third argument")
-        return self.function(images, strength * self.most, rng)
+        return self.function(images, amount, rng)
 
 
 _AUTOAUGMENT = "Cubuk et al. 2019, AutoAugment: Learning Augmentation Strategies from Data, table 6"

@@ -1,12 +1,17 @@
 """Apply what was drawn for a batch: each operation once per stage, on the images that meet it.
 
-Before a stage the images are put in the order of their operations, so that each operation finds its images side by
-side. The batch is copied twice per stage, backwards as well, however many operations there are.
+Where a gradient is wanted, and on a GPU, the images are put in the order of their operations before a stage, so that
+each operation finds its images side by side. The batch is copied twice per stage, backwards as well, however many
+operations there are. Otherwise, on a CPU, each group is taken from its batch, changed, and put back, while it is
+small enough to stay in the cache.
 
 B images, S stages
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence as Listing
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -16,15 +21,30 @@ from autoaug.ops import compose as composed
 from autoaug.policy.plan import Draws
 from autoaug.policy.stage import relaxed, reordered
 
+FEW = 8
+"""Images that a CPU augments faster one by one than it sorts them into groups (measured)."""
 LARGE = 3 * 128 * 128
 """Numbers in an image from which on a CPU spends less on one more call than on moving it (measured)."""
+WORD = torch.complex128
+"""The widest type."""
+
+
+class Groups(NamedTuple):
+    """The images of each stage, sorted by what they meet: nothing, something geometric, each other operation."""
+
+    order: Tensor
+    """Which image comes next, [S, B]."""
+    sizes: list[list[int]]
+    """How many images are in each group, for each stage."""
+    numbers: list[Tensor]
+    """In this order: the movements [S, B, 2, 3], the physical amounts [S, B], and what relaxes a stage, if any does."""
 
 
 def execute(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator, *, compose: bool = False) -> Tensor:
-    """Images [B, C, H, W] with what was drawn applied, stage after stage.
+    """Images [B, C, H, W] with what was drawn applied, stage after stage; 8 bits become floats on the way.
 
     Geometric operations need not even be told apart: they share one resampling per stage. Where the draws live on a
-    GPU, the sizes of the groups are read back once, for all stages together. Large images on a CPU go one by one.
+    GPU, the sizes of the groups are read back once, for all stages together.
 
     Args:
         ops: bucket k of the draws is ops[k - 1]; the geometric ones, which have a `matrix`, come first.
@@ -33,39 +53,112 @@ def execute(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator, *, c
             same movement with fewer interpolations; what leaves the image and comes back is kept instead of black.
     """
     geometric = sum(op.matrix is not None for op in ops)
+    draws = draws._replace(strength=amounts(ops, draws))
+    in_cache = images.device.type == "cpu" and not differentiated(images, draws)
+    if in_cache and not compose and apart(ops, images):
+        return one_by_one(ops, images, draws, rng)
     matrix = matrices(ops[:geometric], draws, images)
     if compose:
         bucket, matrix = join(draws.bucket, matrix, geometric)
         draws = draws._replace(bucket=bucket)
-    if alone(ops, images):
-        return one_by_one(ops, images, draws, matrix)
-    return together(ops, images, draws, matrix, rng)
+    groups = grouped(draws, matrix, geometric, len(ops))
+    if in_cache:
+        return group_by_group(ops[geometric:], images, groups, rng)
+    return side_by_side(ops[geometric:], as_floats(images), groups, rng)
 
 
-def alone(ops: Listing[Op], images: Tensor) -> bool:
-    """Whether images go one by one. Not where an operation draws: it would draw in another order than on a GPU."""
-    large = images.device.type == "cpu" and images[:1].numel() >= LARGE
-    return large and not any(op.random for op in ops)
+def as_floats(images: Tensor) -> Tensor:
+    """Images in [0, 1]; floats as they are."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
-def together(ops: Listing[Op], images: Tensor, draws: Draws, matrix: Tensor, rng: Generator) -> Tensor:
-    """All stages, with the movements [S, B, 2, 3] of the geometric draws."""
-    geometric = sum(op.matrix is not None for op in ops)
+def amounts(ops: Listing[Op], draws: Draws) -> Tensor:
+    """The strengths in the physical units of their operations, [S, B]."""
+    most = torch.tensor([0.0, *(op.most or 0.0 for op in ops)], dtype=torch.float64).to(draws.strength)
+    return draws.strength * most[draws.bucket]
+
+
+def grouped(draws: Draws, matrix: Tensor, geometric: int, count: int) -> Groups:
+    """The groups of a draw, with the movements [S, B, 2, 3] of its geometric operations, of `count` altogether."""
     bucket, order = draws.bucket.sort(dim=1, stable=True)
-    place = order.argsort(dim=1)
-    steps = torch.cat([order[:1], place[:-1].gather(1, order[1:]), place[-1:]]).to(images.device)
-    strength, *relaxing = (each.gather(1, order).to(images.device) for each in draws[1:] if each is not None)
-    matrix = matrix.gather(1, order[..., None, None].expand_as(matrix)).to(images.device)
-    numbers = zip(*(each.unbind() for each in (matrix, strength, *relaxing)), strict=True)
-    sizes = group_sizes(bucket, geometric, len(ops))
-    for stage, (movement, level, *relaxing_now) in enumerate(numbers):
-        parts = reordered(images, steps[stage]).split(sizes[stage])
-        still, moving, *groups = parts
-        rows = zip(ops[geometric:], groups, level.split(sizes[stage])[2:], strict=True)
+    numbers = [matrix.gather(1, order[..., None, None].expand_as(matrix))]
+    numbers += [each.gather(1, order) for each in draws[1:] if each is not None]
+    return Groups(order, group_sizes(bucket, geometric, count), numbers)
+
+
+def differentiated(images: Tensor, draws: Draws) -> bool:
+    """Whether something is relaxed, or a gradient wanted."""
+    wanted = images.requires_grad or draws.strength.requires_grad
+    return draws.coin is not None or (torch.is_grad_enabled() and wanted)
+
+
+def side_by_side(ops: Listing[Op], images: Tensor, groups: Groups, rng: Generator) -> Tensor:
+    """All stages, with the operations that are not geometric."""
+    place = groups.order.argsort(dim=1)
+    steps = torch.cat([groups.order[:1], place[:-1].gather(1, groups.order[1:]), place[-1:]]).to(images.device)
+    numbers = zip(*(each.to(images.device).unbind() for each in groups.numbers), strict=True)
+    for step, sizes, (movement, amount, *relaxing) in zip(steps, groups.sizes, numbers, strict=False):
+        parts = reordered(images, step).split(sizes)
+        still, moving, *others = parts
         moved = affine(moving, movement.narrow(0, len(still), len(moving))) if len(moving) else moving
-        after = [still, moved, *(op(group, own, rng) if len(group) else group for op, group, own in rows)]
-        images = relaxed(parts, after, *relaxing_now) if relaxing else torch.cat(after)
+        rows = zip(ops, others, amount.split(sizes)[2:], strict=True)
+        after = [still, moved, *(op.at(group, own, rng) if len(group) else group for op, group, own in rows)]
+        images = relaxed(parts, after, *relaxing) if relaxing else torch.cat(after)
     return reordered(images, steps[-1]) if len(steps) else images
+
+
+def group_by_group(ops: Listing[Op], images: Tensor, groups: Groups, rng: Generator) -> Tensor:
+    """What `side_by_side` gives, and images stay in their places."""
+    before, after = images, room_for(images)
+    changes: list[Callable[[Tensor, Tensor], Tensor]] = [still, affine, *(partial(op.at, rng=rng) for op in ops)]
+    columns = (each.to(images.device) for each in (groups.order, *groups.numbers))
+    for sizes, order, movement, amount in zip(groups.sizes, *columns, strict=True):
+        first, _, *others = amount.split(sizes)
+        numbers = (first, movement.split(sizes)[1], *others)
+        for change, places, own in zip(changes, order.split(sizes), numbers, strict=True):
+            if len(places) and not (change is still and before is after):
+                put(change(as_floats(before.index_select(0, places)), own), places, after)
+        before = after
+    return before
+
+
+def room_for(images: Tensor) -> Tensor:
+    """Memory for these images as floats."""
+    dtype = torch.float32 if images.dtype == torch.uint8 else images.dtype
+    return torch.empty_like(images, dtype=dtype, memory_format=torch.contiguous_format)
+
+
+def still(images: Tensor, _: Tensor) -> Tensor:
+    return images
+
+
+def put(images: Tensor, places: Tensor, whole: Tensor) -> None:
+    """whole[places] = images. A CPU copies number by number, and twice as fast in words of four."""
+    each = WORD.itemsize // images.element_size()
+    if images[0].numel() % each == 0 and images.storage_offset() % each == 0:
+        images, whole = images.flatten(1).view(WORD), whole.flatten(1).view(WORD)
+    whole.index_copy_(0, places, images)
+
+
+def apart(ops: Listing[Op], images: Tensor) -> bool:
+    """Whether a CPU is faster with one image after the other.
+
+    Not where an operation draws: it would draw in another order than on a GPU.
+    """
+    few_or_large = 0 < len(images) <= FEW or images[:1].numel() >= LARGE
+    return len(images) == 1 or (few_or_large and not any(op.random for op in ops))
+
+
+def one_by_one(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator) -> Tensor:
+    """What `group_by_group` gives: each image goes through all its stages while it is in the cache."""
+    after = room_for(images)
+    columns = draws.bucket.t().tolist(), draws.strength.to(images.device).split(1, dim=1)
+    for image, place, buckets, amount in zip(images.split(1), after.split(1), *columns, strict=True):
+        image = as_floats(image)
+        for k, own in zip(buckets, amount, strict=True):
+            image = ops[k - 1].at(image, own, rng) if k else image
+        place.copy_(image)
+    return after
 
 
 def group_sizes(bucket: Tensor, geometric: int, count: int) -> list[list[int]]:
@@ -80,41 +173,20 @@ def group_sizes(bucket: Tensor, geometric: int, count: int) -> list[list[int]]:
     return ends.diff(dim=1, prepend=ends.new_zeros(len(ends), 1)).tolist()
 
 
-def one_by_one(ops: Listing[Op], images: Tensor, draws: Draws, matrix: Tensor) -> Tensor:
-    """What `together` gives, without sorting images; without a graph they go straight to where they stay."""
-    numbers = [each.to(images.device).split(1, dim=1) for each in (*draws[1:], matrix) if each is not None]
-    rows = zip(images.split(1), draws.bucket.t().tolist(), zip(*numbers, strict=True), strict=True)
-    done = (single(ops, *row) for row in rows)
-    if torch.is_grad_enabled():
-        return torch.cat(list(done))
-    whole = torch.empty_like(images)
-    for place, image in zip(whole.split(1), done, strict=True):
-        place.copy_(image)
-    return whole
-
-
-def single(ops: Listing[Op], image: Tensor, bucket: list[int], numbers: tuple[Tensor, ...]) -> Tensor:
-    """All stages of one image [1, C, H, W], with its strengths, its movements and between them what relaxes it."""
-    strength, *relaxing, matrix = numbers
-    for stage, k in enumerate(bucket):
-        if k:
-            op, before = ops[k - 1], image
-            image = op(image, strength[stage]) if op.matrix is None else affine(image, matrix[stage])
-            if relaxing:
-                image = relaxed([before], [image], *(each[stage] for each in relaxing))
-    return image
-
-
 def matrices(ops: Listing[Op], draws: Draws, images: Tensor) -> Tensor:
-    """The movement of each image at each stage, [S, B, 2, 3]; the identity where nothing geometric happens."""
-    height, width = images.shape[2:]
-    bucket, strength = draws.bucket.flatten(), draws.strength.flatten()
-    matrix = torch.eye(2, 3, dtype=strength.dtype, device=strength.device).repeat(len(bucket), 1, 1)
-    for k, op in enumerate(ops, start=1):
+    """The movement of each image at each stage, [S, B, 2, 3]; the identity where nothing geometric happens.
+
+    Args:
+        draws: with the physical amounts as strengths.
+    """
+    amount = draws.strength.flatten()
+    choices = [torch.eye(2, 3).to(amount).expand(len(amount), 2, 3)]
+    for op in ops:
         assert op.matrix is not None, f"{op.name} moves no pixels"
-        own = op.matrix(strength * (op.most or 0.0), height, width)
-        matrix = torch.where((bucket == k)[:, None, None], own, matrix)
-    return matrix.unflatten(0, draws.bucket.shape)
+        choices.append(op.matrix(amount, *images.shape[2:]))
+    bucket = draws.bucket.flatten()
+    chosen = bucket.where(bucket <= len(ops), 0)[None, :, None, None].expand(1, -1, 2, 3)
+    return torch.stack(choices).gather(0, chosen).view(*draws.bucket.shape, 2, 3)
 
 
 def join(bucket: Tensor, matrix: Tensor, geometric: int) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from autoaug.ops import RANGES
-from autoaug.policy.execute import execute
+from autoaug.policy.execute import as_floats, execute
 from autoaug.policy.files import load_tree, save
 from autoaug.policy.plan import Plan, compile_plan, draw
 from autoaug.policy.tree import PolicyTree, Schedule
@@ -37,16 +37,17 @@ class Fixed(nn.Module):
         self.epoch = 1
 
     def forward(self, images: Tensor, rng: Generator) -> Tensor:
-        """Images [B, C, H, W] in [0, 1] to images of the same shape and type.
+        """Images [B, C, H, W] in [0, 1] to images of the same shape and type; 8-bit images come back as float32.
 
         Images that meet no operation pass through untouched. The same state of the generator gives the same output;
         a generator on the CPU serves images on any device, and then nothing waits for that device.
         """
-        if images.ndim != 4 or not images.is_floating_point():
-            raise ValueError(f"images are {images.dtype} {list(images.shape)}: give floats in [0, 1], [B, C, H, W]")
+        if images.ndim != 4 or not (images.is_floating_point() or images.dtype == torch.uint8):
+            given = f"{images.dtype} {list(images.shape)}"
+            raise ValueError(f"images are {given}: give floats in [0, 1], or uint8, of shape [B, C, H, W]")
         plan = self.plan(rng.device)
         if not len(plan.base):
-            return images
+            return as_floats(images)
         return execute(plan.ops, images, draw(plan, len(images), rng), rng, compose=self.compose)
 
     def plan(self, device: torch.device) -> Plan:

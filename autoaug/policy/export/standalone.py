@@ -275,7 +275,7 @@ def in_form_of(inpt: Any, images: Tensor) -> Any:
     """Images [B, C, H, W] as the input was: PIL, 8-bit levels, or floats."""
     is_picture = isinstance(inpt, PIL.Image.Image)
     if is_picture or inpt.dtype == torch.uint8:
-        images = images.mul(255).round().to(torch.uint8)
+        images = images.mul(255).round_().to(torch.uint8)
     if is_picture:
         return F.to_pil_image(images[0])
     images = images.reshape(inpt.shape).to(inpt.dtype)
