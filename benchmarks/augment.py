@@ -22,11 +22,12 @@ in a training step.
 
 What is left: a kernel in C++ that takes an image through all its operations while it is in the cache reached 51 to 55
 times the speed of torchvision on 8-bit images of 32 pixels, and 5 to 6 times at 224 (a prototype, measured in a run of
-its own: nearest pixels, no gradients, rounding that differs by one level). Here a batch costs some 440 calls into
+its own: nearest pixels, no gradients, rounding that differs by one level). Here a batch costs some 550 calls into
 PyTorch, twice as many with gradients, and each reads and writes the images that it concerns. To get there would take
 compiled code: an extension with a wheel for each platform, or torch.compile, which wants a compiler wherever it runs
 (Triton on a GPU), and a backward pass written by hand for each operation. What is had without: larger batches, over
-which the calls spread, memory that is kept, and derivatives that pass over a batch as seldom as they can
+which the calls spread; groups of images that are changed where the cache holds them, and 8 bits that become floats
+there (`autoaug/policy/execute.py`); derivatives that pass over a batch as seldom as they can
 (`autoaug/policy/stage.py`).
 
 Run from the root of the checkout:

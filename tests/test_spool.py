@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import OperationalError, PendingRollbackError, ProgrammingError
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
@@ -200,13 +200,13 @@ def lost(text: str = "server closed the connection") -> OperationalError:
     return OperationalError("SELECT 1", {}, Exception(text))
 
 
-def hidden() -> StorageInternalError:
+def hidden(cause: Exception) -> StorageInternalError:
     error = StorageInternalError("An exception is raised during the commit")
-    error.__cause__ = lost()
+    error.__cause__ = cause
     return error
 
 
-@pytest.mark.parametrize("error", [lost(), hidden()])
+@pytest.mark.parametrize("error", [lost(), hidden(lost()), hidden(PendingRollbackError("Can't reconnect until"))])
 def test_an_action_without_an_answer_is_tried_again(error: Exception) -> None:
     server = Server(2, error)
     assert Patience(5.0, "sqlite:///x")(server) == "answer"

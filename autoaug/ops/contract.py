@@ -4,11 +4,11 @@ Letters in shapes, here and in the files beside: B batch, C channels, H height, 
 The checks read shapes, dtypes and devices only, never values, so a CUDA stream is not stopped for them.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 
 def check_images(images: Tensor) -> None:
@@ -50,52 +50,56 @@ def unchanged(images: Tensor, amount: Tensor) -> Tensor:
     return images + 0 * amount
 
 
-Slope = Callable[[], Tensor]
+Slope = Callable[..., Tensor] | Literal[0, 1]
+"""The derivative of each pixel in an argument, as a function of all arguments; or 0 or 1 everywhere."""
 
 
-def sloped(value: Tensor, *derivatives: tuple[Tensor, Slope | None]) -> Tensor:
-    """`value` with these derivatives, besides those that it has (reverse mode).
+def sloped(value: Tensor, arguments: Sequence[Tensor], slopes: Sequence[Slope]) -> Tensor:
+    """`value` with derivatives in these arguments, besides those that it has (reverse mode).
 
-    Args:
-        derivatives: arguments, and the derivative of each pixel in them, a constant; None is 1 everywhere. It is
-            computed in the backward pass, and only if the argument is differentiated. An amount [B, 1, 1, 1]
-            gets the sum over the pixels of its image.
+    A slope is a constant, computed in the backward pass and only if its argument is differentiated. An argument
+    [B, 1, 1, 1] gets the sum over the pixels of its image.
     """
-    wanted = [(argument, slope) for argument, slope in derivatives if argument.requires_grad]
-    if not (wanted and torch.is_grad_enabled()):
+    if not (torch.is_grad_enabled() and any(argument.requires_grad for argument in arguments)):
         return value
-    arguments, slopes = zip(*wanted, strict=True)
-    with_derivatives: Tensor = _Sloped.apply(value, slopes, *arguments)
-    return with_derivatives
+    with_slopes: Tensor = _Sloped.apply(value, slopes, *arguments)
+    return with_slopes
 
 
-def chord(at: Callable[[Tensor], Tensor], amount: Tensor, reach: float) -> Slope:
-    """The slope of a step-shaped operation from amount - reach to amount + reach; `at(amount)` is its value.
+def chord(at: Callable[[Tensor, Tensor], Tensor], reach: float) -> Slope:
+    """The slope of a step-shaped operation from amount - reach to amount + reach; its value is `at(images, amount)`.
 
     It is the central finite difference of the operation itself: where the loss is linear in the pixels, the gradient
     equals (loss(amount + reach) - loss(amount - reach)) / (2 reach) exactly.
     """
-    return lambda: (at(amount + reach) - at(amount - reach)).div_(2 * reach)
+    return lambda images, amount: (at(images, amount + reach) - at(images, amount - reach)).div_(2 * reach)
 
 
 class _Sloped(torch.autograd.Function):
     """No arithmetic on the images forwards."""
 
     @staticmethod
-    def forward(value: Tensor, slopes: tuple[Slope | None, ...], *arguments: Tensor) -> Tensor:
+    def forward(value: Tensor, slopes: Sequence[Slope], *arguments: Tensor) -> Tensor:
         return value.view_as(value)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         _, ctx.slopes, *arguments = inputs
         ctx.shapes = [argument.shape for argument in arguments]
+        ctx.save_for_backward(*(arguments if any(map(callable, ctx.slopes)) else ()))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        with torch.no_grad():
-            slopes = [slope and slope() for slope in ctx.slopes]
-        passed = [
-            gradient if slope is None else (gradient * slope).sum_to_size(shape)
-            for slope, shape in zip(slopes, ctx.shapes, strict=True)
-        ]
-        return gradient, None, *passed
+        rows = zip(ctx.slopes, ctx.shapes, ctx.needs_input_grad[2:], strict=True)
+        return gradient, None, *(along(gradient, *row, ctx.saved_tensors) for row in rows)
+
+
+def along(gradient: Tensor, slope: Slope, shape: Size, wanted: bool, arguments: Sequence[Tensor]) -> Tensor | None:
+    """The gradient of an argument of this shape, if it is wanted."""
+    if not wanted or slope == 0:
+        return None
+    if slope == 1:
+        return gradient
+    with torch.no_grad():
+        found = slope(*arguments)
+    return (gradient * found).sum_to_size(shape)

@@ -24,12 +24,9 @@ def solarize(images: Tensor, fraction: Tensor) -> Tensor:
     the chord over fraction ± 1/8, to which the pixels within 1/8 of the threshold contribute.
     """
     x, a = working(images, fraction)
-    threshold = (1 - _TIE - a).detach()
     with torch.no_grad():
-        value = _inverted(x, a, threshold).sub_(x).abs_()
-    mirrored = (x, lambda: 1 - 2 * _inverted(x, a, threshold))
-    moved = (a, lambda: (x - threshold).abs_().lt_(1 / 8).mul_(4 - 8 * x))
-    return sloped(value, mirrored, moved).to(images.dtype)
+        value = _inverted(x, a).sub_(x).abs_()
+    return sloped(value, (x, a), (_mirror, _solarize_chord)).to(images.dtype)
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
@@ -38,8 +35,7 @@ def posterize(images: Tensor, bits: Tensor) -> Tensor:
     Gradient of the image: straight-through, 1. Gradient of the bits: straight-through, the chord over bits ± 1.
     """
     x, a = working(images, bits)
-    moved = chord(lambda other: _posterized(x, other), a, 1)
-    return sloped(_posterized(x, a), (x, None), (a, moved)).to(images.dtype)
+    return sloped(_posterized(x, a), (x, a), (1, chord(_posterized, 1))).to(images.dtype)
 
 
 def auto_contrast(images: Tensor) -> Tensor:
@@ -49,19 +45,28 @@ def auto_contrast(images: Tensor) -> Tensor:
     level at a few places). Gradient of the image: straight-through, 1.
     """
     check_images(images)
-    return sloped(_stretched(images), (images, None))
+    return sloped(_stretched(images), [images], [1])
 
 
 def equalize(images: Tensor) -> Tensor:
     """Flatten each channel's histogram by Pillow's rule. Gradient of the image: straight-through, 1."""
     check_images(images)
-    return sloped(_equalized(images), (images, None))
+    return sloped(_equalized(images), [images], [1])
 
 
-def _inverted(x: Tensor, fraction: Tensor, threshold: Tensor) -> Tensor:
+def _inverted(x: Tensor, fraction: Tensor) -> Tensor:
     """1 where a pixel is inverted and 0 elsewhere, as numbers: several times faster than booleans."""
-    threshold = torch.where(fraction > 0, threshold, 2)  # without it, strength 0 would invert white
+    threshold = torch.where(fraction > 0, 1 - _TIE - fraction, 2)  # without it, strength 0 would invert white
     return torch.ge(x, threshold, out=torch.empty_like(x))
+
+
+def _mirror(x: Tensor, fraction: Tensor) -> Tensor:
+    return 1 - 2 * _inverted(x, fraction)
+
+
+def _solarize_chord(x: Tensor, fraction: Tensor) -> Tensor:
+    """`chord` over ± 1/8, in one comparison: a pixel that far from the threshold is the same at both ends."""
+    return (x - (1 - _TIE - fraction)).abs_().lt_(1 / 8).mul_(4 - 8 * x)
 
 
 @torch.no_grad()

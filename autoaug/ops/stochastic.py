@@ -5,6 +5,8 @@ amount: with the generator in the same state, a larger amount is the same event 
 on another device than the images.
 """
 
+from functools import partial
+
 import torch
 from torch import Generator, Tensor
 
@@ -43,8 +45,8 @@ def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
     amount = per_image(images, padding).view(-1, 1, 1, 1)
     draws = _uniform(images, rng)
     pixel = 1 / min(images.shape[2:])
-    moved = chord(lambda padding: _cropped(images, padding, draws), amount, pixel)
-    return sloped(_cropped(images, amount, draws), (amount, moved)).to(images.dtype)
+    cropped = partial(_cropped, draws=draws)
+    return sloped(cropped(images, amount), (images, amount), (0, chord(cropped, pixel))).to(images.dtype)
 
 
 def _uniform(images: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:

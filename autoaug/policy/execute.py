@@ -98,12 +98,12 @@ def side_by_side(ops: Listing[Op], images: Tensor, groups: Groups, rng: Generato
     steps = torch.cat([groups.order[:1], place[:-1].gather(1, groups.order[1:]), place[-1:]]).to(images.device)
     numbers = zip(*(each.to(images.device).unbind() for each in groups.numbers), strict=True)
     for step, sizes, (movement, amount, *relaxing) in zip(steps, groups.sizes, numbers, strict=False):
-        parts = reordered(images, step).split(sizes)
-        still, moving, *others = parts
+        images = reordered(images, step)
+        still, moving, *others = images.split(sizes)
         moved = affine(moving, movement.narrow(0, len(still), len(moving))) if len(moving) else moving
         rows = zip(ops, others, amount.split(sizes)[2:], strict=True)
         after = [still, moved, *(op.at(group, own, rng) if len(group) else group for op, group, own in rows)]
-        images = relaxed(parts, after, *relaxing) if relaxing else torch.cat(after)
+        images = relaxed(images, after, *relaxing) if relaxing else torch.cat(after)
     return reordered(images, steps[-1]) if len(steps) else images
 
 

@@ -6,6 +6,7 @@ many. The backward functions are made of differentiable operations, so higher de
 B images
 """
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Listing
 from typing import Any
 
@@ -19,17 +20,15 @@ def reordered(images: Tensor, order: Tensor) -> Tensor:
     return moved
 
 
-def relaxed(before: Listing[Tensor], after: Listing[Tensor], coin: Tensor, factor: Tensor) -> Tensor:
+def relaxed(before: Tensor, after: Listing[Tensor], coin: Tensor, factor: Tensor) -> Tensor:
     """factor * (coin * after + (1 - coin) * before), with one coin and one factor for each image, [B].
 
     Args:
-        before: the images in consecutive parts of the batch, some of which may be empty.
-        after: the same parts as the operations of the stage leave them.
+        after: what the operations of the stage made of consecutive parts of the batch, some of which may be empty.
         factor: 1 in value, only its derivative counts (Hataya et al. 2022, eq. 9: u/SG(u)).
     """
-    coin, factor = (each.to(before[0]).view(-1, 1, 1, 1) for each in (coin, factor))
-    before, after = ([part for part in parts if len(part)] for parts in (before, after))
-    mixed: Tensor = _Relaxed.apply(coin, factor, *before, *after)
+    coin, factor = (each.to(before).view(-1, 1, 1, 1) for each in (coin, factor))
+    mixed: Tensor = _Relaxed.apply(coin, factor, before, *(part for part in after if len(part)))
     return mixed
 
 
@@ -52,11 +51,10 @@ class _Relaxed(torch.autograd.Function):
     """Part by part, so that what one line reads is still in the cache from the line before."""
 
     @staticmethod
-    def forward(coin: Tensor, factor: Tensor, *images: Tensor) -> Tensor:
-        before, after = halves(images)
-        mixed = coin.new_empty(len(coin), *before[0].shape[1:])
-        for own, *three in zip(split(mixed, before), before, after, split(coin, before), strict=True):
-            torch.lerp(*three, out=own)
+    def forward(coin: Tensor, factor: Tensor, before: Tensor, *after: Tensor) -> Tensor:
+        mixed = torch.empty_like(before)
+        for part, own, old, weight in zip(after, *split(after, mixed, before, coin), strict=True):
+            torch.lerp(old, part, weight, out=own)
         return mixed
 
     @staticmethod
@@ -65,27 +63,22 @@ class _Relaxed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        coin, factor, *images = ctx.saved_tensors
-        weights = split(factor * (1 - coin), halves(images)[0]) + split(factor * coin, halves(images)[0])
-        slopes = split(slope, halves(images)[0]) * 2
-        needed = ctx.needs_input_grad[2:]
-        passed = [one * weight if wanted else None for one, weight, wanted in zip(slopes, weights, needed, strict=True)]
-        along = [inner(one, image) for one, image in zip(slopes, images, strict=True)]
-        along_before, along_after = (torch.cat(list(part)) for part in halves(along))
-        of_coin, of_factor = along_after - along_before, torch.lerp(along_before, along_after, coin)
-        return factor * of_coin, of_factor, *passed
+        coin, factor, before, *after = ctx.saved_tensors
+        weight = factor * coin
+        of_before = slope * (factor - weight) if ctx.needs_input_grad[2] else None
+        slopes, olds, weights = split(after, slope, before, weight)
+        along_before = torch.cat([inner(one, old) for one, old in zip(slopes, olds, strict=True)])
+        along_after = torch.cat([inner(one, part) for one, part in zip(slopes, after, strict=True)])
+        rows = zip(slopes, weights, ctx.needs_input_grad[3:], strict=True)
+        of_after = [one * own if wanted else None for one, own, wanted in rows]
+        of_factor = torch.lerp(along_before, along_after, coin)
+        return factor * (along_after - along_before), of_factor, of_before, *of_after
 
 
-def halves(parts: Listing[Tensor]) -> tuple[Listing[Tensor], Listing[Tensor]]:
-    """What was before a stage, and what is after it."""
-    middle = len(parts) // 2
-    return parts[:middle], parts[middle:]
-
-
-def split(whole: Tensor, parts: Listing[Tensor]) -> tuple[Tensor, ...]:
-    """A batch, split as the parts are."""
-    pieces: tuple[Tensor, ...] = whole.split([len(part) for part in parts])
-    return pieces
+def split(parts: Listing[Tensor], *wholes: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Batches, split as the parts are."""
+    sizes = [len(part) for part in parts]
+    return (whole.split(sizes) for whole in wholes)
 
 
 def inner(one: Tensor, other: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, PendingRollbackError
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -85,9 +85,12 @@ def patient(method: Callable[Concatenate[Any, Given], Answer]) -> Callable[Conca
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same action may succeed a moment later: no connection, a lost one, a lock or a deadlock."""
+    """Whether the same action may succeed a moment later: no connection, a lost one, a lock or a deadlock.
+
+    A rollback is pending where Optuna swallowed the loss of a connection and went on in the same transaction.
+    """
     found = cause(error)
-    if isinstance(found, DBAPIError) and found.connection_invalidated:
+    if isinstance(found, PendingRollbackError) or (isinstance(found, DBAPIError) and found.connection_invalidated):
         return True
     return isinstance(found, OperationalError | InterfaceError) and "no such " not in str(found.orig)
 
