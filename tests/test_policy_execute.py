@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from autoaug.policy import Fixed, ready
-from autoaug.policy.execute import execute, group_sizes
+from autoaug.policy.execute import execute, group_sizes, put
 from autoaug.policy.plan import Draws, draw
 
 WAYS = ("side_by_side", "group_by_group", "one_by_one")
@@ -141,3 +141,23 @@ def test_the_output_is_new_memory_and_a_batch_may_be_empty(size, rng):
 def test_group_sizes_count_images_that_stay_move_or_meet_each_other_operation():
     bucket = torch.tensor([[0, 1, 2, 2, 4, 5, 5], [0, 0, 0, 0, 0, 0, 3]])
     assert group_sizes(bucket, geometric=2, count=5) == [[1, 3, 0, 1, 2], [6, 0, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [8, 7])
+@pytest.mark.parametrize("part", ["all", "channels", "columns", "numbers"])
+def test_images_are_put_in_their_places_whatever_their_layout(dtype, size, part, rng):
+    """Also where their memory cannot be read in words: of an odd length, or beginning between two words."""
+    memory = torch.rand(5, 4, size, size + 1, generator=rng).to(dtype)
+    images = {
+        "all": memory[..., :-1].contiguous(),
+        "channels": memory[:, 1:].contiguous()[..., :size],
+        "columns": memory[..., 1:],
+        "numbers": memory.flatten()[1 : 1 + 3 * 4 * size * size].view(3, 4, size, size),
+    }[part]
+    whole = torch.zeros(9, *images.shape[1:], dtype=dtype)
+    places = torch.tensor([7, 0, 3, 8, 1])[: len(images)]
+    expected = whole.clone()
+    expected[places] = images
+    put(images, places, whole)
+    assert torch.equal(whole, expected)

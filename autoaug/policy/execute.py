@@ -134,7 +134,7 @@ def still(images: Tensor, _: Tensor) -> Tensor:
 
 def put(images: Tensor, places: Tensor, whole: Tensor) -> None:
     """whole[places] = images. A CPU copies number by number, and twice as fast in words of four."""
-    each = WORD.itemsize // images.element_size()
+    images, each = images.contiguous(), WORD.itemsize // images.element_size()
     if images[0].numel() % each == 0 and images.storage_offset() % each == 0:
         images, whole = images.flatten(1).view(WORD), whole.flatten(1).view(WORD)
     whole.index_copy_(0, places, images)
