@@ -27,7 +27,7 @@ def plan_table(study: Study, lines: Sequence[Line]) -> Group:
     drawn = Table(title=f"{study.name}: the plan", title_justify="left", box=None, pad_edge=False)
     drawn.add_column("strategy", overflow="fold", min_width=8)
     unit = next((line.unit for line in lines if line.unit), "")
-    for name in ("trials", "epochs each", "final runs", *([unit.replace("-seconds", " s")] if unit else [])):
+    for name in ("trials", "epochs", "final runs", *([unit.replace("-seconds", " s")] if unit else [])):
         drawn.add_column(name, justify="right", no_wrap=True)
     drawn.add_column("searches", overflow="fold")
     for line in lines:

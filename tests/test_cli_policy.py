@@ -40,7 +40,11 @@ def test_a_study_exports_the_policy_that_it_found(call: Call) -> None:
     assert found["torch"]
     assert isinstance(found["point policy.n"], int)
     first = call("compare", "tiny").stdout.splitlines()[2].split()[0]
-    assert f'"strategy": "{first}"' in call("export", "s.py", "--format", "json").stdout
+    result = call("export", "s.py", "--format", "json", "-o", "first.json")
+    facts = load_tree("first.json").provenance
+    assert facts["strategy"] == first
+    said = f"{first}, trial {facts['trial']}, the first on the leaderboard; --strategy names another"
+    assert result.stderr.splitlines() == [said]
     refused(call("export", "s.py", "--strategy", "rb", "--format", "json"), "unknown strategy 'rb': .*'?ra'?")
 
 

@@ -239,7 +239,7 @@ def test_a_plan_shows_what_is_expected_of_searches_re_runs_and_final_runs() -> N
         space={}, strategies={"none": none(), "ra": randaugment().proxied(epochs=1)}, rerun=3, budget=Budget(trials=9)
     )
     found = lines(plan_table(study, plan(study, {"ra": Prediction(1.0, 4.0, 0.0, "CPU-seconds")})))
-    assert " ".join(found[1].split()) == "strategy trials epochs each final runs CPU s searches"
+    assert " ".join(found[1].split()) == "strategy trials epochs final runs CPU s searches"
     assert found[2].split()[-2:] == ["–", "nothing"]
     assert " ".join(found[3].split()) == "ra 9 + 3 ≤ 1 2 21.0 + 8.0 policy.n, policy.m"
     assert found[-2:] == [

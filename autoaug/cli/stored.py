@@ -4,7 +4,7 @@ import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from autoaug.cli.voice import out
+from autoaug.cli.voice import err, out, say
 
 if TYPE_CHECKING:
     from autoaug.policy import PolicyTree
@@ -66,12 +66,15 @@ def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
 
 
 def find_policy(reference: str, storage: str | None, strategy: str | None) -> "PolicyTree":
-    """The policy of a file, or the one that a study found."""
+    """The policy of a file, or the one that a study found; whose that is goes to stderr."""
     if not reference.endswith(".json"):
         from autoaug.winner import winning_policy
 
         study = load(reference).study
-        return winning_policy(study, open_existing(where(storage, study)), strategy)
+        tree = winning_policy(study, open_existing(where(storage, study)), strategy)
+        chosen = "" if strategy else ", the first on the leaderboard; --strategy names another"
+        say(f"{tree.provenance['strategy']}, trial {tree.provenance['trial']}{chosen}", err)
+        return tree
     from autoaug.policy import load_tree
 
     if strategy:
