@@ -250,7 +250,7 @@ def to_tensor(inpt: Any) -> Tensor:
     if isinstance(inpt, PIL.Image.Image):
         if inpt.mode not in ("L", "RGB"):
             raise ValueError(f"the image has mode {inpt.mode}: convert it to RGB or L")
-        return F.pil_to_tensor(inpt)
+        return F.pil_to_tensor(inpt).contiguous()
     if isinstance(inpt, tv_tensors.TVTensor) and not isinstance(inpt, tv_tensors.Image):
         kind = type(inpt).__name__
         raise TypeError(f"{kind} would not follow its image: this policy takes images")
@@ -271,21 +271,33 @@ def to_floats(inpt: Any) -> Tensor:
     return images.to(wide).div(largest).reshape(-1, *images.shape[-3:])
 
 
+def to_picture(image: Tensor) -> PIL.Image.Image:
+    """An 8-bit image [C, H, W] as PIL's, which interleaves planes quickly."""
+    planes = [PIL.Image.fromarray(plane.numpy()) for plane in image]
+    return planes[0] if len(planes) == 1 else PIL.Image.merge("RGB", planes)
+
+
 def in_form_of(inpt: Any, images: Tensor) -> Any:
     """Images [B, C, H, W] as the input was: PIL, 8-bit levels, or floats."""
     is_picture = isinstance(inpt, PIL.Image.Image)
     if is_picture or inpt.dtype == torch.uint8:
         images = images.mul(255).round_().to(torch.uint8)
     if is_picture:
-        return F.to_pil_image(images[0])
+        return to_picture(images[0])
     images = images.reshape(inpt.shape).to(inpt.dtype)
     wrapped = isinstance(inpt, tv_tensors.TVTensor)
     return tv_tensors.wrap(images, like=inpt) if wrapped else images
 
 
+def batch_size(inpt: Any) -> int:
+    if isinstance(inpt, PIL.Image.Image):
+        return 1
+    return math.prod(to_tensor(inpt).shape[:-3])
+
+
 def count_images(flat_inputs: list[Any]) -> int:
     """How many images an input holds; inputs that go together share their draws."""
-    counts = {math.prod(to_tensor(inpt).shape[:-3]) for inpt in flat_inputs}
+    counts = {batch_size(inpt) for inpt in flat_inputs}
     if len(counts) > 1:
         raise ValueError(f"batches of {sorted(counts)} images cannot share their draws")
     return max(counts, default=0)
