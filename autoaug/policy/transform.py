@@ -10,7 +10,7 @@ from torch import Generator
 from torchvision.transforms import v2
 
 from autoaug.policy.execute import execute
-from autoaug.policy.export.standalone import count_images, generator, in_form_of, to_floats
+from autoaug.policy.export.standalone import count_images, generator, in_form_of, to_floats, to_tensor
 from autoaug.policy.fixed import Fixed
 from autoaug.policy.plan import draw
 from autoaug.policy.tree import PolicyTree
@@ -47,5 +47,6 @@ class PolicyTransform(v2.Transform):
         plan, rng = self.policy.plan(torch.device("cpu")), Generator().manual_seed(params["seed"])
         if not len(plan.base):
             return inpt
-        images = execute(plan.ops, to_floats(inpt), params["draws"], rng, compose=self.policy.compose)
-        return in_form_of(inpt, images)
+        images = to_tensor(inpt)
+        images = images.reshape(-1, *images.shape[-3:]) if images.dtype == torch.uint8 else to_floats(inpt)
+        return in_form_of(inpt, execute(plan.ops, images, params["draws"], rng, compose=self.policy.compose))

@@ -278,10 +278,10 @@ def to_picture(image: Tensor) -> PIL.Image.Image:
 
 
 def in_form_of(inpt: Any, images: Tensor) -> Any:
-    """Images [B, C, H, W] as the input was: PIL, 8-bit levels, or floats."""
+    """New images [B, C, H, W] as the input was: PIL, 8-bit levels, or floats."""
     is_picture = isinstance(inpt, PIL.Image.Image)
     if is_picture or inpt.dtype == torch.uint8:
-        images = images.mul(255).round_().to(torch.uint8)
+        images = images.mul_(255).round_().to(torch.uint8)
     if is_picture:
         return to_picture(images[0])
     images = images.reshape(inpt.shape).to(inpt.dtype)
