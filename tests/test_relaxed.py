@@ -225,7 +225,7 @@ def by_definition(policy: Relaxed, images: Tensor, rng: Generator) -> Tensor:
 
 @pytest.mark.parametrize("side", [8, 132])
 def test_values_and_first_and_second_derivatives_are_those_of_the_definition(side: int) -> None:
-    """Small images are sorted into groups, large ones go one by one."""
+    """Of small images and of large ones."""
     policy = spread(Relaxed(), far=0.5).double()
     images = torch.rand(
         40 if side == 8 else 5, 3, side, side, generator=seeded(1), dtype=torch.float64

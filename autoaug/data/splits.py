@@ -37,7 +37,7 @@ class Split:
 
 def as_float(images: Tensor) -> Tensor:
     """Images as float32 in [0, 1], whether they are bytes or floats."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 def joined(first: Split, second: Split) -> Split:

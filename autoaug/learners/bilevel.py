@@ -72,7 +72,7 @@ class Bilevel:
         rng, train, val = run.streams["learner"], run.data.train, run.data.val
         chosen, seen = pick(len(train), self.updates.hyper_batch, rng), pick(len(val), self.updates.val_batch, rng)
         images, targets = train.images[chosen.to(run.device)], train.targets[chosen.to(run.device)]
-        hyper = Batch(run.standard(run.pixels(images), rng), targets)
+        hyper = Batch(run.standard(as_float(images), rng), targets)
         self.advance(self.problem(run, hyper, held_out(run, seen)), run.optimiser)
 
     def follows(self, run: "Run") -> bool:
@@ -253,7 +253,7 @@ def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:
 def held_out(run: "Run", chosen: Tensor) -> Batch:
     """The validation images of these indices."""
     val, rows = run.data.val, chosen.to(run.device)
-    return Batch(run.pixels(val.images[rows]), val.targets[rows])
+    return Batch(as_float(val.images[rows]), val.targets[rows])
 
 
 def now(device: torch.device) -> float:

@@ -53,15 +53,15 @@ def execute(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator, *, c
             same movement with fewer interpolations; what leaves the image and comes back is kept instead of black.
     """
     geometric = sum(op.matrix is not None for op in ops)
-    draws = draws._replace(strength=amounts(ops, draws))
+    bucket, amount = draws.bucket, amounts(ops, draws)
     in_cache = images.device.type == "cpu" and not differentiated(images, draws)
     if in_cache and not compose and apart(ops, images):
-        return one_by_one(ops, images, draws, rng)
-    matrix = matrices(ops[:geometric], draws, images)
+        return one_by_one(ops, images, bucket, amount, rng)
+    matrix = matrices(ops[:geometric], bucket, amount, images)
     if compose:
-        bucket, matrix = join(draws.bucket, matrix, geometric)
-        draws = draws._replace(bucket=bucket)
-    groups = grouped(draws, matrix, geometric, len(ops))
+        bucket, matrix = join(bucket, matrix, geometric)
+    relaxing = [each for each in (draws.coin, draws.factor) if each is not None]
+    groups = grouped(bucket, [matrix, amount, *relaxing], geometric, len(ops))
     if in_cache:
         return group_by_group(ops[geometric:], images, groups, rng)
     return side_by_side(ops[geometric:], as_floats(images), groups, rng)
@@ -78,12 +78,12 @@ def amounts(ops: Listing[Op], draws: Draws) -> Tensor:
     return draws.strength * most[draws.bucket]
 
 
-def grouped(draws: Draws, matrix: Tensor, geometric: int, count: int) -> Groups:
-    """The groups of a draw, with the movements [S, B, 2, 3] of its geometric operations, of `count` altogether."""
-    bucket, order = draws.bucket.sort(dim=1, stable=True)
-    numbers = [matrix.gather(1, order[..., None, None].expand_as(matrix))]
-    numbers += [each.gather(1, order) for each in draws[1:] if each is not None]
-    return Groups(order, group_sizes(bucket, geometric, count), numbers)
+def grouped(bucket: Tensor, numbers: Listing[Tensor], geometric: int, count: int) -> Groups:
+    """The groups of buckets [S, B], with numbers [S, B, ...] of each image; see `group_sizes`."""
+    bucket, order = bucket.sort(dim=1, stable=True)
+    places = (order.view(*order.shape, *[1] * (each.ndim - 2)).expand_as(each) for each in numbers)
+    in_order = [each.gather(1, place) for each, place in zip(numbers, places, strict=True)]
+    return Groups(order, group_sizes(bucket, geometric, count), in_order)
 
 
 def differentiated(images: Tensor, draws: Draws) -> bool:
@@ -149,13 +149,13 @@ def apart(ops: Listing[Op], images: Tensor) -> bool:
     return len(images) == 1 or (few_or_large and not any(op.random for op in ops))
 
 
-def one_by_one(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator) -> Tensor:
+def one_by_one(ops: Listing[Op], images: Tensor, bucket: Tensor, amount: Tensor, rng: Generator) -> Tensor:
     """What `group_by_group` gives: each image goes through all its stages while it is in the cache."""
     after = room_for(images)
-    columns = draws.bucket.t().tolist(), draws.strength.to(images.device).split(1, dim=1)
-    for image, place, buckets, amount in zip(images.split(1), after.split(1), *columns, strict=True):
+    columns = bucket.t().tolist(), amount.to(images.device).split(1, dim=1)
+    for image, place, stages, numbers in zip(images.split(1), after.split(1), *columns, strict=True):
         image = as_floats(image)
-        for k, own in zip(buckets, amount, strict=True):
+        for k, own in zip(stages, numbers, strict=True):
             image = ops[k - 1].at(image, own, rng) if k else image
         place.copy_(image)
     return after
@@ -173,20 +173,15 @@ def group_sizes(bucket: Tensor, geometric: int, count: int) -> list[list[int]]:
     return ends.diff(dim=1, prepend=ends.new_zeros(len(ends), 1)).tolist()
 
 
-def matrices(ops: Listing[Op], draws: Draws, images: Tensor) -> Tensor:
-    """The movement of each image at each stage, [S, B, 2, 3]; the identity where nothing geometric happens.
-
-    Args:
-        draws: with the physical amounts as strengths.
-    """
-    amount = draws.strength.flatten()
-    choices = [torch.eye(2, 3).to(amount).expand(len(amount), 2, 3)]
+def matrices(ops: Listing[Op], bucket: Tensor, amount: Tensor, images: Tensor) -> Tensor:
+    """The movement of each image at each stage, [S, B, 2, 3]; the identity where nothing geometric happens."""
+    flat = amount.flatten()
+    choices = [torch.eye(2, 3).to(flat).expand(len(flat), 2, 3)]
     for op in ops:
         assert op.matrix is not None, f"{op.name} moves no pixels"
-        choices.append(op.matrix(amount, *images.shape[2:]))
-    bucket = draws.bucket.flatten()
-    chosen = bucket.where(bucket <= len(ops), 0)[None, :, None, None].expand(1, -1, 2, 3)
-    return torch.stack(choices).gather(0, chosen).view(*draws.bucket.shape, 2, 3)
+        choices.append(op.matrix(flat, *images.shape[2:]))
+    chosen = bucket.where(bucket <= len(ops), 0).view(1, -1, 1, 1).expand(1, -1, 2, 3)
+    return torch.stack(choices).gather(0, chosen).view(*bucket.shape, 2, 3)
 
 
 def join(bucket: Tensor, matrix: Tensor, geometric: int) -> tuple[Tensor, Tensor]:

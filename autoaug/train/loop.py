@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from autoaug.checkpoint import Checkpoint
-from autoaug.data import Data, Split, load_data, resplit
+from autoaug.data import Data, Split, as_float, load_data, resplit
 from autoaug.hypergrad import TwiceDifferentiable
 from autoaug.mixing import Mix
 from autoaug.policy import Policy
@@ -115,7 +115,7 @@ def train_epoch(run: Run) -> float:
 def train_step(run: Run, images: Tensor, targets: Tensor) -> Tensor:
     """One step of SGD on a minibatch; returns its loss, detached."""
     set_learning_rate(run)
-    images = given = run.standard(run.pixels(images))
+    images = given = run.standard(as_float(images))
     followed = run.followed()
     soft = F.one_hot(targets, len(run.data.classes)).to(images.dtype)
     if run.phase == "augment":
@@ -177,7 +177,7 @@ def evaluate(run: Run, split: Split, name: str) -> dict[str, float]:
     run.model.eval()
     right, nll = torch.zeros((), device=run.device), torch.zeros((), device=run.device)
     for images, targets in zip(split.images.split(1000), split.targets.split(1000), strict=True):
-        logits = run.logits(run.pixels(images))
+        logits = run.logits(as_float(images))
         right += (logits.argmax(1) == targets).sum()
         nll += F.cross_entropy(logits, targets, reduction="sum")
         run.pulse()

@@ -102,10 +102,6 @@ class Run:
         for name, stream in self.streams.items():
             stream.set_state(state["streams"][name].cpu())
 
-    def pixels(self, images: Tensor) -> Tensor:
-        """uint8 or float images as floats in [0, 1]."""
-        return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
-
     def normalise(self, images: Tensor) -> Tensor:
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
