@@ -12,7 +12,7 @@ import pytest
 from outcomes_for_tests import comparison, finals, searched
 from scipy import stats
 
-from autoaug.compare import Difference, Rerun, Row, failures, leaderboard, legend, tables, to_csv, to_json
+from autoaug.compare import Difference, Rerun, Row, failures, leaderboard, legend, tables, to_csv, to_json, verdict
 from autoaug.compare.leaderboard import Run, paired, unequal_cost
 from autoaug.compare.statistics import holm, p_values
 from autoaug.record import Outcome
@@ -302,3 +302,24 @@ def test_predicted_cost_and_test_reads_stand_in_the_row() -> None:
     drawn = tables(comparison(OUTCOMES, rows=rows))[1]
     assert drawn.headings[-2:] == ["GPU s", "predicted"]
     assert [cells[-1] for cells in drawn.cells] == ["12.5", "–", "–"]
+
+
+def test_a_verdict_says_in_words_what_the_evidence_allows() -> None:
+    outcomes = [
+        *finals("none", {0: 0.70, 1: 0.72, 2: 0.74}),
+        *finals("good", {0: 0.80, 1: 0.81, 2: 0.84}),
+        *finals("bad", {0: 0.50, 1: 0.53, 2: 0.55}),
+        *finals("close", {0: 0.71, 1: 0.71, 2: 0.76}),
+        *finals("once", {0: 0.75}),
+        *finals("apart", {7: 0.75}),
+        searched("untested", 0, 0.5),
+    ]
+    said = {row.name: verdict(row, "none") for row in leaderboard(outcomes, "none")}
+    assert said["none"] == "this is the baseline"
+    # differences .10, .09, .10: mean .0967, standard error .0033, t = 29, and p .0012 x 2 by Holm
+    assert said["good"] == "better than none: +0.0967 [+0.0823, +0.1110], p 0.002, over 3 final runs"
+    assert said["bad"].startswith("worse than none: -0.1933 [")
+    assert said["close"].startswith("not enough evidence of a difference to none: +0.0067 [-0.0")
+    assert said["once"] == "not enough evidence of a difference to none: +0.0500, over 1 final run"
+    assert said["apart"] == "not compared: shares no final run with the baseline none"
+    assert said["untested"] == "not tested: no final run has ended"

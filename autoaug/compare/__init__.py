@@ -15,6 +15,7 @@ from autoaug.compare.tables import (
     to_csv,
     to_json,
     unit_of,
+    verdict,
 )
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "to_csv",
     "to_json",
     "unit_of",
+    "verdict",
 ]

@@ -244,6 +244,23 @@ def show_difference(found: Difference | None, wide: bool) -> tuple[str, str, str
     )
 
 
+def verdict(row: Row, baseline: str) -> str:
+    """What may be said of a strategy beside the baseline: in words, with its figures where there are any."""
+    found = row.vs_baseline
+    if row.name == baseline:
+        return "this is the baseline"
+    if row.test is None:
+        return "not tested: no final run has ended"
+    if found is None:
+        return f"not compared: shares no final run with the baseline {baseline}"
+    difference = f"{found.difference:+.4f}"
+    if found.low is not None and found.high is not None:
+        difference += f" [{found.low:+.4f}, {found.high:+.4f}]"
+    p = "" if found.p_holm is None else f", p {show_p(found.p_holm)}"
+    words = f"{found.verdict} than" if significant(found) else f"{found.verdict} of a difference to"
+    return f"{words} {baseline}: {difference}{p}, over {found.n} {plural('final run') if found.n > 1 else 'final run'}"
+
+
 def show_nll(found: Difference | None, wide: bool) -> str:
     """A difference whose sign says what is better; with a star where it is more than chance."""
     if found is None:
