@@ -18,13 +18,17 @@ from autoaug.compare import Table as Figures
 from autoaug.record import Outcome, Record, last_attempts
 from autoaug.study import Line, Study, most_epochs
 from autoaug.sweep import Event, Job
+from autoaug.text import shown
 
 SECONDS_BETWEEN_FRAMES = 0.1
+
+MOST_OF_A_LEGEND = 10_000
+"""Characters of a line that may name every strategy of a study."""
 
 
 def plan_table(study: Study, lines: Sequence[Line]) -> Group:
     """What a study will do, and the most that it can cost."""
-    drawn = Table(title=f"{study.name}: the plan", title_justify="left", box=None, pad_edge=False)
+    drawn = Table(title=title(f"{study.name}: the plan"), title_justify="left", box=None, pad_edge=False)
     drawn.add_column("strategy", overflow="fold", min_width=8)
     unit = next((line.unit for line in lines if line.unit), "")
     for name in ("trials", "epochs", "final runs", *([unit.replace("-seconds", " s")] if unit else [])):
@@ -32,12 +36,12 @@ def plan_table(study: Study, lines: Sequence[Line]) -> Group:
     drawn.add_column("searches", overflow="fold")
     for line in lines:
         drawn.add_row(
-            line.strategy,
+            plain(line.strategy),
             ("by budget" if line.trials is None else str(line.trials)) + (f" + {line.reruns}" if line.reruns else ""),
             f"≤ {line.epochs}",
             str(line.final_runs),
             *([show_expected(line)] if unit else []),
-            ", ".join(line.dimensions) or "nothing",
+            plain(", ".join(line.dimensions) or "nothing"),
         )
     return Group(drawn, Text(show_cost(study, lines, unit), style="dim"))
 
@@ -73,20 +77,29 @@ def show_cost(study: Study, lines: Sequence[Line], unit: str) -> str:
 def leaderboard_table(found: Comparison) -> Group:
     """The answer of a study: the result, the search and its cost, and how to read them."""
     drawn = [draw(each) for each in tables(found)]
-    drawn[0].title, drawn[0].title_justify = f"{found.name}: the leaderboard", "left"
-    said = Text("\n".join(legend(found)), style="dim")
+    drawn[0].title, drawn[0].title_justify = title(f"{found.name}: the leaderboard"), "left"
+    said = Text("\n".join(shown(line, MOST_OF_A_LEGEND) for line in legend(found)), style="dim")
     return Group(drawn[0], Text(""), *drawn[1:], Text(""), said)
 
 
 def draw(table: Figures) -> Table:
     """Figures are never cut: what is too long for the terminal folds in the first column."""
     drawn = Table(box=None, pad_edge=False)
-    drawn.add_column(table.headings[0], overflow="fold")
+    drawn.add_column(plain(table.headings[0]), overflow="fold")
     for heading in table.headings[1:]:
-        drawn.add_column(heading, justify="right", no_wrap=True)
+        drawn.add_column(plain(heading), justify="right", no_wrap=True)
     for row in table.cells:
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*map(plain, row))
     return drawn
+
+
+def plain(text: str) -> Text:
+    """A text for a cell: nothing in it is markup."""
+    return Text(shown(text))
+
+
+def title(text: str) -> Text:
+    return Text(shown(text), "table.title")
 
 
 @dataclass
@@ -164,7 +177,7 @@ class Watch:
             drawn.add_column(heading, justify="right", no_wrap=True)
         drawn.add_column("now", no_wrap=True)
         for (name, lane), lost in zip(self.lanes.items(), failed, strict=True):
-            drawn.add_row(name, self.bar(name), *self.figures(name), lost, lane.now or self.finals(lane))
+            drawn.add_row(plain(name), self.bar(name), *self.figures(name), lost, plain(lane.now or self.finals(lane)))
         return Group(drawn, Text("Ctrl-C keeps what is there", style="dim"))
 
     def bar(self, name: str) -> ProgressBar:
@@ -219,7 +232,7 @@ class LineProgress:
         last = self.watch.last.get(event.job.trial_id)
         self.watch.see(event)
         if event.state and event.state != "RUNNING":
-            self.console.print(self.line(event, last), markup=False, highlight=False, soft_wrap=True)
+            self.console.print(plain(self.line(event, last)), soft_wrap=True)
 
     def line(self, event: Event, last: Record | None) -> str:
         """What happened, with which score, and what the search has cost by then."""

@@ -6,8 +6,10 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup
 
 from autoaug.compare import Comparison, legend, tables
+from autoaug.text import shown
 
 Figure = Callable[..., Any]
 """`records -> plotly.graph_objects.Figure`. A figure may also ask for facts of the comparison, by the name of a
@@ -24,7 +26,9 @@ def report(found: Comparison, figures: Mapping[str, Figure]) -> str:
         ValueError: a figure fails; the message names it.
     """
     drawn = [(title, figure) for title, ask in figures.items() if (figure := draw(title, ask, found)).data]
-    template = Environment(autoescape=True).from_string((resources.files("autoaug") / "report.html").read_text())
+    template = Environment(autoescape=True, finalize=safe).from_string(
+        (resources.files("autoaug") / "report.html").read_text()
+    )
     return template.render(
         name=found.name,
         about=about(found),
@@ -38,6 +42,11 @@ def report(found: Comparison, figures: Mapping[str, Figure]) -> str:
         provenance=found.provenance,
         reads=[(row.name, row.test_reads) for row in found.rows],
     )
+
+
+def safe(value: Any) -> Any:
+    """What a page shows of a value; what was made as HTML stays as it is."""
+    return value if isinstance(value, Markup) else shown(value)
 
 
 def draw(title: str, figure: Figure, found: Comparison) -> Any:

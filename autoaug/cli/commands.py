@@ -17,6 +17,7 @@ from autoaug.cli.voice import (
     SOME_FAILED,
     Voice,
     command_again,
+    complain,
     err,
     program,
     say,
@@ -137,7 +138,7 @@ def run(
         elif stop := execute(found.study, store, executor, options, voice, predictions):
             again, why = command_again(), "interrupted" if stop == INTERRUPTED else "stopped"
             kept = f"{why}; everything found so far is kept. Go on with:"
-            voice.tell(f"{kept}\n  {again}", **{why: found.study.name}, go_on=again)
+            voice.tell(kept, f"  {again}", **{why: found.study.name}, go_on=again)
             raise typer.Exit(stop)
     from autoaug.compare import stored_comparison
     from autoaug.sweep import outdated
@@ -275,7 +276,7 @@ def execute(
     except KeyboardInterrupt:
         return INTERRUPTED
     except Unreachable as away:
-        say(f"error: {away}", err)
+        complain(away)
         return FAILED
     return 0
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from autoaug.cli.commands import StorageOption, app
 from autoaug.cli.stored import where
 from autoaug.cli.voice import FAILED, Voice, out, usage_errors
+from autoaug.text import shown
 
 if TYPE_CHECKING:
     from autoaug.chaos import Round
@@ -55,8 +56,8 @@ def show_checks(storage: str, artifacts: Path, address: str | None, voice: Voice
             found = check()
         made.append({"name": name, **asdict(found)})
         if not voice.as_json:
-            line = Text.assemble(f"{name:{WIDTH}}", (f"{found.verdict:6}", STYLES[found.verdict]), found.finding)
-            out.print(line.append(f"\n{'':{WIDTH + 6}}→ {found.fix}" if found.fix else ""), soft_wrap=True)
+            line = Text.assemble(f"{name:{WIDTH}}", (f"{found.verdict:6}", STYLES[found.verdict]), shown(found.finding))
+            out.print(line.append(f"\n{'':{WIDTH + 6}}→ {shown(found.fix)}" if found.fix else ""), soft_wrap=True)
     return made
 
 
@@ -86,7 +87,7 @@ def chaos_line(done: "Round") -> Text:
         f"{found.repeated} epochs repeated, {found.missing} of {found.acknowledged} reports lost, {done.seconds:.0f} s"
     )
     name = f"chaos {done.seed + 1}, {done.executor}"
-    return Text.assemble(f"{name:{WIDTH}}", (f"{verdict:6}", STYLES[verdict]), "\n  ".join([said, *broken]))
+    return Text.assemble(f"{name:{WIDTH}}", (f"{verdict:6}", STYLES[verdict]), "\n  ".join(map(shown, [said, *broken])))
 
 
 def waiting(what: str, voice: Voice) -> AbstractContextManager[object]:

@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from autoaug.text import LONGEST, shown
+
 if TYPE_CHECKING:
     from autoaug.console import Watch
     from autoaug.sweep import Listen
@@ -21,12 +23,20 @@ if TYPE_CHECKING:
 FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 """Exit codes beside 0."""
 
+MOST_OF_A_COMMAND = 10_000
+"""Characters of a line that is to be pasted whole."""
+
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
-def say(message: str, console: Console = out, style: str = "") -> None:
-    """One line, however long; nothing in it is markup."""
-    console.print(Text(message, style), soft_wrap=True)
+def say(message: str, console: Console = out, style: str = "", most: int = LONGEST) -> None:
+    """One line that is not wrapped; nothing in it is markup."""
+    console.print(Text(shown(message, most), style), soft_wrap=True)
+
+
+def complain(error: object) -> None:
+    """What went wrong, as one line on stderr."""
+    err.print(Text.assemble(("error: ", "red"), shown(error)), soft_wrap=True)
 
 
 @contextmanager
@@ -35,7 +45,7 @@ def usage_errors() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        err.print(Text.assemble(("error: ", "red"), " ".join(str(error).split())), soft_wrap=True)
+        complain(error)
         raise typer.Exit(USAGE) from None
 
 
@@ -55,12 +65,12 @@ class Voice:
     as_json: bool = False
     quiet: bool = False
 
-    def tell(self, text: str, **data: Any) -> None:
-        """Say a line; a machine is told `data` instead, or nothing where there is none."""
-        if not self.as_json:
-            say(text)
-        elif data:
-            self.show(text, data)
+    def tell(self, *lines: str, **data: Any) -> None:
+        """Say some lines; a machine is told `data` instead, or nothing where there is none."""
+        for line in () if self.as_json else lines:
+            say(line, most=MOST_OF_A_COMMAND)
+        if self.as_json and data:
+            self.show("", data)
 
     def show(self, picture: Any, data: Mapping[str, Any]) -> None:
         """Something that rich can draw, or the same for a machine."""

@@ -10,6 +10,7 @@ from autoaug.compare.leaderboard import Row, unequal_cost
 from autoaug.compare.statistics import MOST_SEEDS, Difference, Interval
 from autoaug.compare.stored import Comparison
 from autoaug.learners import DEPLOYS
+from autoaug.text import cell
 
 NOTHING = "–"
 NESTED: dict[str, type] = {
@@ -27,7 +28,7 @@ def to_csv(rows: Sequence[Row]) -> str:
     flat = [to_flat(row) for row in rows]
     writer = csv.DictWriter(text, fieldnames=list(flat[0]) if flat else ["strategy"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat)
+    writer.writerows({name: cell(value) for name, value in each.items()} for each in flat)
     return text.getvalue()
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from autoaug.text import shown
+
 KINDS = ("apply", "sequence", "choice", "schedule")
 LONGEST = 400
 """Characters of an error message: a hostile file must not fill the log."""
@@ -24,8 +26,7 @@ class PolicyError(ValueError):
     """A policy or a policy file that cannot be used. The message is one line."""
 
     def __init__(self, message: str) -> None:
-        line = " ".join(message.split())
-        super().__init__(line if len(line) <= LONGEST else f"{line[:LONGEST]} …")
+        super().__init__(shown(message, LONGEST))
 
 
 def short(value: Any) -> str:

@@ -46,8 +46,9 @@ def load_tree(path: str | Path) -> PolicyTree:
 
 
 def encode(tree: PolicyTree) -> str:
-    """A tree as JSON. Numbers come back exactly."""
-    return tree.model_dump_json(exclude_none=True, indent=1) + "\n"
+    """A tree as JSON that can be printed. Numbers and texts come back exactly."""
+    written = tree.model_dump_json(exclude_none=True, indent=1) + "\n"
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in written)
 
 
 def decode(text: bytes, place: str = "policy") -> PolicyTree:

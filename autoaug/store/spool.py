@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from autoaug.record import Record
 from autoaug.store.patience import Unreachable
-
-LOG = logging.getLogger("autoaug")
+from autoaug.text import LOG
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 

@@ -11,6 +11,7 @@ from math import inf
 
 from autoaug.store import Store, Unreachable
 from autoaug.sweep.job import me
+from autoaug.text import shown
 
 UNBLOCK_SECONDS = 60.0
 """How long a training that hangs in this process may take to notice that it was given up."""
@@ -78,7 +79,9 @@ def interruptible(reason: str) -> Iterator[Callable[[], None]]:
 
     def end_unless_left() -> None:
         if not left.wait(UNBLOCK_SECONDS):
-            print(f"autoaug: {reason}, and cannot be interrupted; run the command again to go on", file=sys.stderr)
+            print(
+                f"autoaug: {shown(reason)}, and cannot be interrupted; run the command again to go on", file=sys.stderr
+            )
             os._exit(1)
 
     before = signal.signal(signal.SIGUSR1, raise_hung)

@@ -25,6 +25,7 @@ from autoaug.sweep.leftovers import spool_of
 from autoaug.sweep.limits import Cut, Limits, metered
 from autoaug.sweep.options import Options
 from autoaug.sweep.provenance import device_name, peak_memory, provenance, reset_peak_memory
+from autoaug.text import read, shown
 from autoaug.train import Task, train
 from autoaug.train.run import pick_device
 
@@ -292,4 +293,4 @@ def end(job: Job, store: Store, state: TrialState, reason: str, listen: Listen, 
 def explain(error: Exception) -> str:
     """One line for the database: what went wrong, and where."""
     where = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"[:1000]
+    return shown(f"{type(error).__name__}: {read(error)} ({Path(where.filename).name}:{where.lineno})")

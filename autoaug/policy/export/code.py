@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from autoaug.policy.nodes import AnyNode, Schedule
 from autoaug.policy.tree import PolicyTree
+from autoaug.text import shown
 
 WIDTH = 88
 """Columns that formatters allow where a file stands alone."""
@@ -102,10 +103,10 @@ def assigned(target: str, code: Code) -> str:
 def heading(tree: PolicyTree, doc: str, lost: tuple[str, ...] = ()) -> str:
     """The docstring of a file, and as comments what it cannot say, and where its policy comes from.
 
-    The facts come out of a file that anybody can have written: as JSON they stay in their line, and in the comment.
+    The facts come out of a file that anybody can have written: as they are shown they stay in the comment.
     """
     facts = {"exported by autoaug": version("autoaug"), "ranges": tree.ranges} | tree.provenance
-    lines = [json.dumps(key).strip('"') + ": " + json.dumps(value).strip('"') for key, value in facts.items()]
+    lines = [f"{key}: {value}" for key, value in facts.items()]
     lines += ["not as in the policy:", *(f"- {loss}" for loss in lost)] if lost else []
-    comments = [part for line in lines for part in wrap(line, WIDTH - 2, subsequent_indent="    ")]
+    comments = [part for line in lines for part in wrap(shown(line), WIDTH - 2, subsequent_indent="    ")]
     return f'"""{doc}"""\n\n' + "".join(f"# {line}\n" for line in comments)

@@ -1,0 +1,66 @@
+"""Text that others wrote, made safe to show.
+
+Error messages of a user's code, names in a storage or a policy file and the answers of a database may hold escape
+codes, overrides of the writing direction, line breaks and a hundred thousand characters. Whatever is printed, logged,
+drawn on a page or written above an exported file passes through here.
+"""
+
+import logging
+import re
+
+LONGEST = 1000
+"""Characters of a text that is shown, unless its place has room for more."""
+
+
+def shown(text: object, most: int = LONGEST) -> str:
+    """Make one line of printable characters out of a text.
+
+    Line breaks and tabs become a space; what cannot be seen, such as ESC, becomes its escape: `\\x1b`. Of a text that
+    is longer than `most` characters the middle is left out, for the place or the fix often stands at the end.
+    """
+    line = re.sub(r"\s+", one_space, read(text)).rstrip()
+    if not line.isprintable():
+        line = "".join(each if each.isprintable() else escaped(each) for each in line)
+    if len(line) <= most:
+        return line
+    tail = most // 4
+    return f"{line[: most - tail]}… ({len(line) - most:,} characters left out) …{line[len(line) - tail :]}"
+
+
+def read(text: object) -> str:
+    """An object as text, whatever its class makes of that."""
+    try:
+        return str(text)
+    except Exception:
+        return f"{type(text).__name__}, which cannot be read"
+
+
+def one_space(blank: re.Match[str]) -> str:
+    """Plain spaces as they are, a space for any other blank."""
+    return " " if blank[0].strip(" ") else blank[0]
+
+
+def escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def cell(value: object) -> object:
+    """Make a value safe for a cell of a CSV file: a spreadsheet would run a text that looks like a formula."""
+    if not isinstance(value, str):
+        return value
+    said = shown(value)
+    return f"'{said}" if said.startswith(("=", "+", "-", "@")) else said
+
+
+class Shown(logging.Filter):
+    """Makes every message of a logger safe to show."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = shown(record.getMessage()), ()
+        return True
+
+
+LOG = logging.getLogger("autoaug")
+"""The library's only logger."""
+
+LOG.addFilter(Shown())
