@@ -59,10 +59,12 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(call: Call, tmp_path: Path
     assert result.exit_code == 0
     assert "tiny: the plan" in result.stdout
     assert "policy.n" in result.stdout
-    assert "none " not in result.stdout
+    assert not [line for line in result.stdout.splitlines() if line.startswith("none ")]
+    assert "always on: none (the dataset's own)" in result.stdout
     assert "cost: searches at most 2 epochs; final runs at most 2 epochs" in result.stdout
     plan = json.loads(call("run", "s.py", "--dry-run", "--json").stdout)
     assert [line["strategy"] for line in plan["strategies"]] == ["none", "ra"]
+    assert [facts["data"] for facts in plan["data"]] == ["digits-rotated"]
     none, ra = plan["strategies"]
     assert none.pop("search_seconds") == pytest.approx(none.pop("final_seconds"), abs=0.002), "twice the same trainings"
     assert none == {

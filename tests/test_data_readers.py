@@ -148,7 +148,7 @@ def test_a_folder_of_classes_is_split_by_us(tmp_path: Path) -> None:
     (tmp_path / ".cache").mkdir()
     (tmp_path / "cat" / "notes.txt").write_text("no image")
     data = load_data(str(tmp_path), val_fraction=0.25, test=True)
-    assert (data.classes, data.standard, data.channels) == (("cat", "dog"), Standard(0.125, flip=True), 3)
+    assert (data.classes, data.standard, data.channels) == (("cat", "dog"), Standard(0.125, flip=False), 3)
     assert data.train.images.shape == (24, 3, 64, 64)
     assert data.train.images.dtype == torch.uint8
     assert [len(data.train), len(data.val), len(data.test or ())] == [24, 8, 8]
@@ -218,7 +218,7 @@ def test_an_npz_file_in_every_layout(shape: tuple[int, ...], tmp_path: Path) -> 
     channels = shape[2] if len(shape) == 3 else 1
     first = (pixels.reshape(-1, 9, 8, channels).transpose(0, 3, 1, 2) for pixels in (train[0], test[0]))
     holds(data, (next(first), train[1]), (next(first), test[1]))
-    assert (data.classes, data.standard) == (("0", "1", "2", "3"), Standard())
+    assert (data.classes, data.standard) == (("0", "1", "2", "3"), Standard(flip=channels == 3))
 
 
 def test_an_npz_file_with_floats_classes_and_validation_images(tmp_path: Path) -> None:

@@ -147,8 +147,8 @@ def test_the_learning_rate_climbs_falls_and_stays_for_refinement() -> None:
 
 def test_a_search_is_not_given_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
-    original = training.load_data
-    monkeypatch.setattr(training, "load_data", lambda *a, **k: given.append(original(*a, **k)) or given[-1])
+    original = Task.load
+    monkeypatch.setattr(Task, "load", lambda *a, **k: given.append(original(*a, **k)) or given[-1])
     records = run()
     assert given[0].test is None
     assert not any(name.startswith("test") for record in records for name in record.metrics)

@@ -321,11 +321,16 @@ def write_html(path: Path, found: "Comparison") -> None:
 def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice") -> None:
     """What a run would do, checked as a run is."""
     from autoaug.console import plan_table
-    from autoaug.study import plan
+    from autoaug.study import Loader, data_facts, plan
 
-    predictions = measured(study, executor, options)
+    load = Loader()
+    predictions = measured(study, executor, options, load=load)
+    given = data_facts(study, load, options.only)
     lines = [line for line in plan(study, predictions) if not options.only or line.strategy in options.only]
-    voice.show(plan_table(study, lines), {"study": study.name, "strategies": [asdict(line) for line in lines]})
+    voice.show(
+        plan_table(study, lines, given),
+        {"study": study.name, "data": list(map(asdict, given)), "strategies": list(map(asdict, lines))},
+    )
 
 
 @contextmanager

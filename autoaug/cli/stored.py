@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from autoaug.policy import PolicyTree
     from autoaug.project import Found
     from autoaug.store import Store
-    from autoaug.study import Prediction, Study
+    from autoaug.study import Loader, Prediction, Study
     from autoaug.sweep import Options
 
 
@@ -105,14 +105,18 @@ def prepare(
 
 
 def measured(
-    study: "Study", executor: str, options: "Options", reference: str | None = None
+    study: "Study",
+    executor: str,
+    options: "Options",
+    reference: str | None = None,
+    load: "Loader | None" = None,
 ) -> "dict[str, Prediction]":
     """Check a study, while a spinner says of which strategy a few steps are measured."""
     from autoaug.sweep import check
 
     if not out.is_terminal:
-        return check(study, executor, options, reference)
+        return check(study, executor, options, reference, load=load)
     with out.status("checking the study") as status:
         return check(
-            study, executor, options, reference, lambda name: status.update(f"measuring a few steps of {name}")
+            study, executor, options, reference, lambda name: status.update(f"measuring a few steps of {name}"), load
         )

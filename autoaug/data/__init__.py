@@ -8,12 +8,13 @@ from autoaug.data.derived import anchored, resized, subset
 from autoaug.data.files import image_folder, npz
 from autoaug.data.load import DATASETS, Data, load_data, resplit, train_on_val
 from autoaug.data.pictures import read_images, sample_images
-from autoaug.data.source import Source, Standard
+from autoaug.data.source import STANDARDS, Source, Standard
 from autoaug.data.splits import DataError, Split, as_float
 from autoaug.data.torch_datasets import from_datasets
 
 __all__ = [
     "DATASETS",
+    "STANDARDS",
     "Data",
     "DataError",
     "Source",

@@ -11,10 +11,10 @@ from torch import Tensor
 from autoaug.data.checks import checked
 from autoaug.data.digits import DIGITS
 from autoaug.data.files import ImageFolder, Npz, image_folder, npz, stamp
-from autoaug.data.source import Reader, Source, Standard, as_source
+from autoaug.data.source import STANDARDS, Reader, Source, Standard, as_source, usual_standard
 from autoaug.data.splits import DataError, Split, as_float, cut, joined
 from autoaug.data.torchvision_sets import TORCHVISION
-from autoaug.lookup import suggest
+from autoaug.lookup import lookup, suggest
 
 DATASETS: dict[str, Reader] = DIGITS | TORCHVISION
 """The datasets with a name: a row reads one from, or downloads it to, the folder that it is given."""
@@ -37,6 +37,11 @@ class Data:
     std: tuple[float, ...]
     """Of the training pixels in [0, 1], one number per channel, at least 1/255."""
     standard: Standard
+    """The augmentation that is always on."""
+    standard_reason: str
+    """Why it is that one, in a few words."""
+    brought: Standard | None
+    """The standard augmentation that the dataset itself asks for."""
     fingerprint: str
     """16 hexadecimal digits over all training and validation images and targets, the same in every process."""
     val_is_cut: bool = False
@@ -60,6 +65,7 @@ def load_data(
     val_fraction: float = 0.1,
     test_fraction: float = TEST_FRACTION,
     seed: int = 0,
+    standard: str = "auto",
     test: bool = False,
 ) -> Data:
     """Load and split a dataset; DataError, a ValueError, says what is wrong with it.
@@ -72,11 +78,18 @@ def load_data(
     them, the same ones for every `seed`, so that a search that splits anew never meets a test image; then
     `val_fraction` of what remains, drawn by `seed`. With `test` False, as in every search, no test images are
     returned; the other two splits do not depend on it.
+
+    `standard` is a name of STANDARDS; with "auto" the augmentation that is always on is what the dataset brings, or
+    else `usual_standard` of its training images.
     """
     place = place_of(data)
+    if standard != "auto":
+        lookup(STANDARDS, standard, "standard augmentation")
     _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
     divide = _divided if is_kept(data) else _divided.__wrapped__
     found = divide(read(data, root), val_fraction, test_fraction, seed, place)
+    if standard != "auto":
+        found = replace(found, standard=STANDARDS[standard], standard_reason="as asked")
     return found if test else replace(found, test=None)
 
 
@@ -86,6 +99,8 @@ def _divided(source: Source, val_fraction: float, test_fraction: float, seed: in
     source = with_test(source, test_fraction, place)
     train, val = _train_and_val(source, val_fraction, seed, place)
     mean, std = moments(train.images)
+    own = (source.standard, "the dataset's own") if source.standard else None
+    standard, reason = own or usual_standard(train.images)
     return Data(
         train=train,
         val=val,
@@ -93,7 +108,9 @@ def _divided(source: Source, val_fraction: float, test_fraction: float, seed: in
         classes=source.classes,
         mean=mean,
         std=std,
-        standard=source.standard,
+        standard=standard,
+        standard_reason=reason,
+        brought=source.standard,
         fingerprint=fingerprint(train, val),
         val_is_cut=source.val is None,
     )

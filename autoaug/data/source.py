@@ -21,6 +21,37 @@ class Standard:
     flip: bool = True
     """Mirror left and right, half of the time."""
 
+    def __str__(self) -> str:
+        """Its name in STANDARDS, with the pad where that is of one's own: "crop+flip", "crop of 0.25"."""
+        crop = "crop" if self.pad == Standard.pad else f"crop of {self.pad:g}"
+        return "+".join([crop] * (self.pad > 0) + ["flip"] * self.flip) or "none"
+
+
+STANDARDS: dict[str, Standard] = {
+    "crop+flip": Standard(),
+    "crop": Standard(flip=False),
+    "flip": Standard(pad=0.0),
+    "none": Standard(pad=0.0, flip=False),
+}
+"""What `Task.standard` may ask for by name."""
+
+
+def usual_standard(images: Tensor) -> tuple[Standard, str]:
+    """The standard augmentation of images [N, C, H, W] that bring none of their own, and why it is that.
+
+    Colour images are cropped and mirrored, as is usual for photos. Grey ones are only cropped: they are digits,
+    letters, scans and spectrograms as often as not, of which a mirror image is another thing, and a small shift is not.
+    """
+    if is_grey(images):
+        return STANDARDS["crop"], "grey images of your own, which are not mirrored unless asked"
+    return STANDARDS["crop+flip"], "colour images of your own"
+
+
+def is_grey(images: Tensor) -> bool:
+    """Whether images [N, C, H, W] have one channel, or three that are equal, as a grey file has that is read as RGB."""
+    parts = images.split(256)  # of colour images the first part tells
+    return images.shape[1] == 1 or all(bool((part == part[:, :1]).all()) for part in parts)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
@@ -33,7 +64,8 @@ class Source:
     """None: cut from `train`."""
     classes: tuple[str, ...] = ()
     """The K names. Empty: "0" to "K-1"."""
-    standard: Standard = Standard()
+    standard: Standard | None = None
+    """The augmentation that is always on; None: `usual_standard` of its images."""
 
     def parts(self) -> dict[str, Split]:
         """The splits that are there, by name."""

@@ -17,8 +17,8 @@ def from_datasets(train: Any, val: Any = None, test: Any = None, classes: Sequen
     """A Source of map-style torch Datasets whose items are (PIL image or C x H x W tensor, integer class).
 
     Every item is read once, so leave random transforms out: augmentation happens later, on the device.
-    `classes` None: the dataset's own `classes`, or else numbers. The standard augmentation is that of photos;
-    `dataclasses.replace(source, standard=Standard(...))` says otherwise.
+    `classes` None: the dataset's own `classes`, or else numbers. The standard augmentation is
+    that of `usual_standard`; `dataclasses.replace(source, standard=Standard(...))` or `Task.standard` says otherwise.
     """
     given = {"train": train, "val": val, "test": test}
     parts: dict[str, Any] = {name: _stacked(each, name) for name, each in given.items() if each is not None}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 
@@ -20,7 +21,7 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
     for part in ("metric", "seed", "final_data"):
         if stored[part] != wanted[part]:
             yield part, stored[part], wanted[part]
-    pairs = {"task": (stored["task"], wanted["task"])}
+    pairs = {"task": (filled(stored["task"], wanted["task"]), filled(wanted["task"], stored["task"]))}
     common = [strategy for strategy in wanted["spaces"] if strategy in stored["spaces"]]
     pairs |= {
         f"the space of {strategy!r},": (stored["spaces"][strategy], wanted["spaces"][strategy]) for strategy in common
@@ -33,6 +34,19 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
         for key in sorted({*was, *now}):
             if was.get(key) != now.get(key):
                 yield f"{place} {key} =", readable(was.get(key, "absent")), readable(now.get(key, "absent"))
+
+
+def filled(task: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A task with what it lacks: the defaults of the fields that did not exist when it was stored.
+
+    Where `standard` is lacking it is taken to be the other's: whether that is what was applied then only the data
+    can tell, and `sweep.conduct` asks them.
+    """
+    from autoaug.train import Task  # here, because it takes seconds, and most that read a storage do without
+
+    defaults = {field.name: field.default for field in fields(Task) if field.default is not MISSING}
+    defaults["standard"] = other.get("standard")
+    return {**{name: defaults[name] for name in other if name in defaults}, **task}
 
 
 def readable(rule: Any) -> Any:

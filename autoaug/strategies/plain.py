@@ -16,16 +16,15 @@ PUBLISHED = {
 
 
 def none() -> Strategy:
-    """No policy: what the dataset brings as its standard augmentation (He et al. 2016 for CIFAR), and nothing else."""
+    """No policy: the standard augmentation, `Task.standard`, and nothing else."""
     return Strategy(policy=lambda: Fixed(ready.none()), space={})
 
 
 def standard(padding: float = 0.125, flip: float = 0.5) -> Strategy:
-    """Crop and flip (He et al. 2016) as a policy, for data that brings no standard augmentation of its own.
+    """Crop and flip (He et al. 2016) as a policy, for a task with `standard="none"`, or digits, which have none.
 
-    A dataset's own, `Source.standard`, is applied in all epochs whatever the policy. Unless a dataset says otherwise it
-    is this very crop and flip, so there `none` is this arm, and `standard` crops twice; digits have none. As a policy
-    it ends where refinement begins.
+    `Task.standard` is applied in all epochs whatever the policy. For colour images it is this very crop and flip, so
+    there `none` is this arm, and `standard` crops twice. As a policy it ends where refinement begins.
 
     Args:
         padding: as a fraction of the size; 4 of 32 pixels is 0.125.

@@ -2,6 +2,7 @@
 
 from autoaug.study.budget import SECONDS, Budget, unit
 from autoaug.study.definition import METRICS, NAME, Study, most_epochs
+from autoaug.study.facts import DataFacts, data_facts
 from autoaug.study.plan import Line, plan
 from autoaug.study.predict import Prediction, predict
 from autoaug.study.preflight import Loader, lowest, preflight
@@ -12,11 +13,13 @@ __all__ = [
     "NAME",
     "SECONDS",
     "Budget",
+    "DataFacts",
     "Line",
     "Loader",
     "Prediction",
     "Setup",
     "Study",
+    "data_facts",
     "lowest",
     "most_epochs",
     "plan",

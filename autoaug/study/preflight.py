@@ -7,7 +7,7 @@ import torch
 from optuna.distributions import CategoricalDistribution
 from torch import Generator
 
-from autoaug.data import Data, load_data
+from autoaug.data import Data
 from autoaug.models import build
 from autoaug.strategies import Space
 from autoaug.study.definition import Study
@@ -22,10 +22,10 @@ class Loader:
         self.loaded: list[tuple[Any, Data]] = []
 
     def __call__(self, task: Task) -> Data:
-        key = (task.data, task.root, task.val_fraction, task.split_seed)
+        key = (task.data, task.root, task.val_fraction, task.split_seed, task.standard)
         data = next((data for known, data in self.loaded if known == key), None)
         if data is None:
-            data = load_data(task.data, root=task.root, val_fraction=task.val_fraction, seed=task.split_seed)
+            data = task.load()
             self.loaded.append((key, data))
         return data
 

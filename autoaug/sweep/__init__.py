@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from autoaug.data import STANDARDS
 from autoaug.lookup import lookup, suggest
 from autoaug.store import Store, refuse_contradiction
 from autoaug.study import Loader, Prediction, Study, predict, preflight
@@ -70,6 +71,7 @@ def check(
     options: Options,
     storage: str | None = None,
     say: Callable[[str], object] = lambda name: None,
+    load: Loader | None = None,
 ) -> dict[str, Prediction]:
     """Refuse what cannot run, before anything is written; returns what the strategies are expected to cost.
 
@@ -77,6 +79,7 @@ def check(
 
     Args:
         say: is told the name of each strategy before a few steps of it are measured.
+        load: keeps the data that the check reads.
 
     Raises:
         ValueError: it says what is wrong, where, and what would be right.
@@ -93,7 +96,7 @@ def check(
         refuse_more_than(has, options, "this machine")
         refuse_missing_device(study.task.device, has["GPU"])
     refuse_unwritable(options.artifacts)
-    load = Loader()
+    load = load or Loader()
     preflight(study, load)
     if elsewhere:
         return {}
@@ -143,6 +146,8 @@ def conduct(
     """
     store.patience.seconds = options.patience_seconds
     write_leftovers(store, options)
+    if (stored := store.definition(study.name)) and "standard" not in stored["task"]:
+        refuse_another_standard(study)
     found = (predictions or {}).items()
     expected = {
         "predicted_seconds": {name: round(each.search(study, name), 3) for name, each in found},
@@ -150,6 +155,21 @@ def conduct(
     }
     store.define(study.name, {**study.describe(), **expected})
     EXECUTORS[executor](study, store, options, listen)
+
+
+def refuse_another_standard(study: Study) -> None:
+    """A study that was begun before `Task.standard` existed goes on with the augmentation that was on then, or not.
+
+    Data that brought none were cropped and mirrored, grey images too.
+    """
+    data = study.task.load()
+    before = data.brought or STANDARDS["crop+flip"]
+    if data.standard != before:
+        raise ValueError(
+            f"study {study.name!r} was begun with the standard augmentation {before}, and now has {data.standard} "
+            f"({data.standard_reason}): give Task(standard={'auto' if data.brought else 'crop+flip'!r}) to go on as "
+            "it was, or --fresh to start anew (what was run is kept)"
+        )
 
 
 def outdated(study: Study, store: Store, only: Sequence[str] = ()) -> list[str]:

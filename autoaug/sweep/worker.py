@@ -4,7 +4,7 @@ import shutil
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +12,7 @@ import torch
 from optuna.trial import TrialState
 
 from autoaug.checkpoint import Checkpoint
-from autoaug.data import Data, load_data, train_on_val
+from autoaug.data import Data, train_on_val
 from autoaug.learners import DEPLOYS
 from autoaug.policy import Fixed
 from autoaug.record import FULL, LEADERBOARD, Record, State
@@ -185,7 +185,8 @@ def train_from_checkpoint(
     rng, trouble = torch.Generator().manual_seed(seed_of(study, job)), ""
     on_both = job.final and study.final_data == "train+val" and setup.learner is None
     data = data_of(setup.task, job, on_both)
-    store.annotate(job.trial_id, data=data.fingerprint, device=device_name(pick_device(setup.task.device)))
+    device = device_name(pick_device(setup.task.device))
+    store.annotate(job.trial_id, data=data.fingerprint, standard=asdict(data.standard), device=device)
     for record in train(
         setup.task,
         setup.policy,
@@ -206,7 +207,7 @@ def train_from_checkpoint(
 
 def data_of(task: Task, job: Job, on_both: bool) -> Data:
     """What a trial may see: the test split in final runs only, and the validation images to train on if `on_both`."""
-    data = load_data(task.data, root=task.root, val_fraction=task.val_fraction, seed=task.split_seed, test=job.final)
+    data = task.load(test=job.final)
     return train_on_val(data) if on_both else data
 
 

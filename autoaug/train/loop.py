@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from autoaug.checkpoint import Checkpoint
-from autoaug.data import Data, Split, as_float, load_data, resplit
+from autoaug.data import Data, Split, as_float, resplit
 from autoaug.hypergrad import TwiceDifferentiable
 from autoaug.mixing import Mix
 from autoaug.policy import Policy
@@ -59,7 +59,7 @@ def train(
         Diverged: the training loss became NaN or infinite.
     """
     if data is None:
-        data = load_data(task.data, root=task.root, val_fraction=task.val_fraction, seed=task.split_seed, test=test)
+        data = task.load(test=test)
     run = Run(task, policy, mix, learner, rng or Generator().manual_seed(0), data)
     run.pulse = pulse or run.pulse
     if resume and (state := resume.load(run.device)):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from autoaug.data import anchored
+from autoaug.data import STANDARDS, Data, anchored, load_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,9 @@ class Task:
     """"per_epoch" draws the held-out images anew in every epoch (Mounsaveng et al. 2021), where the data brings no
     validation split. Validation figures are then of images that earlier epochs trained on: do not select by them."""
     split_seed: int = 0
+    standard: str = "auto"
+    """The augmentation that is always on, in all epochs and whatever the policy: a name of `STANDARDS`. "auto" is what
+    the dataset brings; without that, a crop and a flip for colour images and a crop alone for grey ones."""
     root: str = "data"
     """Where datasets that are downloaded lie."""
     device: str = "auto"
@@ -72,6 +75,21 @@ class Task:
         for name, known in choices.items():
             if not re.fullmatch(known, getattr(self, name)):
                 raise ValueError(f"Task.{name} is {getattr(self, name)!r}: give {known.replace('|', ', ')}")
+
+        standards = ("auto", *STANDARDS)
+        if self.standard not in standards:
+            raise ValueError(f"Task.standard is {self.standard!r}: give {', '.join(standards)}")
+
+    def load(self, *, test: bool = False) -> Data:
+        """Load and split the data as the task says; without `test`, as in every search, there are no test images."""
+        return load_data(
+            self.data,
+            root=self.root,
+            val_fraction=self.val_fraction,
+            seed=self.split_seed,
+            standard=self.standard,
+            test=test,
+        )
 
     @property
     def total_epochs(self) -> int:
