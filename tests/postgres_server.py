@@ -55,7 +55,7 @@ class Server:
         command = [BINARIES[0].with_name(program), *map(str, arguments)]
         # to files: a server that is started would hold a pipe open for as long as it runs
         with tempfile.TemporaryFile() as said:
-            subprocess.run(command, check=True, stdout=said, stderr=said, cwd=self.folder, timeout=60, **how)
+            subprocess.run(command, check=True, stdout=said, stderr=said, cwd=self.folder, **how)
             said.seek(0)
             return said.read().decode()
 

@@ -217,7 +217,7 @@ def test_several_drivers_overshoot_a_budget_by_less_than_an_epoch_each_though_on
             drivers[0].stdout.readline()
         drivers[0].send_signal(signal.SIGKILL)
         for driver in drivers:
-            driver.communicate(timeout=240)
+            driver.communicate()
     finally:
         for driver in drivers:
             driver.kill()

@@ -228,7 +228,7 @@ def test_an_interrupted_study_goes_on_where_it_stopped(call: Call, tmp_path: Pat
     (tmp_path / "s.py").write_text(text)
     where = ["--storage", "sqlite:///x.db", "--checkpoint-seconds", "0"]
     process = started("run", "s.py", "--fresh", *where, folder=tmp_path)
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate()
     assert (process.returncode, stderr) == (130, "")
     said, command = stdout.splitlines()[-2:]
     assert said == "interrupted; everything found so far is kept. Go on with:"
@@ -306,10 +306,10 @@ def test_the_dashboard_says_where_it_is_and_ends_with_ctrl_c(tmp_path: Path) -> 
         assert process.stdout
         line = process.stdout.readline()
         assert line.startswith("Optuna Dashboard over sqlite:///x.db at http://127.0.0.1:")
-        with urllib.request.urlopen(line.split(" at ")[1].split()[0] + "api/studies", timeout=30) as answer:
+        with urllib.request.urlopen(line.split(" at ")[1].split()[0] + "api/studies") as answer:
             assert json.load(answer)["study_summaries"][0]["study_name"] == "s/none"
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate()
         assert (process.returncode, stdout, stderr) == (0, "", "")
     finally:
         process.kill()

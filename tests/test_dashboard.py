@@ -43,7 +43,7 @@ def served(url: str, write: bool = False, host: str = "127.0.0.1") -> Iterator[i
 
 def ask(port: int, path: str, method: str = "GET", body: Any = None, **headers: str) -> tuple[int, Any]:
     """Status and JSON of an answer. Host is that of the server unless it is given."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port)
     headers = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json"} | headers
     try:
         connection.request(method, path, None if body is None else json.dumps(body), headers)

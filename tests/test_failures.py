@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,22 +112,24 @@ def test_a_dataset_that_raises_fails_the_trial(store: Store, options: Options) -
 
 
 def test_a_training_that_hangs_is_given_up_and_its_trial_goes_on_from_its_checkpoint(
-    store: Store, options: Options
+    store: Store, options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[Event] = []
-    asleep = []
+    later: list[float] = []
+    monkeypatch.setattr("autoaug.sweep.lease.time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(later)))
 
     def hang(images: Tensor) -> None:
-        if any(event.record for event in events) and not asleep:
-            asleep.append(True)
+        if any(event.record for event in events) and not later:
+            later.append(3600)
             time.sleep(1000)
 
-    run(study_of(hang), store, options=replace(options, hang_seconds=3), listen=events.append)
+    options = replace(options, hang_seconds=1800, lease_seconds=0.05)
+    run(study_of(hang), store, options=options, listen=events.append)
     first, second = searched(store)
-    assert (first.state, first.reason, first.epochs) == ("FAIL", "hung: no step for 3 s", 1)
+    assert (first.state, first.reason, first.epochs) == ("FAIL", "hung: no step for 1800 s", 1)
     assert (second.state, second.attempt) == ("COMPLETE", 2)
     assert [record.epoch for record in store.epochs("tiny") if record.attempt == 2 and not record.final] == [2, 3]
-    assert [event.reason for event in events if event.state == "FAIL"] == ["hung: no step for 3 s"]
+    assert [event.reason for event in events if event.state == "FAIL"] == ["hung: no step for 1800 s"]
 
 
 # Disks

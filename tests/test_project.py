@@ -161,7 +161,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout, built without a network."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True)
     (found,) = folder.glob("*.whl")
     return found
 
@@ -185,7 +185,7 @@ class Installed:
         self.folder = folder
         target = folder / "site"
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
-        subprocess.run([*pip, str(wheel)], check=True, capture_output=True, timeout=120)
+        subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
         packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(target), *packages])}
         self.environment.pop("AUTOAUG_STORAGE", None)
@@ -198,7 +198,6 @@ class Installed:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
         )
 
 

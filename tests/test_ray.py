@@ -5,7 +5,9 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,7 +157,7 @@ def test_an_op_a_model_and_data_of_a_users_project_work_on_workers_that_never_sa
 
 
 def hanging_once(flag: Path) -> Any:
-    """A model that hangs in its first training step, in the first worker that comes to it."""
+    """A model that hangs for an hour by the lease's clock, in the first training step of the first worker."""
     driver = os.getpid()
 
     class Hanging(nn.Module):
@@ -166,6 +168,8 @@ def hanging_once(flag: Path) -> Any:
         def forward(self, images: Tensor) -> Tensor:
             if self.training and os.getpid() != driver and not flag.exists():
                 flag.touch()
+                clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
+                import_module("autoaug.sweep.lease").time = clock  # type: ignore[attr-defined]
                 time.sleep(1000)
             return self.net(images)
 
@@ -176,9 +180,9 @@ def test_a_worker_that_hangs_is_given_up_and_replaced(tmp_path: Path, options: O
     task = Task(data="digits-rotated", model=hanging_once(tmp_path / "hung"), epochs=2, batch_size=100)
     study = tiny(task=task, space={}, strategies={"none": none()}, budget=Budget(trials=1), seeds=1)
     store = open_store(tmp_path)
-    run(study, store, "ray", replace(options, hang_seconds=8))
+    run(study, store, "ray", replace(options, hang_seconds=1800, lease_seconds=0.1))
     search = [(o.attempt, o.state, o.reason) for o in store.outcomes("tiny") if not o.final]
-    assert search == [(1, "FAIL", "hung: no step for 8 s"), (2, "COMPLETE", "")]
+    assert search == [(1, "FAIL", "hung: no step for 1800 s"), (2, "COMPLETE", "")]
     assert [o.state for o in finals(store, study)] == ["COMPLETE"]
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from optuna.exceptions import StorageInternalError
@@ -206,6 +207,16 @@ def hidden(cause: Exception) -> StorageInternalError:
     return error
 
 
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses of patience, which take no time: its clock shows their sum."""
+    taken: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=taken.append))
+    monkeypatch.setattr("tenacity.time", SimpleNamespace(monotonic=lambda: sum(taken)))
+    return taken
+
+
+@pytest.mark.usefixtures("pauses")
 @pytest.mark.parametrize("error", [lost(), hidden(lost()), hidden(PendingRollbackError("Can't reconnect until"))])
 def test_an_action_without_an_answer_is_tried_again(error: Exception) -> None:
     server = Server(2, error)
@@ -213,11 +224,12 @@ def test_an_action_without_an_answer_is_tried_again(error: Exception) -> None:
     assert server.calls == 3
 
 
-def test_after_waiting_in_vain_it_tries_once_until_there_is_an_answer() -> None:
+def test_after_waiting_in_vain_it_tries_once_until_there_is_an_answer(pauses: list[float]) -> None:
     patience, server = Patience(0.3, "sqlite:///x"), Server(1000, lost())
     with pytest.raises(Unreachable, match=r"storage sqlite:///x did not answer for 0\.3 s: server closed"):
         patience(server)
-    assert server.calls >= 2
+    assert server.calls == len(pauses) + 1 >= 2
+    assert sum(pauses[:-1]) < 0.3 <= sum(pauses)
     before = server.calls
     with pytest.raises(Unreachable):
         patience(server)

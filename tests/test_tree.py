@@ -175,7 +175,7 @@ def test_help_and_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("x = (1,\n")
     lines = ["--help", "run --help", "compare -h", "nonsense", "run", "run quickstrt", "run none.py", "run broken.py"]
     done = subprocess.run(
-        [sys.executable, "-c", INSTANT.format(lines=lines)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", INSTANT.format(lines=lines)], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.stderr.count("exit 0") == 3
     assert done.stderr.count("exit 2") == 5, done.stderr
