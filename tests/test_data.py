@@ -349,6 +349,19 @@ def test_a_new_split_is_of_the_same_images_and_the_same_class_shares() -> None:
     assert (anew.mean, anew.fingerprint) == (data.mean, data.fingerprint)
 
 
+def test_a_third_part_for_the_selection_is_what_a_fixed_split_validates_on() -> None:
+    fixed, data = (load_data(lambda root: pool(), val_fraction=0.2, selection=third) for third in (False, True))
+    assert fixed.selection is None
+    assert data.selection is not None
+    assert torch.equal(data.scored.images, fixed.scored.images)
+    assert [len(part) for part in (data.train, data.val, data.scored)] == [154, 38, 48], "of 240"
+    assert torch.equal(*(train_on_val(each).train.images.flatten().sort().values for each in (fixed, data)))
+    anew = resplit(data, 0.2, torch.Generator().manual_seed(1))
+    assert anew.scored is data.scored
+    assert not torch.equal(anew.val.images, data.val.images)
+    assert data.to("cpu").scored.images.device.type == "cpu"
+
+
 def test_validation_images_that_the_dataset_brings_are_never_split_anew() -> None:
     rng = torch.Generator()
     before = rng.get_state()
@@ -356,5 +369,6 @@ def test_validation_images_that_the_dataset_brings_are_never_split_anew() -> Non
     assert not data.val_is_cut
     assert resplit(data, 0.1, rng) is data
     assert torch.equal(rng.get_state(), before)
+    assert load_data("digits", selection=True).selection is None
     cut_data = load_data(lambda root: pool())
     assert not train_on_val(cut_data).val_is_cut, "its validation images are among the training images"

@@ -153,6 +153,12 @@ def test_a_study_of_before_whose_grey_images_were_mirrored_does_not_go_on_withou
     assert applied(store) == [{"pad": 0.125, "flip": True}]
 
 
+def test_a_study_of_before_that_was_scored_on_what_it_trained_on_does_not_go_on(store: Store, options: Options) -> None:
+    of_before(store, asked(data=own, resplit="per_epoch"))
+    with pytest.raises(ValueError, match=r"when the scores of Task\(resplit='per_epoch'\) were of images that it had"):
+        run(asked(data=own, resplit="per_epoch"), store, options=options)
+
+
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
     yield from calling(tmp_path, monkeypatch)

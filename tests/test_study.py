@@ -47,11 +47,26 @@ def study(**more: Any) -> Study:
         ),
         ({"strategies": {"n": none()}, "space": {"policy.m": FloatDistribution(0, 1)}}, r"'policy.m' in study 's'"),
         ({"strategies": {"n": none()}, "space": {"learner.lr": FloatDistribution(0, 1)}}, r"'learner.lr' in study"),
+        (
+            {"strategies": {"n": none()._replace(proxy={"split_seed": 1})}},
+            r"strategy 'n' .*proxied\(split_seed=1\): what",
+        ),
     ],
 )
 def test_a_study_that_cannot_be_run_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         study(**wrong)
+
+
+@pytest.mark.parametrize("name", ["data", "val_fraction", "split_seed", "resplit", "root", "device"])
+@pytest.mark.parametrize("own", [True, False])
+def test_what_a_score_is_measured_on_cannot_be_searched(name: str, own: bool) -> None:
+    space = {f"task.{name}": CategoricalDistribution((1, 2))}
+    given = {"strategies": {"n": none()._replace(space=space)}} if own else {"space": space}
+    with pytest.raises(
+        ValueError, match=rf"^dimension 'task.{name}' in study 's': wh.+ is the same in all trials; leave"
+    ):
+        study(**given)
 
 
 @pytest.mark.parametrize(

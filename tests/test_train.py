@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from autoaug.checkpoint import Checkpoint
-from autoaug.data import Source, Split, Standard, resized, subset
+from autoaug.data import Data, Source, Split, Standard, load_data, resized, subset
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.record import Record
@@ -235,6 +235,30 @@ def test_held_out_images_are_drawn_anew_in_every_epoch_where_the_task_says_so(
     first, second = seen[:3], seen[3:]
     assert all(torch.equal(one.images, two.images) for one, two in zip(first, second, strict=True))
     assert len({each.images.sum().item() for each in first}) == different
+
+
+def hundred_digits(root: Path) -> Source:
+    """The training and test images of digits-100, without validation images."""
+    found = load_data("digits-100", test=True)
+    return Source(train=found.train, test=found.test, standard=found.standard)
+
+
+def test_a_split_that_is_drawn_anew_is_scored_on_images_that_no_epoch_trains_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Data] = []
+    original = training.train_epoch
+    monkeypatch.setattr(training, "train_epoch", lambda run: seen.append(run.data) or original(run))
+    task = Task(data=hundred_digits, model="convnet", epochs=30, batch_size=20, val_fraction=0.2, resplit="per_epoch")
+    last = list(train(task, Fixed(ready.none()), MIXES["none"](), None, seeded(), test=True))[-1].metrics
+    kept_aside = seen[0].scored.images
+    assert torch.equal(kept_aside, replace(task, resplit="fixed").load().val.images), "as a fixed split has it"
+    assert all(each.scored.images is kept_aside for each in seen)
+    trained = {image.numpy().tobytes() for each in seen for image in each.train.images}
+    assert len(trained) == 80, "everything else, sooner or later"
+    assert not trained & {image.numpy().tobytes() for image in kept_aside}
+    assert last["val_accuracy"] < 1
+    assert last["val_accuracy"] == pytest.approx(last["test_accuracy"], abs=0.15), "20 images say no more"
 
 
 def test_a_task_is_described_alike_in_every_process() -> None:

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from autoaug.lookup import lookup, suggest
 
 DATASETS: dict[str, Reader] = DIGITS | TORCHVISION
 """The datasets with a name: a row reads one from, or downloads it to, the folder that it is given."""
+
+SPLITS = ("train", "val", "selection", "test")
+"""The fields of `Data` that hold images."""
 
 TEST_FRACTION = 0.2
 TEST_SEED = 0
@@ -46,6 +50,13 @@ class Data:
     """16 hexadecimal digits over all training and validation images and targets, the same in every process."""
     val_is_cut: bool = False
     """The validation images were cut from the training images, so both can be split anew (`resplit`)."""
+    selection: Split | None = None
+    """Images that are never trained on where `val` is drawn anew in every epoch, so that training meets its images."""
+
+    @property
+    def scored(self) -> Split:
+        """What validation scores are measured on, of which points and policies are chosen."""
+        return self.val if self.selection is None else self.selection
 
     @property
     def channels(self) -> int:
@@ -54,8 +65,9 @@ class Data:
 
     def to(self, device: torch.device | str) -> "Data":
         """The same data, with all images and targets on `device`."""
-        test = None if self.test is None else self.test.to(device)
-        return replace(self, train=self.train.to(device), val=self.val.to(device), test=test)
+        parts = {name: part for name in SPLITS if (part := getattr(self, name)) is not None}
+        moved: dict[str, Any] = {name: part.to(device) for name, part in parts.items()}
+        return replace(self, **moved)
 
 
 def load_data(
@@ -66,6 +78,7 @@ def load_data(
     test_fraction: float = TEST_FRACTION,
     seed: int = 0,
     standard: str = "auto",
+    selection: bool = False,
     test: bool = False,
 ) -> Data:
     """Load and split a dataset; DataError, a ValueError, says what is wrong with it.
@@ -79,6 +92,9 @@ def load_data(
     `val_fraction` of what remains, drawn by `seed`. With `test` False, as in every search, no test images are
     returned; the other two splits do not depend on it.
 
+    With `selection`, as many images as the validation images again are held out from training: the same ones that are
+    the validation images without it. Only where the dataset has no validation images of its own.
+
     `standard` is a name of STANDARDS; with "auto" the augmentation that is always on is what the dataset brings, or
     else `usual_standard` of its training images.
     """
@@ -87,17 +103,19 @@ def load_data(
         lookup(STANDARDS, standard, "standard augmentation")
     _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
     divide = _divided if is_kept(data) else _divided.__wrapped__
-    found = divide(read(data, root), val_fraction, test_fraction, seed, place)
+    found = divide(read(data, root), val_fraction, test_fraction, seed, selection, place)
     if standard != "auto":
         found = replace(found, standard=STANDARDS[standard], standard_reason="as asked")
     return found if test else replace(found, test=None)
 
 
 @lru_cache(maxsize=2)
-def _divided(source: Source, val_fraction: float, test_fraction: float, seed: int, place: str) -> Data:
+def _divided(
+    source: Source, val_fraction: float, test_fraction: float, seed: int, with_selection: bool, place: str
+) -> Data:
     """A source with all three splits. The last are kept: each trial of a study asks for the same."""
     source = with_test(source, test_fraction, place)
-    train, val = _train_and_val(source, val_fraction, seed, place)
+    train, val, selection = _trained_and_held_out(source, val_fraction, seed, with_selection, place)
     mean, std = moments(train.images)
     own = (source.standard, "the dataset's own") if source.standard else None
     standard, reason = own or usual_standard(train.images)
@@ -111,8 +129,9 @@ def _divided(source: Source, val_fraction: float, test_fraction: float, seed: in
         standard=standard,
         standard_reason=reason,
         brought=source.standard,
-        fingerprint=fingerprint(train, val),
+        fingerprint=fingerprint(train, val, *([selection] if selection else [])),
         val_is_cut=source.val is None,
+        selection=selection,
     )
 
 
@@ -122,12 +141,18 @@ def _check_fractions(**fractions: float) -> None:
             raise DataError(f"{name}={fraction}: give a number between 0 and 1, both excluded, for example 0.1")
 
 
-def _train_and_val(source: Source, fraction: float, seed: int, place: str) -> tuple[Split, Split]:
+def _trained_and_held_out(
+    source: Source, fraction: float, seed: int, with_selection: bool, place: str
+) -> tuple[Split, Split, Split | None]:
+    """The training and validation images and, where they are asked for and can be cut, those for the selection."""
     if source.val is not None:
-        return source.train, source.val
-    rng = torch.Generator().manual_seed(seed)
-    val, train = cut(source.train, source.classes, fraction, rng, f"val_fraction={fraction} of {place}")
-    return train, val
+        return source.train, source.val, None
+    rng, where = torch.Generator().manual_seed(seed), f"val_fraction={fraction} of {place}"
+    held_out, rest = cut(source.train, source.classes, fraction, rng, where)
+    if not with_selection:
+        return rest, held_out, None
+    val, train = cut(rest, source.classes, fraction, rng, f"{where}, of what the selection leaves,")
+    return train, val, held_out
 
 
 def with_test(source: Source, fraction: float, place: str) -> Source:
@@ -192,7 +217,8 @@ def _unknown(data: str) -> str:
 def resplit(data: Data, fraction: float, rng: torch.Generator) -> Data:
     """The same images with another split into training and validation, class by class, drawn by `rng`.
 
-    Nothing is drawn where the dataset has validation images of its own. Mean, deviation and fingerprint stay.
+    Nothing is drawn where the dataset has validation images of its own. The images for the selection stay aside. Mean,
+    deviation and fingerprint stay.
     """
     if not data.val_is_cut:
         return data
@@ -201,11 +227,13 @@ def resplit(data: Data, fraction: float, rng: torch.Generator) -> Data:
 
 
 def train_on_val(data: Data) -> Data:
-    """The same data, with the validation images among the training images, for a last run after the search.
+    """The same data, with all that was held out among the training images, for a last run after the search.
 
     Validation figures of such a run are training figures. Mean, deviation and fingerprint stay as they were.
     """
-    return replace(data, train=joined(data.train, data.val), val_is_cut=False)
+    train = joined(data.train, data.val)
+    everything = train if data.selection is None else joined(train, data.selection)
+    return replace(data, train=everything, val_is_cut=False, selection=None)
 
 
 def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

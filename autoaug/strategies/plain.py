@@ -16,7 +16,7 @@ PUBLISHED = {
 
 
 def none() -> Strategy:
-    """No policy: the standard augmentation, `Task.standard`, and nothing else."""
+    """No policy: the standard augmentation, `Task.standard` (He et al. 2016 for CIFAR), and nothing else."""
     return Strategy(policy=lambda: Fixed(ready.none()), space={})
 
 

@@ -11,19 +11,10 @@ from optuna.samplers import BaseSampler, TPESampler
 from autoaug.lookup import lookup, suggest
 from autoaug.policy import Policy
 from autoaug.strategies.pruners import PRUNERS
-from autoaug.train import Task
+from autoaug.train import SAME_IN_ALL_TRIALS, Task
 
 Space = dict[str, BaseDistribution]
 """What may vary, by names such as `policy.m`, `mix.alpha` or `task.refine_epochs`: the noun, and what of it is set."""
-
-NO_PROXY = {
-    "root": "where data lies",
-    "device": "where a study runs",
-    "val_fraction": "what a score is measured on",
-    "split_seed": "what a score is measured on",
-    "resplit": "what a score is measured on",
-}
-"""Fields of a task that say nothing of what a trial costs: a proxy may not change them."""
 
 
 class Strategy(NamedTuple):
@@ -66,10 +57,16 @@ class Strategy(NamedTuple):
         Raises:
             ValueError: not a field of `Task`, or one that has nothing to do with cost.
         """
-        known = sorted({field.name for field in fields(Task)} - set(NO_PROXY))
-        for name, value in task_fields.items():
-            if name in NO_PROXY:
-                raise ValueError(f"proxied({name}={value!r}): {NO_PROXY[name]} is the same in all trials; leave it out")
-            if name not in known:
-                raise ValueError(f"proxied({name}={value!r}) is no field of a task: {suggest(name, known)}")
+        check_proxied(task_fields)
         return self._replace(proxy={**self.proxy, **task_fields})
+
+
+def check_proxied(task_fields: Mapping[str, Any]) -> None:
+    """ValueError for what a proxy may not change. It may have data of its own: none of its scores names a winner."""
+    same = {name: what for name, what in SAME_IN_ALL_TRIALS.items() if name != "data"}
+    known = sorted({field.name for field in fields(Task)} - set(same))
+    for name, value in task_fields.items():
+        if name in same:
+            raise ValueError(f"proxied({name}={value!r}): {same[name]} is the same in all trials; leave it out")
+        if name not in known:
+            raise ValueError(f"proxied({name}={value!r}) is no field of a task: {suggest(name, known)}")

@@ -16,8 +16,9 @@ from autoaug.mixing import MIXES
 from autoaug.record import LEADERBOARD, Direction
 from autoaug.strategies import Space, Strategy
 from autoaug.strategies.known import first_points
+from autoaug.strategies.strategy import check_proxied
 from autoaug.study.budget import Budget
-from autoaug.train import Task
+from autoaug.train import SAME_IN_ALL_TRIALS, Task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Names of studies and strategies become parts of paths and of Optuna's study names."""
@@ -179,6 +180,11 @@ def check_space(study: Study, strategy: str) -> None:
             )
         if settable[noun] is not None and what not in settable[noun]:
             raise ValueError(f"unknown dimension {name!r} in study {study.name!r}: {suggest(what, settable[noun])}")
+        if noun == "task" and what in SAME_IN_ALL_TRIALS:
+            raise ValueError(
+                f"dimension {name!r} in study {study.name!r}: {SAME_IN_ALL_TRIALS[what]} is the same in all trials; "
+                f"leave it out, and give Task({what}=...)"
+            )
 
 
 def check_first(study: Study, strategy: str) -> None:
@@ -192,6 +198,7 @@ def check_first(study: Study, strategy: str) -> None:
 def check_proxy(study: Study, strategy: str) -> None:
     """The proxy of a strategy is a task."""
     try:
+        check_proxied(study.strategies[strategy].proxy)
         study.task_of(strategy)
     except (ValueError, TypeError) as error:
         raise ValueError(f"the proxy of strategy {strategy!r} of study {study.name!r}: {error}") from None

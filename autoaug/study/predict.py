@@ -120,7 +120,7 @@ def step_seconds(run: Run, epoch: int, learner: Learner | None) -> float:
 
 
 def validation_seconds(run: Run) -> float:
-    val = run.data.val
+    val = run.data.scored
     clock = Clock(run.device)
     evaluate(run, Split(val.images[:SAMPLE], val.targets[:SAMPLE]), "val")
     return clock.seconds() * max(1.0, len(val) / SAMPLE)

@@ -22,7 +22,7 @@ class Loader:
         self.loaded: list[tuple[Any, Data]] = []
 
     def __call__(self, task: Task) -> Data:
-        key = (task.data, task.root, task.val_fraction, task.split_seed, task.standard)
+        key = (task.data, task.root, task.val_fraction, task.split_seed, task.resplit, task.standard)
         data = next((data for known, data in self.loaded if known == key), None)
         if data is None:
             data = task.load()

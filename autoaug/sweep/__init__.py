@@ -147,7 +147,7 @@ def conduct(
     store.patience.seconds = options.patience_seconds
     write_leftovers(store, options)
     if (stored := store.definition(study.name)) and "standard" not in stored["task"]:
-        refuse_another_standard(study)
+        refuse_other_data(study)
     found = (predictions or {}).items()
     expected = {
         "predicted_seconds": {name: round(each.search(study, name), 3) for name, each in found},
@@ -157,12 +157,18 @@ def conduct(
     EXECUTORS[executor](study, store, options, listen)
 
 
-def refuse_another_standard(study: Study) -> None:
-    """A study that was begun before `Task.standard` existed goes on with the augmentation that was on then, or not.
+def refuse_other_data(study: Study) -> None:
+    """A study that was begun before `Task.standard` existed goes on where it would see what it saw then, or not.
 
-    Data that brought none were cropped and mirrored, grey images too.
+    Data that brought no standard augmentation were cropped and mirrored, grey images too; and where a split is drawn
+    anew in every epoch, the scores were of images that were trained on.
     """
     data = study.task.load()
+    if data.selection is not None:
+        raise ValueError(
+            f"study {study.name!r} was begun when the scores of Task(resplit='per_epoch') were of images that it had "
+            "trained on: give the study another name, or --fresh to start anew (what was run is kept)"
+        )
     before = data.brought or STANDARDS["crop+flip"]
     if data.standard != before:
         raise ValueError(

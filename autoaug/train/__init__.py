@@ -6,6 +6,6 @@ data with the standard augmentation only, at the learning rate that the schedule
 
 from autoaug.train.loop import Diverged, train
 from autoaug.train.run import Learner, Run
-from autoaug.train.task import Task, learning_rate
+from autoaug.train.task import SAME_IN_ALL_TRIALS, Task, learning_rate
 
-__all__ = ["Diverged", "Learner", "Run", "Task", "learning_rate", "train"]
+__all__ = ["SAME_IN_ALL_TRIALS", "Diverged", "Learner", "Run", "Task", "learning_rate", "train"]

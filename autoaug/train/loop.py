@@ -84,7 +84,7 @@ def one_epoch(run: Run, test: bool, validate: bool = True) -> Record:
     if run.learner:
         metrics |= run.learner.metrics()
     if validate:
-        metrics |= evaluate(run, run.data.val, "val")
+        metrics |= evaluate(run, run.data.scored, "val")
     if test and run.epoch == run.task.total_epochs:
         assert run.data.test is not None, "a final run is given the test split"
         metrics |= evaluate(run, run.data.test, "test")

@@ -11,6 +11,16 @@ from torch import nn
 
 from autoaug.data import STANDARDS, Data, anchored, load_data
 
+SAME_IN_ALL_TRIALS = {
+    "data": "what a score is measured on",
+    "val_fraction": "what a score is measured on",
+    "split_seed": "what a score is measured on",
+    "resplit": "what a score is measured on",
+    "root": "where data lies",
+    "device": "where a study runs",
+}
+"""Fields of a task that are no dimensions, and what each says: the best of several splits is a lucky one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -44,8 +54,9 @@ class Task:
     val_fraction: float = 0.1
     """Share of the training images held out for validation, where the data brings no validation split."""
     resplit: Literal["fixed", "per_epoch"] = "fixed"
-    """"per_epoch" draws the held-out images anew in every epoch (Mounsaveng et al. 2021), where the data brings no
-    validation split. Validation figures are then of images that earlier epochs trained on: do not select by them."""
+    """"per_epoch" draws the images that a learner is judged by anew in every epoch (Mounsaveng et al. 2021), where the
+    data brings no validation split. Training meets them all, so as many again are held out once, by `split_seed`, and
+    the validation scores are of those: the images that are held out by "fixed" too."""
     split_seed: int = 0
     standard: str = "auto"
     """The augmentation that is always on, in all epochs and whatever the policy: a name of `STANDARDS`. "auto" is what
@@ -75,7 +86,6 @@ class Task:
         for name, known in choices.items():
             if not re.fullmatch(known, getattr(self, name)):
                 raise ValueError(f"Task.{name} is {getattr(self, name)!r}: give {known.replace('|', ', ')}")
-
         standards = ("auto", *STANDARDS)
         if self.standard not in standards:
             raise ValueError(f"Task.standard is {self.standard!r}: give {', '.join(standards)}")
@@ -88,6 +98,7 @@ class Task:
             val_fraction=self.val_fraction,
             seed=self.split_seed,
             standard=self.standard,
+            selection=self.resplit == "per_epoch",
             test=test,
         )
 
