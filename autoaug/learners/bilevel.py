@@ -1,7 +1,6 @@
 """Bilevel: moves a policy while the network trains, by the gradient of the validation loss (Hataya et al. 2022)."""
 
 import math
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from autoaug.data import as_float
+from autoaug.devices import Clock, to_device
 from autoaug.hypergrad import Hypergrad, Unrolled, identity
 from autoaug.hypergrad.calculus import partials
 from autoaug.learners.checks import (
@@ -26,7 +26,7 @@ from autoaug.learners.updates import Updates
 from autoaug.policy import Relaxed
 
 if TYPE_CHECKING:
-    from autoaug.data import Data
+    from autoaug.data import Data, Split
     from autoaug.train import Run, Task
 
 PATIENCE = 10
@@ -63,7 +63,7 @@ class Bilevel:
         check_reuse(self.hypergrad, self.updates)
         self.counts = {"updates": 0, "skipped": 0, "skipped_in_a_row": 0}
         self.last = {"hyper_val_loss": math.nan, "hypergradient_norm": math.nan}
-        self.seconds = 0.0
+        self.clocks: list[Clock] = []
 
     def step(self, run: "Run") -> None:
         """After a training step: an update, where one is due."""
@@ -71,9 +71,9 @@ class Bilevel:
             return
         rng, train, val = run.streams["learner"], run.data.train, run.data.val
         chosen, seen = pick(len(train), self.updates.hyper_batch, rng), pick(len(val), self.updates.val_batch, rng)
-        images, targets = train.images[chosen.to(run.device)], train.targets[chosen.to(run.device)]
-        hyper = Batch(run.standard(as_float(images), rng), targets)
-        self.advance(self.problem(run, hyper, held_out(run, seen)), run.optimiser)
+        given = batch_of(train, chosen, run.device)
+        hyper = given._replace(images=run.standard(given.images, rng))
+        self.advance(self.problem(run, hyper, batch_of(val, seen, run.device)), run.optimiser)
 
     def follows(self, run: "Run") -> bool:
         """Before a training step: whether an update is due that needs its graph."""
@@ -84,7 +84,7 @@ class Bilevel:
     def backward(self, run: "Run", loss: Tensor, images: Tensor, targets: Tensor) -> None:
         """In a training step that it follows: the gradients of the model, and an update."""
         rng = run.streams["learner"]
-        val = held_out(run, pick(len(run.data.val), self.updates.val_batch, rng))
+        val = batch_of(run.data.val, pick(len(run.data.val), self.updates.val_batch, rng), run.device)
         self.through(loss, self.problem(run, Batch(images, targets), val), run.optimiser)
 
     def problem(self, run: "Run", train: Batch, val: Batch) -> Problem:
@@ -119,12 +119,12 @@ class Bilevel:
 
     def advance(self, problem: Problem, optimiser: torch.optim.Optimizer | None = None) -> None:
         """`update` of a problem, which also says how images in [0, 1] go through the model."""
-        started = now(problem.train.images.device)
+        clock = Clock(problem.train.images.device)
         hypergrad = ahead(self.hypergrad, problem.weights, optimiser)
         with in_place_named(problem.model):
             found = self.estimate(hypergrad, problem)
         self.follow(found, problem, optimiser)
-        self.seconds += now(problem.train.images.device) - started
+        self.clocks.append(clock.stop())
 
     def through(self, loss: Tensor, problem: Problem, optimiser: torch.optim.Optimizer) -> None:
         """`loss.backward()` and an update in one, by the derivative through the step that `optimiser` takes next.
@@ -143,27 +143,28 @@ class Bilevel:
         assert isinstance(hypergrad, Unrolled), "check_reuse has seen to that"
         with in_place_named(problem.model):
             slopes = partials(loss, list(weights.values()))
-            started = now(loss.device)
+            clock = Clock(loss.device)
             found = hypergrad.through(slopes, problem.outer, weights, problem.hyper)
         for weight, slope in zip(weights.values(), slopes, strict=True):
             weight.grad = None if slope is None else slope.detach()
         self.follow(found, problem, optimiser)
-        self.seconds += now(loss.device) - started
+        self.clocks.append(clock.stop())
 
     def follow(self, found: Weights, problem: Problem, optimiser: torch.optim.Optimizer | None) -> None:
         """Measure a hypergradient and move the policy along it."""
-        self.last["hyper_val_loss"] = float(torch.stack(problem.val_losses).sum())
+        val_loss = torch.stack(problem.val_losses).sum()
+        norm = torch.stack([slope.double().norm() for slope in found.values()]).norm()
+        both = torch.stack([val_loss.double(), norm]).tolist()  # a GPU stops for it, and once is enough
+        self.last["hyper_val_loss"], self.last["hypergradient_norm"] = both
         if self.updates.diagnose and optimiser and self.counts["updates"] % self.updates.diagnose == 0:
             self.last["hypergradient_cosine"] = alignment(found, problem, optimiser)
-        self.move(found)
+        if math.isfinite(self.last["hypergradient_norm"]):
+            self.move(found)
+        else:
+            self.skip(self.last["hypergradient_norm"])
 
     def move(self, slopes: Weights) -> None:
-        """A step of the policy's optimiser along a hypergradient; none where that is not finite."""
-        norm = float(torch.stack([slope.double().norm() for slope in slopes.values()]).norm())
-        self.last["hypergradient_norm"] = norm
-        if not math.isfinite(norm):
-            self.skip(norm)
-            return
+        """A step of the policy's optimiser along a hypergradient."""
         for name, parameter in self.policy.named_parameters():
             parameter.grad = slopes.get(name)
         self.optimiser.step()
@@ -204,7 +205,7 @@ class Bilevel:
 
     def metrics(self) -> dict[str, float]:
         """What happened since the last call, for the record of an epoch; seconds are those of all updates in it."""
-        seconds, self.seconds = self.seconds, 0.0
+        seconds, self.clocks = sum((clock.seconds() for clock in self.clocks), 0.0), []
         counts = {f"hyper_{name}": float(self.counts[name]) for name in ("updates", "skipped")}
         measured = {name: value for name, value in self.last.items() if math.isfinite(value)}
         return {**measured, **counts, "hyper_seconds": seconds}
@@ -250,15 +251,7 @@ def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:
     return torch.randperm(total, generator=rng, device=rng.device)[:wanted]
 
 
-def held_out(run: "Run", chosen: Tensor) -> Batch:
-    """The validation images of these indices."""
-    val, rows = run.data.val, chosen.to(run.device)
-    return Batch(as_float(val.images[rows]), val.targets[rows])
-
-
-def now(device: torch.device) -> float:
-    """CPU-seconds of this process, or wall seconds once a GPU has done what it was given."""
-    if device.type == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize(device)
-    return time.perf_counter()
+def batch_of(split: "Split", chosen: Tensor, device: torch.device) -> Batch:
+    """The images of these indices, as floats."""
+    rows = to_device(chosen, device)
+    return Batch(as_float(split.images[rows]), split.targets[rows])

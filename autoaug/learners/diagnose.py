@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from autoaug.devices import to_device
 from autoaug.learners.problem import Problem, Weights
 
 DIRECTIONS = 16
@@ -42,9 +43,8 @@ def alignment(
 def directions(like: Weights, rng: Generator) -> Iterator[Weights]:
     """Standard normal movements of the policy's parameters."""
     for _ in range(DIRECTIONS):
-        yield {
-            name: torch.randn(value.shape, generator=rng, device=rng.device).to(value) for name, value in like.items()
-        }
+        drawn = {name: torch.randn(value.shape, generator=rng, device=rng.device) for name, value in like.items()}
+        yield {name: to_device(value, like[name].device, like[name].dtype) for name, value in drawn.items()}
 
 
 def moved(hyper: Weights, direction: Weights, far: float) -> Weights:

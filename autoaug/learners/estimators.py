@@ -66,7 +66,7 @@ def score(hypergrad: Hypergrad, problem: Problem) -> Weights:
         return ModelLoss(outputs, partial(weighted, targets=problem.train.targets[rows]))
 
     train_loss = problem.by_parts(problem.train, loss)
-    ones = torch.ones(len(problem.train.targets)).to(next(iter(problem.weights.values())))
+    ones = next(iter(problem.weights.values())).new_ones(len(problem.train.targets))
     found = hypergrad(train_loss, problem.outer, problem.weights, {"policy": problem.hyper, "weight": ones})
     drawn = score_function(policy, choices.values(), advantage(found["weight"]), problem.hyper)
     return {name: slope + drawn[name] for name, slope in found["policy"].items()}

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
+from autoaug.devices import to_device
+
 Mask = Callable[[Tensor, int, int, Generator], Tensor]
 
 
@@ -59,7 +61,7 @@ def bump(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
 def either(lam: Tensor, height: int, width: int, rng: Generator, switch: float = 0.5) -> Tensor:
     """`cut` with the probability `switch`, otherwise `even`, by one coin for each λ."""
     coin = torch.rand(len(lam), generator=rng, device=rng.device) < switch
-    coin = coin.to(lam.device)[:, None, None, None]
+    coin = to_device(coin, lam.device)[:, None, None, None]
     return torch.where(coin, cut(lam, height, width, rng), even(lam, height, width, rng))
 
 
@@ -84,5 +86,5 @@ def offsets(size: int, like: Tensor, rng: Generator) -> Tensor:
 
 def pixels_from_centre(like: Tensor, size: int, rng: Generator) -> Tensor:
     """Signed distance of each pixel to a uniform pixel [B, size], on the device and with the dtype of `like`."""
-    centre = torch.randint(size, (len(like), 1), generator=rng, device=rng.device).to(like.device)
-    return (torch.arange(size, device=like.device) - centre).to(like.dtype)
+    centre = torch.randint(size, (len(like), 1), generator=rng, device=rng.device)
+    return (torch.arange(size, device=like.device) - to_device(centre, like.device)).to(like.dtype)

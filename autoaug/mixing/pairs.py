@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Generator, Tensor
 
+from autoaug.devices import to_device
 from autoaug.mixing.beta import draw_beta
 from autoaug.mixing.masks import Mask
 
@@ -51,17 +52,17 @@ class PairMix:
         if self.probability == 0 or (not isinstance(self.alpha, Tensor) and self.alpha == 0):
             return images, targets
         mask = self.draw(images, rng)
-        pair = torch.randperm(len(images), generator=rng, device=rng.device).to(images.device)
+        pair = to_device(torch.randperm(len(images), generator=rng, device=rng.device), images.device)
         return blend(images, pair, mask), blend(targets, pair, mask.mean(dim=(2, 3)))
 
     def draw(self, images: Tensor, rng: Generator) -> Tensor:
         """The masks [B, 1, H, W], or [1, 1, H, W] for the whole batch; 1 where nothing is to be mixed."""
         count = len(images) if self.per == "sample" else 1
         dtype = torch.promote_types(images.dtype, torch.float32)  # 8 bits of bfloat16 are too few for labels
-        lam = draw_beta(self.alpha, count, rng).to(images.device, dtype)
+        lam = to_device(draw_beta(self.alpha, count, rng), images.device, dtype)
         mask = self.mask(lam, images.shape[2], images.shape[3], rng)
         chosen = torch.rand(count, generator=rng, device=rng.device) < self.probability
-        return torch.where(chosen.to(images.device)[:, None, None, None], mask, torch.ones_like(mask))
+        return torch.where(to_device(chosen, images.device)[:, None, None, None], mask, torch.ones_like(mask))
 
 
 def blend(values: Tensor, pair: Tensor, weight: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from autoaug.ops.geometric import (
     shear_y,
     translate_x,
     translate_y,
+    unmoved,
     vflip,
 )
 from autoaug.ops.photometric import brightness, color, contrast, grey, hue, invert, saturation, sharpness
@@ -48,5 +49,6 @@ __all__ = [
     "solarize",
     "translate_x",
     "translate_y",
+    "unmoved",
     "vflip",
 ]

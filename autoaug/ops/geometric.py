@@ -44,6 +44,11 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
     return torch.baddbmm(pad(first[:, :, 2:], (2, 0)), first[:, :, :2], second)
 
 
+def unmoved(like: Tensor) -> Tensor:
+    """The matrix [2, 3] that moves nothing, made on the device and with the dtype of `like`."""
+    return torch.eye(2, 3, dtype=like.dtype, device=like.device)
+
+
 def shear_x(images: Tensor, tangent: Tensor) -> Tensor:
     """Slide rows sideways: a row y pixels below the centre shows what was tangent * y pixels to its right."""
     return affine(images, shear_x_matrix(per_image(images, tangent), *images.shape[2:]))

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
+from autoaug.devices import to_device
 from autoaug.ops.contract import chord, per_image, sloped, working
 
 
@@ -31,8 +32,8 @@ def cutout(images: Tensor, side: Tensor, rng: Generator) -> Tensor:
 def gaussian_noise(images: Tensor, deviation: Tensor, rng: Generator) -> Tensor:
     """Add independent normal noise of this standard deviation to every value, cut to [0, 1]; exact gradients."""
     x, a = working(images, deviation)
-    noise = torch.randn(x.shape, generator=rng, device=rng.device, dtype=torch.float32).to(x)
-    return torch.addcmul(x, a, noise).clamp_(0, 1).to(images.dtype)
+    noise = torch.randn(x.shape, generator=rng, device=rng.device, dtype=torch.float32)
+    return torch.addcmul(x, a, to_device(noise, x.device, x.dtype)).clamp_(0, 1).to(images.dtype)
 
 
 def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
@@ -51,8 +52,8 @@ def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
 
 def _uniform(images: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
     """Two numbers in [0, 1) per image, each as [B, 1, 1, 1]."""
-    drawn = torch.rand(len(images), 2, generator=rng, device=rng.device, dtype=torch.float32).to(images.device)
-    across, down = drawn.view(-1, 2, 1, 1, 1).unbind(1)
+    drawn = torch.rand(len(images), 2, generator=rng, device=rng.device, dtype=torch.float32)
+    across, down = to_device(drawn, images.device).view(-1, 2, 1, 1, 1).unbind(1)
     return across, down
 
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from autoaug.ops import Op, affine
+from autoaug.devices import all_to_device, to_device
+from autoaug.ops import Op, affine, unmoved
 from autoaug.ops import compose as composed
 from autoaug.policy.plan import Draws
 from autoaug.policy.stage import relaxed, reordered
@@ -43,8 +44,8 @@ class Groups(NamedTuple):
 def execute(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator, *, compose: bool = False) -> Tensor:
     """Images [B, C, H, W] with what was drawn applied, stage after stage; 8 bits become floats on the way.
 
-    Geometric operations need not even be told apart: they share one resampling per stage. Where the draws live on a
-    GPU, the sizes of the groups are read back once, for all stages together.
+    Geometric operations need not even be told apart: they share one resampling per stage. Where the buckets live
+    on a GPU, the sizes of the groups are read back once, for all stages together; nothing else is waited for.
 
     Args:
         ops: bucket k of the draws is ops[k - 1]; the geometric ones, which have a `matrix`, come first.
@@ -53,15 +54,16 @@ def execute(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator, *, c
             same movement with fewer interpolations; what leaves the image and comes back is kept instead of black.
     """
     geometric = sum(op.matrix is not None for op in ops)
-    bucket, amount = draws.bucket, amounts(ops, draws)
+    drawn, bucket = draws.bucket, to_device(draws.bucket, draws.strength.device)
+    amount = amounts(ops, bucket, draws.strength)
     in_cache = images.device.type == "cpu" and not differentiated(images, draws)
     if in_cache and not compose and apart(ops, images):
         return one_by_one(ops, images, bucket, amount, rng)
     matrix = matrices(ops[:geometric], bucket, amount, images)
     if compose:
-        bucket, matrix = join(bucket, matrix, geometric)
+        drawn, matrix = join(bucket, matrix, geometric)
     relaxing = [each for each in (draws.coin, draws.factor) if each is not None]
-    groups = grouped(bucket, [matrix, amount, *relaxing], geometric, len(ops))
+    groups = grouped(drawn, [matrix, amount, *relaxing], geometric, len(ops))
     if in_cache:
         return group_by_group(ops[geometric:], images, groups, rng)
     return side_by_side(ops[geometric:], as_floats(images), groups, rng)
@@ -72,15 +74,19 @@ def as_floats(images: Tensor) -> Tensor:
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
-def amounts(ops: Listing[Op], draws: Draws) -> Tensor:
+def amounts(ops: Listing[Op], bucket: Tensor, strength: Tensor) -> Tensor:
     """The strengths in the physical units of their operations, [S, B]."""
-    most = torch.tensor([0.0, *(op.most or 0.0 for op in ops)], dtype=torch.float64).to(draws.strength)
-    return draws.strength * most[draws.bucket]
+    most = torch.tensor([0.0, *(op.most or 0.0 for op in ops)], dtype=torch.float64)
+    return strength * to_device(most, strength.device, strength.dtype)[bucket]
 
 
 def grouped(bucket: Tensor, numbers: Listing[Tensor], geometric: int, count: int) -> Groups:
-    """The groups of buckets [S, B], with numbers [S, B, ...] of each image; see `group_sizes`."""
+    """The groups of buckets [S, B], with numbers [S, B, ...] of each image; see `group_sizes`.
+
+    They are counted where the buckets are, and put in order where the numbers are.
+    """
     bucket, order = bucket.sort(dim=1, stable=True)
+    order = to_device(order, numbers[0].device)
     places = (order.view(*order.shape, *[1] * (each.ndim - 2)).expand_as(each) for each in numbers)
     in_order = [each.gather(1, place) for each, place in zip(numbers, places, strict=True)]
     return Groups(order, group_sizes(bucket, geometric, count), in_order)
@@ -95,8 +101,9 @@ def differentiated(images: Tensor, draws: Draws) -> bool:
 def side_by_side(ops: Listing[Op], images: Tensor, groups: Groups, rng: Generator) -> Tensor:
     """All stages, with the operations that are not geometric."""
     place = groups.order.argsort(dim=1)
-    steps = torch.cat([groups.order[:1], place[:-1].gather(1, groups.order[1:]), place[-1:]]).to(images.device)
-    numbers = zip(*(each.to(images.device).unbind() for each in groups.numbers), strict=True)
+    steps = torch.cat([groups.order[:1], place[:-1].gather(1, groups.order[1:]), place[-1:]])
+    steps, *columns = all_to_device([steps, *groups.numbers], images.device)
+    numbers = zip(*(each.unbind() for each in columns), strict=True)
     for step, sizes, (movement, amount, *relaxing) in zip(steps, groups.sizes, numbers, strict=False):
         images = reordered(images, step)
         still, moving, *others = images.split(sizes)
@@ -168,15 +175,16 @@ def group_sizes(bucket: Tensor, geometric: int, count: int) -> list[list[int]]:
         bucket: sorted, [S, B].
         geometric: the number of geometric operations, of `count` altogether.
     """
-    least = torch.tensor([1, *range(geometric + 1, count + 2)], device=bucket.device).repeat(len(bucket), 1)
-    ends = torch.searchsorted(bucket, least)
+    least = torch.arange(geometric, count + 2, device=bucket.device)
+    least[0] = 1  # made on a GPU, where a list would have to be sent
+    ends = torch.searchsorted(bucket, least.repeat(len(bucket), 1))
     return ends.diff(dim=1, prepend=ends.new_zeros(len(ends), 1)).tolist()
 
 
 def matrices(ops: Listing[Op], bucket: Tensor, amount: Tensor, images: Tensor) -> Tensor:
     """The movement of each image at each stage, [S, B, 2, 3]; the identity where nothing geometric happens."""
     flat = amount.flatten()
-    choices = [torch.eye(2, 3).to(flat).expand(len(flat), 2, 3)]
+    choices = [unmoved(flat).expand(len(flat), 2, 3)]
     for op in ops:
         assert op.matrix is not None, f"{op.name} moves no pixels"
         choices.append(op.matrix(flat, *images.shape[2:]))

@@ -9,11 +9,12 @@ choice, and then at each stage one call for each *distinct* operation, whichever
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
+from autoaug.devices import to_device
 from autoaug.ops import Op
 from autoaug.policy.nodes import AnyNode, Apply, Choice, Sequence, bounds, children
 
@@ -52,8 +53,9 @@ class Plan:
     def to(self, device: torch.device) -> "Plan":
         """The same plan with its tables on a device."""
         names = ("base", "bucket", "probability", "low", "span", "mirror")
-        picks = (p._replace(edges=p.edges.to(device), leaves=p.leaves.to(device)) for p in self.picks)
-        return replace(self, picks=tuple(picks), **{name: getattr(self, name).to(device) for name in names})
+        picks = (p._replace(edges=to_device(p.edges, device), leaves=to_device(p.leaves, device)) for p in self.picks)
+        tables: dict[str, Any] = {name: to_device(getattr(self, name), device) for name in names}
+        return replace(self, picks=tuple(picks), **tables)
 
 
 class Draws(NamedTuple):

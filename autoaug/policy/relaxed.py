@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from autoaug.devices import to_device
 from autoaug.lookup import lookup
 from autoaug.ops import RANGES, Op
 from autoaug.policy.execute import execute
@@ -99,7 +100,8 @@ class Relaxed(nn.Module):
         gradient of the selection; b O(x; μ) + (1 - b) x with a relaxed coin b, which is mostly near 0 or 1.
         """
         stages, width = self.selection.shape
-        noise = torch.rand(stages, len(images), width + 2, generator=rng, device=rng.device).to(self.selection)
+        noise = torch.rand(stages, len(images), width + 2, generator=rng, device=rng.device)
+        noise = to_device(noise, self.selection.device, self.selection.dtype)
         selecting, flipping, sign = noise.split([width, 1, 1], dim=2)
         share = F.log_softmax((self.selection[:, None] + gumbel(selecting)) / self.temperature, dim=2)
         option = share.argmax(2)
@@ -117,7 +119,8 @@ class Relaxed(nn.Module):
     @torch.no_grad()
     def sample(self, batch: int, rng: Generator) -> Choices:
         """Hard draws for a batch, for `forward` and `log_probability`."""
-        numbers = torch.rand(3, len(self.selection), batch, generator=rng, device=rng.device).to(self.selection.device)
+        numbers = torch.rand(3, len(self.selection), batch, generator=rng, device=rng.device)
+        numbers = to_device(numbers, self.selection.device)
         edges = self.selection.double().softmax(1).cumsum(1).float()
         option = torch.searchsorted(edges, numbers[0].contiguous(), right=True).clamp(max=len(self.ops) - 1)
         return Choices(

@@ -14,7 +14,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from autoaug.ops import OPS, affine
+from autoaug.devices import to_device
+from autoaug.ops import OPS, affine, unmoved
 from autoaug.policy.files import save
 from autoaug.policy.nodes import sequence
 from autoaug.policy.tree import APPROXIMATION, PolicyTree, policy_tree
@@ -77,17 +78,19 @@ class SpatialTransformer(nn.Module):
     def matrix(self, images: Tensor, rng: Generator) -> Tensor:
         """The movement of each image, [B, 2, 3]."""
         colour = images.to(self.seen).expand(-1, 3, -1, -1)
-        noise = torch.rand(len(images), NOISE, 1, 1, generator=rng, device=rng.device).to(colour)
+        noise = torch.rand(len(images), NOISE, 1, 1, generator=rng, device=rng.device)
+        noise = to_device(noise, colour.device, colour.dtype)
         planes = F.interpolate(self.spread(2 * noise - 1), colour.shape[2:], mode="bilinear", align_corners=False)
         features = torch.cat([self.look(colour), planes], dim=1)
         for layer in self.body:
             features = F.max_pool2d(F.leaky_relu(layer(features)), 2, ceil_mode=True)
         features = F.adaptive_avg_pool2d(features, POOLED).flatten(1)
-        kept = torch.rand(features.shape, generator=rng, device=rng.device).to(features) >= DROPOUT
+        kept = torch.rand(features.shape, generator=rng, device=rng.device).to(features.dtype) >= DROPOUT
+        kept = to_device(kept, features.device)
         features = features * kept / (1 - DROPOUT) if self.training else features
         for layer in self.hidden:
             features = F.leaky_relu(layer(features))
-        return torch.eye(2, 3).to(features) + self.last(features).unflatten(1, (2, 3))
+        return unmoved(features) + self.last(features).unflatten(1, (2, 3))
 
     def statistics(self) -> dict[str, dict[str, float]]:
         """Mean, standard deviation and the 5 and 95 % quantiles of every amount in the last batch (see `Warp`)."""

@@ -19,8 +19,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from autoaug.devices import to_device
 from autoaug.lookup import lookup
-from autoaug.ops import OPS, affine, compose
+from autoaug.ops import OPS, affine, compose, unmoved
 from autoaug.policy.execute import execute
 from autoaug.policy.files import save
 from autoaug.policy.nodes import Apply, apply, sequence
@@ -123,8 +124,8 @@ class Warp(nn.Module):
         """
         moves, colours = self.drawn(len(images), rng)
         if moves.shape[1]:
-            images = affine(images, self.sampler.matrix(moves.to(images.device), *images.shape[2:]))
-        return recolour(images, colours.to(images.device), rng) if colours.shape[1] else images
+            images = affine(images, self.sampler.matrix(to_device(moves, images.device), *images.shape[2:]))
+        return recolour(images, to_device(colours, images.device), rng) if colours.shape[1] else images
 
     def drawn(self, count: int, rng: Generator) -> tuple[Tensor, Tensor]:
         """Parameters of `count` images: those of the movement, and colour amounts, [count, 4] or [count, 0]."""
@@ -145,8 +146,9 @@ class Warp(nn.Module):
 
     def statistics(self) -> dict[str, dict[str, float]]:
         """Mean, standard deviation and the 5 and 95 % quantiles of every amount (`amounts` has the units)."""
-        rows = {name: summary(values).tolist() for name, values in self.amounts().items()}
-        return {name: dict(zip(SUMMARY, row, strict=True)) for name, row in rows.items()}
+        found = self.amounts()
+        rows = torch.stack([summary(values) for values in found.values()]).tolist()
+        return {name: dict(zip(SUMMARY, row, strict=True)) for name, row in zip(found, rows, strict=True)}
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Between which amounts an image is changed: ± the half-width, or the 5 and 95 % quantiles of a network."""
@@ -185,7 +187,7 @@ class HalfWidths(nn.Module):
         self.register_buffer("units", torch.tensor([UNITS[name] for name in kind.names]))
 
     def forward(self, count: int, rng: Generator) -> Tensor:
-        return uniform(count, len(self.names), rng).to(self.raw) * self.half_widths()
+        return uniform(count, len(self.names), rng, self.raw) * self.half_widths()
 
     def half_widths(self) -> Tensor:
         return self.units * F.softplus(self.raw)
@@ -223,9 +225,10 @@ class Network(nn.Module):
         self.register_buffer("scale", torch.tensor([1.0] * kind.entries + [1.0, 1.0, 1.0, 0.5][: kind.colours]))
 
     def forward(self, count: int, rng: Generator) -> Tensor:
-        noise = uniform(count, self.noise, rng).to(self.scale)
+        noise = uniform(count, self.noise, rng, self.scale)
         kept = torch.rand(count, self.weights[-1].shape[1], generator=rng, device=rng.device) >= DROPOUT
-        mask = kept.to(noise) / (1 - DROPOUT) if self.training else torch.ones_like(noise[:, :1])
+        kept = to_device(kept, noise.device, noise.dtype)
+        mask = kept / (1 - DROPOUT) if self.training else torch.ones_like(noise[:, :1])
         found = self.layers(noise, mask) - (self.layers(-noise, mask) if self.odd else 0.0)
         return (found.tanh() if self.bounded else found) * self.scale
 
@@ -241,7 +244,7 @@ class Network(nn.Module):
     def matrix(self, moves: Tensor, height: int, width: int) -> Tensor:
         """The identity plus the outputs; two outputs are a translation."""
         offset = moves.unflatten(1, (2, 3)) if moves.shape[1] == 6 else F.pad(moves.unsqueeze(2), (2, 0))
-        return torch.eye(2, 3).to(moves) + offset
+        return unmoved(moves) + offset
 
     def ranges(self, warp: Warp) -> dict[str, tuple[float, float]]:
         return {name: (each["low"], each["high"]) for name, each in warp.statistics().items()}
@@ -254,15 +257,15 @@ FORMS: dict[str, Callable[[Kind, Sequence[int], Generator], Any]] = {
 }
 
 
-def uniform(count: int, numbers: int, rng: Generator) -> Tensor:
-    """Uniform in (-1, 1), [count, numbers], where the generator lives."""
-    return 2 * torch.rand(count, numbers, generator=rng, device=rng.device) - 1
+def uniform(count: int, numbers: int, rng: Generator, like: Tensor) -> Tensor:
+    """Uniform in (-1, 1), [count, numbers], on the device and with the dtype of `like`."""
+    return to_device(2 * torch.rand(count, numbers, generator=rng, device=rng.device) - 1, like.device, like.dtype)
 
 
 def matrix_of(name: str, amount: Tensor, height: int, width: int) -> Tensor:
     """The movement [B, 2, 3] of a name in `MOVES` by amounts [B]."""
     if name == "zoom":
-        return torch.exp(-amount)[:, None, None] * torch.eye(2, 3).to(amount)
+        return torch.exp(-amount)[:, None, None] * unmoved(amount)
     matrix = OPS[name].matrix
     assert matrix is not None, f"{name} moves no pixels"
     return matrix(amount, height, width)
@@ -284,8 +287,8 @@ def read(matrix: Tensor) -> dict[str, Tensor]:
 def recolour(images: Tensor, amounts: Tensor, rng: Generator) -> Tensor:
     """The four colour operations by amounts [B, 4], each image in a random order of its own."""
     ops = [replace(OPS[name], most=1.0) for name in COLOURS]
-    order = torch.rand(len(images), len(ops), generator=rng, device=rng.device).argsort(1).to(amounts.device)
-    bucket, strength = (order + 1).t().contiguous(), amounts.gather(1, order).t()
+    order = torch.rand(len(images), len(ops), generator=rng, device=rng.device).argsort(1)
+    bucket, strength = (order + 1).t().contiguous(), amounts.gather(1, to_device(order, amounts.device)).t()
     return execute(ops, images, Draws(bucket, strength), rng)
 
 
@@ -294,7 +297,8 @@ SUMMARY = ("mean", "std", "low", "high")
 
 def summary(values: Tensor) -> Tensor:
     """Mean, standard deviation, and the 5 and 95 % quantiles, as `SUMMARY` calls them: 4 numbers."""
-    return torch.cat([values.mean()[None], values.std()[None], values.quantile(torch.tensor([0.05, 0.95]).to(values))])
+    ends = torch.linspace(0.05, 0.95, 2, dtype=values.dtype, device=values.device)  # made there, not sent there
+    return torch.cat([values.mean()[None], values.std()[None], values.quantile(ends)])
 
 
 def flat(statistics: dict[str, dict[str, float]]) -> dict[str, str | int | float]:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Data, Split, as_float, resplit
+from autoaug.devices import Clock, to_device
 from autoaug.hypergrad import TwiceDifferentiable
 from autoaug.mixing import Mix
 from autoaug.policy import Policy
@@ -160,7 +161,7 @@ def losses(run: Run, images: Tensor, soft: Tensor) -> Iterator[tuple[Tensor, boo
 
 def batches(run: Run) -> Iterator[Tensor]:
     """Index tensors of full minibatches; what is left over waits for the next epoch's order."""
-    order = torch.randperm(len(run.data.train), generator=run.streams["order"]).to(run.device)
+    order = to_device(torch.randperm(len(run.data.train), generator=run.streams["order"]), run.device)
     for k in range(run.steps_per_epoch):
         yield order[k * run.task.batch_size : (k + 1) * run.task.batch_size]
 
@@ -181,24 +182,8 @@ def evaluate(run: Run, split: Split, name: str) -> dict[str, float]:
         right += (logits.argmax(1) == targets).sum()
         nll += F.cross_entropy(logits, targets, reduction="sum")
         run.pulse()
-    return {f"{name}_accuracy": (right / len(split)).item(), f"{name}_nll": (nll / len(split)).item()}
-
-
-class Clock:
-    """Cost of a stretch of work: wall seconds on a GPU, CPU-seconds of this process elsewhere."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.start = self.now()
-
-    def now(self) -> float:
-        if self.device.type == "cpu":
-            return time.process_time()
-        torch.cuda.synchronize(self.device)
-        return time.perf_counter()
-
-    def seconds(self) -> float:
-        return self.now() - self.start
+    accuracy, mean = (torch.stack([right, nll]) / len(split)).tolist()  # a GPU stops for it, and once is enough
+    return {f"{name}_accuracy": accuracy, f"{name}_nll": mean}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from autoaug.data import Data
+from autoaug.devices import to_device
 from autoaug.mixing import Mix
 from autoaug.models import build
 from autoaug.ops import OPS
@@ -122,7 +123,7 @@ class Run:
         if rule.pad:
             images = OPS["crop"].function(images, images.new_full((len(images),), rule.pad), rng)
         if rule.flip:
-            heads = torch.rand(len(images), generator=rng).to(images.device) < 0.5
+            heads = to_device(torch.rand(len(images), generator=rng), images.device) < 0.5
             images = torch.where(heads.view(-1, 1, 1, 1), images.flip(3), images)
         return images
 

@@ -1,0 +1,66 @@
+"""The way of tensors to a GPU, and its clock: the host stops for neither, so that it stays ahead with its orders."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def to_device(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """The tensor on a device, and in a dtype; from the CPU to a GPU nobody waits for the copy.
+
+    It goes through pinned memory, which torch does not give away before the copy is done. From other memory a copy
+    waits for its turn in the stream, or for a buffer of the driver, whatever it is called with. From a GPU to the CPU
+    it does wait: numbers that are not there yet would be read.
+    """
+    tensor = tensor if dtype is None else tensor.to(dtype)
+    if tensor.device.type == "cpu" and device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def all_to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """`to_device` of each; what goes from the CPU to a GPU without a graph goes in one copy."""
+    together = {k: each for k, each in enumerate(tensors) if each.device.type == "cpu" and not each.requires_grad}
+    if device.type != "cuda" or len(together) < 2:
+        return [to_device(each, device) for each in tensors]
+    widest_first = sorted(together, key=lambda k: -together[k].element_size())  # so that each begins where it may
+    bytes_of = [together[k].reshape(-1).view(torch.uint8) for k in widest_first]
+    parts = to_device(torch.cat(bytes_of), device).split([len(each) for each in bytes_of])
+    sent = {k: part.view(tensors[k].dtype).view(tensors[k].shape) for k, part in zip(widest_first, parts, strict=True)}
+    return [sent[k] if k in sent else to_device(each, device) for k, each in enumerate(tensors)]
+
+
+class Clock:
+    """Cost of a stretch of work: seconds of a GPU, or CPU-seconds of this process where it works on the CPU.
+
+    It starts when it is made. Only `seconds` waits for a GPU, and not where the work is done by then.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.start, self.end = self._mark(), None
+
+    def _mark(self) -> Any:
+        """CPU-seconds so far, or an event in what the GPU has been given to do."""
+        if self.device.type == "cpu":
+            return time.process_time()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        return event
+
+    def stop(self) -> "Clock":
+        """End the stretch, without looking how long it took."""
+        self.end = self._mark()
+        return self
+
+    def seconds(self) -> float:
+        """From the start to the stop, or to now where it was not stopped."""
+        end = self._mark() if self.end is None else self.end
+        if self.device.type == "cpu":
+            return float(end - self.start)
+        if not end.query():
+            end.synchronize()
+        return float(self.start.elapsed_time(end)) / 1000
