@@ -1,5 +1,6 @@
 """A study is checked when it is made, and a point becomes what is trained."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from torch import nn
 
-from autoaug import Budget, Study, Task
+from autoaug import Budget, Study, Task, run
+from autoaug.models import MODELS
 from autoaug.policy import Fixed, op_masses
+from autoaug.store import Store
 from autoaug.strategies import Strategy, madao, none, randaugment, trivialaugment
 from autoaug.study import Loader, Prediction, lowest, plan, predict, preflight, set_up
+from autoaug.sweep import Options
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=3)
 
@@ -67,6 +71,47 @@ def test_what_a_score_is_measured_on_cannot_be_searched(name: str, own: bool) ->
         ValueError, match=rf"^dimension 'task.{name}' in study 's': wh.+ is the same in all trials; leave"
     ):
         study(**given)
+
+
+def flat(classes: int, channels: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, classes))
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "fix"),
+    [
+        (
+            "task.model",
+            flat,
+            r"<function.*: give it a name, autoaug.models.MODELS\['flat'\] = flat, and choose",
+        ),
+        ("mix.kind", lambda: None, r"give it a name, autoaug.mixing.MIXES\['<lambda>'\]"),
+        ("task.lr", len, r"<built-in function len>, which no storage can hold: give texts, finite numbers"),
+        ("task.warmup", {"a": 1}, r"\{'a': 1\}, which"),
+        ("task.model", b"convnet", r"b'convnet'"),
+        ("task.batch_size", (32, 64), r"\(32, 64\)"),
+        ("task.batch_size", [32] * 1000, r"\[32, 32, 32, 32, 32, 32, ...\]"),
+        ("task.lr", float("nan"), r"nan"),
+        ("task.lr", float("inf"), r"inf"),
+        ("task.lr", torch.ones(()), r"tensor"),
+    ],
+)
+def test_choices_that_no_storage_holds_are_refused(name: str, choice: Any, fix: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna's, for some of them
+        rule = CategoricalDistribution([choice, "convnet"])
+    for given in ({"space": {name: rule}}, {"strategies": {"n": none(), "own": none()._replace(space={name: rule})}}):
+        with pytest.raises(ValueError, match=rf"dimension '{name}' in study 's' has the choice .*{fix}"):
+            study(**{"space": {}} | given)
+
+
+def test_a_function_with_a_name_is_a_choice(store: Store, options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS, "flat", flat)
+    models = CategoricalDistribution(["flat"])
+    given = study(space={"task.model": models}, strategies={"n": none()}, budget=Budget(trials=1), seeds=1)
+    run(given, store, options=options)
+    assert {outcome.point["task.model"] for outcome in store.outcomes("s")} == {"flat"}
+    assert {outcome.state for outcome in store.outcomes("s")} == {"COMPLETE"}
 
 
 @pytest.mark.parametrize(

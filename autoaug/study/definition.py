@@ -18,6 +18,7 @@ from autoaug.strategies import Space, Strategy
 from autoaug.strategies.known import first_points
 from autoaug.strategies.strategy import check_proxied
 from autoaug.study.budget import Budget
+from autoaug.study.choices import check_choices
 from autoaug.train import SAME_IN_ALL_TRIALS, Task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -78,6 +79,7 @@ class Study:
             raise ValueError(f"Study.rerun is {self.rerun!r}: give the number of points to train in full, at least 1")
         for name in self.strategies:
             check_space(self, name)
+            check_choices(self.name, self.space_of(name))
             check_first(self, name)
             check_proxy(self, name)
             check_pruner(self, name)
