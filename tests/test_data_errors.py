@@ -194,7 +194,7 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
     paint(tmp_path / "cat")
     refused(place, "has the class folders ['cat']")
     (tmp_path / "dog").mkdir()
-    refused(place, f"no images in '{place}/dog': put some there (.bmp, ")
+    refused(place, f"no images in '{place}/dog': put some there (.avif, .bmp, ")
     paint(tmp_path / "dog", 1)
     refused(place, f"class 'dog' of data '{place}' has 1 training image(s): it needs at least 3")
     with pytest.raises(DataError, match=r"^size=0 of image_folder\("):
@@ -213,20 +213,49 @@ def test_folders_of_splits_that_are_refused(tmp_path: Path) -> None:
     refused(str(tmp_path), f"class 'yak' is in '{tmp_path}/test' but not in '{tmp_path}/train'")
 
 
-@pytest.mark.parametrize("kept", [0, 60])
-def test_an_image_that_cannot_be_read_is_named(kept: int, tmp_path: Path) -> None:
-    paint(tmp_path / "cat")
-    paint(tmp_path / "dog")
-    broken = tmp_path / "dog" / "3.png"
-    broken.write_bytes(broken.read_bytes()[:kept] + b"broken")
-    refused(str(tmp_path), f"cannot read the image '{broken}': replace or remove it")
+def test_all_images_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        paint(tmp_path / part / "cat")
+        paint(tmp_path / part / "dog")
+    cut_short, empty, text = (tmp_path / name for name in ("train/dog/3.png", "train/cat/0.png", "val/dog/7.png"))
+    cut_short.write_bytes(cut_short.read_bytes()[:60] + b"broken")
+    empty.write_bytes(b"")
+    text.write_text("no image at all")
+    refused(
+        str(tmp_path),
+        f"data '{tmp_path}': 3 of 40 images cannot be read: 'train/cat/0.png' (empty), 'train/dog/3.png' (broken data "
+        "stream when reading image file), 'val/dog/7.png' (no image inside): replace or remove them",
+    )
+    for number in range(10):
+        (tmp_path / "val" / "cat" / f"{number}.png").write_bytes(b"")
+    refused(str(tmp_path), "13 of 40 images cannot be read: 'train/cat/0.png' (empty), ")
+    refused(str(tmp_path), " (empty) and 8 more: replace or remove them")
 
 
-def test_an_image_of_16_bits_is_not_clipped_in_silence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (
+            numpy.full((4, 4), 70_000, dtype=numpy.int32),
+            "values from 70000 to 70000, where 0 to 65535 could be scaled",
+        ),
+        (numpy.full((4, 4), 1.5, dtype=numpy.float32), "values from 1.5 to 1.5, where 0 to 1 could be scaled"),
+    ],
+)
+def test_an_image_whose_range_is_not_known_is_not_clipped_in_silence(
+    pixels: numpy.ndarray, said: str, tmp_path: Path
+) -> None:
     paint(tmp_path / "cat")
     paint(tmp_path / "dog")
-    Image.fromarray(numpy.full((4, 4), 40_000, dtype=numpy.uint16)).save(tmp_path / "dog" / "3.png")
-    refused(str(tmp_path), f"'{tmp_path}/dog/3.png' has more than 8 bits per pixel: convert it")
+    Image.fromarray(pixels).save(tmp_path / "dog" / "3.tif")
+    refused(str(tmp_path), f"1 of 21 images cannot be read: 'dog/3.tif' ({said}): replace or remove")
+
+
+def test_folders_of_splits_that_mean_the_same_are_refused(tmp_path: Path) -> None:
+    for part in ("train", "val", "Valid"):
+        paint(tmp_path / part / "cat")
+        paint(tmp_path / part / "dog")
+    refused(str(tmp_path), f"'{tmp_path}' has 'val' and 'Valid', which both mean val: keep one")
 
 
 # .npz files

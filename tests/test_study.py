@@ -15,7 +15,7 @@ from autoaug.models import MODELS
 from autoaug.policy import Fixed, op_masses
 from autoaug.store import Store
 from autoaug.strategies import Strategy, madao, none, randaugment, trivialaugment
-from autoaug.study import Loader, Prediction, lowest, plan, predict, preflight, set_up
+from autoaug.study import Loader, Prediction, data_facts, lowest, plan, predict, preflight, set_up
 from autoaug.sweep import Options
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=3)
@@ -247,3 +247,44 @@ def test_what_a_study_asks_does_not_depend_on_where_it_runs() -> None:
     elsewhere = study(task=replace(TASK, root="/elsewhere", device="cpu"))
     assert elsewhere.describe() == study().describe()
     assert study(task=replace(TASK, lr=0.3)).describe() != study().describe()
+
+
+def failing(root: Path) -> Any:
+    raise RuntimeError("the share is not mounted")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (failing, r"^data 'failing': RuntimeError: the share is not mounted$"),
+        ("missing.npz", r"^no file at .*missing.npz': give the path"),
+        (lambda root: None, r"^data '<lambda>' returned a NoneType: return a Source"),
+    ],
+)
+@pytest.mark.parametrize("on_proxy", [True, False])
+def test_what_is_wrong_with_the_data_is_said_of_them_and_not_of_a_strategy(
+    data: Any, message: str, on_proxy: bool
+) -> None:
+    fields = {"strategies": {"n": none().proxied(data=data)}} if on_proxy else {"task": replace(TASK, data=data)}
+    with pytest.raises(ValueError, match=message):
+        preflight(study(**fields))
+
+
+def test_the_facts_of_data_count_what_each_split_has() -> None:
+    def counted(root: Path) -> tuple[Any, ...]:
+        images = torch.rand(200, 3, 8, 6, generator=torch.Generator().manual_seed(0))
+        return images, torch.arange(200) % 4
+
+    asked = study(task=replace(TASK, data=counted, val_fraction=0.2, resplit="per_epoch"))
+    (facts,) = data_facts(asked, Loader())
+    assert facts.images == {"train": 102, "learner": 26, "val": 32, "test": 40}
+    assert (facts.cut, facts.classes, facts.pixels, facts.files) == (("val", "test"), 4, (3, 8, 6), None)
+    assert facts.sentences()[0] == (
+        "data: 102 training, 26 for the learner, 32 validation, 40 test images (validation and test cut from training) "
+        "of 4 classes, 8 x 6 pixels in colour"
+    )
+    (own,) = data_facts(study(), Loader())
+    assert own.images == {"train": 400, "val": 600, "test": 797}
+    assert own.sentences()[0] == (
+        "data: 400 training, 600 validation, 797 test images of 10 classes, 8 x 8 pixels in one channel"
+    )

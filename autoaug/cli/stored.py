@@ -116,7 +116,7 @@ def measured(
 
     if not out.is_terminal:
         return check(study, executor, options, reference, load=load)
-    with out.status("checking the study") as status:
+    with out.status("reading the data and trying every strategy") as status:
         return check(
             study, executor, options, reference, lambda name: status.update(f"measuring a few steps of {name}"), load
         )

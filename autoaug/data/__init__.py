@@ -6,7 +6,8 @@ Everything is checked before anything is trained; an error is a `DataError` that
 
 from autoaug.data.derived import anchored, resized, subset
 from autoaug.data.files import image_folder, npz
-from autoaug.data.load import DATASETS, Data, load_data, resplit, train_on_val
+from autoaug.data.listing import enumerated
+from autoaug.data.load import DATASETS, Data, load_data, place_of, resplit, train_on_val
 from autoaug.data.pictures import read_images, sample_images
 from autoaug.data.source import STANDARDS, Source, Standard
 from autoaug.data.splits import DataError, Split, as_float
@@ -22,10 +23,12 @@ __all__ = [
     "Standard",
     "anchored",
     "as_float",
+    "enumerated",
     "from_datasets",
     "image_folder",
     "load_data",
     "npz",
+    "place_of",
     "read_images",
     "resized",
     "resplit",

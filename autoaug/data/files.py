@@ -1,23 +1,24 @@
 """Datasets in the user's own files: a folder of images, or one .npz."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
-from autoaug.data.source import PARTS, Source
+from autoaug.data.decoding import Decoded, decode_all, refuse_unreadable
+from autoaug.data.listing import HIDDEN, Listing, entries, grouped, hides, listing, none_found, subfolders
+from autoaug.data.source import PARTS, Reading, Source
 from autoaug.data.splits import DataError, Split
 from autoaug.lookup import suggest
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""What the folder of a split may be called, in upper or lower case."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,27 @@ class ImageFolder:
         classes = _classes(folders["train"])
         for folder in folders.values():
             _check_classes(folder, classes, folders["train"])
-        parts: dict[str, Any] = {name: _read_split(folder, classes, self.size) for name, folder in folders.items()}
-        return Source(**parts, classes=classes)
+        files = {name: _files(folder, classes) for name, folder in folders.items()}
+        decoded = {
+            name: decode_all([image for each in found for image in each.images], self.size)
+            for name, found in files.items()
+        }
+        bad = [one for each in decoded.values() for one in each.bad]
+        refuse_unreadable(bad, sum(len(each.images) for each in decoded.values()), self.path)
+        others = [other for found in files.values() for each in found for other in each.others]
+        reading = _reading(self.path, decoded, [*_beside(self.path, folders), *others])
+        parts: dict[str, Any] = {name: Split(decoded[name].images, _targets(files[name])) for name in files}
+        return Source(**parts, classes=classes, reading=reading)
 
 
 def image_folder(path: Path | str, size: int = 64) -> ImageFolder:
     """A folder of images as a dataset: `Task(data=image_folder("photos", size=96))`.
 
     Either `path/<class>/*.png`, split by `load_data`, or `path/train/<class>/*.png` with `path/val` and `path/test`
-    beside it or not; then these splits are kept, and all have the same classes. Images become RGB bytes; the
-    shorter side is resized to `size` pixels, with antialiasing, and the centre is kept. Folders may be nested
-    below a class, and files that are no images are passed over.
+    beside it or not; then these splits are kept, and all have the same classes. `SPLIT_FOLDERS` has other names for
+    them. Images become RGB bytes, those of 16 bits too; the shorter side is resized to `size` pixels, with
+    antialiasing, and the centre is kept. Folders may be nested below a class, and files that are no images, or hide,
+    are passed over: `Source.reading` names them.
     """
     if size < 1:
         raise DataError(f"size={size} of image_folder({str(path)!r}): give at least 1 pixel")
@@ -56,14 +67,20 @@ def image_folder(path: Path | str, size: int = 64) -> ImageFolder:
 
 
 def _split_folders(path: Path) -> dict[str, Path]:
-    found = {name: path / name for name in PARTS if (path / name).is_dir()}
+    there = {each.name.lower(): each for each in reversed(subfolders(path))}
+    named = {part: [there[name] for name in SPLIT_FOLDERS[part] if name in there] for part in PARTS}
+    for part, folders in named.items():
+        if len(folders) > 1:
+            both = " and ".join(repr(each.name) for each in folders)
+            raise DataError(f"{str(path)!r} has {both}, which both mean {part}: keep one")
+    found = {part: folders[0] for part, folders in named.items() if folders}
     if found and "train" not in found:
         raise DataError(f"{str(path)!r} has {' and '.join(found)} but no train folder: add train/<class>/*.png")
     return found or {"train": path}
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
-    names = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    names = [each.name for each in subfolders(folder)]
     if len(names) < 2:
         raise DataError(
             f"{str(folder)!r} has the class folders {names}: give at least two, with the images of one class each"
@@ -77,39 +94,36 @@ def _check_classes(folder: Path, classes: tuple[str, ...], train: Path) -> None:
         raise DataError(f"class {name!r} is in {str(having)!r} but not in {str(lacking)!r}: give both the same classes")
 
 
-def _read_split(folder: Path, classes: tuple[str, ...], size: int) -> Split:
-    files = [_image_files(folder / name) for name in classes]
-    targets = torch.arange(len(classes)).repeat_interleave(torch.tensor([len(each) for each in files]))
-    return Split(_decode_all([file for each in files for file in each], size), targets)
+def _files(folder: Path, classes: tuple[str, ...]) -> list[Listing]:
+    """What lies in each class folder of a split; each has an image."""
+    found = [listing(folder / name) for name in classes]
+    for name, each in zip(classes, found, strict=True):
+        if not each.images:
+            raise none_found(folder / name, each.others)
+    return found
 
 
-def _image_files(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    if not files:
-        raise DataError(f"no images in {str(folder)!r}: put some there ({', '.join(sorted(SUFFIXES))})")
-    return files
+def _targets(files: list[Listing]) -> Tensor:
+    return torch.arange(len(files)).repeat_interleave(torch.tensor([len(each.images) for each in files]))
 
 
-def _decode_all(files: Sequence[Path], size: int) -> Tensor:
-    images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
-    with ThreadPoolExecutor() as pool:
-        for image, pixels in zip(images, pool.map(partial(decode, size=size), files), strict=True):
-            image.copy_(torch.from_numpy(pixels).permute(2, 0, 1))
-    return images
+def _beside(path: Path, folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:
+    """What lies where only folders of splits or of classes belong."""
+    splits = [] if path in folders.values() else subfolders(path)
+    yield from (("beside the folders of the splits", each) for each in splits if each not in folders.values())
+    for folder in {path, *folders.values()}:
+        for entry in entries(folder):
+            if hides(entry.name):
+                yield HIDDEN, folder / entry.name
+            elif not entry.is_dir():
+                yield "in no folder of a class", folder / entry.name
 
 
-def decode(file: Path, size: int) -> numpy.ndarray:
-    """One image file as size x size x 3 bytes, upright as its camera held it."""
-    try:
-        with Image.open(file) as image:
-            if image.mode.startswith(("I", "F")):
-                raise DataError(f"{str(file)!r} has more than 8 bits per pixel: convert it to 8 bits, or give an .npz")
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            return numpy.array(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
-    except DataError:
-        raise
-    except Exception as error:  # Pillow's decoders raise many kinds
-        raise DataError(f"cannot read the image {str(file)!r}: replace or remove it") from error
+def _reading(path: Path, decoded: dict[str, Decoded], others: list[tuple[str, Path]]) -> Reading:
+    shapes = sorted((shape for each in decoded.values() for shape in each.shapes), key=math.prod)
+    deep = sum(each.deep for each in decoded.values())
+    scaled = (f"{deep} of more than 8 bits per pixel, scaled to 8",) if deep else ()
+    return Reading(len(shapes), shapes[0], shapes[-1], grouped(others, path), scaled)
 
 
 @dataclass(frozen=True)
@@ -179,9 +193,3 @@ def _tensor(array: Any, key: str, path: Path) -> Tensor:
         return torch.from_numpy(array)
     except (TypeError, ValueError) as error:
         raise DataError(f"{key} in {str(path)!r} is of type {array.dtype}: give numbers") from error
-
-
-def stamp(path: Path) -> int:
-    """A number that changes when a file at or below `path` does; only for comparing within one process."""
-    files = [path] if path.is_file() else path.rglob("*")
-    return hash(frozenset((str(file), file.lstat().st_mtime_ns) for file in files))

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from autoaug.data.checks import checked
 from autoaug.data.digits import DIGITS
-from autoaug.data.files import ImageFolder, Npz, image_folder, npz, stamp
-from autoaug.data.source import STANDARDS, Reader, Source, Standard, as_source, usual_standard
+from autoaug.data.files import ImageFolder, Npz, image_folder, npz
+from autoaug.data.listing import stamp
+from autoaug.data.source import STANDARDS, Reader, Reading, Source, Standard, as_source, usual_standard
 from autoaug.data.splits import DataError, Split, as_float, cut, joined
 from autoaug.data.torchvision_sets import TORCHVISION
 from autoaug.lookup import lookup, suggest
@@ -50,6 +51,10 @@ class Data:
     """16 hexadecimal digits over all training and validation images and targets, the same in every process."""
     val_is_cut: bool = False
     """The validation images were cut from the training images, so both can be split anew (`resplit`)."""
+    test_is_cut: bool = False
+    """The test images were cut from the training images."""
+    reading: Reading | None = None
+    """What was found in the files, where the data are a folder of images."""
     selection: Split | None = None
     """Images that are never trained on where `val` is drawn anew in every epoch, so that training meets its images."""
 
@@ -114,7 +119,7 @@ def _divided(
     source: Source, val_fraction: float, test_fraction: float, seed: int, with_selection: bool, place: str
 ) -> Data:
     """A source with all three splits. The last are kept: each trial of a study asks for the same."""
-    source = with_test(source, test_fraction, place)
+    test_is_cut, source = source.test is None, with_test(source, test_fraction, place)
     train, val, selection = _trained_and_held_out(source, val_fraction, seed, with_selection, place)
     mean, std = moments(train.images)
     own = (source.standard, "the dataset's own") if source.standard else None
@@ -132,6 +137,8 @@ def _divided(
         fingerprint=fingerprint(train, val, *([selection] if selection else [])),
         val_is_cut=source.val is None,
         selection=selection,
+        test_is_cut=test_is_cut,
+        reading=source.reading,
     )
 
 

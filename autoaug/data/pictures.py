@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from autoaug.data.files import SUFFIXES, decode
-from autoaug.data.splits import DataError
+from autoaug.data.decoding import decode_all, refuse_unreadable
+from autoaug.data.listing import listing, none_found
+from autoaug.data.splits import DataError, as_float
 
 
 def sample_images(size: int) -> Tensor:
@@ -24,8 +24,12 @@ def read_images(folder: Path, size: int, most: int = 8) -> Tensor:
     Raises:
         DataError: there is no such folder, it holds no image, or one cannot be read.
     """
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)[:most]
-    if not files:
-        raise DataError(f"no images in {str(folder)!r}: give a folder with {', '.join(sorted(SUFFIXES))}")
-    pixels = torch.stack([torch.from_numpy(decode(file, size)) for file in files])
-    return pixels.permute(0, 3, 1, 2).float() / 255
+    if not folder.is_dir():
+        raise DataError(f"no folder of images at {str(folder)!r}: give the path of an existing folder")
+    found = listing(folder)
+    if not found.images:
+        raise none_found(folder, found.others)
+    files = found.images[:most]
+    decoded = decode_all(files, size)
+    refuse_unreadable(decoded.bad, len(files), folder)
+    return as_float(decoded.images)

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from autoaug.data.listing import PassedOver
 from autoaug.data.splits import DataError, Split
 
 PARTS = ("train", "val", "test")
@@ -53,6 +54,19 @@ def is_grey(images: Tensor) -> bool:
     return images.shape[1] == 1 or all(bool((part == part[:, :1]).all()) for part in parts)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What was found in files, in plain facts."""
+
+    files: int
+    smallest: tuple[int, int]
+    """Height and width of the smallest image, as it lies in its file."""
+    largest: tuple[int, int]
+    passed_over: tuple[PassedOver, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was done to some of them: "2 of more than 8 bits per pixel, scaled to 8"."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
     """A dataset as it comes. What it does not split itself is cut from `train` by `load_data`."""
@@ -66,6 +80,8 @@ class Source:
     """The K names. Empty: "0" to "K-1"."""
     standard: Standard | None = None
     """The augmentation that is always on; None: `usual_standard` of its images."""
+    reading: Reading | None = None
+    """What was found in the files that it was read from, where it was a folder of images."""
 
     def parts(self) -> dict[str, Split]:
         """The splits that are there, by name."""

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from autoaug.data.decoding import eight_bits
 from autoaug.data.source import Source, kind_of
 from autoaug.data.splits import DataError, Split
 
@@ -54,6 +55,7 @@ def _pixels(image: Any, where: str) -> Tensor:
         return image
     if not isinstance(image, Image.Image):
         raise DataError(f"{where} is {kind_of(image)}: give a PIL image or a C x H x W tensor")
-    grey = image.mode in ("1", "L")
+    image, scaled = eight_bits(image)
+    grey = scaled or image.mode in ("1", "L")
     array = numpy.array(image.convert("L" if grey else "RGB"))
     return torch.from_numpy(array).reshape(*array.shape[:2], -1).permute(2, 0, 1)

@@ -3,9 +3,10 @@
 from autoaug.study.budget import SECONDS, Budget, unit
 from autoaug.study.definition import METRICS, NAME, Study, most_epochs
 from autoaug.study.facts import DataFacts, data_facts
+from autoaug.study.loading import Loader
 from autoaug.study.plan import Line, plan
 from autoaug.study.predict import Prediction, predict
-from autoaug.study.preflight import Loader, lowest, preflight
+from autoaug.study.preflight import lowest, preflight
 from autoaug.study.setup import Setup, set_up
 
 __all__ = [

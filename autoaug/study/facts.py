@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from autoaug.data import Data
+from autoaug.data import Data, enumerated
 from autoaug.study.definition import Study
-from autoaug.study.preflight import Loader
+from autoaug.study.loading import Loader
 from autoaug.train import Task
 
 
@@ -17,13 +17,53 @@ class DataFacts:
     data: str
     strategies: tuple[str, ...]
     """Those whose searches train on it as a proxy; empty: everything else that a study trains."""
+    images: dict[str, int]
+    """How many each split has: "train", "val" (what scores are measured on), "test", and "learner" where the images
+    that a learner is judged by are others."""
+    cut: tuple[str, ...]
+    """The splits that were cut from the training images."""
+    classes: int
+    pixels: tuple[int, int, int]
+    """Channels, height and width of what a network is given."""
+    files: dict[str, Any] | None
+    """Of a folder of images: how many files, from which size to which, what was passed over and what was changed."""
     standard: dict[str, Any]
     """The augmentation that is always on: its name, what it does, and why it is that one."""
 
     def sentences(self) -> list[str]:
         """The facts as lines for people."""
         where = f" in the search of {', '.join(self.strategies)}" if self.strategies else ""
-        return [f"always on{where}: {self.standard['name']} ({self.standard['reason']})"]
+        files = read_from(self.files) if self.files else []
+        return [
+            f"data{where}: {self.counted()}",
+            *files,
+            f"always on{where}: {self.standard['name']} ({self.standard['reason']})",
+        ]
+
+    def counted(self) -> str:
+        """How many images of how many classes in which split, and of which size."""
+        parts = [f"{self.images[name]:,} {noun}" for name, noun in NOUNS.items() if name in self.images]
+        channels, height, width = self.pixels
+        cut = f" ({' and '.join(NOUNS[name] for name in self.cut)} cut from training)" if self.cut else ""
+        colour = "colour" if channels == 3 else "one channel"
+        return f"{', '.join(parts)} images{cut} of {self.classes} classes, {height} x {width} pixels in {colour}"
+
+
+NOUNS = {"train": "training", "learner": "for the learner", "val": "validation", "test": "test"}
+"""What the splits are called."""
+
+
+def read_from(files: dict[str, Any]) -> list[str]:
+    """Which files images were read from, and which were passed over, as lines for people."""
+    (low, wide), (high, widest) = files["smallest"], files["largest"]
+    sizes = f"{low} x {wide}" + (f" to {high} x {widest}" if (low, wide) != (high, widest) else "")
+    said = [f"read from {files['files']:,} files of {sizes} pixels" + "".join(f"; {note}" for note in files["notes"])]
+    rows = files["passed_over"]
+    return [*said, *(f"passed over: {row['count']:,} {row['reason']} ({of(row)})" for row in rows)]
+
+
+def of(row: dict[str, Any]) -> str:
+    return enumerated(row["examples"], row["count"])
 
 
 def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[DataFacts]:
@@ -42,10 +82,18 @@ def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[Dat
 
 
 def of_task(task: Task, strategies: Sequence[str], load: Loader) -> DataFacts:
-    data = load(task)
+    data = load.whole(task)
+    held_out = {"learner": data.val} if data.selection else {}
+    splits = {"train": data.train, **held_out, "val": data.scored, "test": data.test}
+    channels, height, width = data.train.images.shape[1:]
     return DataFacts(
         data=str(task.describe()["data"]),
         strategies=tuple(strategies),
+        images={name: len(split) for name, split in splits.items() if split},
+        cut=tuple(name for name, is_cut in {"val": data.val_is_cut, "test": data.test_is_cut}.items() if is_cut),
+        classes=len(data.classes),
+        pixels=(channels, height, width),
+        files=asdict(data.reading) if data.reading else None,
         standard=standard_of(data),
     )
 

@@ -14,7 +14,7 @@ from autoaug.data.splits import Split
 from autoaug.strategies import Space
 from autoaug.study.budget import unit
 from autoaug.study.definition import Study
-from autoaug.study.preflight import Loader
+from autoaug.study.loading import Loader
 from autoaug.study.setup import Setup, set_up
 from autoaug.train import Learner, Run
 from autoaug.train.loop import Clock, evaluate, global_generators_guarded, train_step

@@ -7,27 +7,11 @@ import torch
 from optuna.distributions import CategoricalDistribution
 from torch import Generator
 
-from autoaug.data import Data
 from autoaug.models import build
 from autoaug.strategies import Space
 from autoaug.study.definition import Study
+from autoaug.study.loading import Loader, read_data
 from autoaug.study.setup import Setup, set_up
-from autoaug.train import Task
-
-
-class Loader:
-    """Loads each dataset that a study's tasks name, once."""
-
-    def __init__(self) -> None:
-        self.loaded: list[tuple[Any, Data]] = []
-
-    def __call__(self, task: Task) -> Data:
-        key = (task.data, task.root, task.val_fraction, task.split_seed, task.resplit, task.standard)
-        data = next((data for known, data in self.loaded if known == key), None)
-        if data is None:
-            data = task.load()
-            self.loaded.append((key, data))
-        return data
 
 
 def preflight(study: Study, load: Loader | None = None) -> None:
@@ -37,6 +21,7 @@ def preflight(study: Study, load: Loader | None = None) -> None:
         ValueError: something cannot work; the message names it. No time was spent and nothing was written.
     """
     load = load or Loader()
+    read_data(study, load)
     for name, strategy in study.strategies.items():
         for point in probes(study.space_of(name)):
             try:
@@ -58,7 +43,7 @@ def probes(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def try_out(setup: Setup, load: Loader) -> None:
-    """Load the data, and send two images of noise through the policy and the model."""
+    """Send two images of noise through the policy and the model."""
     task = setup.task
     data = load(task)
     model = build(task.model, len(data.classes), data.channels, Generator().manual_seed(0))
