@@ -365,6 +365,8 @@ def test_an_impossible_alpha_is_refused(name: str, alpha: float) -> None:
         ("mixup-or-cutmix", {"switch": -0.1}, r"mix.switch is -0.1"),
         ("mixup-or-cutmx", {}, r"unknown mix 'mixup-or-cutmx': did you mean 'mixup-or-cutmix'"),
         ("", {}, r"unknown mix '': known are cutmix, gmix"),
+        ("cutmix", {"ratio": 0.5}, r"mix.ratio is 0.5, and 'cutmix' takes alpha, probability, per"),
+        ("none", {"alpha": 0.5}, r"mix.alpha is 0.5, and 'none' takes no parameter"),
     ],
 )
 def test_errors_name_the_value_and_the_fix(name: str, parameters: dict[str, float], message: str) -> None:

@@ -314,7 +314,7 @@ def test_stored_searches_begin_at_known_defaults_and_go_on_by_what_is_stored(tmp
     run(asked, store, options=Options(artifacts=tmp_path))
     for name in asked.strategies:
         trials = store.trials("s", name)
-        assert trials[0].params == asked.first_of(name)[0]
+        assert trials[0].params == asked.point_of(name, asked.first_of(name)[0])
         assert len({tuple(sorted(trial.params.items())) for trial in trials}) == 3
     top = [each for each in store.outcomes("s") if each.strategy == "top"]
     assert [(each.epochs, each.rerun, each.final) for each in top][:3] == [(1, False, False)] * 3

@@ -15,14 +15,27 @@ from autoaug.lookup import lookup
 from autoaug.mixing.masks import Mask, bump, cut, either, even, hole
 from autoaug.mixing.pairs import Mix, PairMix
 
-__all__ = ["MIXES", "Mask", "Mix", "PairMix", "build", "cutmix", "gmix", "hmix", "mixup", "mixup_or_cutmix", "none"]
+__all__ = [
+    "MIXES",
+    "Mask",
+    "Mix",
+    "PairMix",
+    "build",
+    "cutmix",
+    "gmix",
+    "hmix",
+    "mixup",
+    "mixup_or_cutmix",
+    "none",
+    "takes",
+]
 
 Alpha = float | Tensor
 Per = Literal["sample", "batch"]
 
 
 def none(alpha: Alpha = 0.0, probability: float = 0.0, per: Per = "sample") -> Mix:
-    """No mixing, whatever the parameters: they are there so that a space can vary the mix alone."""
+    """No mixing, whatever the parameters: they are there so that all rows can be called alike."""
     return PairMix(even, alpha, 0.0, per)
 
 
@@ -78,11 +91,23 @@ MIXES: dict[str, Callable[..., Mix]] = {
 def build(name: str, **parameters: Any) -> Mix:
     """The mix of that name, such as `build("hmix", alpha=0.4, ratio=0.3)`.
 
-    A parameter that only other rows take is left out, so that a space can vary the mix and its parameters together.
-    ValueError with near names where there is no such mix.
+    ValueError with near names where there is no such mix, and for a parameter that would change nothing.
     """
     row = lookup(MIXES, name, "mix")
-    return row(**{key: value for key, value in parameters.items() if key in inspect.signature(row).parameters})
+    for parameter, value in parameters.items():
+        if parameter not in takes(name):
+            raise ValueError(f"mix.{parameter} is {value!r}, and {name!r} takes {listed(takes(name))}")
+    return row(**parameters)
+
+
+def takes(name: str) -> tuple[str, ...]:
+    """What makes a difference to a mix: the parameters of its row, of "none" nothing."""
+    row = lookup(MIXES, name, "mix")
+    return () if row is none else tuple(inspect.signature(row).parameters)
+
+
+def listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "no parameter"
 
 
 def fraction(name: str, value: float) -> float:

@@ -16,7 +16,6 @@ def refuse_contradiction(name: str, stored: Mapping[str, Any], wanted: Mapping[s
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    stored_proxies, wanted_proxies = (each.get("proxies", {}) for each in (stored, wanted))
     stored, wanted = ({"final_data": "train", **each} for each in (stored, wanted))
     for part in ("metric", "seed", "final_data"):
         if stored[part] != wanted[part]:
@@ -27,7 +26,8 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
         f"the space of {strategy!r},": (stored["spaces"][strategy], wanted["spaces"][strategy]) for strategy in common
     }
     pairs |= {
-        f"the proxy of {strategy!r},": (stored_proxies.get(strategy, {}), wanted_proxies.get(strategy, {}))
+        f"the {part} of {strategy!r},": tuple(each.get(parts, {}).get(strategy, {}) for each in (stored, wanted))
+        for part, parts in {"mix": "mixes", "proxy": "proxies"}.items()
         for strategy in common
     }
     for place, (was, now) in pairs.items():

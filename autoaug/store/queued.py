@@ -1,6 +1,6 @@
 """Trials that wait for a worker: what each kind of them holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -31,15 +31,25 @@ def new_point() -> FrozenTrial:
     return create_trial(state=TrialState.WAITING, params={}, distributions={})
 
 
-def propose(search: optuna.Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> optuna.Trial:
-    """The claimed trial with a value for every dimension that it lacks, by the sampler of the search.
+Uses = Callable[[str, Mapping[str, Any]], bool]
+"""Whether a dimension means something in a point, as far as that is known."""
+
+
+def propose(
+    search: optuna.Study,
+    trial: FrozenTrial,
+    space: Mapping[str, BaseDistribution],
+    uses: Uses = lambda name, point: True,
+) -> optuna.Trial:
+    """The claimed trial with a value for every dimension that it lacks and uses, by the sampler of the search.
 
     What `Study.ask` does, for a trial that was claimed before: that method takes whichever comes.
     """
     search._thread_local.cached_all_trials = None
     asked = optuna.Trial(search, trial._trial_id)
     for name, rule in space.items():
-        asked._suggest(name, rule)
+        if uses(name, asked.params):
+            asked._suggest(name, rule)
     return asked
 
 

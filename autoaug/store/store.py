@@ -24,7 +24,7 @@ from autoaug.store.ledger import Ledger
 from autoaug.store.optuna_tables import rename_studies, widen_leaderboard
 from autoaug.store.outcome import Work, outcome, stages
 from autoaug.store.patience import Patience, Unreachable, cause, open_together, patient
-from autoaug.store.queued import final_run, new_point, next_attempt, propose, rerun
+from autoaug.store.queued import Uses, final_run, new_point, next_attempt, propose, rerun
 from autoaug.store.schema import EPOCHS, STUDIES, TEST_READS, meta, prepare_tables
 from autoaug.store.shared import SharedStorage
 from autoaug.store.spool import spooled
@@ -255,9 +255,11 @@ class Store(Ledger):
         """Queue the next trial of a search, its point still to be proposed; as `enqueue_final`."""
         return self.shared.queue_once(search._study_id, f"point {ordinal}", new_point())
 
-    def propose(self, search: optuna.Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> optuna.Trial:
-        """A claimed trial with what it lacks of its point, by the sampler of the search."""
-        return propose(search, trial, space)
+    def propose(
+        self, search: optuna.Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution], uses: Uses
+    ) -> optuna.Trial:
+        """A claimed trial with what it lacks and `uses` of its point, by the sampler of the search."""
+        return propose(search, trial, space, uses)
 
     def enqueue_final(
         self, name: str, strategy: str, seed: int, point: Mapping[str, Any], source: int, reread: bool = False

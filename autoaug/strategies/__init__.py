@@ -10,12 +10,13 @@ from autoaug.strategies.randaugment import randaugment
 from autoaug.strategies.samplers import SAMPLERS
 from autoaug.strategies.sampling import SeededByTrial
 from autoaug.strategies.stn import stn
-from autoaug.strategies.strategy import Space, Strategy
+from autoaug.strategies.strategy import Condition, Space, Strategy
 from autoaug.strategies.truncated import truncated
 
 __all__ = [
     "PRUNERS",
     "SAMPLERS",
+    "Condition",
     "SeededByTrial",
     "Space",
     "Strategy",

@@ -3,18 +3,20 @@
 Cubuk et al. 2019, "AutoAugment: Learning Augmentation Strategies from Data".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from inspect import Parameter, Signature
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from autoaug.lookup import lookup
+from autoaug.ops import OPS
 from autoaug.policy import Fixed, apply, choice, policy_tree, published, sequence
 from autoaug.policy.ready import MADAO_OPS, MAGNITUDES
 from autoaug.strategies.samplers import SAMPLERS
-from autoaug.strategies.strategy import Space, Strategy
+from autoaug.strategies.strategy import Condition, Space, Strategy
 
 FIELDS: dict[str, BaseDistribution] = {
     "op": CategoricalDistribution(MADAO_OPS),
@@ -44,11 +46,18 @@ class SubPolicies:
 
     def __call__(self, **chosen: Any) -> Fixed:
         nodes = [
-            apply(chosen[f"op_{slot}"], chosen[f"strength_{slot}"], chosen[f"probability_{slot}"])
+            apply(chosen[f"op_{slot}"], chosen.get(f"strength_{slot}", 1.0), chosen[f"probability_{slot}"])
             for slot in self.slots()
         ]
         rows = [nodes[k : k + self.length] for k in range(0, len(nodes), self.length)]
         return Fixed(policy_tree(choice([(1.0, sequence(row)) for row in rows])))
+
+    def conditions(self) -> dict[str, Condition]:
+        """An operation such as invert has no strength."""
+        return {
+            f"policy.strength_{slot}": Condition((f"policy.op_{slot}",), partial(without_strength, f"policy.op_{slot}"))
+            for slot in self.slots()
+        }
 
     def found(self) -> dict[str, Any]:
         """AutoAugment's sub-policies for CIFAR-10, as many as there is room for; the identity where they end."""
@@ -62,12 +71,18 @@ class SubPolicies:
         return point
 
 
+def without_strength(name: str, point: Mapping[str, Any]) -> str:
+    """Why the operation that stands under a name in a point has no strength; empty where it has one."""
+    return "" if OPS[point[name]].most is not None else f"{point[name]} has no strength"
+
+
 def autoaugment(controller: str = "tpe", *, sub_policies: int = 5, length: int = 2) -> Strategy:
     """AutoAugment (Cubuk et al. 2019): an image meets one of 5 sub-policies of 2 operations each.
 
-    Each operation has a name among 14, a probability and a strength in [0, 1]: 30 dimensions. The first point is the
-    first of the five policies that were found for CIFAR-10. With `controller="ppo"` it is searched as in the paper, by
-    a recurrent controller with 11 levels of probability and of strength (the paper has 11 and 10, and 16 operations).
+    Each operation has a name among 14, a probability and a strength in [0, 1]: 30 dimensions, fewer where a name has
+    no strength. The first point is the first of the five policies that were found for CIFAR-10. With
+    `controller="ppo"` it is searched as in the paper, by a recurrent controller with 11 levels of probability and of
+    strength (the paper has 11 and 10, and 16 operations).
     The paper concatenates the five best policies of a search; here the best one is used as it is.
 
     Args:
@@ -85,4 +100,5 @@ def autoaugment(controller: str = "tpe", *, sub_policies: int = 5, length: int =
         space=space,
         between=lookup(SAMPLERS, controller, "controller of autoaugment"),
         first=(policy.found(),),
+        conditions=policy.conditions(),
     )

@@ -9,12 +9,22 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, TPESampler
 
 from autoaug.lookup import lookup, suggest
+from autoaug.mixing import build as build_mix
 from autoaug.policy import Policy
 from autoaug.strategies.pruners import PRUNERS
 from autoaug.train import SAME_IN_ALL_TRIALS, Task
 
 Space = dict[str, BaseDistribution]
 """What may vary, by names such as `policy.m`, `mix.alpha` or `task.refine_epochs`: the noun, and what of it is set."""
+
+
+class Condition(NamedTuple):
+    """When a dimension means something. Where it does not, it is not asked for, and a point does not hold it."""
+
+    on: tuple[str, ...]
+    """The dimensions that decide. They are asked for first."""
+    inert: Callable[[Mapping[str, Any]], str]
+    """From a point, as far as it is known, to why the dimension changes nothing in it; empty where it does."""
 
 
 class Strategy(NamedTuple):
@@ -37,6 +47,20 @@ class Strategy(NamedTuple):
     """Points to try before the sampler proposes any. What a point leaves open is sampled."""
     proxy: Mapping[str, Any] = {}
     """Fields of the task that are changed while searching, and only then, such as `{"epochs": 1}`."""
+    mix: Mapping[str, Any] = {}
+    """What of the mix does not vary, such as `{"kind": "cutmix", "alpha": 1.0}`: see `mixed`."""
+    conditions: Mapping[str, Condition] = {}
+    """Dimensions of its own that only some points have, by name. What the policy or the learner is built without must
+    then have a default."""
+
+    def mixed(self, kind: str, **parameters: Any) -> "Strategy":
+        """The same strategy with a row of `MIXES` in every trial, such as `mixed("cutmix", alpha=1.0)`.
+
+        Raises:
+            ValueError: there is no such mix, or a parameter is not its own or out of range.
+        """
+        build_mix(kind, **parameters)
+        return self._replace(mix={"kind": kind, **parameters})
 
     def pruned(self, name: str) -> "Strategy":
         """The same strategy with a row of `PRUNERS`.

@@ -14,11 +14,12 @@ from autoaug.learners import DEPLOYS
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES
 from autoaug.record import LEADERBOARD, Direction
-from autoaug.strategies import Space, Strategy
+from autoaug.strategies import Condition, Space, Strategy
 from autoaug.strategies.known import first_points
 from autoaug.strategies.strategy import check_proxied
 from autoaug.study.budget import Budget
 from autoaug.study.choices import check_choices
+from autoaug.study.conditions import in_order, mix_conditions, never, refuse_useless_mix, task_conditions
 from autoaug.train import SAME_IN_ALL_TRIALS, Task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -38,6 +39,9 @@ class Study:
     budget: Budget
     space: Space = field(default_factory=dict)
     """Dimensions that every strategy searches beside its own, such as `task.refine_epochs` and `mix.alpha`."""
+    mix: Mapping[str, Any] = field(default_factory=dict)
+    """The mix of every strategy that has none of its own, such as `{"kind": "cutmix", "alpha": 1.0}`. What varies of it
+    stands in the space."""
     baseline: str | None = None
     """The strategy that the others are compared with; None is the first one."""
     seeds: int = 3
@@ -80,6 +84,7 @@ class Study:
         for name in self.strategies:
             check_space(self, name)
             check_choices(self.name, self.space_of(name))
+            check_mix(self, name)
             check_first(self, name)
             check_proxy(self, name)
             check_pruner(self, name)
@@ -93,25 +98,48 @@ class Study:
         return METRICS[self.metric]
 
     def space_of(self, strategy: str) -> Space:
-        """All dimensions that a strategy searches: the shared ones and its own."""
-        return {**self.space, **self.strategies[strategy].space}
+        """All dimensions that a strategy searches, the shared ones and its own, in the order of asking."""
+        return in_order({**self.space, **self.strategies[strategy].space}, self.conditions_of(strategy))
+
+    def mix_of(self, strategy: str) -> dict[str, Any]:
+        """What of a strategy's mix does not vary."""
+        return dict(self.strategies[strategy].mix or self.mix)
+
+    def conditions_of(self, strategy: str) -> dict[str, Condition]:
+        """When each dimension means something that does not in every point."""
+        own = self.strategies[strategy].conditions
+        return {**mix_conditions(self.mix_of(strategy)), **task_conditions(self.task), **own}
+
+    def uses(self, strategy: str, name: str, point: Mapping[str, Any]) -> bool:
+        """Whether a dimension means something in a point, as far as that is known."""
+        rule = self.conditions_of(strategy).get(name)
+        return rule is None or not rule.inert(point)
+
+    def point_of(self, strategy: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What of these values means something: two points of which this is the same are the same."""
+        return {name: value for name, value in values.items() if self.uses(strategy, name, values)}
+
+    def varied(self, strategy: str) -> list[str]:
+        """The dimensions along which the points of a strategy differ."""
+        space, rules = self.space_of(strategy), self.conditions_of(strategy)
+        return [name for name, rule in space.items() if not (rule.single() or never(name, space, rules))]
 
     def first_of(self, strategy: str) -> tuple[dict[str, Any], ...]:
-        """The points that a search tries first: known defaults."""
+        """The points that a search tries first: known defaults. A search takes of them what it asks for."""
         return first_points(self.strategies[strategy], self.task, self.space)
 
     def trials_of(self, strategy: str) -> int | None:
         """The number of trials a strategy may make; None where only cost limits it.
 
-        A strategy with nothing to search needs one trial: the others would repeat it.
+        A space of one point needs one trial: the others would repeat it.
         """
-        return self.budget.trials if self.space_of(strategy) else 1
+        return self.budget.trials if self.varied(strategy) else 1
 
     def reruns_of(self, strategy: str) -> int:
         """How many points of a strategy are trained again, in full: none where its search does so."""
         if not self.strategies[strategy].proxy:
             return 0
-        return self.rerun if self.space_of(strategy) else 1
+        return self.rerun if self.varied(strategy) else 1
 
     def task_of(self, strategy: str) -> Task:
         """What the trials of a search are trained on: the task, with the changes of the strategy's proxy."""
@@ -132,6 +160,7 @@ class Study:
                 strategy: {name: distribution_to_json(rule) for name, rule in sorted(self.space_of(strategy).items())}
                 for strategy in self.strategies
             },
+            "mixes": {name: self.mix_of(name) for name in self.strategies if self.mix_of(name)},
             "proxies": {
                 name: {changed: self.task_of(name).describe()[changed] for changed in strategy.proxy}
                 for name, strategy in self.strategies.items()
@@ -151,7 +180,13 @@ def check_name(name: object, what: str) -> None:
 
 def check_kinds(study: Study) -> None:
     """Each field holds what it is for; a function in place of what it returns is the usual slip."""
-    kinds: dict[str, type] = {"task": Task, "budget": Budget, "strategies": Mapping, "space": Mapping}
+    kinds: dict[str, type] = {
+        "task": Task,
+        "budget": Budget,
+        "strategies": Mapping,
+        "space": Mapping,
+        "mix": Mapping,
+    }
     for name, kind in kinds.items():
         if not isinstance(getattr(study, name), kind):
             wanted = "a dict by name" if kind is Mapping else f"{kind.__name__}(...)"
@@ -169,7 +204,7 @@ def check_kinds(study: Study) -> None:
 
 
 def check_space(study: Study, strategy: str) -> None:
-    """Every dimension must set something that exists, and only one of the two spaces may set it."""
+    """Every dimension must set something that exists and can matter, and only one of the two spaces may set it."""
     twice = sorted(set(study.space) & set(study.strategies[strategy].space))
     if twice:
         raise ValueError(f"{twice[0]!r} is in the space of study {study.name!r} and of strategy {strategy!r}: keep one")
@@ -187,6 +222,18 @@ def check_space(study: Study, strategy: str) -> None:
                 f"dimension {name!r} in study {study.name!r}: {SAME_IN_ALL_TRIALS[what]} is the same in all trials; "
                 f"leave it out, and give Task({what}=...)"
             )
+    for name in study.strategies[strategy].conditions:
+        if name not in study.strategies[strategy].space:
+            known = suggest(name, study.strategies[strategy].space)
+            raise ValueError(f"strategy {strategy!r} has a condition for {name!r}, which it does not search: {known}")
+
+
+def check_mix(study: Study, strategy: str) -> None:
+    """What is set of a mix must be able to matter."""
+    try:
+        refuse_useless_mix(study.space_of(strategy), study.mix_of(strategy))
+    except ValueError as error:
+        raise ValueError(f"strategy {strategy!r} of study {study.name!r}: {error}") from None
 
 
 def check_first(study: Study, strategy: str) -> None:

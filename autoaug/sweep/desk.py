@@ -8,6 +8,7 @@ then claimed: of two desks that decide the same at the same time, one is told to
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -134,7 +135,7 @@ class Desk:
         if not waiting(mine):
             self.store.enqueue_point(search, points(mine))
         if trial := self.claim(name):
-            asked = self.store.propose(search, trial, self.study.space_of(name))
+            asked = self.store.propose(search, trial, self.study.space_of(name), partial(self.study.uses, name))
             return self.job(name, trial, search, point=asked.params)
         return None
 

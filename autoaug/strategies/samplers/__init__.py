@@ -1,6 +1,10 @@
 """Samplers by name: what proposes the points of a black-box search.
 
 All of them are made anew for every trial from a seed (`SeededByTrial`) and know nothing but the stored trials.
+
+Of a conditional dimension, which only some points have, TPE learns from the points that have it. Grid, CMA-ES and PPO
+decide it in all of them, and where it does not apply the value is dropped; to them a point without it is one with the
+middle value, and the grid counts it as visited at all levels. The Gaussian process leaves it to chance.
 """
 
 from collections.abc import Callable

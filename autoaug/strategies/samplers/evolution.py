@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
-from autoaug.strategies.samplers.history import Space, common_space, scored, single_direction
+from autoaug.strategies.samplers.history import Space, common_space, scored, single_direction, value_of
 from autoaug.strategies.samplers.scale import Numeric, from_unit, to_unit
 
 WIDTH = 0.25
@@ -42,7 +42,7 @@ class CmaEsSampler(BaseSampler):
         optimiser = begin(len(space))
         told: list[tuple[np.ndarray, float]] = []
         for past, value in scored(study, search_space):
-            place = np.array([to_unit(rule, past.params[name]) for name, rule in space.items()])
+            place = np.array([to_unit(rule, value_of(past, name, rule)) for name, rule in space.items()])
             told.append((place, -value))
             if len(told) == optimiser.population_size:
                 optimiser.tell(told)

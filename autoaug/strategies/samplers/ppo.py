@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from torch import Generator
 
 from autoaug.strategies.samplers.controller import Ppo, Training
-from autoaug.strategies.samplers.history import Space, common_space, scored, single_direction
+from autoaug.strategies.samplers.history import Space, common_space, scored, single_direction, value_of
 from autoaug.strategies.samplers.scale import levels, nearest_level
 
 REMEMBERED = 16
@@ -48,7 +48,7 @@ class PPOSampler(BaseSampler):
         if not search_space:
             return {}
         history = [
-            (tuple(nearest_level(rule, past.params[name]) for name, rule in search_space.items()), value)
+            (tuple(nearest_level(rule, value_of(past, name, rule)) for name, rule in search_space.items()), value)
             for past, value in scored(study, search_space)
         ]
         batch = self.settings.batch

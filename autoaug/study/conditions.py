@@ -1,0 +1,131 @@
+"""Which dimensions of a point mean something: a point holds what its kinds use, and nothing is silently inert."""
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from autoaug.lookup import lookup
+from autoaug.mixing import MIXES, takes
+from autoaug.strategies import Condition, Space
+from autoaug.train import Task
+
+AMOUNTS = ("alpha", "probability")
+"""Parameters of a mix of which 0 is no mixing. One of them without a kind means mixup."""
+
+Conditions = Mapping[str, Condition]
+
+
+def mix_conditions(fixed: Mapping[str, Any]) -> dict[str, Condition]:
+    """When each parameter of a mix means something: where its kind takes it, and something is mixed at all.
+
+    Args:
+        fixed: what of the mix does not vary.
+    """
+    names = dict.fromkeys(name for kind in MIXES for name in (*AMOUNTS, *takes(kind)))
+    return {f"mix.{name}": mix_condition(name, fixed) for name in names}
+
+
+def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
+    amounts = AMOUNTS[: AMOUNTS.index(name)] if name in AMOUNTS else AMOUNTS
+
+    def inert(point: Mapping[str, Any]) -> str:
+        settings = {**fixed, **part("mix", point)}
+        kind = settings.get("kind", "mixup")
+        if name not in takes(kind):
+            return f"mix {kind!r} takes no {name}"
+        return next((f"mix.{amount} is 0" for amount in amounts if settings.get(amount) == 0), "")
+
+    return Condition(("mix.kind", *(f"mix.{amount}" for amount in amounts)), inert)
+
+
+def task_conditions(task: Task) -> dict[str, Condition]:
+    """When fields of a task mean something that others can switch off."""
+    deciders = {"refine_lr": "refine_epochs", "nesterov": "momentum"}
+    return {f"task.{name}": task_condition(task, decider) for name, decider in deciders.items()}
+
+
+def task_condition(task: Task, decider: str) -> Condition:
+    def inert(point: Mapping[str, Any]) -> str:
+        return "" if point.get(f"task.{decider}", getattr(task, decider)) else f"{decider} is 0"
+
+    return Condition((f"task.{decider}",), inert)
+
+
+def in_order(space: Space, conditions: Conditions) -> Space:
+    """The same dimensions, those that decide before those that depend on them."""
+    found: Space = {}
+
+    def add(name: str) -> None:
+        for decider in conditions[name].on if name in conditions else ():
+            if decider in space and decider not in found:
+                add(decider)
+        found[name] = space[name]
+
+    for name in space:
+        if name not in found:
+            add(name)
+    return found
+
+
+def never(name: str, space: Space, conditions: Conditions) -> str:
+    """Why a dimension changes nothing in any point of its space; empty where it can."""
+    if name not in conditions:
+        return ""
+    deciders = [decider for decider in conditions[name].on if decider in space]
+    reasons = [
+        conditions[name].inert(dict(zip(deciders, values, strict=True)))
+        for values in product(*(extremes(space[decider]) for decider in deciders))
+    ]
+    return "" if "" in reasons else reasons[0]
+
+
+def extremes(rule: BaseDistribution) -> tuple[Any, ...]:
+    """Every named choice, or both ends."""
+    if isinstance(rule, CategoricalDistribution):
+        return tuple(rule.choices)
+    return rule.low, rule.high  # type: ignore[attr-defined]
+
+
+def part(noun: str, point: Mapping[str, Any]) -> dict[str, Any]:
+    """What a point sets of one noun, without the noun."""
+    return {name.partition(".")[2]: value for name, value in point.items() if name.startswith(f"{noun}.")}
+
+
+def kinds(space: Space, fixed: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The mixes that a space and what is fixed can make; mixup where only an amount is given, none without any."""
+    if "mix.kind" in space:
+        return extremes(space["mix.kind"])
+    if "kind" in fixed:
+        return (fixed["kind"],)
+    return ("mixup",) if any(name in fixed or f"mix.{name}" in space for name in AMOUNTS) else ()
+
+
+def refuse_useless_mix(space: Space, fixed: Mapping[str, Any]) -> None:
+    """Every parameter of a mix belongs to one of the kinds that can come up, and is set once.
+
+    Raises:
+        ValueError: it does not; names the parameter.
+    """
+    possible = kinds(space, fixed)
+    for kind in possible:
+        lookup(MIXES, kind, "mix")
+    for name in mix_parameters(space, fixed):
+        if name in fixed and f"mix.{name}" in space:
+            raise ValueError(f"'mix.{name}' is fixed at {fixed[name]!r} and a dimension of the space: keep one")
+        if name != "kind" and not any(name in takes(kind) for kind in possible):
+            raise ValueError(f"'mix.{name}' would change nothing: {useful(name, possible)}")
+
+
+def mix_parameters(space: Space, fixed: Mapping[str, Any]) -> Iterator[str]:
+    yield from fixed
+    yield from part("mix", space)
+
+
+def useful(name: str, possible: tuple[Any, ...]) -> str:
+    """How a parameter of a mix could mean something."""
+    mixes = [kind for kind in MIXES if name in takes(kind)]
+    if not possible:
+        return f"no mix is named. Give 'mix.kind', or Strategy.mixed(\"{mixes[0]}\", ...), or 'mix.alpha' for mixup"
+    return f"{', '.join(map(repr, possible))} takes no {name}, which is of {', '.join(map(repr, mixes)) or 'no mix'}"
