@@ -81,7 +81,10 @@ BAD_STUDIES: dict[str, tuple[str, str]] = {
         study(strategies="{'ra': randaugment().proxied(epochs=0)}"),
         r"the proxy of strategy 'ra' of study 'tiny': Task.epochs is 0: give a whole number of at least 1",
     ),
-    "a broken budget": (study(budget="Budget(trials=1.5)"), r"Budget\(trials=1.5\) counts no trials: give a whole"),
+    "a broken budget": (
+        study(budget="Budget(trials=1.5)"),
+        r"Budget\(trials=1.5\) buys nothing: give a number of trials, whole",
+    ),
     "a number in place of a budget": (study(budget="3"), r"Study.budget is 3: give Budget\(...\)"),
     "a strategy that was not called": (study(strategies="{'none': none}"), r"strategy 'none' .* a function: call it"),
     "a list of strategies": (study(strategies="[none()]"), r"Study.strategies is \[.*\]: give a dict by name"),
@@ -94,7 +97,10 @@ BAD_STUDIES: dict[str, tuple[str, str]] = {
         study(task=TASK[:-1] + ", device='cuda:99')"),
         r"Task.device is 'cuda:99' and this machine has \d+ GPUs: give 'auto' or 'cpu'",
     ),
-    "a precision": (study(task=TASK[:-1] + ", precision='fp8')"), r"Task.precision is 'fp8': give auto, float32"),
+    "a precision": (
+        study(task=TASK[:-1] + ", precision='fp8')"),
+        r"Task.precision is 'fp8': give 'auto', 'float32' or 'bfloat16'",
+    ),
 }
 
 

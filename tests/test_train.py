@@ -211,7 +211,7 @@ def test_an_anchored_task_finds_its_files_from_any_folder(tmp_path: Path, monkey
         ({"lr": 0.0}, r"Task.lr is 0.0: give a number above 0"),
         ({"lr": float("nan")}, r"Task.lr is nan"),
         ({"warmup": 1.0}, r"Task.warmup is 1.0"),
-        ({"resplit": "daily"}, r"Task.resplit is 'daily': give fixed, per_epoch"),
+        ({"resplit": "daily"}, r"Task.resplit is 'daily': give 'fixed' or 'per_epoch'"),
     ],
 )
 def test_a_task_that_cannot_be_trained_is_refused(wrong: dict[str, Any], message: str) -> None:

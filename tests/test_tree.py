@@ -15,7 +15,7 @@ FILES = sorted(LIBRARY.rglob("*.py"))
 
 FLOORS = (
     # what floor 0 stands on: they import nothing of the library, and floor 0 may import them
-    {"text", "lookup", "seeding", "checkpoint", "devices", "record"},
+    {"text", "fields", "lookup", "seeding", "checkpoint", "devices", "record"},
     {"ops", "mixing", "hypergrad", "models", "data"},
     {"policy"},
     {"train"},

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from reprlib import Repr
-from typing import Any
 
 from pydantic import ValidationError
 
+from autoaug.fields import short
 from autoaug.text import shown
 
 KINDS = ("apply", "sequence", "choice", "schedule")
@@ -27,13 +26,6 @@ class PolicyError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(shown(message, LONGEST))
-
-
-def short(value: Any) -> str:
-    """A representation of bounded length, whatever the value."""
-    shortener = Repr()
-    shortener.maxstring = shortener.maxother = 80
-    return shortener.repr(value)
 
 
 def json_path(location: tuple[int | str, ...], keep_last: bool = False) -> str:

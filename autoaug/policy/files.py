@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from autoaug.checkpoint import write_atomically
-from autoaug.policy.errors import PolicyError, one_line, short
+from autoaug.fields import short
+from autoaug.policy.errors import PolicyError, one_line
 from autoaug.policy.protocol import Policy
 from autoaug.policy.tree import MAX_DEPTH, SCHEMA, PolicyTree
 

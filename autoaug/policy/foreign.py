@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Listing
 from typing import Any
 
+from autoaug.fields import short
 from autoaug.lookup import lookup, suggest
 from autoaug.ops import OPS
-from autoaug.policy.errors import PolicyError, short
+from autoaug.policy.errors import PolicyError
 from autoaug.policy.nodes import AnyNode, apply, choice, is_number, sequence
 from autoaug.policy.ready import MADAO_OPS, MAGNITUDES, POSTERIZE_LEVELS, from_magnitude
 from autoaug.policy.tree import PolicyTree, policy_tree

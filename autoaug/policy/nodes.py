@@ -13,16 +13,16 @@ At the root a `schedule` may stand instead: trees, each with the epoch from whic
 """
 
 import math
-import sys
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from autoaug.fields import finite, plain, short
 from autoaug.lookup import suggest
 from autoaug.ops import OPS
-from autoaug.policy.errors import one_line, short
+from autoaug.policy.errors import one_line
 
 MAX_LIST = 1_000
 MAX_NAME = 100
@@ -32,17 +32,18 @@ FROZEN = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 def is_number(value: Any) -> bool:
     """Whether this is a finite real number; a bool is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= sys.float_info.max  # not math.isfinite, which overflows on a huge int
+    return finite(value) is not None
 
 
 def check_amount(value: Any) -> Any:
     """A finite number, or a pair (low, high) of them."""
+    value = plain(value)
     if is_number(value):
         return float(value)
-    if isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value)) and value[0] <= value[1]:
-        return float(value[0]), float(value[1])
+    if isinstance(value, list | tuple) and len(value) == 2:
+        low, high = map(plain, value)
+        if is_number(low) and is_number(high) and low <= high:
+            return float(low), float(high)
     raise ValueError(f"{short(value)} is neither a finite number nor a pair [low, high] with low <= high")
 
 
@@ -170,7 +171,8 @@ def apply(
         PolicyError: an unknown operation, or a number outside its range.
     """
     with one_line("apply()"):
-        return Apply(op=op, strength=strength, probability=probability, mirror=mirror, most=most)
+        given = {"strength": strength, "probability": probability, "mirror": mirror, "most": most}
+        return Apply.model_validate({"op": op, **{name: plain(value) for name, value in given.items()}})
 
 
 def sequence(nodes: Iterable[AnyNode] = ()) -> Sequence:
@@ -182,13 +184,13 @@ def sequence(nodes: Iterable[AnyNode] = ()) -> Sequence:
 def choice(options: Iterable[tuple[float, AnyNode]]) -> Choice:
     """One of the nodes, with a probability proportional to its weight, drawn for every image."""
     with one_line("choice()"):
-        return Choice.model_validate({"options": [{"weight": weight, "node": node} for weight, node in options]})
+        return Choice.model_validate({"options": [{"weight": plain(weight), "node": node} for weight, node in options]})
 
 
 def schedule(steps: Iterable[tuple[int, AnyNode]]) -> Schedule:
     """Trees in force from an epoch on: pairs (first epoch, node), the first of which begins with epoch 1."""
     with one_line("schedule()"):
-        return Schedule.model_validate({"steps": [{"epoch": epoch, "node": node} for epoch, node in steps]})
+        return Schedule.model_validate({"steps": [{"epoch": plain(epoch), "node": node} for epoch, node in steps]})
 
 
 def bounds(value: float | tuple[float, float]) -> tuple[float, float]:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from autoaug.fields import short
 from autoaug.lookup import suggest
 from autoaug.ops import RANGES, Op
-from autoaug.policy.errors import PolicyError, one_line, short
+from autoaug.policy.errors import PolicyError, one_line
 from autoaug.policy.nodes import (
     FROZEN,
     AnyNode,

@@ -9,8 +9,9 @@ from autoaug.strategies.pruners import PRUNERS
 from autoaug.strategies.randaugment import randaugment
 from autoaug.strategies.samplers import SAMPLERS
 from autoaug.strategies.sampling import SeededByTrial
+from autoaug.strategies.space import Space
 from autoaug.strategies.stn import stn
-from autoaug.strategies.strategy import Condition, Space, Strategy
+from autoaug.strategies.strategy import Condition, Strategy
 from autoaug.strategies.truncated import truncated
 
 __all__ = [

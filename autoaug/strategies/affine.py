@@ -11,7 +11,8 @@ from optuna.distributions import FloatDistribution
 from autoaug.lookup import lookup
 from autoaug.policy import Fixed, apply, policy_tree, sequence
 from autoaug.strategies.samplers import SAMPLERS
-from autoaug.strategies.strategy import Space, Strategy
+from autoaug.strategies.space import Space
+from autoaug.strategies.strategy import Strategy
 
 MOVES = {
     "translation": ("translate_x", "translate_y"),

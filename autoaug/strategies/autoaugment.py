@@ -16,7 +16,8 @@ from autoaug.ops import OPS
 from autoaug.policy import Fixed, apply, choice, policy_tree, published, sequence
 from autoaug.policy.ready import MADAO_OPS, MAGNITUDES
 from autoaug.strategies.samplers import SAMPLERS
-from autoaug.strategies.strategy import Condition, Space, Strategy
+from autoaug.strategies.space import Space
+from autoaug.strategies.strategy import Condition, Strategy
 
 FIELDS: dict[str, BaseDistribution] = {
     "op": CategoricalDistribution(MADAO_OPS),

@@ -7,7 +7,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from autoaug.lookup import suggest
-from autoaug.strategies.strategy import Space, Strategy
+from autoaug.strategies.space import Space
+from autoaug.strategies.strategy import Strategy
 from autoaug.train import Task
 
 

@@ -16,7 +16,8 @@ from autoaug.hypergrad import Hypergrad, conjugate_gradient, identity, neumann
 from autoaug.learners import Bilevel, Updates
 from autoaug.lookup import lookup
 from autoaug.policy import Relaxed
-from autoaug.strategies.strategy import Space, Strategy
+from autoaug.strategies.space import Space
+from autoaug.strategies.strategy import Strategy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, TPESampler
 
@@ -12,10 +11,8 @@ from autoaug.lookup import lookup, suggest
 from autoaug.mixing import build as build_mix
 from autoaug.policy import Policy
 from autoaug.strategies.pruners import PRUNERS
+from autoaug.strategies.space import Space
 from autoaug.train import SAME_IN_ALL_TRIALS, Task
-
-Space = dict[str, BaseDistribution]
-"""What may vary, by names such as `policy.m`, `mix.alpha` or `task.refine_epochs`: the noun, and what of it is set."""
 
 
 class Condition(NamedTuple):

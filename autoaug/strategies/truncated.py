@@ -14,7 +14,8 @@ from autoaug.hypergrad import unrolled
 from autoaug.learners import Bilevel, Updates
 from autoaug.lookup import lookup
 from autoaug.policy import Policy, Warp
-from autoaug.strategies.strategy import Space, Strategy
+from autoaug.strategies.space import Space
+from autoaug.strategies.strategy import Strategy
 
 RATES = {"range": 0.3, "odd": 0.01, "mlp": 0.003}
 """Learning rates of Adam by the form of the warp: a half-width has to move by units, a network's weights by parts."""

@@ -1,10 +1,17 @@
 """What each strategy may spend."""
 
-import math
 from dataclasses import dataclass
+from typing import Annotated, Any
+
+from autoaug.fields import above, at_least, check_fields, short
 
 SECONDS = ("gpu_seconds", "wall_seconds")
 """The limits that are measured. Records and outcomes have fields of the same names."""
+
+
+def as_purchase(kind: str, name: str, value: Any, fix: str) -> str:
+    """How a refusal of a limit is said."""
+    return f"{kind}({name}={short(value)}) buys nothing: give {fix}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,23 +23,18 @@ class Budget:
     epoch of each trial that runs at that moment, and one of each worker that was killed.
     """
 
-    trials: int | None = None
+    trials: Annotated[int | None, at_least(1, says="a number of trials, whole and at least 1")] = None
     """Points. One that was interrupted and resumed counts once; a re-run tries no new one."""
-    gpu_seconds: float | None = None
+    gpu_seconds: Annotated[float | None, above(0)] = None
     """Seconds of a GPU, of which a trial with a quarter of it uses a quarter; CPU-seconds where there is no GPU."""
-    wall_seconds: float | None = None
+    wall_seconds: Annotated[float | None, above(0)] = None
     """Seconds by the clock on the wall, added up over the trials: four at once use up an hour in a quarter of one. So
     the limit buys the same whichever strategies share the machine."""
 
     def __post_init__(self) -> None:
-        given = {name: value for name in ("trials", *SECONDS) if (value := getattr(self, name)) is not None}
-        if not given:
+        check_fields(self, said=as_purchase)
+        if self.trials is None and not self.seconds:
             raise ValueError("Budget() sets no limit: give trials=, gpu_seconds= or wall_seconds=")
-        for name, value in given.items():
-            if not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise ValueError(f"Budget({name}={value!r}) buys nothing: give a number above 0")
-        if self.trials is not None and not isinstance(self.trials, int):
-            raise ValueError(f"Budget(trials={self.trials!r}) counts no trials: give a whole number")
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -1,21 +1,23 @@
 """A study as it is asked: checked when it is made, before any time is spent."""
 
 import inspect
+import math
 import re
-import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.pruners import NopPruner
 
+from autoaug.fields import SEED, TEXT, at_least, check_fields, short
 from autoaug.learners import DEPLOYS
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES
 from autoaug.record import LEADERBOARD, Direction
 from autoaug.strategies import Condition, Space, Strategy
 from autoaug.strategies.known import first_points
+from autoaug.strategies.space import ends, in_plain_python
 from autoaug.strategies.strategy import check_proxied
 from autoaug.study.budget import Budget
 from autoaug.study.choices import check_choices
@@ -29,11 +31,31 @@ METRICS: dict[str, Direction] = {"val_accuracy": "maximize", "val_nll": "minimiz
 """What a study may optimise, and in which direction."""
 
 
+def check_name(name: object, what: str) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"{short(name)} cannot name a {what}: use letters, digits, '.', '_' and '-', at most 100")
+    if name == LEADERBOARD:
+        raise ValueError(f"{name!r} cannot name a {what}: the final runs are stored under it")
+    return name
+
+
+def name_of_study(name: object) -> str:
+    """The rule of `Study.name`."""
+    return check_name(name, "study")
+
+
+def reference(storage: object) -> str:
+    """The rule of `Study.storage`; what is refused may hold a password and is not shown."""
+    if isinstance(storage, str) and TEXT.holds(storage):
+        return storage
+    raise ValueError(f"Study.storage is a {type(storage).__name__} that is no reference: give a URL as {TEXT.says}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """One question. It is checked when it is made, before any time is spent."""
 
-    name: str
+    name: Annotated[str, name_of_study]
     task: Task
     strategies: Mapping[str, Strategy]
     budget: Budget
@@ -42,28 +64,31 @@ class Study:
     mix: Mapping[str, Any] = field(default_factory=dict)
     """The mix of every strategy that has none of its own, such as `{"kind": "cutmix", "alpha": 1.0}`. What varies of it
     stands in the space."""
-    baseline: str | None = None
+    baseline: Annotated[str | None, TEXT] = None
     """The strategy that the others are compared with; None is the first one."""
-    seeds: int = 3
+    seeds: Annotated[int, at_least(1, says="the number of final runs, at least 1")] = 3
     """Final runs per strategy, each with a seed of its own that the strategies share."""
-    rerun: int = 3
+    rerun: Annotated[int, at_least(1, says="the number of points to train in full, at least 1")] = 3
     """How many of the best points of a strategy that searches on a proxy are trained on the task itself, before the
     best of them is named. They are part of the search's cost."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Of the search: the same seed proposes the same points."""
-    metric: str = "val_accuracy"
-    deploy: tuple[str, ...] = ("last_policy",)
+    metric: Annotated[str, TEXT] = "val_accuracy"
+    deploy: tuple[Annotated[str, TEXT], ...] = ("last_policy",)
     """How the final runs of a strategy with a learner train again from scratch with the policy that was learned: rows
     of `DEPLOYS`. Its own network was told by the moving policy what the validation images are, so it proves little."""
     final_data: Literal["train", "train+val"] = "train"
     """What the final runs train on. With "train+val" they report no validation scores. A learner needs images to be
     judged by, so its own network still trains on the training images alone, and what is deployed of it on both."""
-    storage: str | None = None
+    storage: Annotated[str | None, reference] = None
     """A storage URL; None is what the command line or AUTOAUG_STORAGE says, else autoaug.db in this folder."""
 
     def __post_init__(self) -> None:
-        check_name(self.name, "study")
+        check_fields(self)
         check_kinds(self)
+        object.__setattr__(self, "space", in_plain_python(self.space))
+        plain = {name: each._replace(space=in_plain_python(each.space)) for name, each in self.strategies.items()}
+        object.__setattr__(self, "strategies", plain)
         if not self.strategies:
             raise ValueError(f"study {self.name!r} has no strategies: give at least one")
         for name in self.strategies:
@@ -71,16 +96,10 @@ class Study:
         if self.reference not in self.strategies:
             known = suggest(self.reference, self.strategies)
             raise ValueError(f"baseline {self.baseline!r} is no strategy of study {self.name!r}: {known}")
-        if not isinstance(self.seeds, int) or self.seeds < 1:
-            raise ValueError(f"Study.seeds is {self.seeds!r}: give the number of final runs, at least 1")
         if self.metric not in METRICS:
             raise ValueError(f"unknown metric {self.metric!r} of study {self.name!r}: {suggest(self.metric, METRICS)}")
         for name in self.deploy:
             lookup(DEPLOYS, name, f"entry of Study.deploy of {self.name!r}")
-        if self.final_data not in ("train", "train+val"):
-            raise ValueError(f"Study.final_data is {self.final_data!r}: give 'train' or 'train+val'")
-        if not isinstance(self.rerun, int) or self.rerun < 1:
-            raise ValueError(f"Study.rerun is {self.rerun!r}: give the number of points to train in full, at least 1")
         for name in self.strategies:
             check_space(self, name)
             check_choices(self.name, self.space_of(name))
@@ -169,28 +188,8 @@ class Study:
         }
 
 
-def check_name(name: object, what: str) -> None:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ValueError(
-            f"{reprlib.repr(name)} cannot name a {what}: use letters, digits, '.', '_' and '-', at most 100"
-        )
-    if name == LEADERBOARD:
-        raise ValueError(f"{name!r} cannot name a {what}: the final runs are stored under it")
-
-
 def check_kinds(study: Study) -> None:
-    """Each field holds what it is for; a function in place of what it returns is the usual slip."""
-    kinds: dict[str, type] = {
-        "task": Task,
-        "budget": Budget,
-        "strategies": Mapping,
-        "space": Mapping,
-        "mix": Mapping,
-    }
-    for name, kind in kinds.items():
-        if not isinstance(getattr(study, name), kind):
-            wanted = "a dict by name" if kind is Mapping else f"{kind.__name__}(...)"
-            raise ValueError(f"Study.{name} is {reprlib.repr(getattr(study, name))}: give {wanted}")
+    """Strategies and dimensions are what they should be; a function in place of what it returns is the usual slip."""
     strategies: Mapping[str, Any] = study.strategies
     for name, strategy in strategies.items():
         if not isinstance(strategy, Strategy):
@@ -201,6 +200,8 @@ def check_kinds(study: Study) -> None:
             if not isinstance(rule, BaseDistribution):
                 fix = "give one of Optuna's distributions, such as FloatDistribution(0, 1)"
                 raise ValueError(f"dimension {dimension!r} in study {study.name!r} is {rule!r}: {fix}")
+            if not all(math.isfinite(end) for end in ends(rule)):
+                raise ValueError(f"dimension {dimension!r} in study {study.name!r} is {rule!r}: give finite ends")
 
 
 def check_space(study: Study, strategy: str) -> None:

@@ -1,15 +1,17 @@
 """What is trained, and at which learning rate."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from torch import nn
 
 from autoaug.data import STANDARDS, Data, anchored, load_data
+from autoaug.fields import SEED, TEXT, Matching, Refused, Within, above, among, at_least, check_fields
 
 SAME_IN_ALL_TRIALS = {
     "data": "what a score is measured on",
@@ -22,73 +24,70 @@ SAME_IN_ALL_TRIALS = {
 """Fields of a task that are no dimensions, and what each says: the best of several splits is a lucky one."""
 
 
+def data_source(given: Any) -> str | Callable[..., Any]:
+    """The rule of `Task.data`. A path is kept as a text, and never taken for the name of a dataset."""
+    place = os.path.join(".", given) if isinstance(given, Path) else given
+    if not callable(place) and not TEXT.holds(place):
+        raise Refused("the name of a dataset, a path, or a function that reads data")
+    return place
+
+
+def folder(given: Any) -> str:
+    """The rule of `Task.root`."""
+    place = str(given) if isinstance(given, Path) else given
+    if not TEXT.holds(place):
+        raise Refused("the path of a folder")
+    return place
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What is trained. It is the same for every strategy, so that only the strategy differs."""
 
-    data: str | Callable[..., Any]
+    data: Annotated[str | Path | Callable[..., Any], data_source]
     """A name of `DATASETS`, a folder of images, an .npz file, or a callable that gives a `Source`."""
-    model: str | Callable[..., nn.Module] = "wrn-16-2"
+    model: Annotated[str | Callable[..., nn.Module], Matching(TEXT.pattern, says="the name of a model")] = "wrn-16-2"
     """A name of `MODELS`, or a callable `(classes, channels) -> nn.Module`."""
-    epochs: int = 30
+    epochs: Annotated[int, at_least(1)] = 30
     """Epochs with the policy and the mix."""
-    refine_epochs: int = 0
+    refine_epochs: Annotated[int, at_least(0)] = 0
     """Epochs without them, at the end; the standard augmentation stays (He et al. 2019, algorithm 1)."""
-    refine_lr: float | None = None
+    refine_lr: Annotated[float | None, above(0)] = None
     """Learning rate while refining; None keeps the last value of the schedule."""
-    batch_size: int = 128
-    micro_batch: int | None = None
+    batch_size: Annotated[int, at_least(2)] = 128
+    micro_batch: Annotated[int | None, at_least(1)] = None
     """Images that go through the network at once; the gradients of a minibatch are summed over as many parts as that
     takes. Saves memory and changes nothing else, except in layers that look at the batch, such as BatchNorm."""
-    lr: float = 0.1
+    lr: Annotated[float, above(0)] = 0.1
     """Peak learning rate of SGD."""
-    momentum: float = 0.9
+    momentum: Annotated[float, Within(0, 1, "[)")] = 0.9
     nesterov: bool = True
-    weight_decay: float = 5e-4
-    warmup: float = 0.15
+    weight_decay: Annotated[float, Within(0, 1)] = 5e-4
+    warmup: Annotated[float, Within(0, 1, "[)", says="a share of the steps in [0, 1)")] = 0.15
     """Share of the augmented steps in which the learning rate climbs linearly to its peak."""
-    final_lr: float = 0.01
+    final_lr: Annotated[float, Within(0, 1, "(]")] = 0.01
     """The cosine ends at this share of the peak: not at zero, or refinement would move nothing."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """"auto" is bfloat16 autocast on a GPU and float32 elsewhere."""
-    val_fraction: float = 0.1
+    val_fraction: Annotated[float, Within(0, 1, "()", says="a share of the training images in (0, 1)")] = 0.1
     """Share of the training images held out for validation, where the data brings no validation split."""
     resplit: Literal["fixed", "per_epoch"] = "fixed"
     """"per_epoch" draws the images that a learner is judged by anew in every epoch (Mounsaveng et al. 2021), where the
     data brings no validation split. Training meets them all, so as many again are held out once, by `split_seed`, and
     the validation scores are of those: the images that are held out by "fixed" too."""
-    split_seed: int = 0
-    standard: str = "auto"
+    split_seed: Annotated[int, SEED] = 0
+    standard: Annotated[str, among("auto", *STANDARDS)] = "auto"
     """The augmentation that is always on, in all epochs and whatever the policy: a name of `STANDARDS`. "auto" is what
     the dataset brings; without that, a crop and a flip for colour images and a crop alone for grey ones."""
-    root: str = "data"
+    root: Annotated[str | Path, folder] = "data"
     """Where datasets that are downloaded lie."""
-    device: str = "auto"
+    device: Annotated[str, Matching("auto|cpu|cuda(:[0-9]{1,3})?", says="auto, cpu, cuda or cuda:0, cuda:1, ...")] = (
+        "auto"
+    )
     """"auto" is the first GPU, or the CPU where there is none."""
 
     def __post_init__(self) -> None:
-        for name, least in {"epochs": 1, "refine_epochs": 0, "batch_size": 2}.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"Task.{name} is {value!r}: give a whole number of at least {least}")
-        if self.micro_batch is not None and (not isinstance(self.micro_batch, int) or self.micro_batch < 1):
-            raise ValueError(f"Task.micro_batch is {self.micro_batch!r}: give a whole number of at least 1, or None")
-        for name in ("lr", "final_lr"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"Task.{name} is {getattr(self, name)!r}: give a number above 0")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"Task.warmup is {self.warmup!r}: give a share of the steps in [0, 1)")
-        choices = {
-            "precision": "auto|float32|bfloat16",
-            "device": "auto|cpu|cuda|cuda:[0-9]+",
-            "resplit": "fixed|per_epoch",
-        }
-        for name, known in choices.items():
-            if not re.fullmatch(known, getattr(self, name)):
-                raise ValueError(f"Task.{name} is {getattr(self, name)!r}: give {known.replace('|', ', ')}")
-        standards = ("auto", *STANDARDS)
-        if self.standard not in standards:
-            raise ValueError(f"Task.standard is {self.standard!r}: give {', '.join(standards)}")
+        check_fields(self)
 
     def load(self, *, test: bool = False) -> Data:
         """Load and split the data as the task says; without `test`, as in every search, there are no test images."""
