@@ -10,7 +10,8 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+import sqlalchemy
+from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import GridSampler
 from optuna.trial import TrialState
 from studies_for_tests import tiny
@@ -95,6 +96,30 @@ def test_a_finished_study_runs_nothing_again(store: Store, options: Options) -> 
     events: list[Event] = []
     run(study, store, options=options, listen=events.append)
     assert events == []
+
+
+def test_final_runs_of_an_older_storage_are_read_and_gone_on_with(store: Store, options: Options) -> None:
+    """They hold the seed as a parameter. One has ended, one waits, and one is missing."""
+    run(tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=1, space={}), store, options=options)
+    store.enqueue_final("tiny", "none", 1, {}, source=0)
+    before = store.outcomes("tiny")
+    older = (
+        "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) SELECT trial_id, 'seed', "
+        "CAST(value_json AS FLOAT), :rule FROM trial_user_attributes WHERE key = 'final_run'",
+        "DELETE FROM trial_user_attributes WHERE key = 'final_run'",
+    )
+    rule = optuna.distributions.distribution_to_json(IntDistribution(0, 9999))
+    with store.engine.begin() as connection:
+        connection.execute(sqlalchemy.text(older[0]), {"rule": rule})
+        connection.execute(sqlalchemy.text(older[1]))
+    again = Store(store.reference)
+    assert [trial.params["seed"] for trial in again.trials("tiny", "leaderboard")] == [0, 1]
+    assert again.outcomes("tiny") == before
+    run(tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=3, space={}), again, options=options)
+    finals = [outcome for outcome in again.outcomes("tiny") if outcome.final]
+    assert [(outcome.seed, outcome.state) for outcome in finals] == [(0, "COMPLETE"), (1, "COMPLETE"), (2, "COMPLETE")]
+    assert len({outcome.metrics["test_nll"] for outcome in finals}) == 3, "each has a seed of its own"
+    assert again.test_reads("tiny") == 3
 
 
 def test_a_larger_budget_continues_a_finished_study(store: Store, options: Options) -> None:

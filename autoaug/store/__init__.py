@@ -3,6 +3,7 @@
 from autoaug.store.definition import differences, refuse_contradiction
 from autoaug.store.importance import Importance, importances
 from autoaug.store.patience import Unreachable
+from autoaug.store.queued import final_seed
 from autoaug.store.spool import FOLDER as SPOOL_FOLDER
 from autoaug.store.spool import Spool, replay, settle
 from autoaug.store.store import Store, open_patiently, root_of
@@ -15,6 +16,7 @@ __all__ = [
     "Store",
     "Unreachable",
     "differences",
+    "final_seed",
     "importances",
     "is_file",
     "is_new",

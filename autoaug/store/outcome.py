@@ -7,6 +7,7 @@ from typing import Any, cast
 from optuna.trial import FrozenTrial, TrialState
 
 from autoaug.record import Outcome, State, place
+from autoaug.store.queued import final_seed
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def outcome(name: str, stage: Stage, trial: FrozenTrial, root: int, work: Work) 
         state=cast(State, trial.state.name),
         reason=trial.user_attrs.get("reason", ""),
         point=trial.user_attrs["point"] if final else trial.params,
-        seed=trial.params["seed"] if final else trial.user_attrs.get("seed", 0),
+        seed=final_seed(trial) if final else trial.user_attrs.get("seed", 0),
         value=trial.values[0] if trial.state == TrialState.COMPLETE else None,
         metrics=work.metrics,
         gpu_seconds=float(work.gpu_seconds),

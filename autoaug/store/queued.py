@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-KEPT = ("point", "source", "reread")
+FINAL_RUN = "final_run"
+"""User attribute of a final run: which one of its strategy it is, counted from 0; strategies share these seeds."""
+
+KEPT = ("point", "source", "reread", FINAL_RUN)
 """User attributes that the next attempt at a trial inherits."""
 
 
@@ -56,17 +59,21 @@ def propose(
 def final_run(
     strategies: Sequence[str], strategy: str, seed: int, point: Mapping[str, Any], source: int, reread: bool
 ) -> FrozenTrial:
-    """The best point of a strategy, found by trial `source`, with a seed of its own."""
-    distributions: dict[str, BaseDistribution] = {
-        "strategy": CategoricalDistribution(strategies),
-        "seed": IntDistribution(0, 9999),
-    }
+    """The best point of a strategy, found by trial `source`, with a seed of its own.
+
+    The seed is no parameter: a page would draw it as something that was searched.
+    """
     return create_trial(
         state=TrialState.WAITING,
-        params={"strategy": strategy, "seed": seed},
-        distributions=distributions,
-        user_attrs={"point": dict(point), "source": source} | ({"reread": True} if reread else {}),
+        params={"strategy": strategy},
+        distributions={"strategy": CategoricalDistribution(strategies)},
+        user_attrs={FINAL_RUN: seed, "point": dict(point), "source": source} | ({"reread": True} if reread else {}),
     )
+
+
+def final_seed(trial: FrozenTrial) -> int:
+    """Which final run of its strategy a trial is. In older storages it is a parameter, `seed`."""
+    return int(trial.user_attrs[FINAL_RUN] if FINAL_RUN in trial.user_attrs else trial.params["seed"])
 
 
 def rerun(found: FrozenTrial) -> FrozenTrial:

@@ -14,7 +14,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autoaug.record import LEADERBOARD, Outcome, best_complete, complete_by_value, last_attempts, place
-from autoaug.store import Store, root_of
+from autoaug.store import Store, final_seed, root_of
 from autoaug.strategies import SeededByTrial
 from autoaug.study import Study, most_epochs
 from autoaug.sweep.job import Job, is_gone, me
@@ -250,7 +250,7 @@ class Desk:
             trial,
             self.finals,
             point=trial.user_attrs["point"],
-            final_seed=trial.params["seed"],
+            final_seed=final_seed(trial),
             reread=trial.user_attrs.get("reread", False),
         )
 
