@@ -1,7 +1,11 @@
 """Refinement: clean epochs at the end, after the augmented ones (He et al. 2019, "Data Augmentation Revisited")."""
 
-from optuna.distributions import IntDistribution
+from optuna.distributions import FloatDistribution, IntDistribution
 
 from autoaug.strategies import Space
 
 refine_epochs: Space = {"task.refine_epochs": IntDistribution(0, 5)}
+"""How long, at the task's own rate."""
+
+refinement: Space = refine_epochs | {"task.refine_lr": FloatDistribution(0.002, 0.1, log=True)}
+"""How long and at which learning rate. The rate is asked for where there are epochs to refine in."""

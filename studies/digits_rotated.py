@@ -24,12 +24,12 @@ from autoaug.strategies import (
     uniformaugment,
 )
 from search_spaces.mixing import mixup_alpha
-from search_spaces.refinement import refine_epochs
+from search_spaces.refinement import refinement
 
 study = Study(
     name="digits-rotated",
     task=Task(data="digits-rotated", model="convnet", epochs=20, batch_size=50, lr=0.2),
-    space=refine_epochs | mixup_alpha,
+    space=refinement | mixup_alpha,
     strategies={
         "none": none(),
         "random": random_policy(),

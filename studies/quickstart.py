@@ -13,12 +13,12 @@ Answer    truncated .957, madao .949 (its policy, trained anew: .955), tpe-randa
 from autoaug import Budget, Study, Task
 from autoaug.strategies import madao, none, randaugment, random_policy, trivialaugment, truncated
 from search_spaces.mixing import mixup_alpha
-from search_spaces.refinement import refine_epochs
+from search_spaces.refinement import refinement
 
 study = Study(
     name="quickstart",
     task=Task(data="digits-rotated", model="convnet", epochs=20, batch_size=50, lr=0.2),
-    space=refine_epochs | mixup_alpha,
+    space=refinement | mixup_alpha,
     strategies={
         "none": none(),
         "random": random_policy(),

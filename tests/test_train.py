@@ -139,9 +139,9 @@ def test_the_learning_rate_climbs_falls_and_stays_for_refinement() -> None:
     rates = [learning_rate(task, step, 10) for step in range(120)]
     assert rates[0] == pytest.approx(0.01)
     assert max(rates) == rates[19] == pytest.approx(0.2)
-    assert all(a >= b for a, b in pairwise(rates[19:]))
+    assert all(a >= b for a, b in pairwise(rates[19:100]))
     assert rates[99] == pytest.approx(0.002)
-    assert rates[100:] == pytest.approx([0.002] * 20), "He et al. 2019: the last value of the schedule stays"
+    assert rates[100:] == pytest.approx([0.02] * 20), "a tenth of the peak, which was measured to refine best"
     assert learning_rate(replace(task, refine_lr=0.05), 100, 10) == 0.05
 
 

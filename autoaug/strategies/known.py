@@ -39,7 +39,7 @@ def default(name: str, rule: BaseDistribution, strategy: Strategy, task: Task) -
     noun, _, what = name.partition(".")
     match noun:
         case "task":
-            return getattr(task, what)
+            return task.refining_lr if what == "refine_lr" else getattr(task, what)
         case "mix" if what == "kind":
             return "none"
         case "mix" if what in ("alpha", "probability"):
