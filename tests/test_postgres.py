@@ -10,7 +10,7 @@ from desks import hand_out_at_once
 from postgres_server import Server, needs_postgres, postgres
 from studies_for_tests import tiny
 
-from autoaug import Budget
+from autoaug import Budget, Task
 from autoaug.record import last_attempts
 from autoaug.store import SPOOL_FOLDER, Store, Unreachable
 from autoaug.strategies import none, trivialaugment
@@ -46,6 +46,16 @@ def test_a_study_runs_and_goes_on(there: Store, tmp_path: Path) -> None:
     assert found(there) == found(here)
     assert [o.state for o in there.outcomes("tiny") if o.final] == ["COMPLETE"] * len(study.strategies)
     assert isinstance(there.outcomes("tiny")[0].images, int)
+
+
+def test_a_trial_that_diverges_fails_with_the_reason_that_it_has_elsewhere(there: Store, tmp_path: Path) -> None:
+    task = Task(data="digits", model="convnet", epochs=1, batch_size=400, lr=1e9, warmup=0.0)
+    arms = {"none": none()}
+    study = tiny(name="wild", task=task, metric="val_nll", strategies=arms, space={}, budget=Budget(trials=1))
+    run(study, there, options=Options(artifacts=tmp_path))
+    (outcome,) = Store(there.reference).outcomes("wild")
+    reason = "diverged: the validation loss is nan in epoch 1: lower Task.lr (1e+09)"
+    assert (outcome.state, outcome.reason) == ("FAIL", reason)
 
 
 def test_leases_archives_and_added_strategies(there: Store) -> None:

@@ -214,7 +214,7 @@ def test_divergence_is_a_failed_trial(store: Store, options: Options) -> None:
     run(diverging, store, options=options)
     (outcome,) = store.outcomes("tiny")
     assert outcome.state == "FAIL"
-    assert outcome.reason.startswith("Diverged: the training loss is")
+    assert outcome.reason.startswith("diverged: the training loss is")
 
 
 def test_a_budget_in_seconds_ends_the_search_and_cuts_the_last_trial(store: Store, options: Options) -> None:

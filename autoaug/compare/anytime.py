@@ -50,7 +50,7 @@ def anytime(
         for record in mine:
             spent += record.gpu_seconds
             if record.epoch == ends[key(record)]:
-                if key(record) in full:
+                if key(record) in full and metric in record.metrics:
                     value = record.metrics[metric]
                     best = value if best is None else better(best, value)
                 if best is not None:

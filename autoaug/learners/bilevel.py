@@ -204,7 +204,10 @@ class Bilevel:
         return task.epochs * steps // self.updates.every - self.updates.warmup * steps // self.updates.every
 
     def metrics(self) -> dict[str, float]:
-        """What happened since the last call, for the record of an epoch; seconds are those of all updates in it."""
+        """What happened since the last call, for the record of an epoch; seconds are those of all updates in it.
+
+        What has no value is left out: before the first update, of one that was skipped, a cosine with a zero vector.
+        """
         seconds, self.clocks = sum((clock.seconds() for clock in self.clocks), 0.0), []
         counts = {f"hyper_{name}": float(self.counts[name]) for name in ("updates", "skipped")}
         measured = {name: value for name, value in self.last.items() if math.isfinite(value)}

@@ -1,6 +1,7 @@
 """Whether a hypergradient points where training says: its cosine with finite differences of the bilevel objective."""
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,8 @@ def alignment(
 
     Along each direction the policy is moved both ways, and the network trained from its present weights by a copy of
     its optimiser, with the same draws. The cosine is taken over the derivatives in 16 directions, so it is known to
-    about ± 0.25 where it is near 0. It costs 32 short trainings. Nothing is changed.
+    about ± 0.25 where it is near 0. It costs 32 short trainings. Nothing is changed. NaN where one of the two is zero
+    in all directions, and so points nowhere.
     """
     state = problem.rng.get_state()
     seen = Generator(problem.rng.device).manual_seed(problem.seed)
@@ -37,7 +39,12 @@ def alignment(
         measured.append((after[0] - after[1]) / (2 * reach))
         claimed.append(sum(float((slope * direction[name]).sum()) for name, slope in found.items()))
     problem.rng.set_state(state)
-    return float(F.cosine_similarity(torch.tensor(claimed), torch.tensor(measured), dim=0))
+    return cosine(torch.tensor(claimed), torch.tensor(measured))
+
+
+def cosine(one: Tensor, other: Tensor) -> float:
+    """Of two vectors; NaN where one of them has no direction."""
+    return float(F.cosine_similarity(one, other, dim=0)) if one.norm() * other.norm() > 0 else math.nan
 
 
 def directions(like: Weights, rng: Generator) -> Iterator[Weights]:

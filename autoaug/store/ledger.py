@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
+from autoaug.fields import finite
 from autoaug.record import Record
 from autoaug.store.outcome import Work
 from autoaug.store.patience import Patience, patient
@@ -52,7 +53,7 @@ class Ledger:
         query = sql.select(total, EPOCHS.c.device, EPOCHS.c.metrics).join(EPOCHS, last)
         with self.engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
-        return {row["trial_id"]: Work(**{k: v for k, v in row.items() if k != "trial_id"}) for row in rows}
+        return {row["trial_id"]: Work(**{k: v for k, v in sound(row).items() if k != "trial_id"}) for row in rows}
 
     @patient
     def spent(self, name: str, strategy: str, unit: str = "gpu_seconds") -> float:
@@ -107,7 +108,7 @@ class Ledger:
         mine = sql.and_(EPOCHS.c.study == name, EPOCHS.c.epoch > 0)  # epoch 0 is what was lost of one
         query = sql.select(*columns).where(mine).order_by(EPOCHS.c.trial_id, EPOCHS.c.epoch)
         with self.engine.connect() as connection:
-            return [Record(**row) for row in connection.execute(query).mappings()]
+            return [Record(**sound(row)) for row in connection.execute(query).mappings()]
 
     @patient
     def note_test_read(
@@ -142,3 +143,9 @@ class Ledger:
         mine = sql.select(TEST_READS.c.strategy, sql.func.count()).where(TEST_READS.c.study == name)
         with self.engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(mine.group_by(TEST_READS.c.strategy))}
+
+
+def sound(row: sql.RowMapping) -> dict[str, Any]:
+    """A row of epochs without the figures that are no finite numbers, which earlier versions stored."""
+    metrics: dict[str, Any] = row["metrics"]
+    return {**row, "metrics": {name: value for name, value in metrics.items() if finite(value) is not None}}

@@ -21,7 +21,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from autoaug.record import LEADERBOARD, Direction, Outcome, ordinals
 from autoaug.store.definition import refuse_contradiction
 from autoaug.store.ledger import Ledger
-from autoaug.store.optuna_tables import rename_studies, widen_leaderboard
+from autoaug.store.optuna_tables import fail_trials_without_value, rename_studies, widen_leaderboard
 from autoaug.store.outcome import Work, outcome, stages
 from autoaug.store.patience import Patience, Unreachable, cause, open_together, patient
 from autoaug.store.queued import Uses, final_run, new_point, next_attempt, propose, rerun
@@ -63,6 +63,7 @@ class Store(Ledger):
         if self.engine.dialect.name == "sqlite":
             prepare_sqlite(self.engine)
         prepare_tables(self.engine, self.shown)
+        fail_trials_without_value(self.engine)
         with self.engine.connect() as connection:
             self.identity = meta(connection, "id") or ""
         return shared

@@ -26,7 +26,7 @@ from autoaug.sweep.limits import Cut, Limits, metered
 from autoaug.sweep.options import Options
 from autoaug.sweep.provenance import device_name, peak_memory, provenance, reset_peak_memory
 from autoaug.text import read, shown
-from autoaug.train import Task, train
+from autoaug.train import Diverged, Task, train
 from autoaug.train.run import pick_device
 
 
@@ -88,6 +88,8 @@ def work(
         return
     except Cut as cut:
         ended = end(job, store, TrialState.PRUNED, str(cut), listen)
+    except Diverged as error:
+        ended = end(job, store, TrialState.FAIL, str(error), listen)
     except Exception as error:
         ended = end(job, store, TrialState.FAIL, explain(error), listen)
     else:

@@ -4,7 +4,8 @@ He et al. 2019, "Data Augmentation Revisited", algorithm 1: first train on augme
 data with the standard augmentation only, at the learning rate that the schedule ended with, nothing reset.
 """
 
-from autoaug.train.loop import Diverged, train
+from autoaug.train.figures import Diverged
+from autoaug.train.loop import train
 from autoaug.train.run import Learner, Run
 from autoaug.train.task import SAME_IN_ALL_TRIALS, Task, learning_rate
 

@@ -21,12 +21,9 @@ from autoaug.mixing import Mix
 from autoaug.policy import Policy
 from autoaug.record import Record
 from autoaug.seeding import derive_seed
+from autoaug.train.figures import finite_figures, snapshot
 from autoaug.train.run import Learner, Run
 from autoaug.train.task import Task, learning_rate
-
-
-class Diverged(ArithmeticError):
-    """The training loss is no longer a finite number."""
 
 
 def train(
@@ -57,7 +54,7 @@ def train(
         pulse: called at every step, so that somebody can see that the training gets on.
 
     Raises:
-        Diverged: the training loss became NaN or infinite.
+        Diverged: a loss, or any other figure of an epoch, became NaN or infinite.
     """
     if data is None:
         data = task.load(test=test)
@@ -83,19 +80,20 @@ def one_epoch(run: Run, test: bool, validate: bool = True) -> Record:
         run.data = resplit(run.loaded, run.task.val_fraction, rng)
     metrics = {"train_loss": train_epoch(run), "lr": run.optimiser.param_groups[0]["lr"]}
     if run.learner:
-        metrics |= run.learner.metrics()
+        metrics = metrics | run.learner.metrics() | metrics  # what is measured here has its name for itself
     if validate:
         metrics |= evaluate(run, run.data.scored, "val")
     if test and run.epoch == run.task.total_epochs:
         assert run.data.test is not None, "a final run is given the test split"
         metrics |= evaluate(run, run.data.test, "test")
+    seconds = finite_figures(run, {"gpu_seconds": clock.seconds(), "wall_seconds": time.perf_counter() - wall})
     return Record(
         epoch=run.epoch,
         phase=run.phase,
-        metrics=metrics,
-        policy=run.policy.tree().model_dump(mode="json") if run.learner else None,
-        gpu_seconds=clock.seconds(),
-        wall_seconds=time.perf_counter() - wall,
+        metrics=finite_figures(run, metrics),
+        policy=snapshot(run),
+        gpu_seconds=seconds["gpu_seconds"],
+        wall_seconds=seconds["wall_seconds"],
         device=run.device.type,
         images=run.steps_per_epoch * min(run.task.batch_size, len(run.data.train)),
     )
@@ -107,10 +105,7 @@ def train_epoch(run: Run) -> float:
     total = torch.zeros((), device=run.device)
     for batch in batches(run):
         total += train_step(run, run.data.train.images[batch], run.data.train.targets[batch])
-    mean = (total / run.steps_per_epoch).item()
-    if not math.isfinite(mean):
-        raise Diverged(f"the training loss is {mean} in epoch {run.epoch}: lower Task.lr ({run.task.lr})")
-    return mean
+    return (total / run.steps_per_epoch).item()
 
 
 def train_step(run: Run, images: Tensor, targets: Tensor) -> Tensor:

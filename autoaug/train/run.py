@@ -32,7 +32,10 @@ class Learner(Protocol):
         """Called once after every training step with the policy on."""
 
     def metrics(self) -> dict[str, float]:
-        """What goes into the record of an epoch, read once at its end."""
+        """What goes into the record of an epoch, read once at its end: finite numbers. What has no value is left out.
+
+        The names of the trainer's own figures, such as `train_loss`, keep the trainer's values.
+        """
 
     def state_dict(self) -> dict[str, Any]: ...
 
