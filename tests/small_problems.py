@@ -9,7 +9,7 @@ from autoaug.learners import Batch, Problem, Updates
 from autoaug.policy import Relaxed
 from autoaug.train import Task
 
-TASK = Task(data="digits-rotated", model="convnet", epochs=3, batch_size=50, lr=0.2)
+TASK = Task(data="digits-rotated", model="convnet", epochs=3, batch_size=50, lr=0.2, device="cpu")
 SMALL = Updates(every=4, hyper_batch=60, val_batch=60)
 OPS = ("rotate", "invert", "brightness")
 

@@ -12,7 +12,7 @@ def tiny(**more: Any) -> Study:
     """Two strategies with three trials of two short epochs each, and two final runs."""
     given: dict[str, Any] = {
         "name": "tiny",
-        "task": Task(data="digits-rotated", model="convnet", epochs=2, batch_size=100, lr=0.2),
+        "task": Task(data="digits-rotated", model="convnet", epochs=2, batch_size=100, lr=0.2, device="cpu"),
         "space": {"task.refine_epochs": IntDistribution(0, 1), "mix.alpha": FloatDistribution(0, 1)},
         "strategies": {"none": none(), "ra": randaugment()},
         "budget": Budget(trials=3),

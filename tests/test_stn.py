@@ -18,7 +18,7 @@ from autoaug.record import Record
 from autoaug.strategies import stn
 from autoaug.train import Run, Task, train
 
-TASK = Task(data="digits-rotated", model="convnet", epochs=2, batch_size=50, lr=0.2)
+TASK = Task(data="digits-rotated", model="convnet", epochs=2, batch_size=50, lr=0.2, device="cpu")
 
 
 def seeded(seed: int = 0) -> Generator:

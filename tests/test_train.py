@@ -18,7 +18,7 @@ from autoaug.record import Record
 from autoaug.train import Diverged, Run, Task, learning_rate, train
 from autoaug.train import loop as training
 
-TASK = Task(data="digits-rotated", model="convnet", epochs=2, refine_epochs=1, batch_size=50, lr=0.2)
+TASK = Task(data="digits-rotated", model="convnet", epochs=2, refine_epochs=1, batch_size=50, lr=0.2, device="cpu")
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -187,7 +187,7 @@ def test_the_standard_flip_is_a_fair_coin_for_every_image() -> None:
         return Source(train=split, val=split, test=split, classes=("a", "b"), standard=standard)
 
     spy = Spy()
-    task = Task(data=edges, model="convnet", epochs=8, batch_size=64)
+    task = Task(data=edges, model="convnet", epochs=8, batch_size=64, device="cpu")
     list(train(task, spy, MIXES["none"](), None, seeded()))
     flipped = sum(int((seen[:, 0, 0, 7] == 1).sum()) for seen in spy.seen)
     assert 200 < flipped < 312, "512 fair coins: outside has probability 1e-6"
@@ -249,7 +249,8 @@ def test_a_split_that_is_drawn_anew_is_scored_on_images_that_no_epoch_trains_on(
     seen: list[Data] = []
     original = training.train_epoch
     monkeypatch.setattr(training, "train_epoch", lambda run: seen.append(run.data) or original(run))
-    task = Task(data=hundred_digits, model="convnet", epochs=30, batch_size=20, val_fraction=0.2, resplit="per_epoch")
+    task = replace(TASK, data=hundred_digits, epochs=30, refine_epochs=0, batch_size=20, lr=0.1, val_fraction=0.2)
+    task = replace(task, resplit="per_epoch")
     last = list(train(task, Fixed(ready.none()), MIXES["none"](), None, seeded(), test=True))[-1].metrics
     kept_aside = seen[0].scored.images
     assert torch.equal(kept_aside, replace(task, resplit="fixed").load().val.images), "as a fixed split has it"

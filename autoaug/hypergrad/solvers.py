@@ -84,7 +84,8 @@ def growth(powers: list[Vector]) -> float:
     """
     if len(powers) < 2:
         return 0.0
-    before, after = norm(powers[-2]), norm(powers[-1])
+    squares = torch.stack([dot(power, power) for power in powers[-2:]])
+    before, after = map(math.sqrt, squares.tolist())  # both at once: a GPU stops for it
     return after / before if before != 0.0 else 0.0
 
 
@@ -101,7 +102,8 @@ def bounded(lr: float, largest: float) -> float:
 class ConjugateGradient:
     """(A + damping I) p = v by conjugate gradients from p = 0 (Hestenes, Stiefel 1952) with smoothed residuals.
 
-    Ends early at a direction of zero or negative curvature, and where the residual is rounding error.
+    Ends early at a direction of zero or negative curvature, and where the residual is rounding error. On a GPU that is
+    looked at in the first step only: to stop for it in each would leave the GPU idle, so later the result just stays.
     """
 
     steps: int
@@ -114,56 +116,66 @@ class ConjugateGradient:
         iterate = best = scaled(vector, 0.0)
         residual = direction = left = vector
         energy = dot(residual, residual)
-        enough, largest = energy * precision(vector) ** 2, 0.0
+        enough, largest = energy * precision(vector) ** 2, torch.zeros_like(energy)
+        done = torch.zeros_like(energy, dtype=torch.bool)
         for step in range(self.steps):
-            if energy <= enough:
+            done = done | (energy <= enough)
+            if settled(done):
                 break
             image = add(product(direction), direction, self.damping)
             curvature, length = dot(direction, image), dot(direction, direction)
-            largest = max(largest, curvature / length)
-            if curvature <= precision(vector) * largest * length:
-                warn_where_first(step)
+            largest = torch.maximum(largest, curvature / length)
+            flat_here = curvature <= precision(vector) * largest * length
+            if step == 0 and done | flat_here:
+                if flat_here:
+                    warn_of_no_curvature()
                 break
-            rate = energy / curvature
+            done = done | flat_here
+            if settled(done):
+                break
+            rate = (energy / curvature).where(~done, 0.0)
             iterate, residual = add(iterate, direction, rate), add(residual, image, -rate)
-            best, left = smoothed(best, left, iterate, residual)
+            best, left = smoothed(best, left, iterate, residual, done)
             before, energy = energy, dot(residual, residual)
-            direction = add(residual, direction, energy / before)
+            direction = add(residual, direction, (energy / before).where(~done, 0.0))
         return best
 
 
-def smoothed(best: Vector, left: Vector, iterate: Vector, residual: Vector) -> tuple[Vector, Vector]:
+def settled(done: Tensor) -> bool:
+    """Whether it is done, as far as one can see without stopping a GPU."""
+    return done.device.type == "cpu" and bool(done)
+
+
+def smoothed(best: Vector, left: Vector, iterate: Vector, residual: Vector, done: Tensor) -> tuple[Vector, Vector]:
     """The point with the least residual on the line from `best` (residual `left`) to `iterate`, and that residual.
+
+    `best` and `left` where it is done.
 
     The residual of plain conjugate gradients may rise far above its start before it falls, most of all where the
     matrix is the noisy one of a mini-batch. This one never rises, and arrives with it (Zhou, Walker 1994, section 2).
     """
     change = add(residual, left, -1.0)
     length = dot(change, change)
-    share = -dot(left, change) / length if length != 0.0 else 0.0
+    share = (-dot(left, change) / length).where((length != 0.0) & ~done, 0.0)
     return add(best, add(iterate, best, -1.0), share), add(left, change, share)
 
 
-def warn_where_first(step: int) -> None:
+def warn_of_no_curvature() -> None:
     """Say that the solve ended before it began; one that ends later has something to show."""
-    if step == 0:
-        message = "the training loss does not curve up along ∂val/∂weights, so the indirect part is 0: use more damping"
-        warnings.warn(message, stacklevel=3)
+    message = "the training loss does not curve up along ∂val/∂weights, so the indirect part is 0: use more damping"
+    warnings.warn(message, stacklevel=3)
 
 
-def dot(a: Vector, b: Vector) -> float:
-    """<a, b>, summed in float64."""
-    return float(torch.stack([(x * y).sum(dtype=torch.float64) for x, y in zip(a, b, strict=True)]).sum())
+def dot(a: Vector, b: Vector) -> Tensor:
+    """<a, b>, summed in float64; it stays where it is, since to read it would stop a GPU."""
+    return torch.stack([(x * y).sum(dtype=torch.float64) for x, y in zip(a, b, strict=True)]).sum()
 
 
-def norm(a: Vector) -> float:
-    """|a|."""
-    return math.sqrt(dot(a, a))
-
-
-def add(a: Vector, b: Vector, scale: float = 1.0) -> Vector:
+def add(a: Vector, b: Vector, scale: float | Tensor = 1.0) -> Vector:
     """a + scale b."""
-    return [torch.add(x, y, alpha=scale) for x, y in zip(a, b, strict=True)]
+    if isinstance(scale, Tensor) and scale.device.type != "cpu":
+        return [torch.addcmul(x, y, scale.to(x.dtype)) for x, y in zip(a, b, strict=True)]
+    return [torch.add(x, y, alpha=float(scale)) for x, y in zip(a, b, strict=True)]
 
 
 def scaled(a: Vector, scale: float) -> Vector:

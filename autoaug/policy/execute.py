@@ -176,7 +176,7 @@ def group_sizes(bucket: Tensor, geometric: int, count: int) -> list[list[int]]:
         geometric: the number of geometric operations, of `count` altogether.
     """
     least = torch.arange(geometric, count + 2, device=bucket.device)
-    least[0] = 1  # made on a GPU, where a list would have to be sent
+    least[:1].fill_(1)  # made on the GPU: a list, or a number into one place, would be sent there
     ends = torch.searchsorted(bucket, least.repeat(len(bucket), 1))
     return ends.diff(dim=1, prepend=ends.new_zeros(len(ends), 1)).tolist()
 
