@@ -220,8 +220,8 @@ def test_several_drivers_overshoot_a_budget_by_less_than_an_epoch_each_though_on
             driver.communicate()
     finally:
         for driver in drivers:
-            driver.kill()
-            driver.communicate()
+            with driver:  # waits for it and closes its pipe
+                driver.kill()
     assert [driver.returncode for driver in drivers] == [-signal.SIGKILL, 0, 0]
     store = Store(url)
     epochs = [record.gpu_seconds for record in store.epochs("tiny") if not record.final]
