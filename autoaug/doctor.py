@@ -157,7 +157,7 @@ def check_ray(where: Where) -> Finding:
 
 def check_storage(where: Where) -> Finding:
     """Write, read back and remove a study that trains nothing."""
-    from autoaug.store import Store
+    from autoaug.store import Store, show_reference
     from autoaug.store.upkeep import round_trip
 
     with trial_storage(where.storage) as reference:
@@ -169,7 +169,11 @@ def check_storage(where: Where) -> Finding:
         median, slow = statistics.median(seconds), seconds[int(0.99 * len(seconds))]
         kind = store.engine.dialect.name
         speed = f"an epoch is reported in {1000 * median:.1f} ms (p50), {1000 * slow:.1f} ms (p99)"
-    shown = store.shown if reference == where.storage else f"{where.storage} (not there yet, tried beside it)"
+    shown = (
+        store.shown
+        if reference == where.storage
+        else f"{show_reference(where.storage)} (not there yet, tried beside it)"
+    )
     if slow > SLOW_REPORT:
         fix = "use a local disk" if kind == "sqlite" else "use a server that is nearer, or less busy"
         return Finding(f"{shown}: {speed}", "warn", f"{fix}: a training waits for each report")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import HEAD, POSTGRES, TASK, Call, calling, files, refused, study, task
+from command_line import HEAD, TASK, Call, calling, files, refused, study, task
 
 from autoaug.cli import voice
-from autoaug.cli.voice import program, without_password
+from autoaug.cli.voice import program
 from autoaug.store import Store
 from autoaug.sweep import Options
 
@@ -283,20 +283,6 @@ def test_lines_that_are_printed_can_be_pasted(tmp_path: Path, monkeypatch: pytes
     assert program() == program(elsewhere=True) == "autoaug"
     monkeypatch.setattr(sys, "argv", ["/x/autoaug/__main__.py"])
     assert program() == f"{shlex.quote(sys.executable)} -m autoaug"
-
-
-@pytest.mark.parametrize(
-    ("given", "shown"),
-    [
-        (POSTGRES, "postgresql+psycopg://me:***@127.0.0.1:1/nowhere"),
-        ("--storage=postgresql://me:hun@ter2@h/d", "--storage=postgresql://me:***@h/d"),
-        ("postgresql://h/d?password=hunter2&x=1", "postgresql://h/d?password=***&x=1"),
-        ("sqlite:///a/b@c.db", "sqlite:///a/b@c.db"),
-        ("studies/mine.py:name", "studies/mine.py:name"),
-    ],
-)
-def test_a_line_that_is_printed_holds_no_password(given: str, shown: str) -> None:
-    assert without_password(given) == shown
 
 
 def test_the_dashboard_says_where_it_is_and_ends_with_ctrl_c(tmp_path: Path) -> None:

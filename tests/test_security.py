@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import study
+from command_line import Call, calling, study
 from postgres_server import Server, needs_postgres, postgres
 from studies_for_tests import tiny
 
-from autoaug.store import Store
+from autoaug.store import Store, refuse_exposed, show_reference, show_url
+from autoaug.store.secrets import without_secrets
 from autoaug.strategies import none
 
 LIBRARY = Path(__file__).parent.parent / "autoaug"
@@ -134,6 +135,82 @@ def dashboard(folder: Path, **environment: str) -> bytes:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()
+
+
+SECRET = "geheim%2F4711"
+"""As a URL writes it; some drivers say it with its slash."""
+
+DSNS = (
+    f"postgresql+psycopg://me:{SECRET}@127.0.0.1:1/d",
+    f"postgresql+psycopg://:{SECRET}@127.0.0.1:1/d",
+    f"postgresql+psycopg://me:{SECRET}@x@127.0.0.1:1/d",
+    f"postgresql+psycopg://me:p@ss:{SECRET}@127.0.0.1:1/d",
+    f"postgresql+psycopg://me@127.0.0.1:1/d?password={SECRET}",
+    f"postgresql+psycopg://me@127.0.0.1:1/d?PASSWORD={SECRET}",
+    f"postgresql+psycopg://me@127.0.0.1:1/d?sslpassword={SECRET}&sslmode=prefer",
+    f"postgresql+psycopg://me@127.0.0.1:1/d?passfile=/home/{SECRET}",
+    f"postgresql+psycopg://me@127.0.0.1:1/d?options=-c%20token={SECRET}",
+    f"postgresql+psycopg://me@127.0.0.1:1/d?token={SECRET}&token={SECRET}2",
+    f"postgresql+psycopg://me:{SECRET}@127.0.0.1:port/d",
+    f"postgresql+psycopg://me:{SECRET}@[::1/d",
+    f"postgresql:/me:{SECRET}@127.0.0.1/d",
+    f"postgresql//me:{SECRET}",
+    f"mysql://me:{SECRET}@127.0.0.1/d",
+    f"postgresql+nix://me:{SECRET}@127.0.0.1/d",
+    f"host=127.0.0.1 port=1 user=me password={SECRET} dbname=d",
+    f"dbname=d password='{SECRET}'",
+    f"me:{SECRET}",
+    f"sqlite:////no/such/folder/x.db?key={SECRET}",
+    f"sqlite:///x.db?key={SECRET}",
+)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
+    yield from calling(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("dsn", DSNS)
+def test_no_way_to_write_a_storage_prints_its_secrets(
+    command: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dsn: str
+) -> None:
+    """By environment, by file, in the study, on the command line, and in place of a name: refused, and never shown."""
+    monkeypatch.setenv("PLACE", dsn)
+    (tmp_path / "url").write_text(dsn)
+    (tmp_path / "own.py").write_text(study(name="'own'", storage=repr(dsn)))
+    ways = ("env:PLACE", "file:url", f"env:{dsn}", f"file:{dsn}", dsn)
+    calls = [("compare", "x", "--storage", way) for way in ways] + [("compare", "own.py")]
+    for arguments in calls:
+        result = command(*arguments)
+        said = result.stdout + result.stderr
+        assert result.exit_code == 2, arguments
+        assert said.startswith("error: ")
+        assert "geheim" not in said
+        assert "4711" not in said
+
+
+@pytest.mark.parametrize("name", ["sqlite:///x.db?timeout=5", "postgresql+psycopg://me@h:1/d?port=2&sslmode=require"])
+def test_what_is_harmless_is_shown_as_it_can_be_pasted(name: str) -> None:
+    assert show_url(name) == show_reference(name) == name
+    refuse_exposed(name)
+
+
+def test_an_unknown_option_is_hidden_and_refused_on_the_command_line() -> None:
+    assert show_url("postgresql://me@h/d?sslmode=off&x=1") == "postgresql://me@h/d?sslmode=off&x=***"
+    with pytest.raises(ValueError, match=r"x=\*\*\*: the option 'x' may hold a secret, and ps shows it: .* env:NAME"):
+        refuse_exposed("postgresql://me@h/d?x=1")
+
+
+@pytest.mark.parametrize("reference", ["env:PLACE", "file:/home/me/url", "file:~/.autoaug/url-1"])
+def test_a_name_is_shown_as_it_was_given(reference: str) -> None:
+    assert show_reference(reference) == reference
+
+
+def test_what_a_driver_says_is_shown_without_the_secrets_of_the_url() -> None:
+    url = "postgresql+psycopg://me:a%2Fb%20c@h/d?token=t%26k"
+    said = "no: 'a/b c', a%2Fb%20c, a%2Fb+c, t&k, t%26k"
+    assert without_secrets(said, url) == "no: '***', ***, ***, ***, ***"
+    assert without_secrets(said, "sqlite:///x.db") == said
 
 
 LOADS = {"load", "loads", "Unpickler", "read_pickle", "eval", "exec", "unsafe_load", "full_load"}

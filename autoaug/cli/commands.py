@@ -141,15 +141,14 @@ def run(
             voice.tell(kept, f"  {again}", **{why: found.study.name}, go_on=again)
             raise typer.Exit(stop)
     from autoaug.compare import stored_comparison
+    from autoaug.store import show_reference
     from autoaug.sweep import outdated
 
     if late := outdated(found.study, store, options.only):
         kept = "a better point was found after the final runs, which stay as they were"
         voice.tell(f"{', '.join(late)}: {kept}; --reread tests it too, and is recorded", outdated=late)
     code = print_leaderboard(stored_comparison([(store, found.study.name)]), voice)
-    by_name = store.reference.startswith(("env:", "file:"))  # then it holds no password, and works when it is pasted
-    place = store.reference if by_name else store.shown
-    named = f" --storage {shlex.quote(place)}" if storage or found.study.storage else ""
+    named = f" --storage {shlex.quote(show_reference(store.reference))}" if storage or found.study.storage else ""
     voice.tell(f"details: {program()} dashboard{named}")
     raise typer.Exit(code)
 

@@ -38,10 +38,12 @@ def where(storage: str | None, study: "Study | None" = None) -> str:
 
 def open_existing(reference: str) -> "Store":
     """A storage to read from; none is made."""
-    from autoaug.store import Store, is_new
+    from autoaug.store import Store, is_new, show_reference
 
     if is_new(reference):
-        raise ValueError(f"there is no storage {reference} yet: run a study first, or give another --storage")
+        raise ValueError(
+            f"there is no storage {show_reference(reference)} yet: run a study first, or give another --storage"
+        )
     return Store(reference)
 
 

@@ -1,6 +1,5 @@
 """How the command line speaks: lines, tables, JSON, errors, and exit codes."""
 
-import re
 import shlex
 import shutil
 import sys
@@ -115,10 +114,6 @@ def program(elsewhere: bool = False) -> str:
 
 
 def command_again() -> str:
-    """This call, without what would start it anew and without passwords."""
+    """This call, without what would start it anew. It holds no password: on a command line that is refused."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--fresh"]
-    return f"{program()} {shlex.join(map(without_password, arguments))}"
-
-
-def without_password(argument: str) -> str:
-    return re.sub(r"(pass\w*=)[^&]*", r"\1***", re.sub(r"(://[^:/]*):.*@", r"\1:***@", argument))
+    return f"{program()} {shlex.join(arguments)}"

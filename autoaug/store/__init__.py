@@ -4,10 +4,11 @@ from autoaug.store.definition import differences, refuse_contradiction
 from autoaug.store.importance import Importance, importances
 from autoaug.store.patience import Unreachable
 from autoaug.store.queued import final_seed
+from autoaug.store.secrets import refuse_exposed, show_reference, show_url
 from autoaug.store.spool import FOLDER as SPOOL_FOLDER
 from autoaug.store.spool import Spool, replay, settle
 from autoaug.store.store import Store, open_patiently, root_of
-from autoaug.store.url import is_file, is_new, refuse_exposed, resolve, show_url
+from autoaug.store.url import is_file, is_new, resolve
 
 __all__ = [
     "SPOOL_FOLDER",
@@ -27,5 +28,6 @@ __all__ = [
     "resolve",
     "root_of",
     "settle",
+    "show_reference",
     "show_url",
 ]

@@ -26,9 +26,10 @@ from autoaug.store.outcome import Work, outcome, stages
 from autoaug.store.patience import Patience, Unreachable, cause, open_together, patient
 from autoaug.store.queued import Uses, final_run, new_point, next_attempt, propose, rerun
 from autoaug.store.schema import EPOCHS, STUDIES, TEST_READS, meta, prepare_tables
+from autoaug.store.secrets import show_url, without_secrets
 from autoaug.store.shared import SharedStorage
 from autoaug.store.spool import spooled
-from autoaug.store.url import CLOCKS, engine_options, portable, prepare_sqlite, refuse_unusable, resolve, show_url
+from autoaug.store.url import CLOCKS, engine_options, portable, prepare_sqlite, refuse_unusable, resolve
 
 
 class Store(Ledger):
@@ -53,7 +54,7 @@ class Store(Ledger):
             self.shared = open_together(lambda: self.connect(url))
         except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
             reason = str(getattr(cause(error), "orig", None) or error).splitlines()[0]
-            raise ValueError(f"storage {self.shown} cannot be opened: {reason.replace(url, self.shown)}") from None
+            raise ValueError(f"storage {self.shown} cannot be opened: {without_secrets(reason, url)}") from None
         self.optuna = get_storage(self.shared)
 
     def connect(self, url: str) -> SharedStorage:

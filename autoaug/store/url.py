@@ -1,4 +1,4 @@
-"""Storage URLs: what a reference stands for, what may be shown of it, and how its engine is set up."""
+"""Storage URLs: what a reference stands for, and how its engine is set up."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from autoaug.store.mounts import network_file_system
+from autoaug.store.secrets import FORMS, parse, show_reference, show_url
 
 CLOCKS = {
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
@@ -20,18 +21,21 @@ CLOCKS = {
 def resolve(reference: str) -> str:
     """The storage URL that a reference stands for: a URL, `env:NAME`, or `file:PATH` with the URL in its first line."""
     kind, _, rest = reference.partition(":")
-    if kind == "env":
-        if not os.environ.get(rest):
-            raise ValueError(f"storage {reference!r}: the environment variable {rest} is not set: export it")
-        return os.environ[rest]
-    if kind == "file":
-        try:
-            return Path(rest).read_text().splitlines()[0].strip()
-        except (OSError, IndexError) as error:
-            raise ValueError(
-                f"storage {reference!r}: {rest} holds no URL ({type(error).__name__}): write it there"
-            ) from None
-    return reference
+    if kind not in ("env", "file"):
+        return reference
+    shown = show_reference(reference)
+    if kind == "env" and not os.environ.get(rest):
+        raise ValueError(f"storage {shown!r}: the environment variable {shown[4:]} is not set: export it")
+    try:
+        url = os.environ[rest] if kind == "env" else Path(rest).read_text().splitlines()[0].strip()
+    except (OSError, IndexError, UnicodeDecodeError) as error:
+        said = f"{shown[5:]} holds no URL ({type(error).__name__})"
+        raise ValueError(f"storage {shown!r}: {said}: write it there") from None
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"storage {shown!r} holds no storage URL: write there {FORMS}") from None
+    return url
 
 
 def portable(reference: str) -> str:
@@ -40,54 +44,13 @@ def portable(reference: str) -> str:
         return reference
     if reference.startswith("file:"):
         return f"file:{Path(reference.removeprefix('file:')).absolute()}"
-    url = make_url(reference)
-    if url.get_backend_name() == "sqlite" and url.database:
-        return url.set(database=str(Path(url.database).absolute())).render_as_string()
+    url = parse(reference)
+    if is_plain_file(url):
+        return url.set(database=str(Path(url.database or "").absolute())).render_as_string()
     if url.password or url.query:
         os.environ["AUTOAUG_STORAGE"] = reference  # inherited by workers, and in no message or pickle
         return "env:AUTOAUG_STORAGE"
     return reference
-
-
-def show_url(url: str) -> str:
-    """A storage URL that may be printed: without its password."""
-    parsed = parse(url)
-    secret = {key: "***" for key in parsed.query if "pass" in key.lower()}
-    return parsed.update_query_dict(secret).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
-
-
-def refuse_exposed(reference: str) -> None:
-    """Refuse a password on the command line, where everybody on the machine can read it.
-
-    Raises:
-        ValueError: the reference is a URL with a password; the message does not hold it.
-    """
-    if reference.startswith(("env:", "file:")):
-        return
-    url = parse(reference)
-    if url.password or any("pass" in key.lower() for key in url.query):
-        raise ValueError(
-            f"storage {show_url(reference)}: a password on the command line can be read by all who call ps: "
-            "put the URL into an environment variable and give env:NAME, or into a file and give file:PATH"
-        )
-
-
-def parse(url: str) -> sql.URL:
-    """The parts of a URL.
-
-    Raises:
-        ValueError: it has none; the message holds no password.
-    """
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise ValueError(
-            f"{url.split('@')[-1]!r} is no storage URL: write sqlite:///study.db, "
-            "postgresql+psycopg://user@host/database, env:NAME or file:PATH"
-        ) from None
-    if "@" in (parsed.host or ""):
-        raise ValueError("the storage URL has more than one @: write the one in the password as %40")
-    return parsed
 
 
 def refuse_unusable(url: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from autoaug.fields import TEXT, above, at_least, check_fields, short
-from autoaug.store import is_file
+from autoaug.store import is_file, show_reference
 
 ON_A_SERVER = "give a server, such as --storage env:NAME with postgresql+psycopg://user@host/database"
 
@@ -87,7 +87,9 @@ def refuse_remote(options: Options, storage: str) -> None:
     if not is_remote(address):
         return
     if is_file(storage):
-        raise ValueError(f"storage {storage} is a file, and workers at {address} cannot open it: {ON_A_SERVER}")
+        raise ValueError(
+            f"storage {show_reference(storage)} is a file, and workers at {address} cannot open it: {ON_A_SERVER}"
+        )
     if os.environ.get("RAY_AUTH_MODE") != "token" and not options.insecure:
         raise ValueError(
             f"the Ray cluster at {address} lets in whoever can reach it: start it with token authentication and set "

@@ -56,7 +56,7 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
         trainable = tune.with_parameters(
             run_on_worker,
             code=sources(options.project),
-            study=ray.cloudpickle.dumps(replace(desk.study, task=desk.study.task.anchored())),
+            study=ray.cloudpickle.dumps(replace(desk.study, task=desk.study.task.anchored(), storage=None)),
             storage=desk.store.portable(),
             options=options,
         )
