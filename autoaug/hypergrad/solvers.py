@@ -102,8 +102,8 @@ def bounded(lr: float, largest: float) -> float:
 class ConjugateGradient:
     """(A + damping I) p = v by conjugate gradients from p = 0 (Hestenes, Stiefel 1952) with smoothed residuals.
 
-    Ends early at a direction of zero or negative curvature, and where the residual is rounding error. On a GPU that is
-    looked at in the first step only: to stop for it in each would leave the GPU idle, so later the result just stays.
+    Ends early at a direction of zero or negative curvature, and where the residual is rounding error. A GPU is stopped
+    for that once per step: to go on in vain would cost a product, which is thousands of kernels.
     """
 
     steps: int
@@ -115,55 +115,43 @@ class ConjugateGradient:
     def __call__(self, product: Product, vector: Vector) -> Vector:
         iterate = best = scaled(vector, 0.0)
         residual = direction = left = vector
-        energy = dot(residual, residual)
-        enough, largest = energy * precision(vector) ** 2, torch.zeros_like(energy)
-        done = torch.zeros_like(energy, dtype=torch.bool)
+        squared, enough, largest = dot(residual, residual), 0.0, 0.0
         for step in range(self.steps):
-            done = done | (energy <= enough)
-            if settled(done):
-                break
             image = add(product(direction), direction, self.damping)
-            curvature, length = dot(direction, image), dot(direction, direction)
-            largest = torch.maximum(largest, curvature / length)
-            flat_here = curvature <= precision(vector) * largest * length
-            if step == 0 and done | flat_here:
-                if flat_here:
-                    warn_of_no_curvature()
+            sums = [squared, dot(direction, image), dot(direction, direction)]
+            energy, curvature, length = torch.stack(sums).tolist()
+            enough = enough if step else energy * precision(vector) ** 2
+            if energy <= enough:
                 break
-            done = done | flat_here
-            if settled(done):
+            largest = max(largest, curvature / length)
+            if curvature <= precision(vector) * largest * length:
+                warn_where_first(step)
                 break
-            rate = (energy / curvature).where(~done, 0.0)
+            rate = energy / curvature
             iterate, residual = add(iterate, direction, rate), add(residual, image, -rate)
-            best, left = smoothed(best, left, iterate, residual, done)
-            before, energy = energy, dot(residual, residual)
-            direction = add(residual, direction, (energy / before).where(~done, 0.0))
+            best, left = smoothed(best, left, iterate, residual)
+            squared = dot(residual, residual)
+            direction = add(residual, direction, squared / energy)
         return best
 
 
-def settled(done: Tensor) -> bool:
-    """Whether it is done, as far as one can see without stopping a GPU."""
-    return done.device.type == "cpu" and bool(done)
-
-
-def smoothed(best: Vector, left: Vector, iterate: Vector, residual: Vector, done: Tensor) -> tuple[Vector, Vector]:
+def smoothed(best: Vector, left: Vector, iterate: Vector, residual: Vector) -> tuple[Vector, Vector]:
     """The point with the least residual on the line from `best` (residual `left`) to `iterate`, and that residual.
-
-    `best` and `left` where it is done.
 
     The residual of plain conjugate gradients may rise far above its start before it falls, most of all where the
     matrix is the noisy one of a mini-batch. This one never rises, and arrives with it (Zhou, Walker 1994, section 2).
     """
     change = add(residual, left, -1.0)
     length = dot(change, change)
-    share = (-dot(left, change) / length).where((length != 0.0) & ~done, 0.0)
+    share = (-dot(left, change) / length).where(length != 0.0, 0.0)
     return add(best, add(iterate, best, -1.0), share), add(left, change, share)
 
 
-def warn_of_no_curvature() -> None:
+def warn_where_first(step: int) -> None:
     """Say that the solve ended before it began; one that ends later has something to show."""
-    message = "the training loss does not curve up along ∂val/∂weights, so the indirect part is 0: use more damping"
-    warnings.warn(message, stacklevel=3)
+    if step == 0:
+        message = "the training loss does not curve up along ∂val/∂weights, so the indirect part is 0: use more damping"
+        warnings.warn(message, stacklevel=3)
 
 
 def dot(a: Vector, b: Vector) -> Tensor:
