@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoaug.cli.stored import find_policy, find_stored, load, measured, open_existing, prepare, where
+from autoaug.cli.stored import find_policy, find_stored, load, measured, open_existing, prepare, read_facts, where
 from autoaug.cli.voice import (
     FAILED,
     INTERRUPTED,
@@ -28,7 +28,7 @@ from autoaug.cli.voice import (
 if TYPE_CHECKING:
     from autoaug.compare import Comparison
     from autoaug.store import Store
-    from autoaug.study import Prediction, Study
+    from autoaug.study import DataFacts, Prediction, Study
     from autoaug.sweep import Options
 
 app = typer.Typer(
@@ -108,6 +108,7 @@ def run(
     voice = Voice(as_json, quiet)
     with usage_errors():
         found = load(study)
+        from autoaug.study import Loader
         from autoaug.sweep import Options
 
         options = Options(
@@ -129,13 +130,17 @@ def run(
         if dry_run:
             show_plan(found.study, executor, options, voice)
             return
-        store, predictions = prepare(found.study, where(storage, found.study), executor, options, fresh)
+        load_once = Loader()
+        store, predictions = prepare(found.study, where(storage, found.study), executor, options, fresh, load_once)
+        given = read_facts(found.study, load_once, options.only) if predictions is not None else []
+        for text in (text for facts in given for text in facts.warnings()):
+            say(f"warning: {text}", err)
         if fresh and store.definition(found.study.name) is not None:
             archived = store.archive(found.study.name)
             voice.tell(f"what was run is kept as {archived}", archived=archived)
         if predictions is None:
             voice.tell(f"{found.study.name} is finished: nothing is left to run")
-        elif stop := execute(found.study, store, executor, options, voice, predictions):
+        elif stop := execute(found.study, store, executor, options, voice, predictions, given):
             again, why = command_again(), "interrupted" if stop == INTERRUPTED else "stopped"
             kept = f"{why}; everything found so far is kept. Go on with:"
             voice.tell(kept, f"  {again}", **{why: found.study.name}, go_on=again)
@@ -258,6 +263,7 @@ def execute(
     options: "Options",
     voice: "Voice",
     predictions: "dict[str, Prediction]",
+    given: "list[DataFacts]",
 ) -> int:
     """Run a study with progress; returns 0, or the exit code of what ended it early."""
     from autoaug.console import Watch
@@ -271,7 +277,7 @@ def execute(
         voice.tell(f"{study.name} · {len(watch.lanes)} strategies · {store.shown}{begun}")
     try:
         with voice.progress(watch) as listen, terminated_is_interrupted():
-            conduct(study, store, executor, options, listen, predictions)
+            conduct(study, store, executor, options, listen, predictions, given)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Unreachable as away:
@@ -320,11 +326,11 @@ def write_html(path: Path, found: "Comparison") -> None:
 def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice") -> None:
     """What a run would do, checked as a run is."""
     from autoaug.console import plan_table
-    from autoaug.study import Loader, data_facts, plan
+    from autoaug.study import Loader, plan
 
     load = Loader()
     predictions = measured(study, executor, options, load=load)
-    given = data_facts(study, load, options.only)
+    given = read_facts(study, load, options.only)
     lines = [line for line in plan(study, predictions) if not options.only or line.strategy in options.only]
     voice.show(
         plan_table(study, lines, given),

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from autoaug.cli.voice import err, out, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from autoaug.policy import PolicyTree
     from autoaug.project import Found
     from autoaug.store import Store
-    from autoaug.study import Loader, Prediction, Study
+    from autoaug.study import DataFacts, Loader, Prediction, Study
     from autoaug.sweep import Options
 
 
@@ -88,7 +90,7 @@ def find_policy(reference: str, storage: str | None, strategy: str | None) -> "P
 
 
 def prepare(
-    study: "Study", reference: str, executor: str, options: "Options", fresh: bool
+    study: "Study", reference: str, executor: str, options: "Options", fresh: bool, load: "Loader"
 ) -> tuple["Store", "dict[str, Prediction] | None"]:
     """The open storage, and what a run is expected to cost; None where nothing is left to run.
 
@@ -102,7 +104,7 @@ def prepare(
         write_leftovers(store, options)
         if is_over(study, store, options.only, options.reread):
             return store, None
-    predictions = measured(study, executor, options, reference)
+    predictions = measured(study, executor, options, reference, load)
     return Store(reference, options.patience_seconds), predictions
 
 
@@ -122,3 +124,11 @@ def measured(
         return check(
             study, executor, options, reference, lambda name: status.update(f"measuring a few steps of {name}"), load
         )
+
+
+def read_facts(study: "Study", load: "Loader", only: "Sequence[str]") -> "list[DataFacts]":
+    """What a study is given, while a spinner says that its splits are compared."""
+    from autoaug.study import data_facts
+
+    with out.status("looking for copies among the splits") if out.is_terminal else nullcontext():
+        return data_facts(study, load, only)

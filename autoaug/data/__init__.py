@@ -4,7 +4,8 @@
 Everything is checked before anything is trained; an error is a `DataError` that says what to do.
 """
 
-from autoaug.data.derived import anchored, resized, subset
+from autoaug.data.derived import anchored, is_named, resized, subset
+from autoaug.data.duplicates import Copies, copies
 from autoaug.data.files import image_folder, npz
 from autoaug.data.listing import enumerated
 from autoaug.data.load import DATASETS, Data, load_data, place_of, resplit, train_on_val
@@ -16,6 +17,7 @@ from autoaug.data.torch_datasets import from_datasets
 __all__ = [
     "DATASETS",
     "STANDARDS",
+    "Copies",
     "Data",
     "DataError",
     "Source",
@@ -23,9 +25,11 @@ __all__ = [
     "Standard",
     "anchored",
     "as_float",
+    "copies",
     "enumerated",
     "from_datasets",
     "image_folder",
+    "is_named",
     "load_data",
     "npz",
     "place_of",

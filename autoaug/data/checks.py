@@ -41,7 +41,7 @@ def _checked_split(split: Split, where: str) -> Split:
         raise DataError(f"{where} have shape {tuple(images.shape)} and targets {tuple(targets.shape)}: give one each")
     if images.numel() == 0:
         raise DataError(f"{where} are none: give at least one image of every class")
-    return Split(_checked_pixels(images, where), _checked_labels(targets, where))
+    return Split(_checked_pixels(images, where), _checked_labels(targets, where), split.names)
 
 
 def _checked_pixels(images: Tensor, where: str) -> Tensor:

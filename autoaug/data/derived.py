@@ -88,12 +88,19 @@ def shrink(split: Split, size: int) -> Split:
     """The same images at `size` x `size` pixels, of the same type."""
     chunks = split.images.split(1000)  # as floats, all at once would not fit
     images = torch.cat([_area(chunk, size) for chunk in chunks])
-    return Split(images, split.targets)
+    return Split(images, split.targets, split.names)
 
 
 def _area(images: Tensor, size: int) -> Tensor:
     small = interpolate(as_float(images), (size, size), mode="area")
     return small.mul_(255).round_().to(torch.uint8) if images.dtype == torch.uint8 else small
+
+
+def is_named(data: str | Path | Reader) -> bool:
+    """Whether the data are a dataset of the table, or made of one, and not of the user's own."""
+    if isinstance(data, Subset | Resized):
+        return is_named(data.data)
+    return isinstance(data, str) and data in DATASETS
 
 
 def anchored(data: str | Path | Reader) -> str | Reader:

@@ -48,7 +48,10 @@ class ImageFolder:
         refuse_unreadable(bad, sum(len(each.images) for each in decoded.values()), self.path)
         others = [other for found in files.values() for each in found for other in each.others]
         reading = _reading(self.path, decoded, [*_beside(self.path, folders), *others])
-        parts: dict[str, Any] = {name: Split(decoded[name].images, _targets(files[name])) for name in files}
+        parts: dict[str, Any] = {
+            name: Split(decoded[name].images, _targets(found), _names(found, self.path))
+            for name, found in files.items()
+        }
         return Source(**parts, classes=classes, reading=reading)
 
 
@@ -105,6 +108,10 @@ def _files(folder: Path, classes: tuple[str, ...]) -> list[Listing]:
 
 def _targets(files: list[Listing]) -> Tensor:
     return torch.arange(len(files)).repeat_interleave(torch.tensor([len(each.images) for each in files]))
+
+
+def _names(files: list[Listing], path: Path) -> tuple[str, ...]:
+    return tuple(str(image.relative_to(path)) for each in files for image in each.images)
 
 
 def _beside(path: Path, folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:

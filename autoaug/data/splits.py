@@ -21,6 +21,8 @@ class Split:
     """N x C x H x W: uint8 where the source has bytes, else float32 in [0, 1]. See `as_float`."""
     targets: Tensor
     """N, int64, in 0 to K-1."""
+    names: tuple[str, ...] = ()
+    """The files that the images were read from; empty where there are none."""
 
     def __len__(self) -> int:
         """N, the number of images."""
@@ -28,11 +30,12 @@ class Split:
 
     def to(self, device: torch.device | str) -> "Split":
         """The same split on `device`."""
-        return Split(self.images.to(device), self.targets.to(device))
+        return Split(self.images.to(device), self.targets.to(device), self.names)
 
     def at(self, indices: Tensor) -> "Split":
         """The images at `indices`, int64, in that order."""
-        return Split(self.images[indices], self.targets[indices])
+        names = tuple(self.names[index] for index in indices.tolist()) if self.names else ()
+        return Split(self.images[indices], self.targets[indices], names)
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -42,7 +45,8 @@ def as_float(images: Tensor) -> Tensor:
 
 def joined(first: Split, second: Split) -> Split:
     """All images of `first`, then all of `second`."""
-    return Split(torch.cat([first.images, second.images]), torch.cat([first.targets, second.targets]))
+    names = first.names + second.names if first.names and second.names else ()
+    return Split(torch.cat([first.images, second.images]), torch.cat([first.targets, second.targets]), names)
 
 
 def class_counts(split: Split, classes: int) -> Tensor:

@@ -106,7 +106,7 @@ class Store(Ledger):
                 connection.execute(STUDIES.insert().values(name=name, definition=merged))
                 return
             refuse_contradiction(name, stored, definition)
-            for part in ("spaces", "proxies", "predicted_seconds", "predicted_rerun_seconds"):
+            for part in ("spaces", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds"):
                 merged[part] = {**stored.get(part, {}), **definition.get(part, {})}
             connection.execute(STUDIES.update().where(mine).values(definition=merged))
             widen_leaderboard(connection, name, list(merged["spaces"]))

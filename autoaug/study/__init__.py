@@ -8,6 +8,7 @@ from autoaug.study.plan import Line, plan
 from autoaug.study.predict import Prediction, predict
 from autoaug.study.preflight import lowest, preflight
 from autoaug.study.setup import Setup, set_up
+from autoaug.study.width import half_width
 
 __all__ = [
     "METRICS",
@@ -21,6 +22,7 @@ __all__ = [
     "Setup",
     "Study",
     "data_facts",
+    "half_width",
     "lowest",
     "most_epochs",
     "plan",

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from autoaug.data import Data, enumerated
+from autoaug.data import Data, copies, enumerated, is_named
 from autoaug.study.definition import Study
 from autoaug.study.loading import Loader
+from autoaug.study.width import half_width
 from autoaug.train import Task
 
 
@@ -27,6 +28,12 @@ class DataFacts:
     """Channels, height and width of what a network is given."""
     files: dict[str, Any] | None
     """Of a folder of images: how many files, from which size to which, what was passed over and what was changed."""
+    copies: tuple[dict[str, Any], ...]
+    """Between which splits there are copies, how many, and a few of them."""
+    own_splits: tuple[str, ...]
+    """The splits that the user divided, where the data are the user's own."""
+    validation: dict[str, float]
+    """How wide the interval of a validation score is: `half_width` at an `accuracy`."""
     standard: dict[str, Any]
     """The augmentation that is always on: its name, what it does, and why it is that one."""
 
@@ -37,8 +44,16 @@ class DataFacts:
         return [
             f"data{where}: {self.counted()}",
             *files,
+            *(sentence(each) for each in self.copies),
+            f"{self.images['val']:,} validation images: a score of {figure(self.validation['accuracy'])} is "
+            f"± {figure(self.validation['half_width'])}",
             f"always on{where}: {self.standard['name']} ({self.standard['reason']})",
         ]
+
+    def warnings(self) -> list[str]:
+        """What should be mended before time is spent: copies between splits that somebody divided on purpose."""
+        mine = [each for each in self.copies if each["split"] in self.own_splits]
+        return [f"data {self.data!r}: {sentence(each)}: take them out of one" for each in mine]
 
     def counted(self) -> str:
         """How many images of how many classes in which split, and of which size."""
@@ -48,6 +63,9 @@ class DataFacts:
         colour = "colour" if channels == 3 else "one channel"
         return f"{', '.join(parts)} images{cut} of {self.classes} classes, {height} x {width} pixels in {colour}"
 
+
+TYPICAL = 0.85
+"""An accuracy to show the width of a validation score at."""
 
 NOUNS = {"train": "training", "learner": "for the learner", "val": "validation", "test": "test"}
 """What the splits are called."""
@@ -60,6 +78,21 @@ def read_from(files: dict[str, Any]) -> list[str]:
     said = [f"read from {files['files']:,} files of {sizes} pixels" + "".join(f"; {note}" for note in files["notes"])]
     rows = files["passed_over"]
     return [*said, *(f"passed over: {row['count']:,} {row['reason']} ({of(row)})" for row in rows)]
+
+
+def sentence(copies: dict[str, Any]) -> str:
+    """How many images of a split are in another too."""
+    kinds = [f"{copies[kind]:,} {kind}" for kind in ("exact", "near") if copies[kind]]
+    count = copies["exact"] + copies["near"]
+    noun = "copy" if count == 1 else "copies"
+    wrong = f", {copies['other_class']:,} in another class" if copies["other_class"] else ""
+    places = f"{NOUNS[copies['among']]} images among the {NOUNS[copies['split']]} images"
+    return f"{' and '.join(kinds)} {noun} of {places}{wrong} ({enumerated(copies['examples'], count)})"
+
+
+def figure(value: float) -> str:
+    """A share with two digits: ".85"."""
+    return f"{value:.2f}".removeprefix("0")
 
 
 def of(row: dict[str, Any]) -> str:
@@ -83,6 +116,7 @@ def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[Dat
 
 def of_task(task: Task, strategies: Sequence[str], load: Loader) -> DataFacts:
     data = load.whole(task)
+    cut = tuple(name for name, is_cut in {"val": data.val_is_cut, "test": data.test_is_cut}.items() if is_cut)
     held_out = {"learner": data.val} if data.selection else {}
     splits = {"train": data.train, **held_out, "val": data.scored, "test": data.test}
     channels, height, width = data.train.images.shape[1:]
@@ -90,10 +124,13 @@ def of_task(task: Task, strategies: Sequence[str], load: Loader) -> DataFacts:
         data=str(task.describe()["data"]),
         strategies=tuple(strategies),
         images={name: len(split) for name, split in splits.items() if split},
-        cut=tuple(name for name, is_cut in {"val": data.val_is_cut, "test": data.test_is_cut}.items() if is_cut),
+        cut=cut,
         classes=len(data.classes),
         pixels=(channels, height, width),
         files=asdict(data.reading) if data.reading else None,
+        copies=tuple(asdict(each) for each in copies(data) if each.exact or each.near),
+        own_splits=() if is_named(task.data) else tuple(name for name in ("val", "test") if name not in cut),
+        validation={"accuracy": TYPICAL, "half_width": round(half_width(TYPICAL, len(data.scored)), 4)},
         standard=standard_of(data),
     )
 

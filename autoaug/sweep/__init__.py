@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -9,12 +10,13 @@ import torch
 from autoaug.data import STANDARDS
 from autoaug.lookup import lookup, suggest
 from autoaug.store import Store, refuse_contradiction
-from autoaug.study import Loader, Prediction, Study, predict, preflight
+from autoaug.study import DataFacts, Loader, Prediction, Study, data_facts, predict, preflight
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Event, Job, Listen
 from autoaug.sweep.leftovers import write_leftovers
 from autoaug.sweep.local import run_local
 from autoaug.sweep.options import Options, refuse_more_than, refuse_remote
+from autoaug.text import LOG
 
 __all__ = [
     "EXECUTORS",
@@ -61,8 +63,12 @@ def run(
         ValueError: the study cannot run as it is defined; nothing was written.
         KeyboardInterrupt: after the running trials were queued again.
     """
-    predictions = check(study, executor, options or Options(), store.reference)
-    conduct(study, store, executor, options or Options(), listen, predictions)
+    load = Loader()
+    predictions = check(study, executor, options or Options(), store.reference, load=load)
+    given = data_facts(study, load, (options or Options()).only)
+    for text in (text for facts in given for text in facts.warnings()):
+        LOG.warning(text)
+    conduct(study, store, executor, options or Options(), listen, predictions, given)
 
 
 def check(
@@ -138,8 +144,9 @@ def conduct(
     options: Options,
     listen: Listen,
     predictions: Mapping[str, Prediction] | None = None,
+    given: Sequence[DataFacts] = (),
 ) -> None:
-    """Run a study that was checked. What it was expected to cost is kept beside its definition.
+    """Run a study that was checked. What it was expected to cost and what was read is kept beside its definition.
 
     Raises:
         Unreachable: the storage did not answer for longer than `Options.patience_seconds`. What was found is kept.
@@ -149,11 +156,12 @@ def conduct(
     if (stored := store.definition(study.name)) and "standard" not in stored["task"]:
         refuse_other_data(study)
     found = (predictions or {}).items()
-    expected = {
+    known = {
+        "data": {facts.data: asdict(facts) for facts in given},
         "predicted_seconds": {name: round(each.search(study, name), 3) for name, each in found},
         "predicted_rerun_seconds": {name: round(each.full, 3) for name, each in found},
     }
-    store.define(study.name, {**study.describe(), **expected})
+    store.define(study.name, {**study.describe(), **known})
     EXECUTORS[executor](study, store, options, listen)
 
 
