@@ -143,9 +143,11 @@ class Watch:
         lane.searched |= job.final
         if event.record:
             self.unit = unit_of([event.record.device])
-            self.last[job.trial_id] = event.record
+            if not event.record.training:
+                self.last[job.trial_id] = event.record
             lane.seconds += 0.0 if job.final else event.record.gpu_seconds
-            lane.now = f"{self.name(job)} epoch {event.record.epoch}"
+            again = f" {event.record.training.replace('_', ' ')}" if event.record.training else ""
+            lane.now = f"{self.name(job)}{again} epoch {event.record.epoch}"
         elif event.state in ("COMPLETE", "PRUNED", "FAIL"):
             lane.now = ""
             last = self.last.pop(job.trial_id, None)

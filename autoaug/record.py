@@ -36,8 +36,10 @@ class Record:
     attempt: int = 1
     """1, or more where earlier attempts at the same trial died."""
     seed: int = 0
+    training: str = ""
+    """Which training of the trial: its own, or by the name of a deploy one from scratch with what a learner found."""
     epoch: int
-    """Counts from 1, refinement epochs included."""
+    """Counts from 1 in each training, refinement epochs included."""
     phase: Phase
     """"augment": the policy and the mix are on; "refine": only the standard augmentation is."""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -83,11 +85,13 @@ class Outcome:
     value: float | None = None
     """The study's metric on the validation split; None before the end."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """The metrics of the last epoch; those of a final run hold the test split's."""
+    """The metrics of the last epoch; those of a final run hold the test split's. Those of a training from scratch with
+    what a learner found are called after it, such as `last_policy_test_accuracy`."""
     gpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     device: str = "cpu"
     epochs: int = 0
+    """Of its own training, without those from scratch that follow; its cost and its images are of all."""
     images: int = 0
     final: bool = False
     """A final run: fresh seed, test split read once. `seed` then counts 0, 1, ... and is shared by the strategies."""

@@ -1,6 +1,7 @@
 """Validation against epochs for the final runs: mean over seeds, one line per strategy.
 
-The curves show what refinement does: a step upwards where the augmented epochs end.
+The curves show what refinement does: a step upwards where the augmented epochs end. A training from scratch with what
+a learner found is a line of its own, dashed, in the colour of its strategy.
 """
 
 from collections import defaultdict
@@ -14,19 +15,19 @@ from dashboards.style import colours, layout
 
 
 def figure(records: Sequence[Record], metric: str = "val_accuracy") -> go.Figure:
-    values: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         if record.final and metric in record.metrics:
-            values[record.strategy][record.epoch].append(record.metrics[metric])
+            values[record.strategy, record.training][record.epoch].append(record.metrics[metric])
     colour = colours(records)
     lines = [
         go.Scatter(
             x=sorted(by),
             y=[round(fmean(by[epoch]), 4) for epoch in sorted(by)],
-            name=name,
+            name=f"{name} · {training.replace('_', ' ')}" if training else name,
             mode="lines",
-            line={"color": colour[name]},
+            line={"color": colour[name], "dash": "dash" if training else "solid"},
         )
-        for name, by in values.items()
+        for (name, training), by in values.items()
     ]
     return go.Figure(lines, layout("Final runs, mean over seeds", "epoch", metric))

@@ -205,6 +205,40 @@ def test_a_storage_of_the_first_version_is_brought_up_to_date_by_whoever_comes_f
         )
 
 
+LEARNED = """
+INSERT INTO autoaug_epochs
+    (trial_id, epoch, study, strategy, trial, attempt, seed, phase, metrics, gpu_seconds, device, images, final)
+VALUES
+    (2, 1, 'old', 'madao', 0, 1, 7, 'augment', '{"train_loss": 3.0}', 1.0, 'cpu', 9, 1),
+    (2, 2, 'old', 'madao', 0, 1, 7, 'refine', '{"train_loss": 2.0, "test_accuracy": 0.5}', 1.0, 'cpu', 9, 1),
+    (2, 3, 'old', 'madao', 0, 1, 7, 'augment',
+     '{"train_loss": 2.0, "test_accuracy": 0.5, "last_policy_train_loss": 1.5}', 1.0, 'cpu', 9, 1),
+    (2, 4, 'old', 'madao', 0, 1, 7, 'refine', '{"train_loss": 2.0, "test_accuracy": 0.5, "last_policy_train_loss": 1.0,
+     "last_policy_test_accuracy": 0.6}', 1.0, 'cpu', 9, 1),
+    (2, 5, 'old', 'madao', 0, 1, 7, 'augment', '{"train_loss": 2.0, "test_accuracy": 0.5, "last_policy_train_loss": 1.0,
+     "last_policy_test_accuracy": 0.6, "policy_schedule_train_loss": 0.5}', 1.0, 'cpu', 9, 1);
+"""
+"""A final run whose learner trained for two epochs, and what was retrained of it, as releases before version 3 did."""
+
+
+def test_what_was_retrained_before_trainings_had_names_gets_its_own(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        connection.executescript(VERSION_1 + LEARNED)
+    connection.close()
+    store = Store(f"sqlite:///{tmp_path / 'old.db'}")
+    assert [(each.training, each.epoch, each.metrics) for each in store.epochs("old") if each.final] == [
+        ("", 1, {"train_loss": 3.0}),
+        ("", 2, {"train_loss": 2.0, "test_accuracy": 0.5}),
+        ("last_policy", 1, {"train_loss": 1.5}),
+        ("last_policy", 2, {"train_loss": 1.0, "test_accuracy": 0.6}),
+        ("policy_schedule", 1, {"train_loss": 0.5}),
+    ]
+    work = store.work("old")[2]
+    assert (work.epochs, work.gpu_seconds, work.images) == (2, 5.0, 45)
+    assert work.metrics["last_policy_test_accuracy"] == 0.6
+    assert work.metrics["test_accuracy"] == 0.5
+
+
 # Network file systems
 
 MOUNTS = r"""22 1 254:0 / / rw,relatime - ext4 /dev/vda rw

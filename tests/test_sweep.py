@@ -15,10 +15,12 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import GridSampler
 from optuna.trial import TrialState
 from studies_for_tests import tiny
+from torch import Generator, Tensor
 
 from autoaug import Budget, Study
 from autoaug.policy import Fixed, ready
-from autoaug.record import Outcome, Record, last_attempts
+from autoaug.project import load_figures, shipped_root
+from autoaug.record import LEADERBOARD, Outcome, Record, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import madao, none
 from autoaug.strategies.strategy import Strategy
@@ -275,7 +277,10 @@ def test_a_trial_resumes_from_the_latest_attempt_that_left_a_checkpoint(store: S
 @pytest.mark.filterwarnings("ignore:.*cannot move a logit")
 @pytest.mark.parametrize("after", [None, 3, 5])
 def test_what_a_learner_found_is_trained_again_from_scratch(store: Store, options: Options, after: int | None) -> None:
-    """As trained and retrained stand side by side, also where the final run was interrupted in either training."""
+    """As trained and retrained stand side by side, also where the final run was interrupted in either training.
+
+    Each is a training of its own, with its own epochs and metrics.
+    """
     study = tiny(
         strategies={"madao": madao()},
         space={},
@@ -286,15 +291,60 @@ def test_what_a_learner_found_is_trained_again_from_scratch(store: Store, option
     if after:
         with pytest.raises(KeyboardInterrupt):
             run(study, store, options=options, listen=Interrupt(after))
-    run(study, store, options=options)
+    told: list[Event] = []
+    run(study, store, options=options, listen=told.append)
     (final,) = last_attempts(finals(store, study))
-    assert final.state == "COMPLETE"
-    assert final.epochs == 3 * 2
-    for name in ("test_accuracy", "last_policy_test_accuracy", "policy_schedule_test_accuracy"):
-        assert 0 <= final.metrics[name] <= 1
-    records = {record.epoch: record for record in store.epochs("tiny") if record.final}
-    assert records[2].policy != ready.none()
-    assert [records[epoch].policy is None for epoch in sorted(records)] == [False] * 2 + [True] * 4
+    assert (final.state, final.epochs) == ("COMPLETE", 2)
+    records = {(record.training, record.epoch): record for record in store.epochs("tiny") if record.final}
+    assert sorted(records) == [(name, epoch) for name in ("", "last_policy", "policy_schedule") for epoch in (1, 2)]
+    assert [key for key, record in sorted(records.items()) if record.policy is not None] == [("", 1), ("", 2)]
+    assert records["", 2].policy != ready.none()
+    assert {frozenset(records[name, 2].metrics) for name in ("last_policy", "policy_schedule")} == {
+        frozenset({"train_loss", "lr", "val_accuracy", "val_nll", "test_accuracy", "test_nll"})
+    }, "its own, without the learner's"
+    for name in ("", "last_policy", "policy_schedule"):
+        stored = records[name, 2].metrics["test_accuracy"]
+        assert final.metrics[f"{name}_test_accuracy".removeprefix("_")] == stored
+    own = [record for record in store.epochs("tiny") if record.final and record.trial == final.trial]
+    assert final.gpu_seconds == pytest.approx(sum(record.gpu_seconds for record in own))
+    assert final.images == sum(record.images for record in own)
+    last = [event.record for event in told if event.record and event.job.final][-1]
+    assert (last.training, last.epoch) == ("policy_schedule", 2)
+    (trial,) = [each for each in store.trials("tiny", LEADERBOARD) if each.number == final.trial]
+    assert set(trial.intermediate_values) <= {1, 2}, "no retraining is drawn as part of the learner's curve"
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot move a logit")
+def test_each_training_is_one_named_curve(store: Store, options: Options) -> None:
+    """Whatever is stored, the figure shows a learner's own training and what is retrained of it apart."""
+    study = tiny(strategies={"none": none(), "madao": madao()}, space={}, budget=Budget(trials=1), seeds=2)
+    run(study, store, options=options)
+    records = store.epochs("tiny")
+    drawn = load_figures(shipped_root())["learning curves"](records)
+    assert [line.name for line in drawn.data] == ["none", "madao", "madao · last policy"]
+    assert [list(line.x) for line in drawn.data] == [[1, 2]] * 3
+    for line in drawn.data:
+        name, _, training = line.name.partition(" · ")
+        mine = [each for each in records if each.final and each.strategy == name]
+        ends = [each for each in mine if each.training == training.replace(" ", "_") and each.epoch == 2]
+        assert line.y[-1] == pytest.approx(sum(each.metrics["val_accuracy"] for each in ends) / 2, abs=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot move a logit")
+def test_what_a_retraining_has_cost_when_it_fails_is_counted(
+    store: Store, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Fixed):
+        def forward(self, images: Tensor, rng: Generator) -> Tensor:
+            raise RuntimeError("broken")
+
+    study = tiny(strategies={"madao": madao()}, space={}, budget=Budget(trials=1), seeds=1)
+    monkeypatch.setattr("autoaug.sweep.worker.Fixed", Broken)
+    run(study, store, options=options)
+    (final,) = finals(store, study)
+    stored = [record for record in store.epochs("tiny") if record.final]
+    assert (final.state, [record.training for record in stored]) == ("FAIL", ["", ""])
+    assert final.gpu_seconds > sum(record.gpu_seconds for record in stored)
 
 
 def test_a_share_of_a_gpu_costs_a_share_of_its_seconds() -> None:

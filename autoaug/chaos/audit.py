@@ -109,12 +109,16 @@ def wanted(strategy: str, definition: Mapping[str, Any], outcomes: Iterable[Outc
         yield from ((strategy, LEADERBOARD, seed) for seed in range(definition["seeds"]))
 
 
-def by_attempt(outcomes: Iterable[Outcome], records: Iterable[Record]) -> dict[Key, list[set[int]]]:
+Epoch = tuple[str, int]
+"""Its training, and its number there."""
+
+
+def by_attempt(outcomes: Iterable[Outcome], records: Iterable[Record]) -> dict[Key, list[set[Epoch]]]:
     """The epochs that each attempt at a trial stored, in the order of the attempts."""
-    epochs: dict[tuple[str, int], set[int]] = defaultdict(set)
+    epochs: dict[tuple[str, int], set[Epoch]] = defaultdict(set)
     for record in records:
-        epochs[record.place, record.trial].add(record.epoch)
-    found: dict[Key, list[set[int]]] = defaultdict(list)
+        epochs[record.place, record.trial].add((record.training, record.epoch))
+    found: dict[Key, list[set[Epoch]]] = defaultdict(list)
     for each in sorted(outcomes, key=lambda outcome: outcome.attempt):
         found[key_of(each)].append(epochs[each.place, each.trial])
     return found
@@ -123,21 +127,22 @@ def by_attempt(outcomes: Iterable[Outcome], records: Iterable[Record]) -> dict[K
 def repeats(outcomes: Iterable[Outcome], records: Iterable[Record]) -> Iterator[int]:
     """How many epochs each attempt trained that an earlier attempt had stored."""
     for attempts in by_attempt(outcomes, records).values():
-        before: set[int] = set()
+        before: set[Epoch] = set()
         for epochs in attempts:
             yield len(before & epochs)
             before |= epochs
 
 
 def holes(outcomes: Sequence[Outcome], records: Iterable[Record]) -> int:
-    """Epochs before the last one of a trial that no attempt at it stored."""
+    """Epochs before the last one of a training that no attempt at its trial stored."""
     found = [set().union(*attempts) for attempts in by_attempt(outcomes, records).values()]
-    return sum(max(epochs, default=0) - len(epochs) for epochs in found)
+    last = [dict(sorted(epochs)) for epochs in found]  # of each training
+    return sum(sum(ends.values()) - len(epochs) for ends, epochs in zip(last, found, strict=True))
 
 
 def not_stored(acknowledged: Iterable[Mapping[str, Any]], records: Iterable[Record]) -> int:
     """Epochs that were acknowledged and that the storage does not have, or has with other numbers."""
-    which = ("strategy", "final", "rerun", "trial", "attempt", "epoch")
+    which = ("strategy", "final", "rerun", "trial", "attempt", "training", "epoch")
     stored = {tuple(getattr(record, name) for name in which): dict(record.metrics) for record in records}
     return sum(stored.get(tuple(said[name] for name in which)) != said["metrics"] for said in acknowledged)
 

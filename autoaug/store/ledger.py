@@ -1,5 +1,6 @@
 """What Optuna's tables have no place for: who works on a trial, what its epochs measured and cost, and test reads."""
 
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from autoaug.fields import finite
 from autoaug.record import Record
-from autoaug.store.outcome import Work
+from autoaug.store.outcome import Work, add_up
 from autoaug.store.patience import Patience, patient
 from autoaug.store.schema import EPOCHS, LEASES, TEST_READS
 from autoaug.store.spool import Spool, spooled
@@ -40,20 +41,23 @@ class Ledger:
         total = (
             sql.select(
                 EPOCHS.c.trial_id,
-                sql.func.max(EPOCHS.c.epoch).label("epochs"),
+                EPOCHS.c.training,
+                sql.func.max(EPOCHS.c.epoch).label("epoch"),
                 sql.func.sum(EPOCHS.c.gpu_seconds).label("gpu_seconds"),
                 sql.func.sum(EPOCHS.c.wall_seconds).label("wall_seconds"),
                 sql.cast(sql.func.sum(EPOCHS.c.images), sql.BigInteger).label("images"),  # PostgreSQL sums to decimals
             )
             .where(condition)
-            .group_by(EPOCHS.c.trial_id)
+            .group_by(EPOCHS.c.trial_id, EPOCHS.c.training)
             .subquery()
         )
-        last = sql.and_(EPOCHS.c.trial_id == total.c.trial_id, EPOCHS.c.epoch == total.c.epochs)
+        last = sql.and_(*(EPOCHS.c[name] == total.c[name] for name in ("trial_id", "training", "epoch")))
         query = sql.select(total, EPOCHS.c.device, EPOCHS.c.metrics).join(EPOCHS, last)
+        by_trial: dict[int, list[dict[str, Any]]] = defaultdict(list)
         with self.engine.connect() as connection:
-            rows = connection.execute(query).mappings().all()
-        return {row["trial_id"]: Work(**{k: v for k, v in sound(row).items() if k != "trial_id"}) for row in rows}
+            for row in connection.execute(query.order_by(total.c.training)).mappings():
+                by_trial[row["trial_id"]].append(sound(row))
+        return {trial_id: add_up(trainings) for trial_id, trainings in by_trial.items()}
 
     @patient
     def spent(self, name: str, strategy: str, unit: str = "gpu_seconds") -> float:
@@ -97,8 +101,9 @@ class Ledger:
     def write_epoch(self, trial_id: int, record: Record) -> None:
         """Keep one epoch. An epoch that a resumed attempt repeats replaces the earlier row."""
         row = {**asdict(record), "trial_id": trial_id}
+        before = sql.and_(*(EPOCHS.c[name] == row[name] for name in ("trial_id", "training", "epoch")))
         with self.engine.begin() as connection:
-            connection.execute(EPOCHS.delete().where(EPOCHS.c.trial_id == trial_id, EPOCHS.c.epoch == record.epoch))
+            connection.execute(EPOCHS.delete().where(before))
             connection.execute(EPOCHS.insert().values(**row))
 
     @patient
@@ -106,7 +111,7 @@ class Ledger:
         """Every stored epoch of a study."""
         columns = [column for column in EPOCHS.c if column.name != "trial_id"]
         mine = sql.and_(EPOCHS.c.study == name, EPOCHS.c.epoch > 0)  # epoch 0 is what was lost of one
-        query = sql.select(*columns).where(mine).order_by(EPOCHS.c.trial_id, EPOCHS.c.epoch)
+        query = sql.select(*columns).where(mine).order_by(EPOCHS.c.trial_id, EPOCHS.c.training, EPOCHS.c.epoch)
         with self.engine.connect() as connection:
             return [Record(**sound(row)) for row in connection.execute(query).mappings()]
 

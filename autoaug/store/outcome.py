@@ -1,6 +1,6 @@
 """From Optuna's trial and the work on it to what the rest of the library sees."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,6 +20,21 @@ class Work:
     images: int = 0
     device: str = "cpu"
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def add_up(trainings: Sequence[Mapping[str, Any]]) -> Work:
+    """The work on a trial, from the sums and the last epoch of each of its trainings, its own first.
+
+    Metrics of the others are called after their training.
+    """
+    own = trainings[0]
+    metrics = [(f"{each['training']}_" if each["training"] else "", each["metrics"]) for each in trainings]
+    return Work(
+        epochs=own["epoch"],
+        device=own["device"],
+        metrics={prefix + name: value for prefix, found in metrics for name, value in found.items()},
+        **{name: sum(each[name] for each in trainings) for name in ("gpu_seconds", "wall_seconds", "images")},
+    )
 
 
 @dataclass(frozen=True)

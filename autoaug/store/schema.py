@@ -1,12 +1,15 @@
 """Our own tables, beside Optuna's."""
 
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import groupby
+from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of our own tables. Optuna's have a version of their own."""
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
@@ -17,6 +20,20 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE autoaug_test_reads ADD COLUMN root INTEGER",
         "ALTER TABLE autoaug_test_reads ADD COLUMN who VARCHAR(256) NOT NULL DEFAULT ''",
         "ALTER TABLE autoaug_test_reads ADD COLUMN why VARCHAR(16) NOT NULL DEFAULT 'final run'",
+    ),
+    2: (  # SQLite cannot change a primary key: the table is made anew
+        "CREATE TABLE autoaug_epochs_3 ("
+        "trial_id INTEGER NOT NULL, training VARCHAR(64) NOT NULL, epoch INTEGER NOT NULL, "
+        "study VARCHAR(128) NOT NULL, strategy VARCHAR(128) NOT NULL, trial INTEGER NOT NULL, "
+        "attempt INTEGER NOT NULL, seed BIGINT NOT NULL, phase VARCHAR(16) NOT NULL, metrics JSON NOT NULL, "
+        "policy JSON, gpu_seconds FLOAT NOT NULL, wall_seconds FLOAT NOT NULL, device VARCHAR(16) NOT NULL, "
+        "images BIGINT NOT NULL, final BOOLEAN NOT NULL, rerun BOOLEAN NOT NULL, "
+        "PRIMARY KEY (trial_id, training, epoch))",
+        "INSERT INTO autoaug_epochs_3 SELECT trial_id, '', epoch, study, strategy, trial, attempt, seed, phase, "
+        "metrics, policy, gpu_seconds, wall_seconds, device, images, final, rerun FROM autoaug_epochs",
+        "DROP TABLE autoaug_epochs",
+        "ALTER TABLE autoaug_epochs_3 RENAME TO autoaug_epochs",
+        "CREATE INDEX autoaug_epochs_cost ON autoaug_epochs (study, strategy, final, gpu_seconds, wall_seconds)",
     ),
 }
 """What makes the next version of each earlier one. SQLite and PostgreSQL both change tables within a transaction."""
@@ -45,6 +62,7 @@ EPOCHS = sql.Table(
     "autoaug_epochs",
     TABLES,
     sql.Column("trial_id", sql.Integer, primary_key=True, autoincrement=False),
+    sql.Column("training", sql.String(64), primary_key=True),
     sql.Column("epoch", sql.Integer, primary_key=True, autoincrement=False),
     sql.Column("study", sql.String(128), nullable=False),
     sql.Column("strategy", sql.String(128), nullable=False),
@@ -108,6 +126,39 @@ def migrate(engine: sql.Engine, version: int) -> None:
         if connection.execute(mark).rowcount:  # whoever marks it holds the lock until the change is complete
             for statement in MIGRATIONS[version]:
                 connection.exec_driver_sql(statement)
+            if version == 2:
+                separate_retrainings(connection)
+
+
+RETRAINED = ("last_policy", "policy_schedule")
+"""The trainings from scratch of version 2."""
+
+
+def separate_retrainings(connection: sql.Connection) -> None:
+    """Version 2 counted the epochs of a training from scratch on after those of the learner, whose last metrics each
+    of them repeated beside its own `<name>_...`: make each a training of its own."""
+    columns = (EPOCHS.c.trial_id, EPOCHS.c.epoch, EPOCHS.c.metrics)
+    query = sql.select(*columns).where(EPOCHS.c.final, EPOCHS.c.epoch > 0).order_by(EPOCHS.c.trial_id, EPOCHS.c.epoch)
+    for trial_id, rows in groupby(connection.execute(query).all(), key=lambda row: row.trial_id):
+        for epoch, values in retrainings(rows):
+            mine = sql.and_(EPOCHS.c.trial_id == trial_id, EPOCHS.c.training == "", EPOCHS.c.epoch == epoch)
+            connection.execute(EPOCHS.update().where(mine).values(**values))
+
+
+def retrainings(rows: Iterable[Any]) -> list[tuple[int, dict[str, Any]]]:
+    """Of the epochs of a final run in order, those of retrainings: the number of each, and what its row is to hold."""
+    found: list[tuple[int, dict[str, Any]]] = []
+    begun: list[str] = []
+    last = start = 0
+    for _, epoch, metrics in rows:
+        if new := [name for name in RETRAINED if f"{name}_train_loss" in metrics and name not in begun]:
+            begun, start = begun + new, last
+        if begun:
+            prefix = f"{begun[-1]}_"
+            own = {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
+            found.append((epoch, {"training": begun[-1], "epoch": epoch - start, "metrics": own}))
+        last = epoch
+    return found
 
 
 def meta(connection: sql.Connection, name: str) -> str | None:

@@ -153,17 +153,13 @@ def run_trial(
 ) -> Record:
     """Train, and write every epoch as it is measured; returns the last one."""
     setup = set_up(study, job.strategy, job.point, search=not (job.final or job.rerun))
-    device, share = pick_device(setup.task.device), options.gpus_per_trial or 1.0
+    device = pick_device(setup.task.device)
     reset_peak_memory(device)
     limits = Limits(study, job, store, device.type)
     with suppress(Unreachable):
         limits.refuse_overdraft()
-    epochs = train_from_checkpoint(study, job, store, options, setup, step)
     in_learner = 0.0
-    for epoch in metered(
-        epochs, device.type, lambda lost: store.write_epoch(job.trial_id, sign(lost, study, job, share))
-    ):
-        record = sign(epoch, study, job, share)
+    for record in signed_epochs(study, job, store, options, setup, step):
         in_learner += record.metrics.get("hyper_seconds", 0.0)
         keep(record, study, job, store, listen)
         if not job.final and record.epoch < setup.task.total_epochs:
@@ -172,8 +168,23 @@ def run_trial(
     store.annotate(job.trial_id, learner_seconds=round(in_learner, 3), **peak_memory(device))
     if job.final and setup.learner:
         for name in study.deploy:
-            record = deploy(name, record, study, job, store, options, listen, step)
+            deploy(name, study, job, store, options, listen, step)
     return record
+
+
+def signed_epochs(
+    study: Study, job: Job, store: Store, options: Options, setup: Setup, step: Callable[[], None], training: str = ""
+) -> Iterator[Record]:
+    """The epochs of a training. What was spent on one that an error cut off is stored."""
+    share = options.gpus_per_trial or 1.0
+
+    def signed(record: Record) -> Record:
+        return replace(sign(record, study, job, share), training=training)
+
+    epochs = train_from_checkpoint(study, job, store, options, setup, step, training)
+    device = pick_device(setup.task.device).type
+    for record in metered(epochs, device, lambda lost: store.write_epoch(job.trial_id, signed(lost))):
+        yield signed(record)
 
 
 def train_from_checkpoint(
@@ -215,24 +226,35 @@ def data_of(task: Task, job: Job, on_both: bool) -> Data:
 
 def keep(record: Record, study: Study, job: Job, store: Store, listen: Listen) -> None:
     """Report and store an epoch, unless the trial was ended from outside."""
-    value = record.metrics.get(study.metric, record.metrics["train_loss"])
-    if not store.report(job.trial_id, record.epoch, value):
+    if not report(record, study, job, store):
         raise Stopped("cancelled, or taken over by another worker")
     store.write_epoch(job.trial_id, record)
     listen(Event(job, record=record))
 
 
+def report(record: Record, study: Study, job: Job, store: Store) -> bool:
+    """Report an epoch to Optuna; False where the trial is no longer ours.
+
+    One of a retraining is not reported: it belongs to another network, and to another curve.
+    """
+    if not record.training:
+        value = record.metrics.get(study.metric, record.metrics["train_loss"])
+        return store.report(job.trial_id, record.epoch, value)
+    with suppress(Unreachable):
+        return store.is_running(job.trial_id)
+    return True
+
+
 def deploy(
     name: str,
-    last: Record,
     study: Study,
     job: Job,
     store: Store,
     options: Options,
     listen: Listen,
     step: Callable[[], None],
-) -> Record:
-    """Train from scratch with the policy that a final run learned; its metrics are added under `<name>_`.
+) -> None:
+    """Train from scratch with the policy that a final run learned, as the training `name` of that run.
 
     Same initial weights and data order as the run that learned it, nothing else of it.
     """
@@ -241,13 +263,8 @@ def deploy(
     setup = set_up(study, job.strategy, job.point)
     policy = Fixed(DEPLOYS[name](mine), compose=getattr(setup.policy, "compose", False))
     scratch = replace(setup, policy=policy, learner=None)
-    record = last
-    for epoch in train_from_checkpoint(study, job, store, options, scratch, step, name):
-        renamed = {f"{name}_{metric}": value for metric, value in epoch.metrics.items()}
-        epoch = replace(epoch, epoch=last.epoch + epoch.epoch, metrics={**last.metrics, **renamed})
-        record = sign(epoch, study, job, options.gpus_per_trial or 1.0)
+    for record in signed_epochs(study, job, store, options, scratch, step, name):
         keep(record, study, job, store, listen)
-    return record
 
 
 def sign(record: Record, study: Study, job: Job, share: float) -> Record:
