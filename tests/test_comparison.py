@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from command_line import Call, calling, refused
 from optuna.trial import TrialState, create_trial
+from scipy import stats
 from studies_for_tests import tiny
 
 from autoaug import Study, Task
 from autoaug.compare import stored_comparison, to_json
+from autoaug.compare.looks import Looks
 from autoaug.record import LEADERBOARD, Record
 from autoaug.store import Store
+from autoaug.store.upkeep import delete_study
 from autoaug.strategies import none, randaugment
 
 
@@ -161,3 +164,91 @@ def test_a_study_of_which_nothing_has_run_yet_has_an_empty_leaderboard(call: Cal
     assert shown.exit_code == 0
     assert shown.stdout.split("\n")[0].strip() == "a: the leaderboard"
     assert json.loads(call("compare", "a", "--json").stdout)["strategies"] == []
+
+
+def more_finals(store: Store, study: Study, scores: dict[str, list[float]]) -> None:
+    """Final runs with these test accuracies, after those that are there."""
+    store.define(study.name, study.describe())
+    for strategy, mine in scores.items():
+        there = sum(outcome.final and outcome.strategy == strategy for outcome in store.outcomes(study.name))
+        for seed, score in enumerate(mine, start=there):
+            store.enqueue_final(study.name, strategy, seed, {}, 0)
+            trial = store.trials(study.name, LEADERBOARD)[-1]
+            store.claim(trial._trial_id)
+            store.write_epoch(trial._trial_id, record(study, strategy, trial.number, score, final=True))
+            store.finish(trial._trial_id, TrialState.COMPLETE, [score, 1.0])
+
+
+def test_more_final_runs_after_a_look_are_a_second_look(call: Call, store: Store) -> None:
+    """Seeds are raised because of a p: it is counted, said, and corrected for."""
+    more_finals(store, tiny(seeds=3), {"none": [0.7, 0.7, 0.7], "ra": [0.74, 0.70, 0.75]})
+    for _ in range(2):
+        (once,) = [row.vs_baseline for row in stored_comparison([(store, "tiny")]).rows if row.name == "ra"]
+    assert once
+    assert once.looks == Looks((3,), 3)
+    assert once.p_holm == pytest.approx((once.p or 0) / 0.9), "one look at what was planned costs next to nothing"
+    more_finals(store, tiny(seeds=5), {"none": [0.7, 0.7], "ra": [0.75, 0.74]})
+    shown = call("compare", "tiny")
+    said = " ".join(shown.stdout.split())
+    assert (
+        "2 looks at 3 and 5 final runs (3 planned): p and the intervals of differences are corrected for them" in said
+    )
+    assert call("compare", "tiny").stdout == shown.stdout, "nothing new is seen twice"
+    told = json.loads(call("compare", "tiny", "--json").stdout)
+    (ra,) = [each["vs_baseline"] for each in told["strategies"] if each["name"] == "ra"]
+    assert ra["looks"] == {"runs": [3, 5], "planned": 3}
+    assert ra["p"] == pytest.approx(stats.ttest_1samp([0.04, 0.0, 0.05, 0.05, 0.04], 0).pvalue)
+    assert (ra["p"] < 0.05, ra["verdict"]) == (True, "not enough evidence")
+    assert ra["p_holm"] == ra["p_looks"] == pytest.approx(Looks((3, 5), 3).corrected(ra["p"]))
+
+
+def test_a_look_on_the_way_goes_by_what_was_planned_then(store: Store) -> None:
+    more_finals(store, tiny(seeds=6), {"none": [0.7] * 3, "ra": [0.74, 0.70, 0.75]})
+    stored_comparison([(store, "tiny")])
+    more_finals(store, tiny(seeds=9), {"none": [0.7], "ra": [0.75]})
+    (ra,) = [row.vs_baseline for row in stored_comparison([(store, "tiny")]).rows if row.name == "ra"]
+    assert ra
+    assert ra.looks == Looks((3, 4), 6)
+
+
+def test_final_runs_that_failed_are_not_waited_for(store: Store) -> None:
+    """Of five planned one is lost: four are all that there will be, and may spend what five might."""
+    more_finals(store, tiny(seeds=5), {"none": [0.7] * 5, "ra": [0.74, 0.70, 0.75, 0.76]})
+    store.enqueue_final("tiny", "ra", 4, {}, 0)
+    store.finish(store.trials("tiny", LEADERBOARD)[-1]._trial_id, TrialState.FAIL, reason="boom")
+    (ra,) = [row.vs_baseline for row in stored_comparison([(store, "tiny")]).rows if row.name == "ra"]
+    assert ra
+    assert ra.looks == Looks((4,), 4)
+
+
+def test_one_final_run_each_shows_no_p_and_is_no_look(store: Store) -> None:
+    more_finals(store, tiny(seeds=1), {"none": [0.7], "ra": [0.74]})
+    stored_comparison([(store, "tiny")])
+    assert store.looks("tiny") == []
+
+
+def test_whoever_may_only_read_may_look(store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    more_finals(store, tiny(seeds=3), {"none": [0.7] * 3, "ra": [0.74, 0.70, 0.75]})
+    store.close()
+    reader = Store(f"sqlite:///file:{tmp_path / 'autoaug.db'}?mode=ro&uri=true")
+    assert [row.name for row in stored_comparison([(reader, "tiny")]).rows] == ["ra", "none"]
+    assert "this look at study 'tiny' is not recorded" in caplog.text
+    assert store.looks("tiny") == []
+
+
+def test_looks_belong_to_their_study(store: Store) -> None:
+    for seed in range(3):
+        name = f"tiny{seed}"
+        more_finals(store, tiny(name=name, seed=seed, seeds=2), {"none": [0.7] * 2, "ra": [0.74, 0.70 + seed / 100]})
+        stored_comparison([(store, name)])
+    places = [(store, f"tiny{seed}") for seed in range(3)]
+    found = stored_comparison(places[:2])
+    assert [row.vs_baseline and row.vs_baseline.looks for row in found.rows if row.name == "ra"] == [Looks((2,), 2)]
+    found = stored_comparison(places)
+    assert [row.vs_baseline and row.vs_baseline.looks for row in found.rows if row.name == "ra"] == [Looks((2, 3), 2)]
+    assert [look.compared for look in store.looks("tiny2")] == [["tiny2"], ["tiny0", "tiny1", "tiny2"]]
+    archived = store.archive("tiny2")
+    assert (store.looks("tiny2"), len(store.looks(archived))) == ([], 2)
+    delete_study(store, archived)
+    assert store.looks(archived) == []
+    assert len(store.looks("tiny0")) == 3

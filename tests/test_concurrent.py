@@ -198,6 +198,7 @@ def test_a_storage_of_the_first_version_is_brought_up_to_date_by_whoever_comes_f
             False,
         )
         assert store.test_reads("old") == 1
+        assert store.looks("old") == []
         assert store.strategies("old") == ["none"]
     with stores[0].engine.connect() as opened:
         assert opened.exec_driver_sql("SELECT value FROM autoaug_meta WHERE name = 'schema'").scalar() == str(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from autoaug.compare.looks import Looks
 from autoaug.compare.statistics import Difference, Interval, interval, judge, of_differences
 from autoaug.learners import DEPLOYS
 from autoaug.record import Outcome, best_complete, complete_by_value, last_attempts
@@ -87,15 +88,20 @@ def leaderboard(
     maximize: bool = True,
     predicted_seconds: Mapping[str, float] | None = None,
     test_reads: Mapping[str, int] | None = None,
+    looks: Mapping[str, Looks] | None = None,
 ) -> list[Row]:
-    """One row per strategy, best mean test accuracy first; those without a final run come last."""
+    """One row per strategy, best mean test accuracy first; those without a final run come last.
+
+    Args:
+        looks: by strategy, the looks that p and intervals of differences are corrected for; the present one is last.
+    """
     strategies = list(dict.fromkeys(outcome.strategy for outcome in outcomes))
     repeated = len({outcome.study for outcome in outcomes}) > 1
     accuracy, nll = (
         {name: final_scores(outcomes, name, metric) for name in strategies} for metric in ("test_accuracy", "test_nll")
     )
-    vs_accuracy = against(accuracy, baseline, repeated)
-    vs_nll = against(nll, baseline, repeated, higher_is_better=False)
+    vs_accuracy = against(accuracy, baseline, repeated, looks)
+    vs_nll = against(nll, baseline, repeated, looks, higher_is_better=False)
     ranks = mean_ranks(accuracy)
     rows = []
     for name in strategies:
@@ -153,18 +159,43 @@ def units(scores: Scores, repeated: bool) -> list[float]:
 
 
 def against(
-    scores: Mapping[str, Scores], baseline: str, repeated: bool, higher_is_better: bool = True
+    scores: Mapping[str, Scores],
+    baseline: str,
+    repeated: bool,
+    looks: Mapping[str, Looks] | None = None,
+    higher_is_better: bool = True,
 ) -> dict[str, Difference | None]:
     """What can be said of every other strategy and the baseline."""
-    reference = scores.get(baseline, {})
-    others = {name: paired(mine, reference, repeated) for name, mine in scores.items() if name != baseline}
+    reference, seen = scores.get(baseline, {}), looks or {}
+    others = {
+        name: paired(mine, reference, repeated, seen.get(name)) for name, mine in scores.items() if name != baseline
+    }
     return judge(others, higher_is_better)
 
 
-def paired(scores: Scores, reference: Scores, repeated: bool = False) -> Difference | None:
+def paired(scores: Scores, reference: Scores, repeated: bool = False, looks: Looks | None = None) -> Difference | None:
     """A strategy minus the baseline over the runs that both have, by itself; None where they share none."""
     both = {run: scores[run] - reference[run] for run in sorted(set(scores) & set(reference))}
-    return of_differences(np.array(units(both, repeated)))
+    return of_differences(np.array(units(both, repeated)), looks)
+
+
+def shared_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
+    """By strategy, over how many final runs it is compared with the baseline; over how many studies if they repeat."""
+    repeated = len({outcome.study for outcome in outcomes}) > 1
+    reference = final_scores(outcomes, baseline)
+    names = dict.fromkeys(outcome.strategy for outcome in outcomes)
+    shared = {name: set(final_scores(outcomes, name)) & set(reference) for name in names}
+    return {name: len({run.study for run in runs} if repeated else runs) for name, runs in shared.items()}
+
+
+def lost_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
+    """By strategy, how many of its final runs cannot be compared because they, or the baseline's, have failed."""
+    failed: dict[str, set[Run]] = defaultdict(set)
+    for outcome in last_attempts(outcomes):
+        if outcome.final and outcome.state == "FAIL":
+            failed[outcome.strategy].add(Run(outcome.study, outcome.seed))
+    names = dict.fromkeys(outcome.strategy for outcome in outcomes)
+    return {name: len(failed[name] | failed[baseline]) for name in names}
 
 
 def mean_ranks(scores: Mapping[str, Scores]) -> dict[str, float]:

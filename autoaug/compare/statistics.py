@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from autoaug.compare.looks import Looks
+
 CONFIDENCE = 0.95
 
 POWER = 0.8
@@ -48,7 +50,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """A strategy minus the baseline, paired by the seed that both shared: mean, 95 % interval, two-sided p."""
+    """A strategy minus the baseline, paired by the seed that both shared: mean, 95 % interval, two-sided p.
+
+    Where looks are known the interval is a repeated one: those of all looks hold the true difference in 95 % of studies
+    (Jennison and Turnbull 1989).
+    """
 
     difference: float
     low: float | None
@@ -56,7 +62,7 @@ class Difference:
     p: float | None
     """Of a paired t-test; None where one pair, or one that is not finite, allows none."""
     p_holm: float | None = None
-    """The same, corrected for the number of strategies that are compared with the baseline (Holm 1979)."""
+    """p corrected for the looks, and for the number of strategies that are compared with the baseline (Holm 1979)."""
     n: int = 1
     method: Method | None = None
     sd: float | None = None
@@ -67,18 +73,24 @@ class Difference:
     """Where evidence is missing: pairs with which a paired t-test finds a difference such as this one in 80 % of cases,
     whatever the other strategies show. None: nothing is missing, or the spread is unknown, or more than `MOST_SEEDS`.
     """
+    looks: Looks | None = None
+    """When somebody looked at this difference; None where that is not counted."""
+    p_looks: float | None = None
+    """p corrected for these looks alone."""
 
 
 def method_for(n: int) -> Method:
     return "bootstrap" if n >= BOOTSTRAP_FROM else "t"
 
 
-def limits(samples: np.ndarray, resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of the 95 % interval of the mean, of samples of two or more values along the last axis."""
+def limits(
+    samples: np.ndarray, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of an interval of the mean, of samples of two or more values along the last axis."""
     n = samples.shape[-1]
     mean = np.asarray(samples.mean(axis=-1))
     if method_for(n) == "t":
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * samples.std(axis=-1, ddof=1) / math.sqrt(n)
+        half = stats.t.isf((1 - confidence) / 2, n - 1) * samples.std(axis=-1, ddof=1) / math.sqrt(n)
         return mean - half, mean + half
     low, high = mean.copy(), mean.copy()
     spread = np.ptp(samples, axis=-1) > ROUNDING
@@ -89,7 +101,7 @@ def limits(samples: np.ndarray, resamples: int = RESAMPLES) -> tuple[np.ndarray,
             axis=-1,
             n_resamples=resamples,
             batch=100,
-            confidence_level=CONFIDENCE,
+            confidence_level=confidence,
             method="BCa",
             rng=np.random.default_rng(0),
         ).confidence_interval
@@ -122,20 +134,22 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def seeds_needed(difference: float, sd: float, comparisons: int = 1) -> int | None:
+def seeds_needed(difference: float, sd: float, comparisons: int = 1, looks: Looks | None = None) -> int | None:
     """Pairs with which a paired t-test finds a true difference in 80 % of cases; None where 1,000 are too few.
 
     The level is that of Holm's first step, so it suffices whatever the other comparisons show. Where the difference is
-    itself an estimate this is a rough guide: at p = 0.05 it asks for about twice the pairs that are there.
+    itself an estimate this is a rough guide: at p = 0.05 it asks for about twice the pairs that are there. After some
+    `looks` it is where to look next, and more than a first look would take.
     """
+    alpha = (1 - CONFIDENCE) / comparisons
 
     def power(n: int) -> float:
-        critical = stats.t.isf((1 - CONFIDENCE) / comparisons / 2, n - 1)
+        critical = stats.t.isf((looks.then(n).level(alpha) if looks else alpha) / 2, n - 1)
         # beyond a shift of 40 standard errors the power is one, and scipy's distribution loses its digits
         shift = min(abs(difference) / sd * math.sqrt(n), 40.0)
         return float(stats.nct.sf(critical, n - 1, shift))
 
-    candidates = range(2, MOST_SEEDS + 1)
+    candidates = range(looks.runs[-1] + 1 if looks else 2, MOST_SEEDS + 1)
     first = bisect_left(candidates, POWER, key=power)
     return candidates[first] if first < len(candidates) else None
 
@@ -151,28 +165,32 @@ def interval(values: Iterable[float]) -> Interval | None:
     return Interval(float(sample.mean()), float(low), float(high), len(sample), method_for(len(sample)))
 
 
-def of_differences(sample: np.ndarray) -> Difference | None:
-    """What a sample of paired differences says, by itself."""
+def of_differences(sample: np.ndarray, looks: Looks | None = None) -> Difference | None:
+    """What a sample of paired differences says, by itself, to somebody who has looked at its beginnings."""
     if not len(sample):
         return None
     if len(sample) == 1 or not np.isfinite(sample).all():
         return Difference(float(sample.mean()), None, None, None, n=len(sample))
-    low, high = limits(sample)
+    p = float(p_values(sample))
+    low, high = limits(sample, confidence=1 - looks.level(1 - CONFIDENCE) if looks else CONFIDENCE)
     return Difference(
         float(sample.mean()),
         float(low),
         float(high),
-        float(p_values(sample)),
+        p,
         n=len(sample),
         method=method_for(len(sample)),
         sd=0.0 if np.ptp(sample) < ROUNDING else float(sample.std(ddof=1)),
+        looks=looks,
+        p_looks=looks.corrected(p) if looks else None,
     )
 
 
 def judge(found: Mapping[str, Difference | None], higher_is_better: bool = True) -> dict[str, Difference | None]:
     """The differences of several strategies to one baseline, with corrected p, verdicts and the seeds that lack."""
     tested = {name: each for name, each in found.items() if each is not None and each.p is not None}
-    corrected = dict(zip(tested, holm(np.array([each.p for each in tested.values()], dtype=float)), strict=True))
+    seen = [each.p if each.p_looks is None else each.p_looks for each in tested.values()]
+    corrected = dict(zip(tested, holm(np.array(seen, dtype=float)), strict=True))
     judged = dict(found)
     for name, each in tested.items():
         p = float(corrected[name])
@@ -180,6 +198,6 @@ def judge(found: Mapping[str, Difference | None], higher_is_better: bool = True)
             better = (each.difference > 0) == higher_is_better
             judged[name] = replace(each, p_holm=p, verdict="better" if better else "worse")
         else:
-            lack = seeds_needed(each.difference, each.sd, len(tested)) if each.sd else None
+            lack = seeds_needed(each.difference, each.sd, len(tested), each.looks) if each.sd else None
             judged[name] = replace(each, p_holm=p, seeds_needed=lack)
     return judged

@@ -1,14 +1,17 @@
 """The answer of stored studies: one, or several that repeat it with other seeds."""
 
+import os
+import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from autoaug.compare.leaderboard import Row, leaderboard
+from autoaug.compare.leaderboard import Row, leaderboard, lost_runs, shared_runs
+from autoaug.compare.looks import Looks
 from autoaug.record import Outcome, Record
-from autoaug.store import Importance, Store, differences, importances
+from autoaug.store import Importance, Look, Store, differences, importances
 from autoaug.study import METRICS
 
 Place = tuple[Store, str]
@@ -47,21 +50,24 @@ class Comparison:
 
 
 def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[Row]]:
-    """The definition of a study that was run, and its leaderboard."""
+    """The definition of a study that was run, and its leaderboard; whoever asks has looked at it."""
     definition = store.definition(name)
-    assert definition is not None, "the callers have looked"
-    maximize = METRICS[definition["metric"]] == "maximize"
-    return definition, leaderboard(store.outcomes(name), definition["baseline"], maximize)
+    assert definition is not None, "the callers know that it is there"
+    maximize, outcomes = METRICS[definition["metric"]] == "maximize", store.outcomes(name)
+    seen = looks_until_now([(store, name)], [definition], outcomes)
+    return definition, leaderboard(outcomes, definition["baseline"], maximize, looks=seen)
 
 
 def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Comparison:
     """The comparison of studies that were run; with every epoch of theirs where a figure needs them.
 
+    Whoever asks has looked at it: that is recorded, and p and intervals are corrected for it.
+
     Raises:
         ValueError: the studies do not ask the same question, or two of them have the same seed.
     """
     definitions = [store.definition(name) or {} for store, name in places]
-    assert all(definitions), "the callers have looked"
+    assert all(definitions), "the callers know that they are there"
     names = tuple(name for _, name in places)
     refuse_unlike(names, definitions)
     first, maximize = definitions[0], METRICS[definitions[0]["metric"]] == "maximize"
@@ -78,12 +84,42 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
     return Comparison(
         studies=names,
         definition=first,
-        rows=leaderboard(outcomes, first["baseline"], maximize, predicted, reads),
+        rows=leaderboard(
+            outcomes, first["baseline"], maximize, predicted, reads, looks_until_now(places, definitions, outcomes)
+        ),
         outcomes=outcomes,
         records=[record for store, name in places for record in store.epochs(name)] if with_records else (),
         importance=importances(trials, maximize),
         provenance=dict(provenance(definitions, list(attributes_of(places, outcomes)))),
     )
+
+
+def looks_until_now(
+    places: Sequence[Place], definitions: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
+) -> dict[str, Looks]:
+    """Record a look at a comparison; returns by strategy at how many runs there was one, the present one last.
+
+    A look at several studies, which repeat a search, counts for every comparison of several that has one of them.
+    """
+    names, baseline = [name for _, name in places], definitions[0]["baseline"]
+    runs, lost = shared_runs(outcomes, baseline), lost_runs(outcomes, baseline)
+    seeds = definitions[0].get("seeds", 0)
+    planned = {name: count if len(names) > 1 else max(count, seeds - lost[name]) for name, count in runs.items()}
+    now, who = Look(names, runs, planned), f"{socket.gethostname()}:{os.getpid()}"
+    if any(count > 1 for name, count in runs.items() if name != baseline):  # or nothing could have been found
+        for store, name in places:
+            store.note_look(name, now, who)
+    before = [
+        look for store, name in places for look in store.looks(name) if (len(look.compared) > 1) == (len(names) > 1)
+    ]
+    found = {}
+    for name, count in runs.items():
+        if count > 1:
+            mine = [look for look in before if look.runs.get(name, 0) > 1]
+            first = next((look.planned[name] for look in mine), planned[name])
+            earlier = {look.runs[name] for look in mine if look.runs[name] < count}
+            found[name] = Looks((*sorted(earlier), count), first)
+    return found
 
 
 def attributes_of(places: Sequence[Place], outcomes: Sequence[Outcome]) -> Iterator[Mapping[str, Any]]:

@@ -40,6 +40,8 @@ def to_flat(row: Row) -> dict[str, Any]:
             flat |= {f"{name}_{deploy}_mean": (value.get(deploy) or {}).get("mean") for deploy in DEPLOYS}
         elif name in NESTED:
             flat |= {f"{name}_{each.name}": (value or {}).get(each.name) for each in fields(NESTED[name])}
+            if seen := (value or {}).get("looks"):
+                flat[f"{name}_looks"] = " ".join(map(str, seen["runs"]))
         elif name == "reruns":
             flat["proxy_value"] = value[0]["proxy"] if value else None
             flat["proxy_epochs"] = value[0]["proxy_epochs"] if value else None
@@ -165,9 +167,23 @@ def differences_to(baseline: str, compared: Sequence[Row], unit: str) -> Iterato
     if tests:
         corrected = f", Holm-corrected over {tests} strategies" if tests > 1 else ""
         yield f"difference to {baseline}, paired by {unit}; p of a paired t-test{corrected}"
+        yield from looked(compared, unit)
         yield "rank: mean place by test accuracy over the final runs that all share"
     if any(row.vs_baseline_nll and significant(row.vs_baseline_nll) for row in compared):
         yield "* of the negative log-likelihood: more than chance, by the same test; less is better"
+
+
+def looked(compared: Sequence[Row], unit: str) -> Iterator[str]:
+    """What p and the intervals of differences are corrected for, where looks are counted."""
+    unit = "final run" if unit == "seed" else unit
+    for looks in dict.fromkeys(row.vs_baseline.looks for row in compared if row.vs_baseline and row.vs_baseline.looks):
+        *most, last = map(str, looks.runs)
+        at = f"{', '.join(most)} and {last}" if most else last
+        said = "are corrected for them" if most else "leave room for looking again"
+        yield (
+            f"{counted(len(looks.runs), 'look')} at {at} {plural(unit)} ({looks.planned} planned): "
+            f"p and the intervals of differences {said}"
+        )
 
 
 def missing_evidence(compared: Sequence[Row], unit: str) -> Iterator[str]:
@@ -213,6 +229,10 @@ def marks(rows: Sequence[Row]) -> Iterator[str]:
 
 def plural(unit: str) -> str:
     return {"study": "studies"}.get(unit, f"{unit}s")
+
+
+def counted(count: int, unit: str) -> str:
+    return f"{count} {unit if count == 1 else plural(unit)}"
 
 
 def short(metric: str) -> str:

@@ -2,6 +2,7 @@
 
 from autoaug.store.definition import differences, refuse_contradiction
 from autoaug.store.importance import Importance, importances
+from autoaug.store.ledger import Look
 from autoaug.store.patience import Unreachable
 from autoaug.store.queued import final_seed
 from autoaug.store.secrets import refuse_exposed, show_reference, show_url
@@ -13,6 +14,7 @@ from autoaug.store.url import is_file, is_new, resolve
 __all__ = [
     "SPOOL_FOLDER",
     "Importance",
+    "Look",
     "Spool",
     "Store",
     "Unreachable",

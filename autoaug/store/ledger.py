@@ -1,19 +1,32 @@
-"""What Optuna's tables have no place for: who works on a trial, what its epochs measured and cost, and test reads."""
+"""What Optuna's tables have no place for: who works on a trial, what its epochs cost, test reads, and looks."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sql
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from autoaug.fields import finite
 from autoaug.record import Record
 from autoaug.store.outcome import Work, add_up
 from autoaug.store.patience import Patience, patient
-from autoaug.store.schema import EPOCHS, LEASES, TEST_READS
+from autoaug.store.schema import EPOCHS, LEASES, LOOKS, TEST_READS
 from autoaug.store.spool import Spool, spooled
+from autoaug.text import LOG
+
+
+class Look(NamedTuple):
+    """That somebody was shown how the strategies of a study compare on the test split."""
+
+    compared: Sequence[str]
+    """The studies of the comparison: this one, or several that repeat it."""
+    runs: Mapping[str, int]
+    """By strategy: final runs that it shared with the baseline, of several studies the studies."""
+    planned: Mapping[str, int]
+    """By strategy: how many of these were planned at the time."""
 
 
 class Ledger:
@@ -148,6 +161,28 @@ class Ledger:
         mine = sql.select(TEST_READS.c.strategy, sql.func.count()).where(TEST_READS.c.study == name)
         with self.engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(mine.group_by(TEST_READS.c.strategy))}
+
+    def note_look(self, name: str, look: Look, who: str = "") -> None:
+        """Keep that somebody is about to be shown a comparison; one that shows nothing new is no other look.
+
+        Whoever may only read the storage may still look: then a warning says that it was not recorded.
+        """
+        if look in self.looks(name):
+            return
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(LOOKS.insert().values(study=name, **look._asdict(), who=who, at=self.clock))
+        except DBAPIError as error:
+            LOG.warning(
+                f"this look at study {name!r} is not recorded, later ones cannot be corrected for it: {error.orig}"
+            )
+
+    @patient
+    def looks(self, name: str) -> list[Look]:
+        """Each look at what a study showed, the first one first."""
+        mine = sql.select(LOOKS.c.compared, LOOKS.c.runs, LOOKS.c.planned).where(LOOKS.c.study == name)
+        with self.engine.connect() as connection:
+            return [Look(*row) for row in connection.execute(mine.order_by(LOOKS.c.id))]
 
 
 def sound(row: sql.RowMapping) -> dict[str, Any]:

@@ -94,6 +94,20 @@ TEST_READS = sql.Table(
     sql.Column("who", sql.String(256), nullable=False),
     sql.Column("why", sql.String(16), nullable=False),
 )
+LOOKS = sql.Table(
+    "autoaug_looks",
+    TABLES,
+    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("study", sql.String(128), nullable=False),
+    sql.Column("compared", sql.JSON, nullable=False),
+    sql.Column("runs", sql.JSON, nullable=False),
+    sql.Column("planned", sql.JSON, nullable=False),
+    sql.Column("at", sql.Float, nullable=False),
+    sql.Column("who", sql.String(256), nullable=False),
+)
+
+BY_STUDY = (EPOCHS, TEST_READS, LOOKS)
+"""The tables whose rows belong to a study, and go where it goes."""
 
 
 def prepare_tables(engine: sql.Engine, shown: str) -> None:

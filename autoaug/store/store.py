@@ -2,7 +2,8 @@
 
 Optuna's tables hold the trials: points, intermediate values, states and user attributes, one Optuna study
 `<study>/<strategy>` for each search and `<study>/leaderboard` for the final runs. Ours hold what Optuna has no place
-for: the definition of a study, every epoch's metrics, who works on a trial (its lease), and each read of a test split.
+for: the definition of a study, every epoch's metrics, who works on a trial (its lease), each read of a test
+split, and each look at what it showed.
 """
 
 import warnings
@@ -25,7 +26,7 @@ from autoaug.store.optuna_tables import fail_trials_without_value, rename_studie
 from autoaug.store.outcome import Work, outcome, stages
 from autoaug.store.patience import Patience, Unreachable, cause, open_together, patient
 from autoaug.store.queued import Uses, final_run, new_point, next_attempt, propose, rerun
-from autoaug.store.schema import EPOCHS, STUDIES, TEST_READS, meta, prepare_tables
+from autoaug.store.schema import BY_STUDY, STUDIES, meta, prepare_tables
 from autoaug.store.secrets import show_url, without_secrets
 from autoaug.store.shared import SharedStorage
 from autoaug.store.spool import spooled
@@ -148,7 +149,7 @@ class Store(Ledger):
         with self.engine.begin() as connection:
             taken = set(connection.scalars(sql.select(STUDIES.c.name)))
             new = next(f"{name}~{k}" for k in range(1, len(taken) + 2) if f"{name}~{k}" not in taken)
-            for table in (EPOCHS, TEST_READS):
+            for table in BY_STUDY:
                 connection.execute(table.update().where(table.c.study == name).values(study=new))
             connection.execute(STUDIES.update().where(STUDIES.c.name == name).values(name=new))
             rename_studies(connection, name, new)

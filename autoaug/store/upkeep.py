@@ -7,7 +7,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import TrialState
 
 from autoaug.record import Record
-from autoaug.store.schema import EPOCHS, LEASES, STUDIES, TEST_READS
+from autoaug.store.schema import BY_STUDY, LEASES, STUDIES
 from autoaug.store.store import Store
 
 
@@ -62,7 +62,7 @@ def delete_study(store: Store, name: str) -> None:
             connection.execute(LEASES.delete().where(mine))
         store.optuna.delete_study(study._study_id)
     with store.engine.begin() as connection:
-        for table in (EPOCHS, TEST_READS):
+        for table in BY_STUDY:
             connection.execute(table.delete().where(table.c.study == name))
         connection.execute(STUDIES.delete().where(STUDIES.c.name == name))
 
