@@ -2,13 +2,15 @@
 
 Optuna Dashboard has no login and answers requests from any web page that can reach it, deletion of studies included.
 So it listens on the loopback address, refuses requests that are addressed to a foreign name (DNS rebinding) or come
-from another origin, and passes on nothing but reads.
+from another origin, and passes on nothing but reads. Its pages then offer nothing else.
 """
 
 import json
 import socket
 from collections.abc import Callable, Collection, Iterable
+from importlib import resources
 from ipaddress import ip_address
+from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +23,13 @@ from autoaug.store import Store
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 READS = {"GET", "HEAD", "OPTIONS"}
+
+ADDED = {"/autoaug/read_only.css": "text/css", "/autoaug/read_only.js": "text/javascript"}
+"""What the pages of a read-only dashboard load besides: Optuna Dashboard forbids scripts within a page."""
+
+HEAD = b'<link rel="stylesheet" href="/autoaug/read_only.css"><script src="/autoaug/read_only.js"></script>'
+
+CONDITIONS = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH")
 
 
 def guarded(app: Wsgi, host: str, write: bool) -> Wsgi:
@@ -39,6 +48,28 @@ def guarded(app: Wsgi, host: str, write: bool) -> Wsgi:
         return app(environ, start_response)
 
     return door
+
+
+def without_buttons(app: Wsgi) -> Wsgi:
+    """The app whose pages leave out the buttons that change something, and say why a request was refused."""
+
+    def page(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path in ADDED:
+            return answer(start_response, ADDED[path], (resources.files("autoaug") / Path(path).name).read_bytes())
+        if not path.startswith("/dashboard") or environ["REQUEST_METHOD"] != "GET":
+            return app(environ, start_response)
+        begun: list[Any] = []
+        # a page that the browser knows from a dashboard that may write is not this one
+        fresh = {name: value for name, value in environ.items() if name not in CONDITIONS}
+        parts = app(fresh, lambda status, headers, *_: begun.extend((status, headers)))
+        body = b"".join(parts).replace(b"</head>", HEAD + b"</head>")
+        getattr(parts, "close", list)()  # WSGI: where there is such a method
+        kept = [(name, value) for name, value in begun[1] if name.lower() not in ("content-length", "last-modified")]
+        start_response(begun[0], [*kept, ("Content-Length", str(len(body))), ("Cache-Control", "no-store")])
+        return [body]
+
+    return page
 
 
 def is_ours(asked: str, names: Collection[str]) -> bool:
@@ -63,8 +94,12 @@ def is_address(name: str) -> bool:
 
 
 def refuse(start_response: Callable[..., Any], reason: str) -> Iterable[bytes]:
-    start_response("403 Forbidden", [("Content-Type", "application/json")])
-    return [json.dumps({"reason": reason}).encode()]
+    return answer(start_response, "application/json", json.dumps({"reason": reason}).encode(), "403 Forbidden")
+
+
+def answer(start_response: Callable[..., Any], kind: str, body: bytes, status: str = "200 OK") -> Iterable[bytes]:
+    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -83,5 +118,6 @@ def make_dashboard(store: Store, host: str, port: int, write: bool) -> WSGIServe
         OSError: the address is in use, or not of this machine.
         OverflowError: there is no such port.
     """
-    app = guarded(optuna_dashboard.wsgi(store.optuna), host, write)
+    app = optuna_dashboard.wsgi(store.optuna)
+    app = guarded(app if write else without_buttons(app), host, write)
     return make_server(host, port, app, server_class=Server, handler_class=Silent)

@@ -1,6 +1,7 @@
 """The native dashboard shows what was run, to this machine only, and changes nothing unless it was asked to."""
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import optuna_dashboard
 import pytest
 from studies_for_tests import tiny
 
@@ -147,6 +149,28 @@ def test_changes_are_refused(url: str, method: str, path: str, body: Any) -> Non
         assert status == 403
         assert said == {"reason": "read-only: start it with `autoaug dashboard --write` to change studies"}
         assert studies(port) == before
+
+
+def test_a_read_only_page_offers_no_change_and_says_why_one_is_refused(url: str) -> None:
+    with served(url) as port:
+        for path in ("/dashboard", "/dashboard/studies/1", "/dashboard/studies/1/trials"):
+            status, page = ask(port, path, **{"If-Modified-Since": "Fri, 31 Dec 2100 00:00:00 GMT"})
+            assert status == 200, "a page that the browser has kept is not this one"
+            added = [each.decode() for each in re.findall(rb'(?:href|src)="(/autoaug/[^"]+)"', page)]
+            assert len(added) == 2
+        texts = {path: ask(port, path)[1].decode() for path in added}
+    hidden = re.findall(r'="([\w ]+)"\]', texts["/autoaug/read_only.css"])
+    assert {"delete study", "rename study", "AddBoxIcon"} <= set(hidden)
+    code = (Path(optuna_dashboard.__file__).parent / "public" / "bundle.js").read_text(encoding="utf-8")
+    for name in hidden:
+        assert f'"{name.removesuffix("Icon")}"' in code, "Optuna Dashboard calls its buttons something else now"
+    assert ".reason" in texts["/autoaug/read_only.js"]
+
+
+def test_a_page_that_may_write_is_left_as_it_is(url: str) -> None:
+    with served(url, write=True) as port:
+        assert b"read_only" not in ask(port, "/dashboard")[1]
+        assert ask(port, "/autoaug/read_only.css")[0] == 404
 
 
 def test_changes_are_made_where_they_were_allowed(tmp_path: Path) -> None:
