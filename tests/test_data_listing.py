@@ -164,6 +164,14 @@ def test_more_than_8_bits_are_scaled_by_their_range(
     assert source.reading.notes == ("1 of more than 8 bits per pixel, scaled to 8",)
 
 
+def test_classes_that_differ_in_case_only_are_read_and_named(photos: Path) -> None:
+    """Letters are such classes; two spellings of one class are too."""
+    paint(photos / "Cat", 2)
+    reading, classes, _ = read(photos)
+    assert classes == ("Cat", "cat", "dog")
+    assert reading.notes == ("classes 'Cat' and 'cat' differ in upper and lower case only",)
+
+
 def test_the_sizes_of_files_are_known(photos: Path) -> None:
     Image.new("RGB", (30, 20)).save(photos / "cat" / "large.png")
     Image.new("RGB", (2, 3)).save(photos / "cat" / "small.png")

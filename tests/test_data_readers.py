@@ -335,6 +335,8 @@ def test_datasets_of_torch() -> None:
     assert source.train.images[:, :, 0, 0].tolist() == [[1, 2, 3]] * 3
     assert (source.train.targets.tolist(), source.classes, source.val) == ([0, 1, 1], ("cat", "dog"), None)
     assert from_datasets(Pictures((grey, 0))).train.images.tolist() == [[[[7] * 5] * 4]]
+    deep = Image.fromarray(numpy.full((4, 5), 40_000, dtype=numpy.uint16))
+    assert from_datasets(Pictures((deep, 0))).train.images.tolist() == [[[[156] * 5] * 4]], "40,000 of 65,535"
     tensors = from_datasets(TensorDataset(*pair()), val=TensorDataset(*pair(4)))
     assert torch.equal(tensors.train.images, pair()[0])
     assert len(load_data(lambda root: tensors).val) == 4

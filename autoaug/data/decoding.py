@@ -84,7 +84,7 @@ def reason_of(error: Exception, file: Path) -> str:
     """Why an image could not be read, in a few words."""
     if isinstance(error, UnidentifiedImageError):
         return "no image inside" if file.stat().st_size else "empty"
-    return str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def refuse_unreadable(bad: Sequence[Unreadable], total: int, place: Path, most: int = 5) -> None:

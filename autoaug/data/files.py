@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -47,7 +48,7 @@ class ImageFolder:
         bad = [one for each in decoded.values() for one in each.bad]
         refuse_unreadable(bad, sum(len(each.images) for each in decoded.values()), self.path)
         others = [other for found in files.values() for each in found for other in each.others]
-        reading = _reading(self.path, decoded, [*_beside(self.path, folders), *others])
+        reading = _reading(self.path, classes, decoded, [*_beside(self.path, folders), *others])
         parts: dict[str, Any] = {
             name: Split(decoded[name].images, _targets(found), _names(found, self.path))
             for name, found in files.items()
@@ -126,11 +127,16 @@ def _beside(path: Path, folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:
                 yield "in no folder of a class", folder / entry.name
 
 
-def _reading(path: Path, decoded: dict[str, Decoded], others: list[tuple[str, Path]]) -> Reading:
+def _reading(
+    path: Path, classes: tuple[str, ...], decoded: dict[str, Decoded], others: list[tuple[str, Path]]
+) -> Reading:
     shapes = sorted((shape for each in decoded.values() for shape in each.shapes), key=math.prod)
     deep = sum(each.deep for each in decoded.values())
-    scaled = (f"{deep} of more than 8 bits per pixel, scaled to 8",) if deep else ()
-    return Reading(len(shapes), shapes[0], shapes[-1], grouped(others, path), scaled)
+    notes = [f"{deep} of more than 8 bits per pixel, scaled to 8"] if deep else []
+    for one, other in pairwise(sorted(classes, key=str.lower)):
+        if one.lower() == other.lower():
+            notes.append(f"classes {one!r} and {other!r} differ in upper and lower case only")
+    return Reading(len(shapes), shapes[0], shapes[-1], grouped(others, path), tuple(notes))
 
 
 @dataclass(frozen=True)
