@@ -16,7 +16,7 @@ from rich.text import Text
 from autoaug.compare import Comparison, legend, short, show_seconds, show_value, tables, unit_of
 from autoaug.compare import Table as Figures
 from autoaug.record import Outcome, Record, last_attempts
-from autoaug.study import DataFacts, Line, Study, most_epochs
+from autoaug.study import DataFacts, Knob, Line, Study, most_epochs, sayings
 from autoaug.sweep import Event, Job
 from autoaug.text import shown
 
@@ -26,8 +26,10 @@ MOST_OF_A_LEGEND = 10_000
 """Characters of a line that may name every strategy of a study."""
 
 
-def plan_table(study: Study, lines: Sequence[Line], given: Sequence[DataFacts] = ()) -> Group:
-    """What a study will do, to which data, and the most that it can cost."""
+def plan_table(
+    study: Study, lines: Sequence[Line], given: Sequence[DataFacts] = (), found: Sequence[Knob] = ()
+) -> Group:
+    """What a study will do, to which data, the most that it can cost, and which of its dimensions change nothing."""
     drawn = Table(title=title(f"{study.name}: the plan"), title_justify="left", box=None, pad_edge=False)
     drawn.add_column("strategy", overflow="fold", min_width=8)
     unit = next((line.unit for line in lines if line.unit), "")
@@ -44,7 +46,8 @@ def plan_table(study: Study, lines: Sequence[Line], given: Sequence[DataFacts] =
             plain(", ".join(line.dimensions) or "nothing"),
         )
     facts = [shown(text) for each in given for text in each.sentences()]
-    said = "\n".join([*facts, show_cost(study, lines, unit)])
+    inert = [shown(text) for text in sayings(found)]
+    said = "\n".join([*facts, show_cost(study, lines, unit), *inert])
     return Group(drawn, Text(said, style="dim"))
 
 

@@ -7,7 +7,7 @@ each rate, which is a share of the schedule's peak, with the same order of the i
 "schedule" keeps the last rate of the cosine, 1 % of the peak. `Task.refine_lr` has its default by this table.
 
 Columns, means over seeds with their standard error: test accuracy before, in percent; what refinement at each rate adds
-to it, in points, and (second table) to the test log-likelihood in nats, where less is better; n is the number of seeds.
+to it, in points, and (second table) to the test log-loss in nats, where less is better; n is the number of seeds.
 The last row is the mean over the rows before it; its error is that of its seeds, not of other data.
 
 Run from the root of the checkout. With `--keep` results are kept as they come, one line of JSON each, and the same
@@ -41,6 +41,7 @@ from autoaug.policy import Fixed, PolicyTree, ready
 from autoaug.train import Task
 from autoaug.train.loop import global_generators_guarded, one_epoch
 from autoaug.train.run import Run
+from benchmarks.planted import processor
 
 SHARES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
 """Of the peak. The first is where the schedule ends."""
@@ -84,7 +85,7 @@ def cifar(path: str) -> dict[str, Case]:
 
 @dataclass(frozen=True)
 class Seen:
-    """One seed of one case: test accuracy and log-likelihood before refinement, and after it at each share."""
+    """One seed of one case: test accuracy and log-loss before refinement, and after it at each share."""
 
     case: str
     seed: int
@@ -108,7 +109,7 @@ def measured(name: str, case: Case, data: Data, seed: int) -> Seen:
 
 
 def trained(run: Run, task: Task) -> tuple[float, float]:
-    """Test accuracy and log-likelihood after the task's last epoch, from wherever the run is."""
+    """Test accuracy and log-loss after the task's last epoch, from wherever the run is."""
     run.task = task
     metrics: Mapping[str, float] = {}
     while run.epoch < task.total_epochs:
@@ -146,7 +147,7 @@ def mean(values: Sequence[float], digits: int) -> str:
 
 
 def table(found: Sequence[Seen], figure: int, scale: float, digits: int) -> str:
-    """One row for each case, one column for each rate; `figure` 0 is accuracy, 1 log-likelihood."""
+    """One row for each case, one column for each rate; `figure` 0 is accuracy, 1 log-loss."""
     heads = ["schedule (.01)", *(f"{share:g}".lstrip("0") for share in SHARES[1:])]
     lines = ["| case | before | " + " | ".join(heads) + " | n |", "|---|" + "---:|" * (len(SHARES) + 2)]
     for name in dict.fromkeys(seen.case for seen in found):
@@ -168,16 +169,15 @@ def overall(found: Sequence[Seen], figure: int, scale: float, digits: int) -> It
 
 
 def report(found: Sequence[Seen]) -> str:
-    versions = (
-        f"torch {torch.__version__}, Python {platform.python_version()}, CPU, {torch.get_num_threads()} thread(s)"
-    )
+    threads = f"{processor()}, {torch.get_num_threads()} thread(s)"
+    versions = f"{threads}. torch {torch.__version__}, Python {platform.python_version()}. {datetime.date.today()}"
     return "\n\n".join(
         [
             "# Refinement at several learning rates",
-            f"{versions}, {datetime.date.today()}. `benchmarks/refinement.py` says what the columns are.",
+            f"{versions}. `benchmarks/refinement.py` says what the columns are.",
             "## Test accuracy",
             table(found, 0, 100, 2),
-            "## Test log-likelihood",
+            "## Test log-loss",
             table(found, 1, 1, 3) + "\n",
         ]
     )

@@ -76,7 +76,22 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(call: Call, tmp_path: Path
         "final_runs": 2,
         "unit": ra["unit"],
     }
+    assert {(knob["dimension"], knob["effect"], knob["why"]) for knob in plan["knobs"]} == {
+        (name, True, "") for name in ("mix.alpha", "policy.n", "policy.m")
+    }
     assert files(tmp_path) == before
+
+
+def test_a_dimension_that_changes_nothing_is_named_before_time_is_spent(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "s.py").write_text(study(space="{'task.refine_lr': FloatDistribution(0.001, 0.1)}", seeds="1"))
+    saying = "task.refine_lr has no effect: refine_epochs is 0"
+    assert saying in call("run", "s.py", "--dry-run").stdout.splitlines()
+    assert f"warning: {saying}" in call("run", "s.py").stderr.splitlines()
+    plan = json.loads(call("run", "s.py", "--dry-run", "--json").stdout)
+    assert [knob for knob in plan["knobs"] if not knob["effect"]] == [
+        {"strategy": name, "dimension": "task.refine_lr", "effect": False, "why": "refine_epochs is 0"}
+        for name in ("none", "ra")
+    ]
 
 
 def test_json_is_one_object_a_line_and_the_leaderboard_last(call: Call) -> None:

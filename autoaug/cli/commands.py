@@ -28,7 +28,7 @@ from autoaug.cli.voice import (
 if TYPE_CHECKING:
     from autoaug.compare import Comparison
     from autoaug.store import Store
-    from autoaug.study import DataFacts, Prediction, Study
+    from autoaug.study import DataFacts, Loader, Prediction, Study
     from autoaug.sweep import Options
 
 app = typer.Typer(
@@ -133,7 +133,8 @@ def run(
         load_once = Loader()
         store, predictions = prepare(found.study, where(storage, found.study), executor, options, fresh, load_once)
         given = read_facts(found.study, load_once, options.only) if predictions is not None else []
-        for text in (text for facts in given for text in facts.warnings()):
+        inert = inert_knobs(found.study, load_once, options.only) if predictions is not None else []
+        for text in (*(text for facts in given for text in facts.warnings()), *inert):
             say(f"warning: {text}", err)
         if fresh and store.definition(found.study.name) is not None:
             archived = store.archive(found.study.name)
@@ -286,6 +287,13 @@ def execute(
     return 0
 
 
+def inert_knobs(study: "Study", load: "Loader", only: tuple[str, ...]) -> list[str]:
+    """What there is to say of dimensions that change nothing, before time is spent on them."""
+    from autoaug.study import knobs, sayings
+
+    return sayings([knob for knob in knobs(study, only, load, seconds=2.0) if knob.effect is False])
+
+
 def print_leaderboard(found: "Comparison", voice: "Voice") -> int:
     """Print it, and what failed; returns the exit code that it deserves."""
     from autoaug.compare import failures, to_json
@@ -326,15 +334,21 @@ def write_html(path: Path, found: "Comparison") -> None:
 def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice") -> None:
     """What a run would do, checked as a run is."""
     from autoaug.console import plan_table
-    from autoaug.study import Loader, plan
+    from autoaug.study import Loader, knobs, plan
 
     load = Loader()
     predictions = measured(study, executor, options, load=load)
     given = read_facts(study, load, options.only)
     lines = [line for line in plan(study, predictions) if not options.only or line.strategy in options.only]
+    found = knobs(study, options.only, load)
     voice.show(
-        plan_table(study, lines, given),
-        {"study": study.name, "data": list(map(asdict, given)), "strategies": list(map(asdict, lines))},
+        plan_table(study, lines, given, found),
+        {
+            "study": study.name,
+            "data": list(map(asdict, given)),
+            "strategies": list(map(asdict, lines)),
+            "knobs": list(map(asdict, found)),
+        },
     )
 
 

@@ -17,7 +17,7 @@ from autoaug.learners import Bilevel, Updates
 from autoaug.lookup import lookup
 from autoaug.policy import Relaxed
 from autoaug.strategies.space import Space
-from autoaug.strategies.strategy import Strategy
+from autoaug.strategies.strategy import Condition, Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def madao(preset: str = "short", *, search: Sequence[str] = (), **relaxed: Any) 
     Args:
         preset: a row of `PRESETS`. "short" learns within a few dozen updates, "pathwise" does so with the paper's own
             estimator, "paper" has the published numbers.
-        search: rows of `SEARCHABLE` that vary between trials.
+        search: rows of `SEARCHABLE` that vary between trials. The temperature is of use to "pathwise" and "paper" only.
         relaxed: arguments of `Relaxed`, such as `ops`, `stages` and `ranges`. It is built, and refuses what it cannot
             move, when a study is planned.
     """
@@ -150,4 +150,6 @@ def online(
         return Bilevel(policy, hypergrad(), chosen.updates(warmup=warmup, every=every, lr=lr))
 
     space: Space = {name: lookup(SEARCHABLE, name, "dimension of madao") for name in search}
-    return Strategy(policy=policy, space=space, within=learner)
+    unused = {"policy.temperature": Condition((), lambda point: "estimator='score' draws operations without it")}
+    conditions = unused if chosen.estimator == "score" and "policy.temperature" in search else {}
+    return Strategy(policy=policy, space=space, within=learner, conditions=conditions)

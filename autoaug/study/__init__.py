@@ -3,6 +3,7 @@
 from autoaug.study.budget import SECONDS, Budget, unit
 from autoaug.study.definition import METRICS, NAME, Study, most_epochs
 from autoaug.study.facts import DataFacts, data_facts
+from autoaug.study.knobs import Knob, knobs, sayings
 from autoaug.study.loading import Loader
 from autoaug.study.plan import Line, plan
 from autoaug.study.predict import Prediction, predict
@@ -16,6 +17,7 @@ __all__ = [
     "SECONDS",
     "Budget",
     "DataFacts",
+    "Knob",
     "Line",
     "Loader",
     "Prediction",
@@ -23,11 +25,13 @@ __all__ = [
     "Study",
     "data_facts",
     "half_width",
+    "knobs",
     "lowest",
     "most_epochs",
     "plan",
     "predict",
     "preflight",
+    "sayings",
     "set_up",
     "unit",
 ]
