@@ -144,7 +144,9 @@ def not_stored(acknowledged: Iterable[Mapping[str, Any]], records: Iterable[Reco
     """Epochs that were acknowledged and that the storage does not have, or has with other numbers."""
     which = ("strategy", "final", "rerun", "trial", "attempt", "training", "epoch")
     stored = {tuple(getattr(record, name) for name in which): dict(record.metrics) for record in records}
-    return sum(stored.get(tuple(said[name] for name in which)) != said["metrics"] for said in acknowledged)
+    # what is empty is not printed
+    lines = [(tuple(said.get(name, "") for name in which), said["metrics"]) for said in acknowledged]
+    return sum(stored.get(key) != metrics for key, metrics in lines)
 
 
 def overspent(strategy: str, definition: Mapping[str, Any], records: Iterable[Record], slots: int) -> float:
