@@ -1,5 +1,6 @@
 """Where a GPU would have to be waited for, rehearsed on a pretended one: nowhere in a step, and seldom in an update."""
 
+import io
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -165,12 +166,16 @@ def test_an_update_is_told_what_it_decides_by_and_no_more(name: str, gpu: Preten
         assert not copies
 
 
-def test_an_epoch_stops_for_its_loss_its_validation_and_its_end(gpu: PretendedGpu) -> None:
-    run = Run(TASK, Fixed(ready.randaugment()), MIXES["mixup"](), None, seeded(), TASK.load())
+@pytest.mark.parametrize(("resplit", "stops"), [("fixed", 3), ("per_epoch", 5)])
+def test_an_epoch_stops_for_its_loss_its_validation_and_its_end(resplit: Any, stops: int, gpu: PretendedGpu) -> None:
+    task = replace(TASK, resplit=resplit)
+    run = Run(task, Fixed(ready.randaugment()), MIXES["mixup"](), None, seeded(), task.load())
     gpu.take()
     with torch.random.fork_rng([]):
         one_epoch(run, test=False)
-        assert gpu.take()[0].total() == 3
+        waits, copies = gpu.take()
+        assert waits.total() == stops, "and twice for the classes, where images are divided anew"
+        assert not copies
         evaluate(run, run.data.val, "val")
     assert gpu.take()[0].total() == 1
 
@@ -188,6 +193,27 @@ def test_a_training_on_the_gpu_equals_that_on_the_cpu(name: str) -> None:
     # conjugate gradients keep their scalars there, so that a product and a sum are rounded apart
     wanted = [pytest.approx(each, rel=1e-4) for each in here] if "conjugate" in name else here
     assert there == wanted
+
+
+def test_updates_of_a_run_that_goes_on_are_told_no_more(gpu: PretendedGpu) -> None:
+    def run() -> Run:
+        policy, learner = learner_of("score")
+        return Run(TASK, policy, MIXES["none"](), learner, seeded(), TASK.load())
+
+    with torch.random.fork_rng([]):
+        first, second = run(), run()
+        one_epoch(first, test=False)
+        file = io.BytesIO()
+        torch.save(first.state_dict(), file)
+        file.seek(0)
+        second.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        found = []
+        for each in (first, second):
+            gpu.take()
+            one_epoch(each, test=False)
+            found.append(gpu.take()[0].total())
+    assert first.learner.counts == second.learner.counts  # type: ignore[union-attr]
+    assert found[0] == found[1]
 
 
 def test_the_seconds_of_updates_are_read_once_an_epoch(gpu: PretendedGpu) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from autoaug.devices import to_device
+
 
 class DataError(ValueError):
     """The data cannot be used as they are. The message names what, where and what to do."""
@@ -35,7 +37,8 @@ class Split:
     def at(self, indices: Tensor) -> "Split":
         """The images at `indices`, int64, in that order."""
         names = tuple(self.names[index] for index in indices.tolist()) if self.names else ()
-        return Split(self.images[indices], self.targets[indices], names)
+        rows = to_device(indices, self.images.device)
+        return Split(self.images[rows], self.targets[rows], names)
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -50,8 +53,8 @@ def joined(first: Split, second: Split) -> Split:
 
 
 def class_counts(split: Split, classes: int) -> Tensor:
-    """How many images each of the K classes has: K, int64."""
-    return torch.bincount(split.targets, minlength=classes)
+    """How many images each of the K classes has: K, int64, on the CPU."""
+    return torch.bincount(split.targets.cpu(), minlength=classes)
 
 
 def shares(counts: Tensor, total: int) -> Tensor:
@@ -68,12 +71,13 @@ def shares(counts: Tensor, total: int) -> Tensor:
 
 def draw(split: Split, wanted: Tensor, rng: torch.Generator) -> tuple[Split, Split]:
     """Draw `wanted[k]` images of every class k without replacement: (drawn, rest), both in the order of `split`."""
-    order = torch.randperm(len(split), generator=rng, device=rng.device).to(split.targets.device)
-    order = order[split.targets[order].argsort(stable=True)]
-    label = split.targets[order]
-    counts = class_counts(split, len(wanted))
-    rank_in_class = torch.arange(len(split), device=label.device) - (counts.cumsum(0) - counts)[label]
-    taken = rank_in_class < wanted.to(label.device)[label]
+    targets = split.targets.cpu()  # counted there: a GPU would have to be waited for at every count
+    order = torch.randperm(len(split), generator=rng, device=rng.device).cpu()
+    order = order[targets[order].argsort(stable=True)]
+    label = targets[order]
+    counts = torch.bincount(targets, minlength=len(wanted))
+    rank_in_class = torch.arange(len(split)) - (counts.cumsum(0) - counts)[label]
+    taken = rank_in_class < wanted[label]
     return split.at(order[taken].sort().values), split.at(order[~taken].sort().values)
 
 
