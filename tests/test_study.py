@@ -283,7 +283,12 @@ def test_the_facts_of_data_count_what_each_split_has() -> None:
         "data: 102 training, 26 for the learner, 32 validation, 40 test images (validation and test cut from training) "
         "of 4 classes, 8 x 6 pixels in colour"
     )
+    assert facts.no_effect == ()
+    (own,) = data_facts(study(task=replace(TASK, resplit="per_epoch", split_seed=3)), Loader())
+    assert own.no_effect == ("split_seed", "resplit")
+    assert "Task.resplit has no effect: the data bring validation images of their own" in own.sentences()
     (own,) = data_facts(study(), Loader())
+    assert own.no_effect == ()
     assert own.images == {"train": 400, "val": 600, "test": 797}
     assert own.sentences()[0] == (
         "data: 400 training, 600 validation, 797 test images of 10 classes, 8 x 8 pixels in one channel"

@@ -78,7 +78,7 @@ class Voice:
         if self.as_json:
             print(json_line(data), flush=True)
         else:  # a file has no width that a table must fit into
-            out.print(picture, width=None if out.is_terminal else 1000)
+            (out if out.is_terminal else Console(highlight=False, width=1000)).print(picture)
 
     def progress(self, watch: "Watch") -> AbstractContextManager["Listen"]:
         """What listens to the events of a study."""

@@ -32,6 +32,8 @@ class DataFacts:
     """Between which splits there are copies, how many, and a few of them."""
     own_splits: tuple[str, ...]
     """The splits that the user divided, where the data are the user's own."""
+    no_effect: tuple[str, ...]
+    """Fields of the task that were given and do nothing, for the data bring validation images of their own."""
     validation: dict[str, float]
     """How wide the interval of a validation score is: `half_width` at an `accuracy`."""
     standard: dict[str, Any]
@@ -44,6 +46,7 @@ class DataFacts:
         return [
             f"data{where}: {self.counted()}",
             *files,
+            *(f"Task.{name} has no effect: the data bring validation images of their own" for name in self.no_effect),
             *(sentence(each) for each in self.copies),
             f"{self.images['val']:,} validation images: a score of {figure(self.validation['accuracy'])} is "
             f"± {figure(self.validation['half_width'])}",
@@ -66,6 +69,9 @@ class DataFacts:
 
 TYPICAL = 0.85
 """An accuracy to show the width of a validation score at."""
+
+OF_THE_SPLIT = ("val_fraction", "split_seed", "resplit")
+"""Fields of a task that say how validation images are cut from the training images."""
 
 NOUNS = {"train": "training", "learner": "for the learner", "val": "validation", "test": "test"}
 """What the splits are called."""
@@ -130,9 +136,15 @@ def of_task(task: Task, strategies: Sequence[str], load: Loader) -> DataFacts:
         files=asdict(data.reading) if data.reading else None,
         copies=tuple(asdict(each) for each in copies(data) if each.exact or each.near),
         own_splits=() if is_named(task.data) else tuple(name for name in ("val", "test") if name not in cut),
+        no_effect=() if data.val_is_cut else tuple(name for name in OF_THE_SPLIT if is_given(task, name)),
         validation={"accuracy": TYPICAL, "half_width": round(half_width(TYPICAL, len(data.scored)), 4)},
         standard=standard_of(data),
     )
+
+
+def is_given(task: Task, name: str) -> bool:
+    """Whether a field of a task has another value than its default."""
+    return bool(getattr(task, name) != getattr(Task(data=task.data), name))
 
 
 def standard_of(data: Data) -> dict[str, Any]:
