@@ -46,7 +46,7 @@ def open_existing(reference: str) -> "Store":
         raise ValueError(
             f"there is no storage {show_reference(reference)} yet: run a study first, or give another --storage"
         )
-    return Store(reference)
+    return Store(reference, existing=True)
 
 
 def find_stored(study: str, storage: str | None) -> tuple["Store", str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from autoaug.compare.leaderboard import Row, leaderboard, lost_runs, shared_runs
 from autoaug.compare.looks import Looks
+from autoaug.lookup import lookup
 from autoaug.record import Outcome, Record
 from autoaug.store import Importance, Look, Store, differences, importances
 from autoaug.study import METRICS
@@ -46,14 +47,23 @@ class Comparison:
 
     @property
     def maximize(self) -> bool:
-        return METRICS[self.metric] == "maximize"
+        return maximizes(self.definition)
+
+
+def maximizes(definition: Mapping[str, Any]) -> bool:
+    """Whether more is better of what a stored study optimises.
+
+    Raises:
+        ValueError: it is no metric of this release.
+    """
+    return lookup(METRICS, definition["metric"], "metric in the table autoaug_studies of the storage,") == "maximize"
 
 
 def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[Row]]:
     """The definition of a study that was run, and its leaderboard; whoever asks has looked at it."""
     definition = store.definition(name)
     assert definition is not None, "the callers know that it is there"
-    maximize, outcomes = METRICS[definition["metric"]] == "maximize", store.outcomes(name)
+    maximize, outcomes = maximizes(definition), store.outcomes(name)
     seen = looks_until_now([(store, name)], [definition], outcomes)
     return definition, leaderboard(outcomes, definition["baseline"], maximize, looks=seen)
 
@@ -70,7 +80,7 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
     assert all(definitions), "the callers know that they are there"
     names = tuple(name for _, name in places)
     refuse_unlike(names, definitions)
-    first, maximize = definitions[0], METRICS[definitions[0]["metric"]] == "maximize"
+    first, maximize = definitions[0], maximizes(definitions[0])
     outcomes = [outcome for store, name in places for outcome in store.outcomes(name)]
     strategies = list(dict.fromkeys(strategy for each in definitions for strategy in each["spaces"]))
     predicted: Counter[str] = Counter()

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from autoaug.fields import finite
 from autoaug.record import Record
+from autoaug.store.damage import checked_epoch, told
 from autoaug.store.outcome import Work, add_up
 from autoaug.store.patience import Patience, patient
 from autoaug.store.schema import EPOCHS, LEASES, LOOKS, TEST_READS
@@ -49,6 +50,7 @@ class Ledger:
         """What was done on one trial; None before its first epoch."""
         return self.work_where(EPOCHS.c.trial_id == trial_id).get(trial_id)
 
+    @told("the table autoaug_epochs")
     @patient
     def work_where(self, condition: sql.ColumnElement[bool]) -> dict[int, "Work"]:
         total = (
@@ -72,6 +74,7 @@ class Ledger:
                 by_trial[row["trial_id"]].append(sound(row))
         return {trial_id: add_up(trainings) for trial_id, trainings in by_trial.items()}
 
+    @told("the table autoaug_epochs")
     @patient
     def spent(self, name: str, strategy: str, unit: str = "gpu_seconds") -> float:
         """What a search and its re-runs have cost so far, lost and running work included.
@@ -119,6 +122,7 @@ class Ledger:
             connection.execute(EPOCHS.delete().where(before))
             connection.execute(EPOCHS.insert().values(**row))
 
+    @told("the table autoaug_epochs")
     @patient
     def epochs(self, name: str) -> list[Record]:
         """Every stored epoch of a study."""
@@ -150,12 +154,14 @@ class Ledger:
                 connection.execute(TEST_READS.insert().values(**row, who=who, why=why, at=self.clock))
         return True
 
+    @told("the table autoaug_test_reads")
     @patient
     def test_reads(self, name: str) -> int:
         query = sql.select(sql.func.count()).select_from(TEST_READS).where(TEST_READS.c.study == name)
         with self.engine.connect() as connection:
             return connection.scalar(query) or 0
 
+    @told("the table autoaug_test_reads")
     @patient
     def test_reads_by_strategy(self, name: str) -> dict[str, int]:
         mine = sql.select(TEST_READS.c.strategy, sql.func.count()).where(TEST_READS.c.study == name)
@@ -187,5 +193,5 @@ class Ledger:
 
 def sound(row: sql.RowMapping) -> dict[str, Any]:
     """A row of epochs without the figures that are no finite numbers, which earlier versions stored."""
-    metrics: dict[str, Any] = row["metrics"]
+    metrics = checked_epoch(dict(row))["metrics"]
     return {**row, "metrics": {name: value for name, value in metrics.items() if finite(value) is not None}}

@@ -106,6 +106,9 @@ LOOKS = sql.Table(
     sql.Column("who", sql.String(256), nullable=False),
 )
 
+ALWAYS_THERE = (META, STUDIES, LEASES, EPOCHS, TEST_READS)
+"""The tables of every version; later ones are made where they are missing."""
+
 BY_STUDY = (EPOCHS, TEST_READS, LOOKS)
 """The tables whose rows belong to a study, and go where it goes."""
 

@@ -12,6 +12,7 @@ from optuna.storages._rdb.models import StudyModel, TrialModel, TrialUserAttribu
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
+from autoaug.store.damage import told
 from autoaug.store.patience import Patience, patient
 from autoaug.store.schema import LEASES
 
@@ -30,6 +31,10 @@ class SharedStorage(RDBStorage):
     def __init__(self, url: str, engine_options: dict[str, Any], patience: Patience) -> None:
         self.patience = patience
         super().__init__(url, engine_kwargs=engine_options)
+
+    @property
+    def shown(self) -> str:
+        return self.patience.shown
 
     @contextmanager
     def locked(self, model: Any, row: int) -> Iterator[tuple[Session, Any]]:
@@ -99,8 +104,10 @@ def wait_in_every_method() -> None:
     """
     private = ("_create_new_trial", "_get_trials", "_get_best_trial_id", "_set_trial_param")
     public = [name for name, value in vars(BaseStorage).items() if callable(value) and not name.startswith("_")]
+    readable = told("a row of Optuna's tables", KeyError)  # KeyError is what they say where there is no such study
     for name in {*public, *private} - {*vars(SharedStorage), "remove_session", "check_trial_is_updatable"}:
-        setattr(SharedStorage, name, patient(getattr(RDBStorage, name)))
+        waiting = patient(getattr(RDBStorage, name))
+        setattr(SharedStorage, name, readable(waiting) if name.lstrip("_").startswith("get_") else waiting)
 
 
 wait_in_every_method()

@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import IntegrityError
 
 from autoaug.record import Record
+from autoaug.store.damage import checked_epoch
 from autoaug.store.patience import Unreachable
 from autoaug.text import LOG
 
@@ -88,20 +89,22 @@ class Left:
 def read(path: Path) -> Left | None:
     """A file of a spool; None where it is none. A line that a crash cut off was never promised to anybody."""
     lines = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with suppress(ValueError):
-            lines.append(json.loads(line))
     try:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, RecursionError):
+                lines.append(json.loads(line))
         head, *writes = lines
         calls = tuple((str(each["call"]), restore(each["arguments"])) for each in writes if each["call"] in WRITES)
+        for call, arguments in calls:
+            inspect.signature(WRITES[call]).bind(None, int(head["trial_id"]), **arguments)
         return Left(path, str(head["storage"]), int(head["trial_id"]), str(head["owner"]), calls)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None
 
 
 def restore(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a write as they were before they became JSON."""
-    kinds: dict[str, Any] = {"record": lambda given: Record(**given), "state": TrialState}
+    kinds: dict[str, Any] = {"record": lambda given: Record(**checked_epoch(given)), "state": TrialState}
     found = {name: kinds[name](value) if name in kinds else value for name, value in arguments.items()}
     return {**found, **found.pop("attributes", {})}
 

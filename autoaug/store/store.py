@@ -20,11 +20,12 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from autoaug.record import LEADERBOARD, Direction, Outcome, ordinals
+from autoaug.store.damage import checked_definition, fix, reason, refuse_damaged, told
 from autoaug.store.definition import refuse_contradiction
 from autoaug.store.ledger import Ledger
 from autoaug.store.optuna_tables import fail_trials_without_value, rename_studies, widen_leaderboard
 from autoaug.store.outcome import Work, outcome, stages
-from autoaug.store.patience import Patience, Unreachable, cause, open_together, patient
+from autoaug.store.patience import Patience, Unreachable, open_together, patient
 from autoaug.store.queued import Uses, final_run, new_point, next_attempt, propose, rerun
 from autoaug.store.schema import BY_STUDY, STUDIES, meta, prepare_tables
 from autoaug.store.secrets import show_url, without_secrets
@@ -36,11 +37,12 @@ from autoaug.store.url import CLOCKS, engine_options, portable, prepare_sqlite, 
 class Store(Ledger):
     """An open storage. It can be shared by the threads of a process, and by any number of processes."""
 
-    def __init__(self, reference: str, patience: float = 60.0) -> None:
+    def __init__(self, reference: str, patience: float = 60.0, *, existing: bool = False) -> None:
         """Open it, and create the tables where they are missing.
 
         Args:
             patience: seconds for which a read or a write that gets no answer is tried again. Opening is not.
+            existing: refuse what holds no studies yet, and make nothing of it.
 
         Raises:
             ValueError: it cannot be opened; the message holds no password.
@@ -52,10 +54,13 @@ class Store(Ledger):
         refuse_unusable(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
+            refuse_damaged(url, self.shown, existing)
             self.shared = open_together(lambda: self.connect(url))
         except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
-            reason = str(getattr(cause(error), "orig", None) or error).splitlines()[0]
-            raise ValueError(f"storage {self.shown} cannot be opened: {without_secrets(reason, url)}") from None
+            said = reason(error)
+            raise ValueError(
+                f"storage {self.shown} cannot be opened: {without_secrets(said, url)}{fix(said)}"
+            ) from None
         self.optuna = get_storage(self.shared)
 
     def connect(self, url: str) -> SharedStorage:
@@ -112,11 +117,14 @@ class Store(Ledger):
             connection.execute(STUDIES.update().where(mine).values(definition=merged))
             widen_leaderboard(connection, name, list(merged["spaces"]))
 
+    @told("the table autoaug_studies")
     @patient
     def definition(self, name: str) -> dict[str, Any] | None:
         with self.engine.connect() as connection:
-            return connection.scalar(sql.select(STUDIES.c.definition).where(STUDIES.c.name == name))
+            found = connection.scalar(sql.select(STUDIES.c.definition).where(STUDIES.c.name == name))
+        return checked_definition(found)
 
+    @told("the table autoaug_studies")
     @patient
     def names(self) -> list[str]:
         with self.engine.connect() as connection:
@@ -165,6 +173,7 @@ class Store(Ledger):
             return []
         return self.optuna.get_all_trials(study_id, deepcopy=False)
 
+    @told("a trial in Optuna's tables")
     def outcomes(self, name: str) -> list[Outcome]:
         """Every attempt at every trial of a study, searches first, then their re-runs, then final runs."""
         work = self.work(name)
