@@ -72,7 +72,7 @@ def test_a_lost_trial_gets_one_successor_from_four_drivers(shared: Shared) -> No
     for root in range(3):
         trial = shared.search(shared.stores[0]).ask(SPACE)._trial_id
         said = at_once(*(lambda s=s, trial=trial: s.requeue(shared.search(s), trial, "lost") for s in shared.stores))
-        assert sorted(said) == [False, False, False, True]
+        assert (said.count(None), said.count(TrialState.WAITING)) == (3, 1)
         (waiting,) = [outcome for outcome in shared.outcomes() if outcome.state == "WAITING"]
         assert (waiting.root, waiting.attempt) == (root, 2)
         assert shared.stores[0].finish(waiting_id(shared, waiting), TrialState.FAIL)
@@ -89,7 +89,7 @@ def test_a_trial_is_completed_or_given_away_and_never_both(shared: Shared) -> No
         trial = shared.search(worker).ask(SPACE)._trial_id
         completed, queued = at_once(
             lambda trial=trial: worker.finish(trial, TrialState.COMPLETE, [0.5]),
-            lambda trial=trial: driver.requeue(shared.search(driver), trial, "lost", most_attempts=9),
+            lambda trial=trial: driver.requeue(shared.search(driver), trial, "lost") is not None,
         )
         assert completed != queued
     states: dict[int, list[str]] = {}

@@ -129,7 +129,7 @@ def test_a_training_that_hangs_is_given_up_and_its_trial_goes_on_from_its_checkp
     assert (first.state, first.reason, first.epochs) == ("FAIL", "hung: no step for 1800 s", 1)
     assert (second.state, second.attempt) == ("COMPLETE", 2)
     assert [record.epoch for record in store.epochs("tiny") if record.attempt == 2 and not record.final] == [2, 3]
-    assert [event.reason for event in events if event.state == "FAIL"] == ["hung: no step for 1800 s"]
+    assert [event.reason for event in events if event.state == "WAITING"] == ["hung: no step for 1800 s"]
 
 
 # Disks

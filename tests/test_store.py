@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from autoaug.record import Outcome, Record
-from autoaug.store import Store, resolve, show_url
+from autoaug.store import Loss, Store, resolve, show_url
 from autoaug.store.url import portable
 
 DEFINITION = {
@@ -95,20 +95,23 @@ def test_what_has_ended_cannot_be_written_again(store: Store) -> None:
     assert (outcome.state, outcome.reason, outcome.value) == ("FAIL", "cancelled", None)
 
 
-def test_a_lost_trial_is_queued_again_with_its_point_and_at_most_three_times(store: Store) -> None:
+def test_a_trial_that_dies_by_itself_is_queued_again_with_its_point_and_at_most_three_times(store: Store) -> None:
     search = store.open("s", "none", "maximize")
     trial = search.ask(SPACE)
     trial.report(0.4, 1)
     point, seen = trial.params, []
     for attempt in (1, 2, 3):
         seen.append((trial.number, trial.user_attrs.get("attempt", 1), trial.params))
-        assert store.requeue(search, trial._trial_id, "lost") == (attempt < 3)
+        became = TrialState.WAITING if attempt < 3 else TrialState.FAIL
+        assert store.requeue(search, trial._trial_id, "lost", "own") == became
         if attempt < 3:
             trial = search.ask(SPACE)
     assert seen == [(0, 1, point), (1, 2, point), (2, 3, point)]
     outcomes = store.outcomes("s")
     assert [(o.root, o.attempt, o.state, o.reason) for o in outcomes] == [
-        (0, attempt, "FAIL", "lost") for attempt in (1, 2, 3)
+        (0, 1, "FAIL", "lost"),
+        (0, 2, "FAIL", "lost"),
+        (0, 3, "FAIL", "lost, 3 times without progress"),
     ]
     assert search.trials[1].intermediate_values == {1: 0.4}, "the successor keeps what was acknowledged"
 
@@ -117,8 +120,38 @@ def test_requeueing_a_trial_that_has_ended_does_nothing(store: Store) -> None:
     search = store.open("s", "none", "maximize")
     trial = search.ask(SPACE)
     search.tell(trial, 0.5)
-    assert not store.requeue(search, trial._trial_id, "lost")
+    assert store.requeue(search, trial._trial_id, "lost") is None
     assert len(search.trials) == 1
+
+
+def lose(store: Store, loss: Loss, reached: int = 0) -> TrialState | None:
+    """The next attempt at a trial stores an epoch, where it reaches one, and is lost."""
+    search = store.open("s", "none", "maximize")
+    trial = search.ask(SPACE)
+    if reached:
+        store.write_epoch(trial._trial_id, Record(study="s", strategy="none", epoch=reached, phase="augment"))
+    return store.requeue(search, trial._trial_id, "lost", loss)
+
+
+def test_a_loss_that_is_not_the_trials_own_costs_no_attempt(store: Store) -> None:
+    assert [lose(store, "foreign") for _ in range(15)] == [TrialState.WAITING] * 15
+    assert [lose(store, "own") for _ in range(3)] == [TrialState.WAITING, TrialState.WAITING, TrialState.FAIL]
+
+
+def test_the_count_begins_anew_when_an_attempt_gets_further_than_those_before_it(store: Store) -> None:
+    for epoch in (5, 9, 10, 11):
+        assert lose(store, "own", epoch) == TrialState.WAITING
+    assert lose(store, "own", 11) == TrialState.WAITING, "again up to the same epoch: no progress"
+    assert lose(store, "own", 3) == TrialState.WAITING, "nor is one that falls behind"
+    assert lose(store, "own", 12) == TrialState.WAITING
+    assert [lose(store, "own") for _ in range(3)] == [TrialState.WAITING, TrialState.WAITING, TrialState.FAIL]
+    assert store.outcomes("s")[-1].reason == "lost, 3 times without progress"
+
+
+def test_a_death_that_nobody_saw_is_forgiven_more_often_but_not_for_ever(store: Store) -> None:
+    assert [lose(store, "unseen") for _ in range(9)] == [TrialState.WAITING] * 9
+    assert lose(store, "foreign") == TrialState.WAITING
+    assert lose(store, "unseen") == TrialState.FAIL
 
 
 def test_a_waiting_trial_is_claimed_once(store: Store) -> None:

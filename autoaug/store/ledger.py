@@ -52,6 +52,14 @@ class Ledger:
 
     @told("the table autoaug_epochs")
     @patient
+    def reached(self, trial_id: int) -> int:
+        """How many epochs an attempt had behind it, those of the attempts before it and of retrainings included."""
+        last = sql.select(sql.func.max(EPOCHS.c.epoch).label("epoch")).where(EPOCHS.c.trial_id == trial_id)
+        by_training = last.group_by(EPOCHS.c.training).subquery()
+        with self.engine.connect() as connection:
+            return connection.scalar(sql.select(sql.func.sum(by_training.c.epoch))) or 0
+
+    @patient
     def work_where(self, condition: sql.ColumnElement[bool]) -> dict[int, "Work"]:
         total = (
             sql.select(

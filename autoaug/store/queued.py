@@ -14,8 +14,8 @@ KEPT = ("point", "source", "reread", FINAL_RUN)
 """User attributes that the next attempt at a trial inherits."""
 
 
-def next_attempt(lost: FrozenTrial, root: int) -> FrozenTrial:
-    """The same point once more; what was reported of it stays."""
+def next_attempt(lost: FrozenTrial, root: int, inherited: Mapping[str, Any]) -> FrozenTrial:
+    """The same point once more; what was reported of it stays, and it has `inherited` user attributes."""
     return create_trial(
         state=TrialState.WAITING,
         params=lost.params,
@@ -24,6 +24,7 @@ def next_attempt(lost: FrozenTrial, root: int) -> FrozenTrial:
             "root": root,
             "attempt": lost.user_attrs.get("attempt", 1) + 1,
             **{name: lost.user_attrs[name] for name in KEPT if name in lost.user_attrs},
+            **inherited,
         },
         intermediate_values=lost.intermediate_values,
     )

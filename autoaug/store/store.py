@@ -23,6 +23,7 @@ from autoaug.record import LEADERBOARD, Direction, Outcome, ordinals
 from autoaug.store.damage import checked_definition, fix, reason, refuse_damaged, told
 from autoaug.store.definition import refuse_contradiction
 from autoaug.store.ledger import Ledger
+from autoaug.store.losses import Loss, after, given_up
 from autoaug.store.optuna_tables import fail_trials_without_value, rename_studies, widen_leaderboard
 from autoaug.store.outcome import Work, outcome, stages
 from autoaug.store.patience import Patience, Unreachable, open_together, patient
@@ -247,21 +248,27 @@ class Store(Ledger):
             self.release(trial_id)
         return True
 
-    def requeue(self, study: optuna.Study, trial_id: int, reason: str, most_attempts: int = 3) -> bool:
+    def requeue(self, study: optuna.Study, trial_id: int, reason: str, loss: Loss = "foreign") -> TrialState | None:
         """End an attempt whose worker is gone and queue the same point again, to resume from its checkpoint.
 
         Both happen or neither does, and once, however many drivers do it at the same time and whatever is killed.
-        Returns whether it was queued: False where the attempts are used up or the trial had ended.
+
+        Args:
+            loss: whose it is. Too many of its own without progress end a trial.
+
+        Returns:
+            WAITING where it was queued, FAIL where it was given up, None where the trial had ended.
         """
-        root = root_of(study, self.optuna.get_trial(trial_id))
-        queued = []
+        lost = self.optuna.get_trial(trial_id)
+        root, inherited = root_of(study, lost), after(lost.user_attrs, self.reached(trial_id), loss)
+        end = given_up(inherited, loss)
 
         def successor(lost: FrozenTrial) -> FrozenTrial | None:
-            again = lost.user_attrs.get("attempt", 1) < most_attempts
-            queued.append(again)
-            return next_attempt(lost, root) if again else None
+            return None if end else next_attempt(lost, root, inherited)
 
-        return self.shared.replace(trial_id, reason, successor) and queued[-1]
+        if not self.shared.replace(trial_id, f"{reason}{end}", successor):
+            return None
+        return TrialState.FAIL if end else TrialState.WAITING
 
     def enqueue_point(self, search: optuna.Study, ordinal: int) -> bool:
         """Queue the next trial of a search, its point still to be proposed; as `enqueue_final`."""

@@ -14,7 +14,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autoaug.record import LEADERBOARD, Outcome, best_complete, complete_by_value, last_attempts, place
-from autoaug.store import Store, final_seed, root_of
+from autoaug.store import Loss, Store, final_seed, root_of
 from autoaug.strategies import SeededByTrial
 from autoaug.study import Study, most_epochs
 from autoaug.sweep.job import Job, is_gone, me
@@ -155,6 +155,7 @@ class Desk:
             number=trial.number,
             attempt=trial.user_attrs.get("attempt", 1),
             root=root_of(among, trial),
+            driver=me(),
             **more,
         )
 
@@ -263,10 +264,14 @@ class Desk:
 
     # Workers that died
 
-    def lost(self, job: Job, reason: str) -> bool:
-        """A worker is gone: queue its trial again, to resume from its checkpoint, unless it had ended."""
+    def lost(self, job: Job, reason: str, loss: Loss = "foreign") -> TrialState | None:
+        """A worker is gone: queue its trial again, to resume from its checkpoint, unless it had ended.
+
+        Returns:
+            What became of the trial, as `Store.requeue` says it.
+        """
         study = self.finals if job.final else self.reruns[job.strategy] if job.rerun else self.searches[job.strategy]
-        return self.store.requeue(study, job.trial_id, reason)
+        return self.store.requeue(study, job.trial_id, reason, loss)
 
     def reconcile(self) -> None:
         """Take back the trials that nobody works on any more."""
@@ -280,8 +285,24 @@ class Desk:
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 # without a lease, the driver that asked for it may have died before it could sign
                 owner, age = leases.get(trial._trial_id, ("its driver", seconds_since(trial.datetime_start)))
-                if (age > self.grace and fair) or is_gone(owner):
-                    self.store.requeue(study, trial._trial_id, f"lost: no sign of {owner} for {age:.0f} s")
+                if (age > self.grace and fair) or is_dead(owner, trial):
+                    reason = f"lost: no sign of {owner} for {age:.0f} s"
+                    self.store.requeue(study, trial._trial_id, reason, whose_loss(trial))
+
+
+def is_dead(owner: str, trial: FrozenTrial) -> bool:
+    """Whether nobody works on a trial any more and nobody else will say so: a driver that lives hears of its worker."""
+    return is_gone(owner) and is_gone(trial.user_attrs.get("driver") or owner)
+
+
+def whose_loss(trial: FrozenTrial) -> Loss:
+    """Whose loss it is that a lease has ended. What had not begun, or had a driver of its own, is not the trial's.
+
+    A driver that lives says itself what became of its worker.
+    """
+    worker = trial.user_attrs.get("worker")
+    alone = worker is not None and trial.user_attrs.get("driver", worker) == worker
+    return "unseen" if alone else "foreign"
 
 
 def seconds_since(start: datetime | None) -> float:

@@ -29,6 +29,8 @@ class Job:
     """A re-run in full of a point that was found on a proxy."""
     reread: bool = False
     """A final run that was asked for though the test split was read before, when another point was the best."""
+    driver: str = ""
+    """The process that handed it out, as `me` names it. Of the local executor it is the worker too."""
 
     @property
     def final(self) -> bool:

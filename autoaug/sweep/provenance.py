@@ -24,6 +24,7 @@ def provenance(study: Study, job: Job, seed: int) -> dict[str, Any]:
         "attempt": job.attempt,
         "root": job.root,
         "worker": me(),
+        "driver": job.driver,
         "versions": versions(),
         "git_commit": git_commit(),
         "space": fingerprint(study.describe()["spaces"][job.strategy]),

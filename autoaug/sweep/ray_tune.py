@@ -15,21 +15,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 import ray.cloudpickle
+from optuna.trial import TrialState
 from ray import tune
 from ray.tune.search import Searcher
 
-from autoaug.record import FULL, LEADERBOARD, Record
-from autoaug.store import Store, Unreachable, open_patiently
+from autoaug.record import FULL, LEADERBOARD, Record, State
+from autoaug.store import Loss, Store, Unreachable, open_patiently
 from autoaug.study import Study
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Event, Job, Listen
 from autoaug.sweep.leftovers import write_leftovers
 from autoaug.sweep.options import ON_A_SERVER, Options, refuse_more_than
-from autoaug.sweep.worker import work
+from autoaug.sweep.worker import end, explain, work
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -123,9 +124,23 @@ class DeskSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         job = self.running.pop(trial_id, None)
+        if job is None or not error:
+            return
         with suppress(Unreachable):  # its lease ends, and a desk takes it back
-            if job and error and self.desk.lost(job, "its worker died"):
-                self.listen(Event(job, state="WAITING", reason="its worker died: queued again"))
+            reason, loss = self.explain(job)
+            state = self.desk.lost(job, reason, loss)
+            if state is not None:
+                said = f"{reason}: queued again" if state == TrialState.WAITING else f"{reason} again and again"
+                self.listen(Event(job, state=cast(State, state.name), reason=said))
+
+    def explain(self, job: Job) -> tuple[str, Loss]:
+        """Why a trial has lost its worker, and whose loss that is."""
+        attributes = self.desk.store.optuna.get_trial(job.trial_id).user_attrs
+        if "worker" not in attributes:
+            return "its worker died before it began", "unseen"
+        if attributes.get("node") not in (None, *(node["NodeID"] for node in ray.nodes() if node["Alive"])):
+            return "its node died", "foreign"
+        return "its worker died", "own"
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher to disk, and the truth is in the storage."""
@@ -157,10 +172,21 @@ def run_on_worker(
         said = {"record": asdict(event.record) if event.record else None, "state": event.state, "reason": event.reason}
         tune.report({"epoch": event.record.epoch if event.record else 0, "event": json.dumps(said)})
 
+    job = Job(**config["job"])
     install(code)
-    store = open_store(storage, options.patience_seconds)
-    write_leftovers(store, options)
-    work(ray.cloudpickle.loads(study), Job(**config["job"]), store, options, tell, end_process=lambda: os._exit(1))
+    try:
+        store = open_store(storage, options.patience_seconds)
+        write_leftovers(store, options)
+        store.annotate(job.trial_id, node=ray.get_runtime_context().get_node_id())
+    except (ValueError, Unreachable) as away:  # its lease ends, and a desk takes it back
+        tell(Event(job, state="WAITING", reason=str(away)))
+        return
+    try:
+        found = ray.cloudpickle.loads(study)
+    except Exception as error:
+        end(job, store, TrialState.FAIL, explain(error), tell)
+        return
+    work(found, job, store, options, tell, end_process=lambda: os._exit(1))
 
 
 @cache

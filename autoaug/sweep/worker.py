@@ -17,7 +17,7 @@ from autoaug.learners import DEPLOYS
 from autoaug.policy import Fixed
 from autoaug.record import FULL, LEADERBOARD, Record, State
 from autoaug.seeding import derive_seed
-from autoaug.store import Store, Unreachable, settle
+from autoaug.store import Loss, Store, Unreachable, settle
 from autoaug.study import Setup, Study, set_up
 from autoaug.sweep.job import Event, Job, Listen, me
 from autoaug.sweep.lease import Hung, interruptible, lease
@@ -61,12 +61,12 @@ def work(
         return
     if job.attempt == 1:
         shutil.rmtree(folder, ignore_errors=True)  # left by an archived or deleted study of the same name
-    hung = f"hung: no step for {options.hang_seconds:g} s"
+    hung, fate = f"hung: no step for {options.hang_seconds:g} s", list[State]()
     try:
         with interruptible(hung) as interrupt:
 
             def give_up() -> None:
-                queue_again(study, job, store, hung)
+                fate.append(queue_again(study, job, store, hung, "own"))
                 (end_process or interrupt)()
 
             with lease(store, job.trial_id, options.lease_seconds, options.hang_seconds, give_up) as step:
@@ -75,10 +75,10 @@ def work(
                     note_test_read(study, job, store)
                 last = run_in_memory(study, job, store, options, listen, step)
     except KeyboardInterrupt:
-        queue_again(study, job, store, "interrupted")
+        queue_again(study, job, store, "interrupted", "foreign")
         raise
     except Hung:
-        listen(Event(job, state="FAIL", reason=hung))
+        listen(Event(job, state=fate[0], reason=hung))
         return
     except Stopped as stop:
         listen(Event(job, state="FAIL", reason=str(stop)))
@@ -88,13 +88,12 @@ def work(
         return
     except Cut as cut:
         ended = end(job, store, TrialState.PRUNED, str(cut), listen)
-    except Diverged as error:
-        ended = end(job, store, TrialState.FAIL, str(error), listen)
     except Exception as error:
-        ended = end(job, store, TrialState.FAIL, explain(error), listen)
+        end(job, store, TrialState.FAIL, explain(error), listen)
+        ended = False
     else:
         ended = finish(study, job, store, last, listen)
-    if ended and settled(store, job.trial_id):  # or else the next attempt goes on from what lies there
+    if settled(store, job.trial_id) and ended:  # or else the next attempt goes on from what lies there
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -109,11 +108,17 @@ def note_test_read(study: Study, job: Job, store: Store) -> None:
         raise PermissionError(f"final run {seed} of {job.strategy} has read the test split before: ask with --reread")
 
 
-def queue_again(study: Study, job: Job, store: Store, reason: str) -> None:
-    """Give the trial to whoever comes next. Where the storage is away, the lease that ends does it."""
+def queue_again(study: Study, job: Job, store: Store, reason: str, loss: Loss) -> State:
+    """Give the trial to whoever comes next. Where the storage is away, the lease that ends does it.
+
+    Returns:
+        FAIL where it was given up: this was one loss too many.
+    """
     with suppress(Unreachable):
         trials = store.leaderboard(study.name) if job.final else store.open(study.name, job.place, study.direction)
-        store.requeue(trials, job.trial_id, reason)
+        if store.requeue(trials, job.trial_id, reason, loss) == TrialState.FAIL:
+            return "FAIL"
+    return "WAITING"
 
 
 def settled(store: Store, trial_id: int) -> bool:
@@ -311,6 +316,8 @@ def end(job: Job, store: Store, state: TrialState, reason: str, listen: Listen, 
 
 
 def explain(error: Exception) -> str:
-    """One line for the database: what went wrong, and where."""
+    """One line for the database: what went wrong, and where, unless that is said."""
+    if isinstance(error, Diverged):
+        return str(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
     return shown(f"{type(error).__name__}: {read(error)} ({Path(where.filename).name}:{where.lineno})")
