@@ -60,7 +60,7 @@ def tensors(*found: Any) -> list[Tensor]:
 
 
 def is_device(argument: Any) -> bool:
-    return isinstance(argument, torch.device) or argument in ("cpu", "cuda", "cuda:0")
+    return isinstance(argument, torch.device | str)
 
 
 class PretendedGpu:
@@ -166,9 +166,8 @@ class Calls(TorchFunctionMode):
 
 def moved(gpu: PretendedGpu, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`tensor.to(...)`."""
-    asked = [*args, *kwargs.values()]
-    goals = [torch.device(each).type == "cuda" if is_device(each) else on_gpu(each) for each in asked
-             if is_device(each) or isinstance(each, Tensor)]  # fmt: skip
+    named = [each for each in (*args, *kwargs.values()) if is_device(each) or isinstance(each, Tensor)]
+    goals = [torch.device(each).type == "cuda" if is_device(each) else on_gpu(each) for each in named]
     non_blocking = kwargs.get("non_blocking", next((each for each in args if isinstance(each, bool)), False))
     if goals and goals[0] != on_gpu(tensor):
         tensor = gpu.cross(tensor, goals[0], non_blocking)
@@ -182,6 +181,12 @@ def made_of_numbers(gpu: PretendedGpu, func: Callable[..., Tensor], *args: Any, 
     goal = kwargs.pop("device", None)
     made = func(*args, **kwargs)
     return made if goal is None else moved(gpu, made, goal)
+
+
+def new_tensor(gpu: PretendedGpu, tensor: Tensor, numbers: Any, **options: Any) -> Tensor:
+    """`made_of_numbers`, where and in the dtype in which a tensor is."""
+    here = GPU if on_gpu(tensor) else CPU
+    return made_of_numbers(gpu, torch.tensor, numbers, **{"dtype": tensor.dtype, "device": here} | options)
 
 
 def pinned(gpu: PretendedGpu, tensor: Tensor) -> Tensor:
@@ -217,6 +222,7 @@ ANSWERS: dict[Any, Callable[..., Any]] = {
     Tensor.to: moved,
     Tensor.cuda: lambda gpu, tensor, *_, **options: moved(gpu, tensor, GPU, **options),
     Tensor.cpu: lambda gpu, tensor, **options: moved(gpu, tensor, CPU, **options),
+    Tensor.new_tensor: new_tensor,
     Tensor.pin_memory: pinned,
     Tensor.tolist: listed,
     Tensor.numpy: as_numpy,

@@ -21,6 +21,7 @@ from autoaug.hypergrad import Hypergrad, conjugate_gradient, identity, neumann, 
 from autoaug.hypergrad.solvers import ConjugateGradient
 from autoaug.learners import Bilevel, Joint, Updates
 from autoaug.mixing import MIXES, Mix
+from autoaug.ops import OPS
 from autoaug.policy import Fixed, Relaxed, SpatialTransformer, Warp, ready
 from autoaug.train import Run, Task, train
 from autoaug.train.loop import batches, evaluate, one_epoch, train_step
@@ -83,21 +84,26 @@ def counts(found: list[tuple[Counter, Counter]]) -> tuple[Counter, Counter]:
     return sum(waits, Counter()), sum(copies, Counter())
 
 
-POLICIES: dict[str, Callable[[], Any]] = {
-    name: partial(lambda name: Fixed(getattr(ready, name)()), name)
-    for name in (
-        "none",
-        "standard",
-        "randaugment",
-        "trivialaugment",
-        "uniformaugment",
-        "autoaugment_cifar10",
-        "random_policy",
-    )
-} | {
+@pytest.mark.parametrize("name", OPS)
+def test_no_operation_stops_for_the_gpu_nor_does_its_derivative(name: str, gpu: PretendedGpu) -> None:
+    images = torch.rand(4, 3, 12, 12, generator=seeded()).to("cuda").requires_grad_()
+    strength = torch.full([4], 0.5, device="cuda", requires_grad=True)
+    gpu.take()
+    changed = OPS[name](images, strength, seeded())
+    slopes = torch.autograd.grad(changed.square().sum(), [images, strength], allow_unused=True)
+    assert all(map(on_gpu, tensors(changed, slopes)))
+    assert gpu.take() == ({}, {})
+
+
+def fixed(name: str) -> Fixed:
+    return Fixed(getattr(ready, name)())
+
+
+READY = ["none", "standard", "randaugment", "trivialaugment", "uniformaugment", "autoaugment_cifar10", "random_policy"]
+
+POLICIES: dict[str, Callable[[], Any]] = {name: partial(fixed, name) for name in READY} | {
     "randaugment, joined": lambda: Fixed(ready.randaugment(), compose=True),
     "relaxed": Relaxed,
-    "relaxed, at random": partial(Relaxed, stages=3, temperature=0.1),
     "warp, range": partial(Warp, "affine+color", "range"),
     "warp, mlp": partial(Warp, "affine+color", "mlp"),
     "warp, odd": partial(Warp, "translation", "odd"),
@@ -334,6 +340,7 @@ COPYING: dict[str, Callable[[Tensor, Generator], Any]] = {
     "not pinned": lambda images, rng: torch.rand(len(images), generator=rng).to(images.device, non_blocking=True),
     "pinned, but blocking": lambda images, rng: torch.rand(len(images), generator=rng).pin_memory().to(images.device),
     "a list": lambda images, rng: torch.tensor([1.0, 2.0], device=images.device),
+    "a list, like another": lambda images, rng: images.new_tensor([1.0, 2.0]),
     "into it": lambda images, rng: torch.empty_like(images).copy_(torch.rand(images.shape, generator=rng)),
     "an index": lambda images, rng: images[torch.randperm(len(images), generator=rng)],
 }

@@ -160,9 +160,10 @@ def dot(a: Vector, b: Vector) -> Tensor:
 
 
 def add(a: Vector, b: Vector, scale: float | Tensor = 1.0) -> Vector:
-    """a + scale b."""
+    """a + scale b. A scale on a GPU stays there; on the CPU it is at hand as a number, for which a sum is one pass."""
     if isinstance(scale, Tensor) and scale.device.type != "cpu":
-        return [torch.addcmul(x, y, scale.to(x.dtype)) for x, y in zip(a, b, strict=True)]
+        scales = {dtype: scale.to(dtype) for dtype in {x.dtype for x in a}}
+        return [torch.addcmul(x, y, scales[x.dtype]) for x, y in zip(a, b, strict=True)]
     return [torch.add(x, y, alpha=float(scale)) for x, y in zip(a, b, strict=True)]
 
 
