@@ -99,6 +99,8 @@ class Outcome:
     """A re-run on the study's own task of a point that the search found on its proxy; part of the search's cost."""
     proxy: bool = False
     """Trained on the proxy of its strategy: its value may rank points of the same search, and nothing else."""
+    unapplied: tuple[str, ...] = ()
+    """Dimensions of its point of which nothing was seen in what was trained."""
 
     @property
     def place(self) -> str:

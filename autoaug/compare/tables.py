@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -10,6 +11,7 @@ from autoaug.compare.leaderboard import Row, unequal_cost
 from autoaug.compare.statistics import MOST_SEEDS, Difference, Interval
 from autoaug.compare.stored import Comparison
 from autoaug.learners import DEPLOYS
+from autoaug.record import Outcome
 from autoaug.text import cell
 
 NOTHING = "–"
@@ -132,6 +134,7 @@ def legend(found: Comparison) -> list[str]:
         *missing_evidence(compared, unit),
         *unequal(found.rows),
         *marks(found.rows),
+        *not_applied(found.outcomes),
         *([ONE_SEARCH] if not repeated and any(row.searches and row.test for row in found.rows) else []),
     ]
 
@@ -225,6 +228,14 @@ def marks(rows: Sequence[Row]) -> Iterator[str]:
         yield "predicted: what the search was expected to cost when it was started"
     if any(row.reruns for row in rows):
         yield "· proxy: what the search saw of the same point; only trainings of the whole task are ranked"
+
+
+def not_applied(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Which dimensions were asked for in vain."""
+    vain = Counter((each.strategy, name) for each in outcomes for name in each.unapplied)
+    for (strategy, name), trials in vain.items():
+        where = f"what {counted(trials, 'trial')} applied"
+        yield f"warning: {name} of {strategy} is not seen in {where}: its value does nothing"
 
 
 def plural(unit: str) -> str:

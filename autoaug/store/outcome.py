@@ -86,4 +86,10 @@ def outcome(name: str, stage: Stage, trial: FrozenTrial, root: int, work: Work) 
         final=final,
         rerun=stage.rerun,
         proxy=stage.proxy,
+        unapplied=texts(trial.user_attrs.get("unapplied")),
     )
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A stored list of texts; empty where there is none."""
+    return tuple(map(str, value)) if isinstance(value, list) else ()

@@ -1,5 +1,6 @@
 """A study is one question: which strategy is best on this task, for equal cost?"""
 
+from autoaug.study.applied import applied, unapplied
 from autoaug.study.budget import SECONDS, Budget, unit
 from autoaug.study.definition import METRICS, NAME, Study, most_epochs
 from autoaug.study.facts import DataFacts, data_facts
@@ -23,6 +24,7 @@ __all__ = [
     "Prediction",
     "Setup",
     "Study",
+    "applied",
     "data_facts",
     "half_width",
     "knobs",
@@ -33,5 +35,6 @@ __all__ = [
     "preflight",
     "sayings",
     "set_up",
+    "unapplied",
     "unit",
 ]

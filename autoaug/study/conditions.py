@@ -88,6 +88,11 @@ def extremes(rule: BaseDistribution) -> tuple[Any, ...]:
     return rule.low, rule.high  # type: ignore[attr-defined]
 
 
+def others(rule: BaseDistribution, value: Any) -> Iterator[Any]:
+    """The other choices, or the ends, of a dimension."""
+    return (other for other in reversed(extremes(rule)) if other != value or type(other) is not type(value))
+
+
 def part(noun: str, point: Mapping[str, Any]) -> dict[str, Any]:
     """What a point sets of one noun, without the noun."""
     return {name.partition(".")[2]: value for name, value in point.items() if name.startswith(f"{noun}.")}

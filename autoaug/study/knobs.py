@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from autoaug.data import Data, as_float
 from autoaug.data.splits import Split
-from autoaug.study.conditions import extremes, never
+from autoaug.study.conditions import extremes, never, others
 from autoaug.study.definition import Study
 from autoaug.study.loading import Loader
 from autoaug.study.predict import midpoint
@@ -180,11 +180,6 @@ class Bench:
                 setup = set_up(self.study, self.strategy, point, search=self.search)
                 self.known[key] = digest(STAGES[stage](setup, self.load(setup.task)))
         return self.known[key]
-
-
-def others(rule: Any, value: Any) -> Iterator[Any]:
-    """The other choices, or the ends, of a dimension."""
-    return (other for other in reversed(extremes(rule)) if other != value or type(other) is not type(value))
 
 
 def due(setup: Setup, data: Data) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from autoaug.policy import Fixed
 from autoaug.record import FULL, LEADERBOARD, Record, State
 from autoaug.seeding import derive_seed
 from autoaug.store import Loss, Store, Unreachable, settle
-from autoaug.study import Setup, Study, set_up
+from autoaug.study import Setup, Study, applied, set_up, unapplied
 from autoaug.sweep.job import Event, Job, Listen, me
 from autoaug.sweep.lease import Hung, interruptible, lease
 from autoaug.sweep.leftovers import spool_of
@@ -158,6 +158,7 @@ def run_trial(
 ) -> Record:
     """Train, and write every epoch as it is measured; returns the last one."""
     setup = set_up(study, job.strategy, job.point, search=not (job.final or job.rerun))
+    note_applied(study, job, store, setup)
     device = pick_device(setup.task.device)
     reset_peak_memory(device)
     limits = Limits(study, job, store, device.type)
@@ -175,6 +176,14 @@ def run_trial(
         for name in study.deploy:
             deploy(name, study, job, store, options, listen, step)
     return record
+
+
+def note_applied(study: Study, job: Job, store: Store, setup: Setup) -> None:
+    """Keep what is trained, and which values that were asked for cannot be seen in it."""
+    search = not (job.final or job.rerun)
+    store.annotate(job.trial_id, applied=applied(setup, study.task))
+    if missing := unapplied(study, job.strategy, job.point, search=search):
+        store.annotate(job.trial_id, unapplied=missing)
 
 
 def signed_epochs(
