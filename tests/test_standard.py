@@ -19,7 +19,7 @@ from autoaug.data import STANDARDS, Source, Split, Standard, load_data, subset
 from autoaug.policy import Fixed, ready
 from autoaug.store import Store
 from autoaug.strategies import none
-from autoaug.sweep import Options
+from autoaug.sweep import Options, is_over
 from autoaug.train import train
 
 COLOUR, GREY = (3, 8, 8), (1, 8, 8)
@@ -134,7 +134,7 @@ def test_a_study_of_before_goes_on_where_it_trains_the_same(store: Store, option
     of_before(store, colourful)
     run(colourful, store, options=options)
     assert applied(store) == [{"pad": 0.125, "flip": True}]
-    with pytest.raises(ValueError, match="run with task standard = auto, and now has none"):
+    with pytest.raises(ValueError, match=r"standard augmentation crop\+flip, and now has none \(as asked\)"):
         run(asked(data=own, standard="none"), store, options=options)
 
 
@@ -148,9 +148,13 @@ def test_a_study_of_before_whose_grey_images_were_mirrored_does_not_go_on_withou
         r"\(grey images of your own.*\): give Task\(standard='crop\+flip'\) to go on as it was, or --fresh",
     ):
         run(asked(), store, options=options)
+    assert not is_over(asked(), store)
+    with pytest.raises(ValueError, match=r"was begun with the standard augmentation crop\+flip"):
+        run(asked(), store, options=options)
     assert store.trials("s", "none") == []
     run(asked(standard="crop+flip"), store, options=options)
     assert applied(store) == [{"pad": 0.125, "flip": True}]
+    assert is_over(asked(standard="crop+flip"), store)
 
 
 def test_a_study_of_before_that_was_scored_on_what_it_trained_on_does_not_go_on(store: Store, options: Options) -> None:

@@ -115,6 +115,7 @@ class Store(Ledger):
             refuse_contradiction(name, stored, definition)
             for part in ("spaces", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds"):
                 merged[part] = {**stored.get(part, {}), **definition.get(part, {})}
+            merged["task"] = stored["task"]  # what it lacks says which version it was begun with
             connection.execute(STUDIES.update().where(mine).values(definition=merged))
             widen_leaderboard(connection, name, list(merged["spaces"]))
 
