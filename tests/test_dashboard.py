@@ -17,7 +17,8 @@ from studies_for_tests import tiny
 from autoaug import Budget, run
 from autoaug.dashboard import is_ours, make_dashboard
 from autoaug.store import Store
-from autoaug.sweep import Options
+from autoaug.strategies import none, randaugment
+from autoaug.sweep import Desk, Options
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,32 @@ def test_the_leaderboard_draws_cost_against_accuracy(url: str) -> None:
     assert study["objective_names"] == ["test_accuracy", "gpu_seconds"]
     assert len(study["trials"]) == 2
     assert all(0 <= trial["values"][0] <= 1 < 1000 * trial["values"][1] for trial in study["trials"])
+
+
+def test_every_page_says_what_its_trials_are(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'x.db'}")
+    strategies = {"none": none(), "proxy": randaugment().proxied(epochs=1)}
+    Desk(tiny(strategies=strategies), store)
+    with served(store.reference) as port:
+        pages = {name: ask(port, f"/api/studies/{number}")[1] for name, number in studies(port).items()}
+    about = {name: page["user_attrs"] for name, page in pages.items()}
+    assert [each["key"] for found in about.values() for each in found] == ["about"] * 4
+    said = {name: found[0]["value"] for name, found in about.items()}
+    assert "search on a proxy (epochs=1)" in said["tiny/proxy"]
+    assert "trained again on the task itself" in said["tiny/proxy/full"]
+    assert "reads the test split once. gpu_seconds are CPU-seconds where" in said["tiny/leaderboard"]
+    axes = {name: page["objective_names"] for name, page in pages.items()}
+    assert axes["tiny/proxy"] == ["val_accuracy (proxy)"], "not to be taken for a score of the task"
+    assert axes["tiny/none"] == axes["tiny/proxy/full"] == ["val_accuracy"]
+
+
+def test_final_runs_without_validation_scores_report_none(tmp_path: Path) -> None:
+    """A training loss among the intermediate values would be taken for a score."""
+    store = Store(f"sqlite:///{tmp_path / 'x.db'}")
+    study = tiny(strategies={"none": none()}, space={}, budget=Budget(trials=1), seeds=1, final_data="train+val")
+    run(study, store, options=Options(artifacts=tmp_path / "artifacts"))
+    assert [trial.intermediate_values for trial in store.trials("tiny", "leaderboard")] == [{}]
+    assert list(store.trials("tiny", "none")[0].intermediate_values) == [1, 2]
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "", "[::1"])

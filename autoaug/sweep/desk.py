@@ -18,6 +18,7 @@ from autoaug.store import Loss, Store, final_seed, root_of
 from autoaug.strategies import SeededByTrial
 from autoaug.study import Study, most_epochs
 from autoaug.sweep.job import Job, is_gone, me
+from autoaug.sweep.pages import OF_FINALS, OF_RERUNS, about_search, describe, metric_of
 
 GRACE_SECONDS = 60.0
 """A lease older than this is dead, and its trial is given to somebody else."""
@@ -47,17 +48,20 @@ class Desk:
         self.study, self.store, self.grace, self.reread = study, store, grace, reread
         store.define(study.name, study.describe())
         self.predicted: dict[str, float] = (store.definition(study.name) or {}).get("predicted_rerun_seconds", {})
-        self.searches = {name: self.open(name) for name in study.strategies if not only or name in only}
-        self.reruns = {name: self.open(place(name, rerun=True)) for name in self.searches if study.reruns_of(name)}
+        named = [name for name in study.strategies if not only or name in only]
+        self.searches = {name: self.open(name, metric_of(study, name), about_search(study, name)) for name in named}
+        self.reruns = {
+            name: self.open(place(name, rerun=True), study.metric, OF_RERUNS) for name in named if study.reruns_of(name)
+        }
         for name, search in self.searches.items():
             between = study.strategies[name].between
             search.sampler = SeededByTrial(between, study.name, study.seed, name, first=study.first_of(name))
-        self.finals = store.leaderboard(study.name)
+        self.finals = describe(store.leaderboard(study.name), OF_FINALS)
         self.looked = -RECONCILE_SECONDS
         self.reconcile()
 
-    def open(self, where: str) -> Any:
-        return self.store.open(self.study.name, where, self.study.direction, self.study.metric)
+    def open(self, where: str, metric: str, about: str) -> Any:
+        return describe(self.store.open(self.study.name, where, self.study.direction, metric), about)
 
     def next(self) -> Job | None:
         """The next trial to run, already RUNNING and leased; None where there is nothing to do right now."""

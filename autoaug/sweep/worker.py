@@ -249,11 +249,11 @@ def keep(record: Record, study: Study, job: Job, store: Store, listen: Listen) -
 def report(record: Record, study: Study, job: Job, store: Store) -> bool:
     """Report an epoch to Optuna; False where the trial is no longer ours.
 
-    One of a retraining is not reported: it belongs to another network, and to another curve.
+    One of a retraining is not reported: it belongs to another network, and to another curve. Nor is one without
+    validation scores: on the page its training loss would stand as one.
     """
-    if not record.training:
-        value = record.metrics.get(study.metric, record.metrics["train_loss"])
-        return store.report(job.trial_id, record.epoch, value)
+    if not record.training and study.metric in record.metrics:
+        return store.report(job.trial_id, record.epoch, record.metrics[study.metric])
     with suppress(Unreachable):
         return store.is_running(job.trial_id)
     return True
