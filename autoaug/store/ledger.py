@@ -59,6 +59,7 @@ class Ledger:
         with self.engine.connect() as connection:
             return connection.scalar(sql.select(sql.func.sum(by_training.c.epoch))) or 0
 
+    @told("the table autoaug_epochs")
     @patient
     def work_where(self, condition: sql.ColumnElement[bool]) -> dict[int, "Work"]:
         total = (
