@@ -125,3 +125,18 @@ def test_equal_values_depend_on_nothing() -> None:
     for trial in trials:
         trial.value = 0.5
     assert importances({"ra": trials, "rb": trials}, True) == Importance()
+
+
+def test_a_dimension_that_only_some_points_have_is_shown_too() -> None:
+    """Refinement's rate decides everything where there is refinement; the other points lack it."""
+    rng, trials = np.random.default_rng(0), []
+    for k in range(80):
+        rate = float(rng.uniform(0, 1))
+        point = {"policy.m": float(rng.uniform()), **({"task.refine_lr": rate} if k % 4 else {})}
+        rules = {name: FloatDistribution(0, 1) for name in point}
+        value = (rate if k % 4 else 0.5) + float(rng.normal(0, 0.02))
+        trials.append(create_trial(params=point, distributions=rules, value=value))
+    found = importances({"one": trials, "two": trials}, maximize=True)
+    for shares in (*found.strategies.values(), found.pooled):
+        assert set(shares) == {"policy.m", "task.refine_lr"}
+        assert shares["task.refine_lr"] > 0.8

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.importance import MeanDecreaseImpurityImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy import stats
+
+from autoaug.strategies.samplers.history import value_of
 
 FEWEST_TRIALS = 10
 """Complete trials below which nothing is said."""
@@ -58,7 +60,7 @@ def importances(searches: Mapping[str, Sequence[FrozenTrial]], maximize: bool) -
     pooled: dict[str, float] = {}
     chance_pooled = None
     if len(ranked) > 1:
-        common = set.intersection(*(set(trial.params) for each in complete.values() for trial in each))
+        common = set.intersection(*(set(dimensions(each)) for each in complete.values() if each))
         all_of_them = [pair for each in ranked.values() for pair in each]
         if common and enough(all_of_them):
             pooled, chance_pooled = shares(all_of_them, common)
@@ -83,19 +85,32 @@ def enough(ranked: Ranked) -> bool:
     return len(ranked) >= FEWEST_TRIALS and len({place for _, place in ranked}) > 1
 
 
+def dimensions(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """The dimensions of trials, those that only some have among them, without what was not the same in all."""
+    found = {name: rule for trial in trials for name, rule in trial.distributions.items()}
+    return {
+        name: rule for name, rule in found.items() if all(each.distributions.get(name, rule) == rule for each in trials)
+    }
+
+
 def shares(ranked: Ranked, only: set[str] | None = None) -> tuple[dict[str, float], float]:
-    """The share of each dimension, the largest first, and what chance gives."""
+    """The share of each dimension, the largest first, and what chance gives.
+
+    A trial that lacks a conditional dimension counts as if it had the value in the middle.
+    """
     rng = np.random.default_rng(0)
+    rules = dimensions([trial for trial, _ in ranked])
+    rules = {name: rule for name, rule in rules.items() if only is None or name in only}
     nulls = {f"null {k}": FloatDistribution(0, 1) for k in range(NULLS)}
     copies = []
     chosen = rng.permutation(len(ranked))[:MOST_TRIALS]
     for trial, place in (ranked[k] for k in sorted(chosen)):
-        kept = {name: value for name, value in trial.params.items() if only is None or name in only}
+        kept = {name: value_of(trial, name, rule) for name, rule in rules.items()}
         copies.append(
             create_trial(
                 value=place,
                 params=kept | {name: float(rng.uniform()) for name in nulls},
-                distributions={name: trial.distributions[name] for name in kept} | nulls,
+                distributions=rules | nulls,
             )
         )
     study = optuna.create_study(direction="minimize")
