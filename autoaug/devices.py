@@ -1,6 +1,7 @@
 """The way of tensors to a GPU, and its clock: the host stops for neither, so that it stays ahead with its orders."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +42,8 @@ class Clock:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.start, self.end = self._mark(), None
+        self.start: Any = self._mark()
+        self.end: Any = None
 
     def _mark(self) -> Any:
         """CPU-seconds so far, or an event in what the GPU has been given to do."""
@@ -57,10 +59,34 @@ class Clock:
         return self
 
     def seconds(self) -> float:
-        """From the start to the stop, or to now where it was not stopped."""
-        end = self._mark() if self.end is None else self.end
+        """From the start to the stop, which is now where there was none."""
+        if self.end is None:
+            self.stop()
         if self.device.type == "cpu":
-            return float(end - self.start)
-        if not end.query():
-            end.synchronize()
-        return float(self.start.elapsed_time(end)) / 1000
+            return float(self.end - self.start)
+        if not self.is_done():
+            self.end.synchronize()
+        return float(self.start.elapsed_time(self.end)) / 1000
+
+    def is_done(self) -> bool:
+        """Whether the stretch that was stopped is done, so that `seconds` need not wait."""
+        return self.device.type == "cpu" or bool(self.end.query())
+
+
+class Stopwatch:
+    """Seconds of many stretches together, of which only the reading waits for a GPU."""
+
+    def __init__(self) -> None:
+        self.seconds, self.under_way = 0.0, deque[Clock]()
+
+    def add(self, clock: Clock) -> None:
+        """Stop a clock and count what it says, as soon as that is known."""
+        self.under_way.append(clock.stop())
+        while self.under_way and self.under_way[0].is_done():
+            self.seconds += self.under_way.popleft().seconds()
+
+    def take(self) -> float:
+        """The seconds since the last call."""
+        taken, self.seconds = self.seconds + sum(clock.seconds() for clock in self.under_way), 0.0
+        self.under_way.clear()
+        return taken

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from autoaug.data import as_float
-from autoaug.devices import Clock, to_device
+from autoaug.devices import Clock, Stopwatch, to_device
 from autoaug.hypergrad import Hypergrad, Unrolled, identity
 from autoaug.hypergrad.calculus import partials
 from autoaug.learners.checks import (
@@ -63,7 +63,7 @@ class Bilevel:
         check_reuse(self.hypergrad, self.updates)
         self.counts = {"updates": 0, "skipped": 0, "skipped_in_a_row": 0}
         self.last = {"hyper_val_loss": math.nan, "hypergradient_norm": math.nan}
-        self.clocks: list[Clock] = []
+        self.watch = Stopwatch()
 
     def step(self, run: "Run") -> None:
         """After a training step: an update, where one is due."""
@@ -124,7 +124,7 @@ class Bilevel:
         with in_place_named(problem.model):
             found = self.estimate(hypergrad, problem)
         self.follow(found, problem, optimiser)
-        self.clocks.append(clock.stop())
+        self.watch.add(clock)
 
     def through(self, loss: Tensor, problem: Problem, optimiser: torch.optim.Optimizer) -> None:
         """`loss.backward()` and an update in one, by the derivative through the step that `optimiser` takes next.
@@ -148,7 +148,7 @@ class Bilevel:
         for weight, slope in zip(weights.values(), slopes, strict=True):
             weight.grad = None if slope is None else slope.detach()
         self.follow(found, problem, optimiser)
-        self.clocks.append(clock.stop())
+        self.watch.add(clock)
 
     def follow(self, found: Weights, problem: Problem, optimiser: torch.optim.Optimizer | None) -> None:
         """Measure a hypergradient and move the policy along it."""
@@ -208,10 +208,9 @@ class Bilevel:
 
         What has no value is left out: before the first update, of one that was skipped, a cosine with a zero vector.
         """
-        seconds, self.clocks = sum((clock.seconds() for clock in self.clocks), 0.0), []
         counts = {f"hyper_{name}": float(self.counts[name]) for name in ("updates", "skipped")}
         measured = {name: value for name, value in self.last.items() if math.isfinite(value)}
-        return {**measured, **counts, "hyper_seconds": seconds}
+        return {**measured, **counts, "hyper_seconds": self.watch.take()}
 
     def state_dict(self) -> dict[str, Any]:
         kept = getattr(self.hypergrad, "state_dict", dict)
