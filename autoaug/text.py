@@ -7,6 +7,7 @@ drawn on a page or written above an exported file passes through here.
 
 import logging
 import re
+from collections.abc import Sequence
 
 LONGEST = 1000
 """Characters of a text that is shown, unless its place has room for more."""
@@ -42,6 +43,12 @@ def one_space(blank: re.Match[str]) -> str:
 
 def escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def enumerated(names: Sequence[str], count: int, most: int = 3) -> str:
+    """The first `most` of `count` names, and how many more there are: "a, b, c and 7 more"."""
+    more = count - len(names[:most])
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more else "")
 
 
 def cell(value: object) -> object:

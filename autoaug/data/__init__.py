@@ -7,7 +7,6 @@ Everything is checked before anything is trained; an error is a `DataError` that
 from autoaug.data.derived import anchored, is_named, resized, subset
 from autoaug.data.duplicates import Copies, copies
 from autoaug.data.files import image_folder, npz
-from autoaug.data.listing import enumerated
 from autoaug.data.load import DATASETS, Data, load_data, place_of, resplit, train_on_val
 from autoaug.data.pictures import read_images, sample_images
 from autoaug.data.source import STANDARDS, Source, Standard
@@ -26,7 +25,6 @@ __all__ = [
     "anchored",
     "as_float",
     "copies",
-    "enumerated",
     "from_datasets",
     "image_folder",
     "is_named",

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from autoaug.data.splits import DataError
+from autoaug.text import enumerated
 
 
 class Picture(NamedTuple):
@@ -91,6 +92,6 @@ def refuse_unreadable(bad: Sequence[Unreadable], total: int, place: Path, most: 
     """DataError that names the first of all images that cannot be read, and how many they are."""
     if bad:
         said = [f"{str(one.file.relative_to(place))!r} ({one.reason})" for one in bad[:most]]
-        more = f" and {len(bad) - most} more" if len(bad) > most else ""
+        named = enumerated(said, len(bad), most)
         count = f"{len(bad)} of {total} images" if total > 1 else "its image"
-        raise DataError(f"data {str(place)!r}: {count} cannot be read: {', '.join(said)}{more}: replace or remove them")
+        raise DataError(f"data {str(place)!r}: {count} cannot be read: {named}: replace or remove them")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from autoaug.data.splits import DataError
+from autoaug.text import enumerated
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".jp2", ".jxl"}
@@ -131,12 +132,6 @@ def grouped(others: Iterable[tuple[str, Path]], folder: Path, most: int = 3) -> 
         by_reason.setdefault(reason, []).append(str(path.relative_to(folder)))
     rows = [PassedOver(reason, len(paths), tuple(paths[:most])) for reason, paths in by_reason.items()]
     return tuple(sorted(rows, key=lambda row: -row.count))
-
-
-def enumerated(names: Sequence[str], count: int, most: int = 3) -> str:
-    """The first names of `count`, and how many more there are: "a, b, c and 7 more"."""
-    more = count - len(names[:most])
-    return ", ".join(names[:most]) + (f" and {more} more" if more else "")
 
 
 def none_found(folder: Path, others: Sequence[tuple[str, Path]] = ()) -> DataError:

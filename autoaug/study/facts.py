@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from autoaug.data import Data, copies, enumerated, is_named
+from autoaug.data import Data, copies, is_named
 from autoaug.study.definition import Study
 from autoaug.study.loading import Loader
 from autoaug.study.width import half_width
+from autoaug.text import enumerated
 from autoaug.train import Task
 
 
@@ -83,7 +84,13 @@ def read_from(files: dict[str, Any]) -> list[str]:
     sizes = f"{low} x {wide}" + (f" to {high} x {widest}" if (low, wide) != (high, widest) else "")
     said = [f"read from {files['files']:,} files of {sizes} pixels" + "".join(f"; {note}" for note in files["notes"])]
     rows = files["passed_over"]
-    return [*said, *(f"passed over: {row['count']:,} {row['reason']} ({of(row)})" for row in rows)]
+    return [
+        *said,
+        *(
+            f"passed over: {row['count']:,} {row['reason']} ({enumerated(row['examples'], row['count'])})"
+            for row in rows
+        ),
+    ]
 
 
 def sentence(copies: dict[str, Any]) -> str:
@@ -99,10 +106,6 @@ def sentence(copies: dict[str, Any]) -> str:
 def figure(value: float) -> str:
     """A share with two digits: ".85"."""
     return f"{value:.2f}".removeprefix("0")
-
-
-def of(row: dict[str, Any]) -> str:
-    return enumerated(row["examples"], row["count"])
 
 
 def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[DataFacts]:
