@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -25,20 +25,33 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+FORMAT = "autoaug.checkpoint/1"
+"""What a file of ours says of itself. What is kept of a training may change: a file of another version is no use."""
+
+
+class Useless(Exception):
+    """A training cannot go on from this checkpoint; the message says why."""
+
+
 @dataclass
 class Checkpoint:
-    """Where the state of a training is written, and where that of an earlier attempt is read from.
+    """Where the state of a training is written, and where that of earlier attempts is read from.
 
     Each attempt writes to a path of its own, so that a worker that was thought dead cannot overwrite its successor.
     """
 
     write: Path
-    read: Path | None = None
+    earlier: Sequence[Path] = ()
+    """Of the attempts before this one, the latest first; some may be missing."""
     every_seconds: float = 10.0
     """The longest stretch of work that a crash can cost, to within one epoch."""
+    of: str = ""
+    """Which training this is: one does not go on from the checkpoint of another."""
     last: float = field(default_factory=time.monotonic, init=False)
     trouble: str = field(default="", init=False)
     """Why the last one could not be written, and what is lost by a crash meanwhile; empty where it could."""
+    passed_over: str = field(default="", init=False)
+    """Which could not be gone on from, why, and from what instead; empty where all is well."""
 
     def save(self, state: Callable[[], dict[str, Any]]) -> None:
         """Write the state, unless the last one is younger than `every_seconds`.
@@ -48,7 +61,7 @@ class Checkpoint:
         if time.monotonic() - self.last < self.every_seconds:
             return
         buffer = BytesIO()
-        torch.save(state(), buffer)
+        torch.save({"format": FORMAT, "of": self.of, "state": state()}, buffer)
         try:
             write_atomically(self.write, lambda file: file.write(buffer.getbuffer()))
             self.trouble = ""
@@ -56,11 +69,53 @@ class Checkpoint:
             self.trouble = f"no checkpoint: {error.strerror or error}"
         self.last = time.monotonic()
 
-    def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The state to go on from, our own first; None where there is none."""
-        for path in (self.write, self.read):
-            if path and path.exists():
-                # weights_only: a checkpoint holds tensors and numbers, and never code
-                state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-                return state
-        return None
+    def load(self, restore: Callable[[dict[str, Any]], object]) -> bool:
+        """Go on from the latest state that is of any use: our own, or else that of an earlier attempt.
+
+        Args:
+            restore: takes a state, its tensors on the CPU. Where it raises, it leaves everything as it was.
+
+        Returns:
+            Whether there was one; otherwise the training begins anew.
+        """
+        useless: list[str] = []
+        for path in filter(Path.exists, (self.write, *self.earlier)):
+            try:
+                self.try_from(path, restore)
+            except Useless as why:
+                useless.append(f"checkpoint {path.name} {why}")
+            else:
+                self.passed_over = "; ".join([*useless, f"went on from {path.name}"] if useless else [])
+                return True
+        self.passed_over = "; ".join([*useless, "began again"] if useless else [])
+        return False
+
+    def try_from(self, path: Path, restore: Callable[[dict[str, Any]], object]) -> None:
+        state = read(path, self.of)
+        try:
+            restore(state)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception:
+            raise Useless("does not fit this training") from None
+
+
+def read(path: Path, of: str) -> dict[str, Any]:
+    """The state that a file holds of the training `of`, its tensors on the CPU.
+
+    Raises:
+        Useless: it cannot be read, or is something else. PyTorch would advise to let it run code: never.
+    """
+    try:  # weights_only: a checkpoint holds tensors and numbers, and never code
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except OSError as error:
+        raise Useless(f"cannot be read: {error.strerror or type(error).__name__}") from None
+    except Exception:
+        raise Useless("cannot be read: it is damaged, or no checkpoint") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise Useless(f"is of another version than {FORMAT}")
+    if found.get("of") != of or not isinstance(found.get("state"), dict):
+        raise Useless("is of another training")
+    return dict(found["state"])

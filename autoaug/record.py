@@ -79,6 +79,8 @@ class Outcome:
     state: State
     reason: str = ""
     """Why it failed, was pruned or was given to another worker."""
+    warning: str = ""
+    """What went wrong and did not end it, such as a checkpoint that could not be read."""
     point: Mapping[str, Any] = field(default_factory=dict)
     """What was tried: values by dimension, such as `policy.m`."""
     seed: int = 0

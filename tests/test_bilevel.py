@@ -110,7 +110,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, 
     for _ in range(stop + 1):
         next(interrupted)
     interrupted.close()
-    rest = run_it(learner, task, seed=99, resume=Checkpoint(tmp_path / "2.pt", read=tmp_path / "1.pt"))
+    rest = run_it(learner, task, seed=99, resume=Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"]))
     assert [record.policy for record in rest] == [record.policy for record in whole[stop:]]
     for one, two in zip(rest, whole[stop:], strict=True):
         assert {**one.metrics, "hyper_seconds": 0} == {**two.metrics, "hyper_seconds": 0}

@@ -165,6 +165,25 @@ def test_failed_trials_are_counted_and_the_last_is_explained(
     assert call("compare", "tiny").exit_code == 0, "the question was answered"
 
 
+def test_what_failed_is_taken_up_again_when_it_is_asked_for(call: Call, tmp_path: Path) -> None:
+    arms = "{'odd': Strategy(policy=fragile, space={'policy.x': FloatDistribution(0, 1)})}"
+    text = study(strategies=arms, budget="Budget(trials=6)", seeds="1")
+    (tmp_path / "s.py").write_text(text.replace(HEAD, HEAD + FRAGILE.format(most=0.5)))
+    result = call("run", "s.py", "-q")
+    how = ["take up again what failed with:", "  /somewhere/autoaug run s.py -q --retry-failed"]
+    assert [line for line in result.stdout.splitlines() if line in how] == how
+    (tmp_path / "s.py").write_text(text.replace(HEAD, HEAD + FRAGILE.format(most=1)))  # the user has mended it
+    result = call("run", "s.py", "-q", "--retry-failed")
+    assert result.exit_code == 0, result.stderr
+    said = [line for line in result.stdout.splitlines() if "is taken up again; it had failed: Runt" in line]
+    assert len(said) == 3
+    assert said[0].startswith("odd trial ")
+    assert how[0] not in result.stdout
+    ends = [o for o in Store("sqlite:///autoaug.db").outcomes("tiny") if o.state != "FAIL"]
+    assert [(o.state, o.final) for o in ends] == [("COMPLETE", False)] * 6 + [("COMPLETE", True)]
+    assert "nothing is left to run" in call("run", "s.py", "-q", "--retry-failed").stdout
+
+
 def test_compare_reads_a_study_by_its_name_alone(call: Call, tmp_path: Path) -> None:
     assert call("run", "s.py", "-q", "--storage", "sqlite:///other.db").exit_code == 0
     (tmp_path / "s.py").unlink()

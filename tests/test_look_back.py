@@ -156,7 +156,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path) 
     interrupted = run(0, resume=Checkpoint(tmp_path / "1.pt", every_seconds=0))
     list(islice(interrupted, 2))
     interrupted.close()
-    rest = list(run(9, resume=Checkpoint(tmp_path / "2.pt", read=tmp_path / "1.pt")))
+    rest = list(run(9, resume=Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"])))
     for one, two in zip(rest, whole[-len(rest) :], strict=True):
         assert one.policy == two.policy
         assert {**one.metrics, "hyper_seconds": 0} == {**two.metrics, "hyper_seconds": 0}

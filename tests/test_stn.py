@@ -184,7 +184,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path) 
     )
     next(interrupted), next(interrupted)
     interrupted.close()
-    rest, second = run(task, seed=9, resume=Checkpoint(tmp_path / "2.pt", read=tmp_path / "1.pt"))
+    rest, second = run(task, seed=9, resume=Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"]))
     assert [record.metrics for record in rest] == [record.metrics for record in whole[1:]]
     assert [record.policy for record in rest] == [record.policy for record in whole[1:]]
     assert all(torch.equal(one, two) for one, two in zip(first.parameters(), second.parameters(), strict=True))

@@ -128,7 +128,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, 
     for _ in range(stop + 1):  # the state of an epoch is written once its record was taken
         next(interrupted)
     interrupted.close()
-    second = Checkpoint(tmp_path / "2.pt", read=tmp_path / "1.pt")
+    second = Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"])
     rest = run(task, seed=99, resume=second)
     assert [record.epoch for record in rest] == list(range(stop + 1, 4))
     assert [r.metrics for r in rest] == [r.metrics for r in whole[stop:]]

@@ -206,7 +206,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(form: str, respl
     interrupted = records_of(strategy, task, resume=Checkpoint(tmp_path / "1.pt", every_seconds=0))
     next(interrupted), next(interrupted)
     interrupted.close()
-    rest = list(records_of(strategy, task, seed=9, resume=Checkpoint(tmp_path / "2.pt", read=tmp_path / "1.pt")))
+    rest = list(records_of(strategy, task, seed=9, resume=Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"])))
     assert [record.epoch for record in rest] == [2, 3]
     timed = "hyper_seconds"
     for again, first in zip(rest, whole[1:], strict=True):

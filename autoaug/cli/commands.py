@@ -27,6 +27,7 @@ from autoaug.cli.voice import (
 
 if TYPE_CHECKING:
     from autoaug.compare import Comparison
+    from autoaug.record import Outcome
     from autoaug.store import Store
     from autoaug.study import DataFacts, Loader, Prediction, Study
     from autoaug.sweep import Options
@@ -99,6 +100,9 @@ def run(
     reread: Annotated[
         bool, typer.Option("--reread", help="Test the better points that were found after the final runs, too.")
     ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Take up again what failed, and say why it had.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; what was run is kept under NAME~1.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")] = False,
@@ -120,6 +124,7 @@ def run(
             at_once=at_once,
             address=address,
             reread=reread,
+            retry_failed=retry_failed,
             insecure=insecure,
             checkpoint_seconds=checkpoint_seconds,
             lease_seconds=lease_seconds,
@@ -139,6 +144,8 @@ def run(
         if fresh and store.definition(found.study.name) is not None:
             archived = store.archive(found.study.name)
             voice.tell(f"what was run is kept as {archived}", archived=archived)
+        if retry_failed and predictions is not None:
+            take_up_again(found.study, store, options, voice)
         if predictions is None:
             voice.tell(f"{found.study.name} is finished: nothing is left to run")
         elif stop := execute(found.study, store, executor, options, voice, predictions, given):
@@ -148,12 +155,15 @@ def run(
             raise typer.Exit(stop)
     from autoaug.compare import stored_comparison
     from autoaug.store import show_reference
-    from autoaug.sweep import outdated
+    from autoaug.sweep import failed, outdated
 
     if late := outdated(found.study, store, options.only):
         kept = "a better point was found after the final runs, which stay as they were"
         voice.tell(f"{', '.join(late)}: {kept}; --reread tests it too, and is recorded", outdated=late)
     code = print_leaderboard(stored_comparison([(store, found.study.name)]), voice)
+    if failed(found.study, store, options.only):
+        again = f"{command_again()} --retry-failed"
+        voice.tell("take up again what failed with:", f"  {again}", retry=again)
     named = f" --storage {shlex.quote(show_reference(store.reference))}" if storage or found.study.storage else ""
     voice.tell(f"details: {program()} dashboard{named}")
     raise typer.Exit(code)
@@ -298,16 +308,37 @@ def print_leaderboard(found: "Comparison", voice: "Voice") -> int:
     """Print it, and what failed; returns the exit code that it deserves."""
     from autoaug.compare import failures, to_json
     from autoaug.console import leaderboard_table
+    from autoaug.record import last_attempts
 
     voice.show(leaderboard_table(found), to_json(found))
     failed = failures(found.outcomes)
     for strategy, outcomes in failed.items():
-        last = outcomes[-1]
-        which = f"final run {last.seed}" if last.final else f"trial {last.trial}"
-        say(f"{strategy}: {len(outcomes)} failed, last {which}: {last.reason or 'stopped from outside'}", err)
+        say(f"{strategy}: {len(outcomes)} failed, last {which(outcomes[-1])}: {why_failed(outcomes[-1])}", err)
+    for outcome in last_attempts(found.outcomes):
+        if outcome.warning:
+            say(f"warning: {outcome.strategy} {which(outcome)}: {outcome.warning}", err)
     if not any(row.test for row in found.rows):
         return FAILED
     return SOME_FAILED if failed else 0
+
+
+def which(outcome: "Outcome") -> str:
+    """Which of its strategy a trial is, as the dashboard numbers it."""
+    kind = "re-run" if outcome.rerun else "trial"
+    return f"final run {outcome.seed}" if outcome.final else f"{kind} {outcome.trial}"
+
+
+def why_failed(outcome: "Outcome") -> str:
+    return outcome.reason or "stopped from outside"
+
+
+def take_up_again(study: "Study", store: "Store", options: "Options", voice: "Voice") -> None:
+    """Queue what failed once more, and say of each why it had."""
+    from autoaug.sweep import retry_failed
+
+    for outcome in retry_failed(study, store, options.only):
+        said = f"{outcome.strategy} {which(outcome)} is taken up again; it had failed: {why_failed(outcome)}"
+        voice.tell(said, retry=f"{outcome.strategy} {which(outcome)}", failed=why_failed(outcome))
 
 
 def write_csv(path: Path, found: "Comparison") -> None:

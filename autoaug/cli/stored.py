@@ -97,12 +97,13 @@ def prepare(
     What cannot run is refused before anything is written.
     """
     from autoaug.store import Store, is_new
-    from autoaug.sweep import is_over, write_leftovers
+    from autoaug.sweep import failed, is_over, write_leftovers
 
     if not fresh and not is_new(reference):
         store = Store(reference, options.patience_seconds)
         write_leftovers(store, options)
-        if is_over(study, store, options.only, options.reread):
+        again = options.retry_failed and failed(study, store, options.only)
+        if is_over(study, store, options.only, options.reread) and not again:
             return store, None
     predictions = measured(study, executor, options, reference, load)
     return Store(reference, options.patience_seconds), predictions

@@ -114,6 +114,6 @@ def program(elsewhere: bool = False) -> str:
 
 
 def command_again() -> str:
-    """This call, without what would start it anew. It holds no password: on a command line that is refused."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--fresh"]
+    """This call, without what it does once. It holds no password: on a command line that is refused."""
+    arguments = [argument for argument in sys.argv[1:] if argument not in ("--fresh", "--retry-failed")]
     return f"{program()} {shlex.join(arguments)}"

@@ -74,6 +74,7 @@ def outcome(name: str, stage: Stage, trial: FrozenTrial, root: int, work: Work) 
         attempt=trial.user_attrs.get("attempt", 1),
         state=cast(State, trial.state.name),
         reason=trial.user_attrs.get("reason", ""),
+        warning=trial.user_attrs.get("warning", ""),
         point=trial.user_attrs["point"] if final else trial.params,
         seed=final_seed(trial) if final else trial.user_attrs.get("seed", 0),
         value=trial.values[0] if trial.state == TrialState.COMPLETE else None,

@@ -23,7 +23,7 @@ from autoaug.record import LEADERBOARD, Direction, Outcome, ordinals
 from autoaug.store.damage import checked_definition, fix, reason, refuse_damaged, told
 from autoaug.store.definition import refuse_contradiction
 from autoaug.store.ledger import Ledger
-from autoaug.store.losses import Loss, after, given_up
+from autoaug.store.losses import LOSSES, Loss, after, given_up
 from autoaug.store.optuna_tables import fail_trials_without_value, rename_studies, widen_leaderboard
 from autoaug.store.outcome import Work, outcome, stages
 from autoaug.store.patience import Patience, Unreachable, open_together, patient
@@ -270,6 +270,14 @@ class Store(Ledger):
         if not self.shared.replace(trial_id, f"{reason}{end}", successor):
             return None
         return TrialState.FAIL if end else TrialState.WAITING
+
+    def retry(self, failed: Outcome) -> bool:
+        """Queue a trial whose last attempt failed once more; False where another driver was quicker."""
+        lost = self.trials(failed.study, failed.place)[failed.trial]
+        inherited = after(lost.user_attrs, self.reached(lost._trial_id), "foreign")
+        again = next_attempt(lost, failed.root, {**inherited, LOSSES: {}})
+        study_id = self.optuna.get_study_id_from_name(f"{failed.study}/{failed.place}")
+        return self.shared.queue_once(study_id, f"attempt {failed.attempt + 1} of {failed.root}", again)
 
     def enqueue_point(self, search: optuna.Study, ordinal: int) -> bool:
         """Queue the next trial of a search, its point still to be proposed; as `enqueue_final`."""

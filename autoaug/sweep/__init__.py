@@ -16,6 +16,7 @@ from autoaug.sweep.job import Event, Job, Listen
 from autoaug.sweep.leftovers import write_leftovers
 from autoaug.sweep.local import run_local
 from autoaug.sweep.options import Options, refuse_more_than, refuse_remote
+from autoaug.sweep.retry import failed, retry_failed
 from autoaug.text import LOG
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "Options",
     "check",
     "conduct",
+    "failed",
     "is_over",
     "outdated",
+    "retry_failed",
     "run",
     "write_leftovers",
 ]
@@ -162,6 +165,8 @@ def conduct(
         "predicted_rerun_seconds": {name: round(each.full, 3) for name, each in found},
     }
     store.define(study.name, {**study.describe(), **known})
+    if options.retry_failed:
+        retry_failed(study, store, options.only)
     EXECUTORS[executor](study, store, options, listen)
 
 

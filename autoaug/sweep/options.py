@@ -38,6 +38,8 @@ class Options:
     reread: bool = False
     """Where a better point was found after the final runs of a strategy, make final runs of it too. The test split is
     then read a second time, and that is recorded."""
+    retry_failed: bool = False
+    """Take up again, before anything else, the trials and final runs that failed."""
     address: Annotated[str | None, TEXT] = None
     """Of a running Ray cluster; None starts one on this machine."""
     insecure: bool = False

@@ -24,7 +24,7 @@ from autoaug.sweep.lease import Hung, interruptible, lease
 from autoaug.sweep.leftovers import spool_of
 from autoaug.sweep.limits import Cut, Limits, metered
 from autoaug.sweep.options import Options
-from autoaug.sweep.provenance import device_name, peak_memory, provenance, reset_peak_memory
+from autoaug.sweep.provenance import device_name, fingerprint, peak_memory, provenance, reset_peak_memory
 from autoaug.text import read, shown
 from autoaug.train import Diverged, Task, train
 from autoaug.train.run import pick_device
@@ -206,10 +206,9 @@ def train_from_checkpoint(
 ) -> Iterator[Record]:
     """Train with the job's seed, from the checkpoint of the latest attempt that left one."""
     folder = job.folder(options.artifacts, study.name) / name
-    earlier = (folder / f"{attempt}.pt" for attempt in range(job.attempt - 1, 0, -1))
-    before = next((path for path in earlier if path.exists()), None)
-    checkpoint = Checkpoint(folder / f"{job.attempt}.pt", before, options.checkpoint_seconds)
-    rng, trouble = torch.Generator().manual_seed(seed_of(study, job)), ""
+    files = [folder / f"{attempt}.pt" for attempt in range(job.attempt, 0, -1)]
+    checkpoint = Checkpoint(files[0], files[1:], options.checkpoint_seconds, which_training(study, job, store))
+    rng, warning = torch.Generator().manual_seed(seed_of(study, job)), ""
     on_both = job.final and study.final_data == "train+val" and setup.learner is None
     data = data_of(setup.task, job, on_both)
     device = device_name(pick_device(setup.task.device))
@@ -227,9 +226,16 @@ def train_from_checkpoint(
         pulse=step,
     ):
         yield record
-        if checkpoint.trouble not in ("", trouble):
-            trouble = checkpoint.trouble
-            store.annotate(job.trial_id, warning=trouble)
+        said = "; ".join(filter(None, (checkpoint.passed_over, checkpoint.trouble)))
+        if said not in ("", warning):
+            warning = said
+            store.annotate(job.trial_id, warning=warning)
+
+
+def which_training(study: Study, job: Job, store: Store) -> str:
+    """What a checkpoint must say of itself: folders of artifacts are copied, and shared by storages."""
+    point = {name: value for name, value in job.point.items() if name != "task.micro_batch"}  # memory may decide that
+    return fingerprint([store.identity, study.name, job.place, job.strategy, job.root, seed_of(study, job), point])
 
 
 def data_of(task: Task, job: Job, on_both: bool) -> Data:

@@ -60,8 +60,8 @@ def train(
         data = task.load(test=test)
     run = Run(task, policy, mix, learner, rng or Generator().manual_seed(0), data)
     run.pulse = pulse or run.pulse
-    if resume and (state := resume.load(run.device)):
-        run.load_state_dict(state)
+    if resume:
+        resume.load(run.restore)
     while run.epoch < task.total_epochs:
         with global_generators_guarded(run):
             record = one_epoch(run, test, validate)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from copy import deepcopy
 from typing import Any, Protocol
 
 import torch
@@ -105,6 +106,21 @@ class Run:
             self.learner.load_state_dict(state["learner"])
         for name, stream in self.streams.items():
             stream.set_state(state["streams"][name].cpu())
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state, or stay as it was.
+
+        Raises:
+            Exception: whatever makes the state unfit for this training.
+        """
+        before = deepcopy(self.state_dict())
+        try:
+            self.load_state_dict(state)
+            if not 0 < self.epoch < self.task.total_epochs:
+                raise ValueError(f"epoch {self.epoch} of {self.task.total_epochs}")
+        except Exception:
+            self.load_state_dict(before)
+            raise
 
     def normalise(self, images: Tensor) -> Tensor:
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
