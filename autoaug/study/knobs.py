@@ -41,8 +41,8 @@ BASES = 4
 IMAGES, PIXELS, BATCH = 64, 16, 16
 """How many images the policy and the mix are shown; the side that larger images are reduced to; the batch of a step."""
 
-MOST_IMAGES = 2000
-"""Images of each split that a learner may draw from."""
+MOST_IMAGES, MOST_LARGE = 2000, 500
+"""Images of each split that a learner may draw from, small ones and larger ones."""
 
 RATES = 2000
 """Learning rates of a schedule that are compared, at most."""
@@ -69,7 +69,7 @@ def knobs(
     study: Study,
     only: Iterable[str] = (),
     load: Loader | None = None,
-    seconds: float = 5.0,
+    seconds: float = 8.0,
     say: Callable[[str], Any] = lambda name: None,
 ) -> list[Knob]:
     """Try two values of each dimension of each strategy; dimensions of a single value are left out.
@@ -138,6 +138,7 @@ class Bench:
     search: bool = False
     """As a trial of the search is trained, on its proxy."""
     known: dict[tuple[int, str, int], str] = field(default_factory=dict)
+    reduced: list[tuple[Split, Data]] = field(default_factory=list)
 
     def is_live(self, dimension: str) -> bool:
         """Whether a change of a dimension changes anything: any at the first point that uses it, one at a few more."""
@@ -178,11 +179,20 @@ class Bench:
                 warnings.simplefilter("ignore")  # preflight has shown them
                 torch.manual_seed(0)
                 setup = set_up(self.study, self.strategy, point, search=self.search)
-                self.known[key] = digest(STAGES[stage](setup, self.load(setup.task)))
+                data = self.load(setup.task)
+                self.known[key] = digest(STAGES[stage](setup, data, self.few(data)))
         return self.known[key]
 
+    def few(self, data: Data) -> Data:
+        """Few and small images of the data, made once."""
+        found = next((few for train, few in self.reduced if train is data.train), None)
+        if found is None:
+            found = replace(data, train=few_of(data.train), val=few_of(data.val), test=None)
+            self.reduced.append((data.train, found))
+        return found
 
-def due(setup: Setup, data: Data) -> Iterator[Any]:
+
+def due(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """What follows without a step: data, learning rates, updates, and the shapes of the network."""
     task = setup.task
     steps = max(1, len(data.train) // task.batch_size)
@@ -195,25 +205,24 @@ def due(setup: Setup, data: Data) -> Iterator[Any]:
     yield (repr(task.model), fast if task.precision == "auto" else task.precision)
 
 
-def mixed(setup: Setup, data: Data) -> Iterator[Any]:
+def mixed(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """What the mix makes of a few images and their targets."""
-    few = small(data, IMAGES).train
-    targets = F.one_hot(few.targets, len(data.classes)).float()
-    yield from setup.mix(few.images, targets, Generator().manual_seed(0))
+    shown = spread(few.train, IMAGES)
+    targets = F.one_hot(shown.targets, len(data.classes)).float()
+    yield from setup.mix(shown.images, targets, Generator().manual_seed(0))
 
 
-def made(setup: Setup, data: Data) -> Iterator[Any]:
+def made(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """What the policy makes of a few images, in the first and in the last epoch that has it."""
-    images = small(data, IMAGES).train.images
+    images = spread(few.train, IMAGES).images
     setup.policy.to(torch.device("cpu"))
     for epoch in {1: None, setup.task.epochs: None}:
         setup.policy.at(epoch)
         yield setup.policy(images, Generator().manual_seed(0))
 
 
-def moved(setup: Setup, data: Data) -> Iterator[Any]:
+def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """Losses, weights and the policy's parameters after a few steps of each phase, of a small network."""
-    few = small(data, MOST_IMAGES)
     task = replace(setup.task, model="convnet", device="cpu", batch_size=min(setup.task.batch_size, BATCH))
     run = Run(task, setup.policy, setup.mix, setup.learner, Generator().manual_seed(0), few)
     run.steps_per_epoch = max(1, len(data.train) // setup.task.batch_size)
@@ -231,22 +240,22 @@ def moved(setup: Setup, data: Data) -> Iterator[Any]:
     yield from run.policy.state_dict().values()
 
 
-Stage = Callable[[Setup, Data], Iterator[Any]]
+Stage = Callable[[Setup, Data, Data], Iterator[Any]]
 STAGES: tuple[Stage, ...] = (due, mixed, made, moved)
 """Kinds of evidence, the cheapest first."""
 
 
-def small(data: Data, most: int) -> Data:
-    """The same data with few images, evenly taken, and small ones."""
-    return replace(data, train=few_of(data.train, most), val=few_of(data.val, most), test=None)
+def few_of(split: Split) -> Split:
+    """Some images of a split, as floats and small. Of large ones there are fewer: each has to be made small."""
+    large = max(split.images.shape[2:]) > PIXELS
+    some = spread(split, MOST_LARGE if large else MOST_IMAGES)
+    images = as_float(some.images)
+    return Split(F.interpolate(images, size=(PIXELS, PIXELS), mode="area") if large else images, some.targets)
 
 
-def few_of(split: Split, most: int) -> Split:
-    chosen = torch.linspace(0, len(split) - 1, min(most, len(split))).long()
-    images = split.images[chosen]
-    if max(images.shape[2:]) > PIXELS:
-        images = F.interpolate(as_float(images[:256]), size=(PIXELS, PIXELS), mode="area")
-    return Split(as_float(images), split.targets[chosen][: len(images)])
+def spread(split: Split, most: int) -> Split:
+    """So many images of a split at most, evenly taken."""
+    return split.at(torch.linspace(0, len(split) - 1, min(most, len(split))).long())
 
 
 def digest(values: Iterable[Any]) -> str:
