@@ -13,12 +13,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoaug.compare import Comparison, legend, short, show_seconds, show_value, tables, unit_of
+from autoaug.compare import Comparison, headline, legend, short, show_seconds, show_value, tables, unit_of
 from autoaug.compare import Table as Figures
 from autoaug.record import Outcome, Record, last_attempts
 from autoaug.study import DataFacts, Knob, Line, Study, most_epochs, sayings
 from autoaug.sweep import Event, Job
-from autoaug.text import shown
+from autoaug.text import counted, shown
 
 SECONDS_BETWEEN_FRAMES = 0.1
 
@@ -63,13 +63,13 @@ def show_cost(study: Study, lines: Sequence[Line], unit: str) -> str:
     finals = sum(line.final_runs * most_epochs(study, line.strategy) for line in lines)
     limits = []
     if all(line.trials is not None for line in lines):
-        limits.append(f"{sum((line.trials or 0) * line.epochs for line in lines)} epochs")
+        limits.append(counted(sum((line.trials or 0) * line.epochs for line in lines), "epoch"))
     kinds = {
         "gpu_seconds": unit or "seconds (of a GPU, or of a CPU where there is none)",
         "wall_seconds": "wall seconds",
     }
-    limits += [f"{len(lines)} x {limit:g} {kinds[name]}" for name, limit in study.budget.seconds.items()]
-    text = f"cost: searches at most {' and '.join(limits)}; final runs at most {finals} epochs"
+    limits += [f"{len(lines)} x {show_limit(limit)} {kinds[name]}" for name, limit in study.budget.seconds.items()]
+    text = f"cost: searches at most {' and '.join(limits)}; final runs at most {counted(finals, 'epoch')}"
     if any(line.reruns for line in lines):
         text += "\ntrials a + b: a search of a trials on a proxy, b of its points in full"
     if any(line.unit for line in lines):
@@ -79,12 +79,18 @@ def show_cost(study: Study, lines: Sequence[Line], unit: str) -> str:
     return text
 
 
+def show_limit(seconds: float) -> str:
+    """A limit as it was given, without an exponent: 0.5, 1,000,000."""
+    return f"{seconds:,.10g}"
+
+
 def leaderboard_table(found: Comparison) -> Group:
     """The answer of a study: the result, the search and its cost, and how to read them."""
-    drawn = [draw(each) for each in tables(found)]
+    drawn, warning = [draw(each) for each in tables(found)], headline(found)
     drawn[0].title, drawn[0].title_justify = title(f"{found.name}: the leaderboard"), "left"
     said = Text("\n".join(shown(line, MOST_OF_A_LEGEND) for line in legend(found)), style="dim")
-    return Group(drawn[0], Text(""), *drawn[1:], Text(""), said)
+    above = [Text(shown(warning), style="red")] if warning else []
+    return Group(*above, drawn[0], Text(""), *drawn[1:], Text(""), said)
 
 
 def draw(table: Figures) -> Table:
@@ -199,11 +205,11 @@ class Watch:
         return (
             f"{lane.trials}/{trials}" if trials else str(lane.trials),
             show_value(lane.best),
-            show_seconds(lane.seconds) + (f"/{seconds:g}" if seconds else ""),
+            show_seconds(lane.seconds) + (f"/{show_limit(seconds)}" if seconds else ""),
         )
 
     def finals(self, lane: Lane) -> str:
-        return f"{lane.finals}/{self.study.seeds} final runs" if lane.finals else ""
+        return f"{lane.finals}/{counted(self.study.seeds, 'final run')}" if lane.finals else ""
 
 
 class LiveProgress:

@@ -16,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
+from autoaug.text import counted
+
 Verdict = Literal["ok", "warn", "fail"]
 
 PACKAGES = ("autoaug", "torch", "torchvision", "optuna", "optuna-dashboard", "ray", "sqlalchemy", "psycopg")
@@ -152,7 +154,7 @@ def check_ray(where: Where) -> Finding:
     with cluster(Options(address=where.address)):
         seconds, room = time.perf_counter() - start, slots(Options())
     what = f"the cluster at {where.address} answers" if where.address else "a cluster of our own starts"
-    return Finding(f"{what} in {seconds:.1f} s, with room for {room} trials of one CPU")
+    return Finding(f"{what} in {seconds:.1f} s, with room for {counted(room, 'trial')} of one CPU")
 
 
 def check_storage(where: Where) -> Finding:

@@ -1,5 +1,6 @@
 """One measured epoch, and how a trial ended. Everything that is compared or drawn is made of these."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,6 +21,11 @@ def place(strategy: str, final: bool = False, rerun: bool = False) -> str:
     if final:
         return LEADERBOARD
     return f"{strategy}/{FULL}" if rerun else strategy
+
+
+def span(metric: str) -> tuple[float, float]:
+    """Between what a metric lies: accuracies in [0, 1], losses and log-likelihoods with their sign turned from 0 on."""
+    return (0.0, 1.0) if metric.endswith("accuracy") else (0.0, math.inf)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +101,8 @@ class Outcome:
     epochs: int = 0
     """Of its own training, without those from scratch that follow; its cost and its images are of all."""
     images: int = 0
+    val_images: int = 0
+    """On how many images its validation scores were measured; 0 where an earlier version did not say."""
     final: bool = False
     """A final run: fresh seed, test split read once. `seed` then counts 0, 1, ... and is shared by the strategies."""
     rerun: bool = False

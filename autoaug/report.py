@@ -8,8 +8,8 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from autoaug.compare import Comparison, legend, tables
-from autoaug.text import shown
+from autoaug.compare import Comparison, headline, legend, tables
+from autoaug.text import counted, shown
 
 Figure = Callable[..., Any]
 """`records -> plotly.graph_objects.Figure`. A figure may also ask for facts of the comparison, by the name of a
@@ -33,6 +33,7 @@ def report(found: Comparison, figures: Mapping[str, Figure]) -> str:
         name=found.name,
         about=about(found),
         tables=tables(found, wide=True),
+        headline=headline(found),
         legend=legend(found),
         # the first figure brings Plotly's JavaScript for all
         figures=[
@@ -72,4 +73,4 @@ def draw(title: str, figure: Figure, found: Comparison) -> Any:
 def about(found: Comparison) -> str:
     """The question, in a line."""
     task = found.definition["task"]
-    return f"{task['model']} on {task['data']}, {task['epochs']} epochs, optimising {found.metric}"
+    return f"{task['model']} on {task['data']}, {counted(task['epochs'], 'epoch')}, optimising {found.metric}"

@@ -41,6 +41,23 @@ def one_space(blank: re.Match[str]) -> str:
     return " " if blank[0].strip(" ") else blank[0]
 
 
+def plural(noun: str) -> str:
+    """More than one of a noun, or of what ends with it: strategies, classes, final runs."""
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "tch", "sh")) else f"{noun}s"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: "1 strategy", "2,000 strategies"."""
+    return f"{count:,} {agreeing(count, noun)}"
+
+
+def agreeing(count: int, one: str, more: str = "") -> str:
+    """A word that agrees with a number: `one`, or `more`, which is its plural where it is not given."""
+    return one if count == 1 else more or plural(one)
+
+
 def escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 

@@ -20,7 +20,7 @@ def figure(
     outcomes: Sequence[Outcome] | None = None,
 ) -> go.Figure:
     steps, colour = anytime(records, metric, maximize, outcomes), colours(records)
-    averaged = bands(steps)
+    averaged = bands(steps, metric)
     names = list(dict.fromkeys(step.strategy for step in steps))
     drawn: list[go.Scatter] = []
     for name in names:

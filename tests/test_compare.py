@@ -12,8 +12,21 @@ import pytest
 from outcomes_for_tests import comparison, finals, searched
 from scipy import stats
 
-from autoaug.compare import Difference, Rerun, Row, failures, leaderboard, legend, tables, to_csv, to_json, verdict
-from autoaug.compare.leaderboard import Run, paired, unequal_cost
+from autoaug.compare import (
+    Difference,
+    Rerun,
+    Row,
+    failures,
+    headline,
+    leaderboard,
+    legend,
+    tables,
+    to_csv,
+    to_json,
+    verdict,
+)
+from autoaug.compare.figures import number
+from autoaug.compare.leaderboard import Doubt, Run, paired, unequal_cost
 from autoaug.compare.statistics import holm, p_values
 from autoaug.record import Outcome
 
@@ -323,3 +336,94 @@ def test_a_verdict_says_in_words_what_the_evidence_allows() -> None:
     assert said["once"] == "not enough evidence of a difference to none: +0.0500, over 1 final run"
     assert said["apart"] == "not compared: shares no final run with the baseline none"
     assert said["untested"] == "not tested: no final run has ended"
+
+
+def test_a_baseline_that_failed_is_said_first_and_why() -> None:
+    outcomes = [
+        searched("none", 0, 0.5),
+        *finals("none", {0: 0.0}, state="FAIL", metrics={}, reason="diverged: the training loss is nan in epoch 1"),
+        *finals("ra", {0: 0.7, 1: 0.75}),
+    ]
+    found = comparison(outcomes)
+    said = headline(found)
+    assert said.startswith(
+        "the baseline 'none' failed: diverged: the training loss is nan in epoch 1; how the others differ"
+    )
+    assert "--retry-failed" in said
+    assert to_json(found)["headline"] == said
+    ra, none = found.rows
+    assert verdict(none, "none") == "this is the baseline"
+    assert verdict(ra, "none") == "not compared: shares no final run with the baseline none"
+    lines = list(csv.DictReader(io.StringIO(to_csv(found.rows))))
+    assert [line["reason"] for line in lines] == ["", "diverged: the training loss is nan in epoch 1"]
+    assert headline(comparison([*outcomes, *finals("none", {1: 0.5})])) == "", "one of its final runs is enough"
+    assert headline(comparison([searched("none", 0, 0.5), *finals("ra", {0: 0.7})])) == "", "it is still to come"
+    stopped = comparison([searched("none", 0, None, reason=""), *finals("ra", {0: 0.7})])
+    assert headline(stopped).startswith("the baseline 'none' failed: stopped from outside;")
+
+
+def test_bounds_of_an_accuracy_lie_in_0_to_1_everywhere() -> None:
+    """Two runs that are .03 apart have half an interval of .19."""
+    ra, none = leaderboard([*finals("none", {0: 0.05, 1: 0.08}), *finals("ra", {0: 0.97, 1: 1.0})], "none")
+    assert none.test
+    assert ra.test
+    assert ra.test_nll
+    assert (none.test.low, none.test.high) == (0.0, pytest.approx(0.065 + 12.7062 * 0.015, abs=1e-4))
+    assert (ra.test.low, ra.test.high) == (pytest.approx(0.985 - 12.7062 * 0.015, abs=1e-4), 1.0)
+    assert (ra.test_nll.low, ra.test_nll.high) == (0.0, pytest.approx(0.015 + 12.7062 * 0.015, abs=1e-4))
+    line = next(csv.DictReader(io.StringIO(to_csv([none]))))
+    assert float(line["test_low"]) == 0.0
+    wide = row_of([*finals("none", {0: 0.0, 1: 0.9}), *finals("ra", {0: 0.9, 1: 0.0})], "ra").vs_baseline
+    assert wide
+    assert (wide.low, wide.high) == (-1.0, 1.0)
+
+
+def test_equal_runs_are_called_equal_and_not_certain() -> None:
+    found = comparison([*finals("none", {0: 0.27, 1: 0.27}), *finals("ra", {0: 0.27, 1: 0.27})])
+    result = tables(found)[0]
+    assert [cells[2] for cells in result.cells] == ["0.2700 (2 equal)"] * 2
+    assert result.cells[1][3] == "+0.0000 (2 equal)"
+    assert any(line.startswith("(n equal): runs with the same score show no spread") for line in legend(found))
+    assert not any("equal" in line for line in legend(comparison(OUTCOMES)))
+
+
+@pytest.mark.parametrize(
+    ("value", "sign", "said"),
+    [
+        (-0.00001, False, "0.0000"),
+        (-0.00001, True, "+0.0000"),
+        (-0.0001, True, "-0.0001"),
+        (1e-9, False, "0.0000"),
+        (123456.7, True, "+123456.7000"),
+        (math.inf, True, "+inf"),
+        (math.nan, True, "nan"),
+    ],
+)
+def test_a_figure_has_four_decimals_no_minus_zero_and_no_exponent(value: float, sign: bool, said: str) -> None:
+    assert number(value, sign) == said
+
+
+def doubts(values: Sequence[float], images: int = 80) -> Row:
+    return row_of([searched("ra", k, value, val_images=images) for k, value in enumerate(values)], "ra")
+
+
+def test_a_search_that_cannot_tell_its_points_apart_is_named() -> None:
+    row = doubts([0.85, 0.84, 0.80, 0.60])
+    assert row.doubt == Doubt(80, pytest.approx(0.0781, abs=1e-4), 2, 3)
+    (said,) = [line for line in legend(comparison(rows=[row])) if "chance" in line]
+    assert said == (
+        f"ra may owe its point to chance: 2 of 3 other trials came within {row.doubt.width:.4f} of its best, "
+        "and a score on 80 validation images is no surer than that"
+    )
+    assert next(csv.DictReader(io.StringIO(to_csv([row]))))["val_near"] == "2"
+    clear = doubts([0.85, 0.84, 0.60, 0.60])
+    assert clear.doubt
+    assert (clear.doubt.near, clear.doubt.others) == (1, 3)
+    assert not any("chance" in line for line in legend(comparison(rows=[clear])))
+    assert doubts([0.85, 0.84], images=0).doubt is None, "an earlier version did not store it"
+    assert doubts([0.85]).doubt is None, "there was nothing to choose from"
+    many = doubts([0.85, 0.84, 0.80], images=10_000)
+    assert many.doubt
+    assert many.doubt.near == 0
+    loss = [searched("ra", k, value, val_images=80) for k, value in enumerate((0.5, 0.51))]
+    assert row_of(loss, "ra", maximize=False).doubt is None, "a loss has no such width"

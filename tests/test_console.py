@@ -210,6 +210,18 @@ def test_a_narrow_terminal_folds_names_and_keeps_numbers() -> None:
     assert text.startswith("a-strategy-with")
 
 
+def test_a_failed_baseline_stands_above_the_leaderboard() -> None:
+    rows = [row("ra", vs_baseline=None), row("none", test=None, test_nll=None, reason="diverged: in epoch 1")]
+    found = lines(leaderboard_table(board(rows)))
+    assert found[0].startswith("the baseline 'none' failed: diverged: in epoch 1; how the others differ")
+    assert "s: the leaderboard" in found[:4]
+
+
+def test_a_large_budget_has_no_exponent() -> None:
+    study = tiny(budget=Budget(gpu_seconds=2_000_000))
+    assert "2 x 2,000,000 seconds" in " ".join(lines(plan_table(study, plan(study))))
+
+
 def test_names_are_not_markup() -> None:
     assert any("[red]" in line for line in lines(leaderboard_table(board([row("[red]x")]))))
 

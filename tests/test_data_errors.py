@@ -115,12 +115,12 @@ def changed(images: Any = None, targets: Any = None) -> Callable[[Path], Any]:
         (changed(targets=torch.zeros(40, 1).long()), "and targets (40, 1)"),
         (changed(targets=torch.zeros(40)), "have targets of torch.float32: give integers from 0 to K-1"),
         (changed(targets=torch.arange(40) % 2 - 1), "the train targets of data 'mine' run from -1 to 0: give 0 to 0"),
-        (changed(targets=torch.arange(40) % 2 + 1), "class '0' of data 'mine' has 0 training image(s)"),
+        (changed(targets=torch.arange(40) % 2 + 1), "class '0' of data 'mine' has 0 training images"),
         (changed(targets=torch.arange(40) * 10**12), "run up to 39000000000000 for 40 images"),
         (changed(targets=torch.zeros(40).long()), "has the one class '0': give at least two"),
         (
             changed(targets=torch.tensor([1] * 38 + [0, 0])),
-            "class '0' of data 'mine' has 2 training image(s): it needs",
+            "class '0' of data 'mine' has 2 training images: it needs",
         ),
         (lambda root: None, "returned a NoneType: return a Source or a tuple"),
         (lambda root: (balanced(9),) * 4, "returned a tuple of 4: return a Source or a tuple (train, val, test)"),
@@ -196,7 +196,7 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
     (tmp_path / "dog").mkdir()
     refused(place, f"no images in '{place}/dog': put some there (.avif, .bmp, ")
     paint(tmp_path / "dog", 1)
-    refused(place, f"class 'dog' of data '{place}' has 1 training image(s): it needs at least 3")
+    refused(place, f"class 'dog' of data '{place}' has 1 training image: it needs at least 3")
     with pytest.raises(DataError, match=r"^size=0 of image_folder\("):
         image_folder(place, size=0)
 

@@ -148,13 +148,29 @@ def test_a_strategy_has_one_colour_in_all_figures() -> None:
 
 
 def test_repeated_searches_are_drawn_as_a_band() -> None:
-    searches = [epoch(0, 1, value, 1.0, study=study) for study, value in (("a", 0.5), ("b", 0.7))]
+    searches = [epoch(0, 1, value, 1.0, study=study) for study, value in (("a", 0.5), ("b", 0.52))]
     later = [epoch(1, 1, 0.8, 1.0, study=study) for study in "ab"]
     band, mean = FIGURES["anytime"](searches + later).data
-    assert (mean.name, list(mean.x), list(mean.y)) == ("ra (2 searches)", [1, 2], [0.6, 0.8])
+    assert (mean.name, list(mean.x), list(mean.y)) == ("ra (2 searches)", [1, 2], [0.51, 0.8])
     assert list(band.x) == [1, 2, 2, 2, 2, 1]
-    assert band.y[0] == pytest.approx(0.6 - 12.706205 * 0.1, abs=1e-4)
-    assert band.y[-1] == pytest.approx(0.6 + 12.706205 * 0.1, abs=1e-4)
+    assert band.y[0] == pytest.approx(0.51 - 12.706205 * 0.01, abs=1e-4)
+    assert band.y[-1] == pytest.approx(0.51 + 12.706205 * 0.01, abs=1e-4)
+
+
+def test_the_band_of_an_accuracy_ends_at_0_and_1() -> None:
+    searches = [epoch(0, 1, value, 1.0, study=study) for study, value in (("a", 0.5), ("b", 0.7))]
+    band, _ = FIGURES["anytime"](searches).data
+    assert (min(band.y), max(band.y)) == (0.0, 1.0), "by Student's t it were .6 ± 1.27"
+    of_a_loss, _ = FIGURES["anytime"](searches, metric="val_nll", maximize=False).data
+    assert min(of_a_loss.y) == 0.0
+    assert max(of_a_loss.y) > 1.0
+
+
+def test_a_page_without_a_baseline_says_so_first() -> None:
+    ends = [searched("none", 0, None, reason="boom <b>"), final("ra", 0, test_accuracy=0.9)]
+    page = report(comparison(ends), FIGURES)
+    assert "the baseline &#39;none&#39; failed: boom &lt;b&gt;; how the others differ from it is unknown." in page
+    assert '<p class="warning">' not in report(comparison(rows=rows()), FIGURES)
 
 
 def test_the_anytime_curve_rises_at_what_had_been_spent() -> None:

@@ -73,6 +73,8 @@ def test_what_the_dashboard_shows_is_there(store: Store, options: Options) -> No
     attributes = trial.user_attrs
     assert attributes["cpu_seconds"] > 0
     assert attributes["images"] == 400 * attributes["epochs"]
+    assert attributes["val_images"] == 600
+    assert {outcome.val_images for outcome in store.outcomes("tiny")} == {600}
     assert attributes["seed"] == record.seed
     assert attributes["versions"].keys() >= {"python", "torch", "optuna", "autoaug"}
     assert attributes["git_commit"]

@@ -24,7 +24,7 @@ from autoaug.policy.files import encode, save
 from autoaug.report import report
 from autoaug.study import plan
 from autoaug.sweep import Event, Job
-from autoaug.text import LOG, LONGEST, cell, shown
+from autoaug.text import LOG, LONGEST, cell, counted, shown
 
 HOSTILE = "\x1b[2J\x9b31m[red]a\u202eb\u2066\u2028\r\n\x85second\x00\x07\udcffé"
 """Clears the screen, is markup, turns the direction of writing, breaks lines, rings the bell, cannot be encoded."""
@@ -203,3 +203,21 @@ def test_what_the_doctor_finds_is_shown_safely(call: Call, monkeypatch: pytest.M
     finding = Finding(HOSTILE, "fail", HOSTILE)
     monkeypatch.setattr("autoaug.doctor.CHECKS", {"clock": lambda where: finding})
     harmless(call("doctor").stdout)
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "said"),
+    [
+        (1, "strategy", "1 strategy"),
+        (2, "strategy", "2 strategies"),
+        (0, "study", "0 studies"),
+        (1, "final run", "1 final run"),
+        (12_000, "final run", "12,000 final runs"),
+        (2, "day", "2 days"),
+        (3, "class", "3 classes"),
+        (2, "batch", "2 batches"),
+        (2, "epoch", "2 epochs"),
+    ],
+)
+def test_what_is_counted_agrees_with_its_number(count: int, noun: str, said: str) -> None:
+    assert counted(count, noun) == said

@@ -14,6 +14,7 @@ from autoaug.chaos.audit import Audit, audit
 from autoaug.chaos.crew import Crew
 from autoaug.store import Store
 from autoaug.store.upkeep import delete_study, running_trials
+from autoaug.text import counted
 
 STUDY = """
 from optuna.distributions import FloatDistribution
@@ -195,6 +196,6 @@ def strike(trouble: Trouble, patience: float) -> Iterator[str]:
             time.sleep(0.05)
         time.sleep(rng.random() / 5)  # within an epoch, or between two
         if crew.tend() and getattr(trouble, kind)():
-            yield f"{kind} after {len(crew.acknowledged)} epochs"
+            yield f"{kind} after {counted(len(crew.acknowledged), 'epoch')}"
     while crew.tend() and time.monotonic() < last:
         time.sleep(0.05)

@@ -24,6 +24,7 @@ from autoaug.cli.voice import (
     usage_errors,
     writing,
 )
+from autoaug.text import agreeing, counted
 
 if TYPE_CHECKING:
     from autoaug.compare import Comparison
@@ -74,7 +75,7 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Created wher
 
     with usage_errors():
         files = new_project(folder)
-    say(f"{len(files)} files in {folder}. Next:")
+    say(f"{counted(len(files), 'file')} in {folder}. Next:")
     say(f"  cd {shlex.quote(str(folder))} && {program(elsewhere=True)} run studies/quickstart.py")
 
 
@@ -283,9 +284,10 @@ def execute(
 
     outcomes = store.outcomes(study.name)
     watch = Watch(study, outcomes, options.only)
-    begun = f" · {len(outcomes)} trials were begun before" if outcomes else ""
+    were = agreeing(len(outcomes), "was", "were")
+    begun = f" · {counted(len(outcomes), 'trial')} {were} begun before" if outcomes else ""
     if not voice.quiet:
-        voice.tell(f"{study.name} · {len(watch.lanes)} strategies · {store.shown}{begun}")
+        voice.tell(f"{study.name} · {counted(len(watch.lanes), 'strategy')} · {store.shown}{begun}")
     try:
         with voice.progress(watch) as listen, terminated_is_interrupted():
             conduct(study, store, executor, options, listen, predictions, given)

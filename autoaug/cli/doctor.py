@@ -13,7 +13,7 @@ from rich.text import Text
 from autoaug.cli.commands import StorageOption, app
 from autoaug.cli.stored import where
 from autoaug.cli.voice import FAILED, Voice, out, usage_errors
-from autoaug.text import shown
+from autoaug.text import counted, shown
 
 if TYPE_CHECKING:
     from autoaug.chaos import Round
@@ -83,8 +83,9 @@ def chaos_line(done: "Round") -> Text:
     verdict = "fail" if broken else "ok"
     strikes = ", ".join(strike.partition(" ")[0] for strike in done.strikes) or "nobody was hit in time"
     said = (
-        f"{strikes}; {found.complete} of {found.trials} trials complete, {found.failed} failed, "
-        f"{found.repeated} epochs repeated, {found.missing} of {found.acknowledged} reports lost, {done.seconds:.0f} s"
+        f"{strikes}; {found.complete} of {counted(found.trials, 'trial')} complete, {found.failed} failed, "
+        f"{counted(found.repeated, 'epoch')} repeated, {found.missing} of {counted(found.acknowledged, 'report')} "
+        f"lost, {done.seconds:.0f} s"
     )
     name = f"chaos {done.seed + 1}, {done.executor}"
     return Text.assemble(f"{name:{WIDTH}}", (f"{verdict:6}", STYLES[verdict]), "\n  ".join(map(shown, [said, *broken])))

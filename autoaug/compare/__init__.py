@@ -1,22 +1,12 @@
 """Which strategy is better, by how much, how sure that is, and what it has cost."""
 
 from autoaug.compare.anytime import Band, Step, anytime, bands
+from autoaug.compare.figures import short, show_p, show_seconds, show_value, unit_of
 from autoaug.compare.leaderboard import Rerun, Row, failures, leaderboard
+from autoaug.compare.legend import headline, legend, verdict
 from autoaug.compare.statistics import Difference, Interval, interval
 from autoaug.compare.stored import Comparison, stored_comparison, stored_leaderboard
-from autoaug.compare.tables import (
-    Table,
-    legend,
-    short,
-    show_p,
-    show_seconds,
-    show_value,
-    tables,
-    to_csv,
-    to_json,
-    unit_of,
-    verdict,
-)
+from autoaug.compare.tables import Table, tables, to_csv, to_json
 
 __all__ = [
     "Band",
@@ -30,6 +20,7 @@ __all__ = [
     "anytime",
     "bands",
     "failures",
+    "headline",
     "interval",
     "leaderboard",
     "legend",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoaug.compare.statistics import interval
-from autoaug.record import Outcome, Record
+from autoaug.compare.statistics import EVERYWHERE, interval
+from autoaug.record import Outcome, Record, span
 
 MOST_POINTS = 100
 """Of a band; a figure must stay small."""
@@ -94,11 +94,14 @@ class Band:
     n: int
 
 
-def bands(steps: Sequence[Step]) -> list[Band]:
+def bands(steps: Sequence[Step], metric: str = "") -> list[Band]:
     """The mean over the searches of a strategy, and its 95 % interval, from where all of them have found something.
 
     The searches are those of several studies that differ in their seed. One study gives no band: its trials cannot be
     shuffled into other searches, for a sampler that learns proposes each point because of those before it.
+
+    Args:
+        metric: of the steps: the intervals of an accuracy end at 0 and 1.
     """
     found: list[Band] = []
     for name in dict.fromkeys(step.strategy for step in steps):
@@ -110,7 +113,8 @@ def bands(steps: Sequence[Step]) -> list[Band]:
         grid = sorted({start} | {step.gpu_seconds for curve in curves for step in curve if step.gpu_seconds > start})
         chosen = {round(k) for k in np.linspace(0, len(grid) - 1, min(len(grid), MOST_POINTS))}
         for seconds in (grid[k] for k in sorted(chosen)):
-            at = interval([[step.best for step in curve if step.gpu_seconds <= seconds][-1] for curve in curves])
+            best = [[step.best for step in curve if step.gpu_seconds <= seconds][-1] for curve in curves]
+            at = interval(best, span(metric) if metric else EVERYWHERE)
             assert at is not None, "two searches or more"
             assert at.low is not None
             assert at.high is not None

@@ -10,9 +10,10 @@ import numpy as np
 from scipy import stats
 
 from autoaug.compare.looks import Looks
-from autoaug.compare.statistics import Difference, Interval, interval, judge, of_differences
+from autoaug.compare.statistics import EVERYWHERE, Difference, Interval, interval, judge, of_differences
 from autoaug.learners import DEPLOYS
-from autoaug.record import Outcome, best_complete, complete_by_value, last_attempts
+from autoaug.record import Outcome, best_complete, complete_by_value, last_attempts, span
+from autoaug.study import half_width
 
 SLACK = 1.1
 """Two searches have cost the same where one could not have made another trial for what the other spent, within this."""
@@ -38,6 +39,20 @@ class Rerun:
     proxy_epochs: int
     full: float
     full_epochs: int
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What the size of the validation split lets a search know of its best point."""
+
+    images: int
+    """On which validation scores were measured."""
+    width: float
+    """Half a 95 % interval of the best score on so many images: what their choice does to it."""
+    near: int
+    """Other complete trials whose score is no further below the best one than that."""
+    others: int
+    """All other complete trials."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,10 @@ class Row:
     retrained: Mapping[str, Interval] = field(default_factory=dict)
     """Test accuracy of networks trained from scratch with what a learner had found, by how it was deployed; empty
     for strategies without a learner."""
+    reason: str = ""
+    """Why its last trial or final run failed, where it has no test score because of that."""
+    doubt: Doubt | None = None
+    """How many other points may have been as good; None where that is not known, or there are none."""
 
 
 def leaderboard(
@@ -100,7 +119,7 @@ def leaderboard(
     accuracy, nll = (
         {name: final_scores(outcomes, name, metric) for name in strategies} for metric in ("test_accuracy", "test_nll")
     )
-    vs_accuracy = against(accuracy, baseline, repeated, looks)
+    vs_accuracy = against(accuracy, baseline, repeated, looks, within=(-1.0, 1.0))
     vs_nll = against(nll, baseline, repeated, looks, higher_is_better=False)
     ranks = mean_ranks(accuracy)
     rows = []
@@ -113,8 +132,8 @@ def leaderboard(
         rows.append(
             Row(
                 name=name,
-                test=interval(units(accuracy[name], repeated)),
-                test_nll=interval(units(nll[name], repeated)),
+                test=interval(units(accuracy[name], repeated), span("test_accuracy")),
+                test_nll=interval(units(nll[name], repeated), span("test_nll")),
                 val_best=best.value if best else None,
                 trials=len(tried),
                 pruned=sum(outcome.state == "PRUNED" for outcome in tried),
@@ -129,14 +148,38 @@ def leaderboard(
                 test_reads=(test_reads or {}).get(name, 0),
                 searches=any(outcome.point for outcome in search),
                 reruns=tuple(reruns(ends, maximize)),
-                retrained={
-                    deploy: found
-                    for deploy in DEPLOYS
-                    if (found := interval(units(final_scores(mine, name, f"{deploy}_test_accuracy"), repeated)))
-                },
+                retrained=retrained(mine, name, repeated),
+                reason="" if accuracy[name] else reason_of(mine),
+                doubt=doubt(ends, best) if maximize else None,
             )
         )
     return sorted(rows, key=lambda row: -row.test.mean if row.test else math.inf)
+
+
+def doubt(ends: Sequence[Outcome], best: Outcome | None) -> Doubt | None:
+    """How many trials the best one, by accuracy, cannot be told apart from: its score is one of a few images."""
+    others = [each for each in complete_by_value(ends, True) if best and each is not best and each.proxy == best.proxy]
+    if best is None or best.value is None or not best.val_images or not others:
+        return None
+    width = half_width(best.value, best.val_images)
+    near = sum(best.value - (each.value or 0.0) <= width for each in others)
+    return Doubt(best.val_images, width, near, len(others))
+
+
+def reason_of(mine: Sequence[Outcome]) -> str:
+    """Why the last of a strategy's trials and final runs that failed did so; empty where none has."""
+    lost = [outcome for failed in failures(mine).values() for outcome in failed]
+    return (lost[-1].reason or "stopped from outside") if lost else ""
+
+
+def retrained(mine: Sequence[Outcome], name: str, repeated: bool) -> dict[str, Interval]:
+    """Test accuracy of new networks with what a learner had found, by how it was deployed."""
+    metrics = {deploy: f"{deploy}_test_accuracy" for deploy in DEPLOYS}
+    found = {
+        deploy: interval(units(final_scores(mine, name, metric), repeated), span(metric))
+        for deploy, metric in metrics.items()
+    }
+    return {deploy: each for deploy, each in found.items() if each}
 
 
 def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str = "test_accuracy") -> dict[Run, float]:
@@ -164,19 +207,28 @@ def against(
     repeated: bool,
     looks: Mapping[str, Looks] | None = None,
     higher_is_better: bool = True,
+    within: tuple[float, float] = EVERYWHERE,
 ) -> dict[str, Difference | None]:
     """What can be said of every other strategy and the baseline."""
     reference, seen = scores.get(baseline, {}), looks or {}
     others = {
-        name: paired(mine, reference, repeated, seen.get(name)) for name, mine in scores.items() if name != baseline
+        name: paired(mine, reference, repeated, seen.get(name), within)
+        for name, mine in scores.items()
+        if name != baseline
     }
     return judge(others, higher_is_better)
 
 
-def paired(scores: Scores, reference: Scores, repeated: bool = False, looks: Looks | None = None) -> Difference | None:
+def paired(
+    scores: Scores,
+    reference: Scores,
+    repeated: bool = False,
+    looks: Looks | None = None,
+    within: tuple[float, float] = EVERYWHERE,
+) -> Difference | None:
     """A strategy minus the baseline over the runs that both have, by itself; None where they share none."""
     both = {run: scores[run] - reference[run] for run in sorted(set(scores) & set(reference))}
-    return of_differences(np.array(units(both, repeated)), looks)
+    return of_differences(np.array(units(both, repeated)), looks, within)
 
 
 def shared_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:

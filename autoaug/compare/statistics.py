@@ -32,6 +32,9 @@ RESAMPLES = 4999
 ROUNDING = 1e-9
 """Differences that are closer than this are the same: subtracting accuracies leaves errors of 1e-16."""
 
+EVERYWHERE = (-math.inf, math.inf)
+"""Where a value may lie of which nothing is known."""
+
 Method = Literal["t", "bootstrap"]
 Verdict = Literal["better", "worse", "not enough evidence"]
 
@@ -154,25 +157,28 @@ def seeds_needed(difference: float, sd: float, comparisons: int = 1, looks: Look
     return candidates[first] if first < len(candidates) else None
 
 
-def interval(values: Iterable[float]) -> Interval | None:
-    """Mean and 95 % interval of a sample; None of an empty one."""
+def interval(values: Iterable[float], within: tuple[float, float] = EVERYWHERE) -> Interval | None:
+    """Mean and 95 % interval of a sample, which ends where the values must; None of an empty one."""
     sample = np.asarray(list(values), dtype=float)
     if not len(sample):
         return None
     if len(sample) == 1 or not np.isfinite(sample).all():
         return Interval(float(sample.mean()), None, None, len(sample))
-    low, high = limits(sample)
+    low, high = np.clip(limits(sample), *within)
     return Interval(float(sample.mean()), float(low), float(high), len(sample), method_for(len(sample)))
 
 
-def of_differences(sample: np.ndarray, looks: Looks | None = None) -> Difference | None:
+def of_differences(
+    sample: np.ndarray, looks: Looks | None = None, within: tuple[float, float] = EVERYWHERE
+) -> Difference | None:
     """What a sample of paired differences says, by itself, to somebody who has looked at its beginnings."""
     if not len(sample):
         return None
     if len(sample) == 1 or not np.isfinite(sample).all():
         return Difference(float(sample.mean()), None, None, None, n=len(sample))
     p = float(p_values(sample))
-    low, high = limits(sample, confidence=1 - looks.level(1 - CONFIDENCE) if looks else CONFIDENCE)
+    confidence = 1 - looks.level(1 - CONFIDENCE) if looks else CONFIDENCE
+    low, high = np.clip(limits(sample, confidence=confidence), *within)
     return Difference(
         float(sample.mean()),
         float(low),

@@ -14,6 +14,7 @@ from autoaug.lookup import lookup
 from autoaug.record import Outcome, Record
 from autoaug.store import Importance, Look, Store, differences, importances
 from autoaug.study import METRICS
+from autoaug.text import counted
 
 Place = tuple[Store, str]
 """Where a study is stored, and its name there."""
@@ -185,5 +186,7 @@ def provenance(
         several = len(values) > 1
         yield (
             name,
-            ", ".join(f"{value} ({count} trials)" if several else value for value, count in values.most_common()),
+            ", ".join(
+                f"{value} ({counted(count, 'trial')})" if several else value for value, count in values.most_common()
+            ),
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from autoaug.data.source import PARTS, Source
 from autoaug.data.splits import DataError, Split, class_counts
+from autoaug.text import counted
 
 
 def checked(source: Source, place: str) -> Source:
@@ -29,7 +30,7 @@ def checked(source: Source, place: str) -> Source:
 def _numbered(targets: Tensor, where: str) -> tuple[str, ...]:
     most = int(targets.max())
     if most >= len(targets):  # before as many names are made as a stray number says
-        raise DataError(f"{where} run up to {most} for {len(targets)} images: give 0 to K-1")
+        raise DataError(f"{where} run up to {most} for {counted(len(targets), 'image')}: give 0 to K-1")
     return tuple(str(label) for label in range(most + 1))
 
 
@@ -85,4 +86,6 @@ def _check_counts(parts: dict[str, Split], classes: tuple[str, ...], place: str)
     for name, count in zip(classes, class_counts(parts["train"], len(classes)).tolist(), strict=True):
         if count < needed:
             cut = f" (training; {' and '.join(missing)} are cut from it)" if missing else ""
-            raise DataError(f"class {name!r} of {place} has {count} training image(s): it needs at least {needed}{cut}")
+            raise DataError(
+                f"class {name!r} of {place} has {counted(count, 'training image')}: it needs at least {needed}{cut}"
+            )

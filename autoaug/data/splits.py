@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autoaug.devices import to_device
+from autoaug.text import counted
 
 
 class DataError(ValueError):
@@ -93,7 +94,7 @@ def cut(
     for name, part, count in zip(classes, wanted.tolist(), counts.tolist(), strict=True):
         if not 0 < part < count:
             raise DataError(
-                f"{where} takes {part} of the {count} images of class {name!r}, and both sides need at least one: "
-                f"{'raise' if part == 0 else 'lower'} it, or add images of that class"
+                f"{where} takes {part} of the {counted(count, 'image')} of class {name!r}, and both sides need at "
+                f"least one: {'raise' if part == 0 else 'lower'} it, or add images of that class"
             )
     return draw(split, wanted, rng)

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from autoaug.devices import to_device
 from autoaug.mixing.beta import draw_beta
 from autoaug.mixing.masks import Mask
+from autoaug.text import counted
 
 
 class Mix(Protocol):
@@ -76,5 +77,5 @@ def check(images: Tensor, targets: Tensor) -> None:
         got = f"{images.dtype} {list(images.shape)}"
         raise ValueError(f"a mix takes floating images [B, C, H, W], got {got}: convert them before")
     if targets.ndim != 2 or len(targets) != len(images) or not targets.is_floating_point():
-        got = f"{targets.dtype} {list(targets.shape)} for {len(images)} images"
+        got = f"{targets.dtype} {list(targets.shape)} for {counted(len(images), 'image')}"
         raise ValueError(f"a mix takes soft targets [B, K], got {got}: use one_hot(labels, classes).float()")

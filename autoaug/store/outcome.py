@@ -84,6 +84,7 @@ def outcome(name: str, stage: Stage, trial: FrozenTrial, root: int, work: Work) 
         device=work.device,
         epochs=work.epochs,
         images=int(work.images),
+        val_images=trial.user_attrs.get("val_images", 0),
         final=final,
         rerun=stage.rerun,
         proxy=stage.proxy,

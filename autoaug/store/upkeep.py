@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from autoaug.record import Record
 from autoaug.store.schema import BY_STUDY, LEASES, STUDIES
 from autoaug.store.store import Store
+from autoaug.text import counted
 
 
 def server_time(store: Store) -> float:
@@ -40,7 +41,8 @@ def round_trip(store: Store, name: str, reports: int = 30) -> list[float]:
     finally:
         delete_study(store, name)
     if came_back != records:
-        raise ValueError(f"{len(records)} epochs were written to {store.shown} and {len(came_back)} came back")
+        written = counted(len(records), "epoch")
+        raise ValueError(f"{written} were written to {store.shown} and {len(came_back)} came back")
     return seconds
 
 

@@ -8,7 +8,7 @@ from autoaug.data import Data, copies, is_named
 from autoaug.study.definition import Study
 from autoaug.study.loading import Loader
 from autoaug.study.width import half_width
-from autoaug.text import enumerated
+from autoaug.text import agreeing, counted, enumerated
 from autoaug.train import Task
 
 
@@ -49,7 +49,7 @@ class DataFacts:
             *files,
             *(f"Task.{name} has no effect: the data bring validation images of their own" for name in self.no_effect),
             *(sentence(each) for each in self.copies),
-            f"{self.images['val']:,} validation images: a score of {figure(self.validation['accuracy'])} is "
+            f"{counted(self.images['val'], 'validation image')}: a score of {figure(self.validation['accuracy'])} is "
             f"± {figure(self.validation['half_width'])}",
             f"always on{where}: {self.standard['name']} ({self.standard['reason']})",
         ]
@@ -65,7 +65,9 @@ class DataFacts:
         channels, height, width = self.pixels
         cut = f" ({' and '.join(NOUNS[name] for name in self.cut)} cut from training)" if self.cut else ""
         colour = "colour" if channels == 3 else "one channel"
-        return f"{', '.join(parts)} images{cut} of {self.classes} classes, {height} x {width} pixels in {colour}"
+        return (
+            f"{', '.join(parts)} images{cut} of {counted(self.classes, 'class')}, {height} x {width} pixels in {colour}"
+        )
 
 
 TYPICAL = 0.85
@@ -82,7 +84,10 @@ def read_from(files: dict[str, Any]) -> list[str]:
     """Which files images were read from, and which were passed over, as lines for people."""
     (low, wide), (high, widest) = files["smallest"], files["largest"]
     sizes = f"{low} x {wide}" + (f" to {high} x {widest}" if (low, wide) != (high, widest) else "")
-    said = [f"read from {files['files']:,} files of {sizes} pixels" + "".join(f"; {note}" for note in files["notes"])]
+    said = [
+        f"read from {counted(files['files'], 'file')} of {sizes} pixels"
+        + "".join(f"; {note}" for note in files["notes"])
+    ]
     rows = files["passed_over"]
     return [
         *said,
@@ -97,7 +102,7 @@ def sentence(copies: dict[str, Any]) -> str:
     """How many images of a split are in another too."""
     kinds = [f"{copies[kind]:,} {kind}" for kind in ("exact", "near") if copies[kind]]
     count = copies["exact"] + copies["near"]
-    noun = "copy" if count == 1 else "copies"
+    noun = agreeing(count, "copy")
     wrong = f", {copies['other_class']:,} in another class" if copies["other_class"] else ""
     places = f"{NOUNS[copies['among']]} images among the {NOUNS[copies['split']]} images"
     return f"{' and '.join(kinds)} {noun} of {places}{wrong} ({enumerated(copies['examples'], count)})"

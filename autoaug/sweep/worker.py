@@ -212,7 +212,8 @@ def train_from_checkpoint(
     on_both = job.final and study.final_data == "train+val" and setup.learner is None
     data = data_of(setup.task, job, on_both)
     device = device_name(pick_device(setup.task.device))
-    store.annotate(job.trial_id, data=data.fingerprint, standard=asdict(data.standard), device=device)
+    given = {"data": data.fingerprint, "val_images": len(data.scored), "standard": asdict(data.standard)}
+    store.annotate(job.trial_id, device=device, **given)
     for record in train(
         setup.task,
         setup.policy,
