@@ -251,11 +251,18 @@ def test_an_image_whose_range_is_not_known_is_not_clipped_in_silence(
     refused(str(tmp_path), f"1 of 21 images cannot be read: 'dog/3.tif' ({said}): replace or remove")
 
 
-def test_folders_of_splits_that_mean_the_same_are_refused(tmp_path: Path) -> None:
-    for part in ("train", "val", "Valid"):
+@pytest.mark.parametrize(
+    ("twice", "message"),
+    [
+        (["Valid"], "'Valid' and 'val', which both mean val: keep one"),
+        (["Train"], "'Train' and 'train', which both mean"),
+    ],
+)
+def test_folders_of_splits_that_mean_the_same_are_refused(twice: list[str], message: str, tmp_path: Path) -> None:
+    for part in ("train", "val", *twice):
         paint(tmp_path / part / "cat")
         paint(tmp_path / part / "dog")
-    refused(str(tmp_path), f"'{tmp_path}' has 'val' and 'Valid', which both mean val: keep one")
+    refused(str(tmp_path), f"'{tmp_path}' has {message}")
 
 
 # .npz files

@@ -95,6 +95,13 @@ def test_splits_may_have_their_other_names(names: tuple[str, ...], tmp_path: Pat
     assert {name: len(split) for name, split in source.parts().items()} == {"train": 6, "val": 8, "test": 10}
 
 
+@pytest.mark.parametrize("names", [("invalid", "valid"), ("match", "training")])
+def test_classes_that_are_called_like_a_split_are_classes(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        paint(tmp_path / name)
+    assert read(tmp_path)[1] == names
+
+
 def test_links_are_followed_and_no_folder_is_read_twice(photos: Path, tmp_path: Path) -> None:
     paint(tmp_path / "elsewhere", 3, first=50)
     (photos / "cat" / "more").symlink_to(tmp_path / "elsewhere")

@@ -71,16 +71,23 @@ def image_folder(path: Path | str, size: int = 64) -> ImageFolder:
 
 
 def _split_folders(path: Path) -> dict[str, Path]:
-    there = {each.name.lower(): each for each in reversed(subfolders(path))}
-    named = {part: [there[name] for name in SPLIT_FOLDERS[part] if name in there] for part in PARTS}
+    there = subfolders(path)
+    named = {part: [each for each in there if each.name.lower() in SPLIT_FOLDERS[part]] for part in PARTS}
+    if not _are_splits([each.name.lower() for folders in named.values() for each in folders]):
+        return {"train": path}
     for part, folders in named.items():
         if len(folders) > 1:
             both = " and ".join(repr(each.name) for each in folders)
             raise DataError(f"{str(path)!r} has {both}, which both mean {part}: keep one")
     found = {part: folders[0] for part, folders in named.items() if folders}
-    if found and "train" not in found:
+    if "train" not in found:
         raise DataError(f"{str(path)!r} has {' and '.join(found)} but no train folder: add train/<class>/*.png")
-    return found or {"train": path}
+    return found
+
+
+def _are_splits(names: list[str]) -> bool:
+    """Whether folders of these names are splits: "valid" alone, or beside "invalid", is a class like any other."""
+    return bool(set(PARTS) & set(names)) or ("training" in names and len(names) > 1)
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
