@@ -1,6 +1,5 @@
 """Where a GPU would have to be waited for, rehearsed on a pretended one: nowhere in a step, and seldom in an update."""
 
-import io
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from small_problems import seeded
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from autoaug.checkpoint import Checkpoint
 from autoaug.devices import Clock, Stopwatch, all_to_device, to_device
 from autoaug.hypergrad import Hypergrad, conjugate_gradient, identity, neumann, running, unrolled
 from autoaug.hypergrad.solvers import ConjugateGradient
@@ -201,7 +201,7 @@ def test_a_training_on_the_gpu_equals_that_on_the_cpu(name: str) -> None:
     assert there == wanted
 
 
-def test_updates_of_a_run_that_goes_on_are_told_no_more(gpu: PretendedGpu) -> None:
+def test_updates_of_a_run_that_goes_on_are_told_no_more(gpu: PretendedGpu, tmp_path: Path) -> None:
     def run() -> Run:
         policy, learner = learner_of("score")
         return Run(TASK, policy, MIXES["none"](), learner, seeded(), TASK.load())
@@ -209,10 +209,8 @@ def test_updates_of_a_run_that_goes_on_are_told_no_more(gpu: PretendedGpu) -> No
     with torch.random.fork_rng([]):
         first, second = run(), run()
         one_epoch(first, test=False)
-        file = io.BytesIO()
-        torch.save(first.state_dict(), file)
-        file.seek(0)
-        second.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        Checkpoint(tmp_path / "1.pt", every_seconds=0.0).save(first.state_dict)
+        assert Checkpoint(tmp_path / "1.pt").load(second.restore)
         found = []
         for each in (first, second):
             gpu.take()
