@@ -107,10 +107,11 @@ def refuse_unreadable_file(parsed: sql.URL, shown: str, existing: bool) -> None:
             raise ValueError(f"storage {shown} cannot be opened: {place} is read-only: copy it to where you may write")
 
 
-def refuse_damaged(url: str, shown: str, existing: bool) -> None:
+def refuse_damaged(url: str, options: Mapping[str, Any], shown: str, existing: bool) -> None:
     """Refuse a storage of which tables are missing, before they are made anew and empty.
 
     Args:
+        options: of the engine: how long to wait for an answer.
         existing: refuse a database without studies too: nothing is to be made there.
 
     Raises:
@@ -120,9 +121,9 @@ def refuse_damaged(url: str, shown: str, existing: bool) -> None:
     refuse_unreadable_file(parsed, shown, existing)
     if is_plain_file(parsed) and not Path(parsed.database or "").exists():
         return
-    engine = sql.create_engine(url, poolclass=sql.NullPool)
-    there = set(sql.inspect(engine).get_table_names())
-    version = schema_of(engine) if META.name in there else None
+    with sql.create_engine(url, poolclass=sql.NullPool, **options).connect() as connection:
+        there = set(sql.inspect(connection).get_table_names())
+        version = meta(connection, "schema") if META.name in there else None
     if version is not None:
         refuse_missing_tables(there, version, shown)
     elif existing:  # or else it is new, or just being made by another process
@@ -139,11 +140,6 @@ def refuse_missing_tables(there: set[str], version: str, shown: str) -> None:
     for name in (*(table.name for table in ALWAYS_THERE), *optuna):
         if name not in there and int(version) <= SCHEMA_VERSION:
             raise Damaged(f"storage {shown} is damaged: the table {name} is missing: {RESTORE}")
-
-
-def schema_of(engine: sql.Engine) -> str | None:
-    with engine.connect() as connection:
-        return meta(connection, "schema")
 
 
 DEFINED = {"task": Mapping, "metric": str, "seed": int, "spaces": Mapping}

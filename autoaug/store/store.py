@@ -55,8 +55,7 @@ class Store(Ledger):
         refuse_unusable(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            refuse_damaged(url, self.shown, existing)
-            self.shared = open_together(lambda: self.connect(url))
+            self.shared = open_together(lambda: self.connect(url, existing))
         except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
             said = reason(error)
             raise ValueError(
@@ -64,8 +63,10 @@ class Store(Ledger):
             ) from None
         self.optuna = get_storage(self.shared)
 
-    def connect(self, url: str) -> SharedStorage:
-        shared = SharedStorage(url, engine_options(url, self.patience.seconds), self.patience)
+    def connect(self, url: str, existing: bool) -> SharedStorage:
+        options = engine_options(url, self.patience.seconds)
+        refuse_damaged(url, options, self.shown, existing)
+        shared = SharedStorage(url, options, self.patience)
         self.engine: sql.Engine = shared.engine
         self.clock: sql.ColumnElement[float] = sql.literal_column(CLOCKS[self.engine.dialect.name], sql.Float)
         if self.engine.dialect.name == "sqlite":
