@@ -185,16 +185,22 @@ class Bilevel:
         """ValueError for a training on `train` and `val` images in which the policy would never move."""
         check_schedule(self.expected_updates(task, train), self.updates, task, val)
 
-    def preflight(self, task: "Task", data: "Data", model: nn.Module) -> None:
-        """Before any training: `check`, a warning if the updates are too few, and a hypergradient of a few images.
+    def preflight(self, task: "Task", data: "Data", model: nn.Module | None = None) -> None:
+        """Before any training: `check`, and with a model a warning if the updates are too few and a hypergradient.
+
+        The hypergradient is that of four images, or of fewer where the parts of an update are smaller.
 
         Raises:
             RuntimeError: the model has no second derivatives; the message names the modules that work in place.
         """
         self.check(task, len(data.train), len(data.val))
+        if model is None:
+            return
         if isinstance(self.policy, Relaxed):
             warn_if_frozen(self.expected_updates(task, len(data.train)), self.optimiser.param_groups[0]["lr"])
-        train, val = (Batch(as_float(split.images[:4]), split.targets[:4]) for split in (data.train, data.val))
+        micro_batch = self.updates.micro_batch or task.micro_batch
+        pairs = (data.train, self.updates.hyper_batch), (data.val, self.updates.val_batch)
+        train, val = (few(split, wanted, micro_batch) for split, wanted in pairs)
         with in_place_named(model.train()):
             self.estimate(self.hypergrad, Problem(self.policy, model, train, val, Generator().manual_seed(0)))
 
@@ -256,4 +262,12 @@ def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:
 def batch_of(split: "Split", chosen: Tensor, device: torch.device) -> Batch:
     """The images of these indices, as floats."""
     rows = to_device(chosen, device)
+    return Batch(as_float(split.images[rows]), split.targets[rows])
+
+
+def few(split: "Split", wanted: int | None, micro_batch: int | None) -> Batch:
+    """Images of the smallest part of an update, but four at most."""
+    total = min(wanted or len(split), len(split))
+    part = total // -(-total // (micro_batch or total))
+    rows = slice(0, min(4, part))
     return Batch(as_float(split.images[rows]), split.targets[rows])

@@ -8,7 +8,8 @@ from autoaug.study.knobs import Knob, knobs, sayings
 from autoaug.study.loading import Loader
 from autoaug.study.plan import Line, plan
 from autoaug.study.predict import Prediction, predict
-from autoaug.study.preflight import lowest, preflight
+from autoaug.study.preflight import preflight
+from autoaug.study.probes import lowest
 from autoaug.study.setup import Setup, set_up
 from autoaug.study.width import half_width
 

@@ -5,8 +5,8 @@ data with the standard augmentation only, at the learning rate that the schedule
 """
 
 from autoaug.train.figures import Diverged
-from autoaug.train.loop import train
+from autoaug.train.loop import smallest_part, train
 from autoaug.train.run import Learner, Run
 from autoaug.train.task import SAME_IN_ALL_TRIALS, Task, learning_rate
 
-__all__ = ["SAME_IN_ALL_TRIALS", "Diverged", "Learner", "Run", "Task", "learning_rate", "train"]
+__all__ = ["SAME_IN_ALL_TRIALS", "Diverged", "Learner", "Run", "Task", "learning_rate", "smallest_part", "train"]

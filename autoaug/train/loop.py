@@ -148,10 +148,21 @@ def followed_backward(run: Run, images: Tensor, soft: Tensor, given: Split) -> T
 
 def losses(run: Run, images: Tensor, soft: Tensor) -> Iterator[tuple[Tensor, bool]]:
     """What each part of a minibatch adds to its mean loss, and whether it is the last one."""
-    parts = math.ceil(len(images) / (run.task.micro_batch or len(images)))
-    pairs = list(zip(images.chunk(parts), soft.chunk(parts), strict=True))
+    count = parts(run.task, len(images))
+    pairs = list(zip(images.tensor_split(count), soft.tensor_split(count), strict=True))
     for k, (some, goals) in enumerate(pairs, start=1):
         yield F.cross_entropy(run.logits(some), goals) * (len(some) / len(images)), k == len(pairs)
+
+
+def parts(task: Task, images: int) -> int:
+    """In how many parts of about the same size a minibatch goes through the network."""
+    return math.ceil(images / (task.micro_batch or images))
+
+
+def smallest_part(task: Task, images: int) -> int:
+    """The fewest images that go through the network at once while it trains on a dataset of so many images."""
+    minibatch = min(task.batch_size, images)
+    return minibatch // parts(task, minibatch)
 
 
 def batches(run: Run) -> Iterator[Tensor]:
