@@ -12,6 +12,7 @@ from studies_for_tests import tiny
 from torch import Generator
 
 from autoaug import Study
+from autoaug.compare import stored_comparison
 from autoaug.mixing import MIXES, build, takes
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, apply, policy_tree
@@ -172,6 +173,7 @@ def test_a_stored_search_trains_what_its_points_hold(store: Store, options: Opti
             r"'mix.alpha' would change nothing: 'none' takes no alpha, which is of 'mixup', 'cutmix'",
         ),
         ({"space": {}, "mix": {"ratio": 0.5}}, r"'mix.ratio' would change nothing: no mix is named"),
+        ({"space": {}, "mix": {"kind": "hmix", "ratoi": 1}}, r"'mix.ratoi' .*: no mix takes it: did you mean 'ratio'"),
         (
             {"mix": {"kind": "mixup", "alpha": 0.3}},
             r"'mix.alpha' is fixed at 0.3 and a dimension of the space: keep one",
@@ -258,6 +260,8 @@ def test_a_space_of_one_point_is_one_trial(more: dict[str, Any], store: Store, o
     assert [line.trials for line in plan(study)] == [1]
     run(study, store, options=options)
     assert [each.state for each in store.outcomes("tiny") if not each.final] == ["COMPLETE"]
+    [row] = stored_comparison([(store, "tiny")]).rows
+    assert not row.searches, "it could not have made another trial"
 
 
 def test_two_points_are_two_trials() -> None:

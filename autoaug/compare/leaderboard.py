@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -108,10 +108,12 @@ def leaderboard(
     predicted_seconds: Mapping[str, float] | None = None,
     test_reads: Mapping[str, int] | None = None,
     looks: Mapping[str, Looks] | None = None,
+    one_point: Collection[str] = (),
 ) -> list[Row]:
     """One row per strategy, best mean test accuracy first; those without a final run come last.
 
     Args:
+        one_point: strategies with dimensions along which nothing varies.
         looks: by strategy, the looks that p and intervals of differences are corrected for; the present one is last.
     """
     strategies = list(dict.fromkeys(outcome.strategy for outcome in outcomes))
@@ -146,7 +148,7 @@ def leaderboard(
                 rank=ranks.get(name),
                 predicted_seconds=(predicted_seconds or {}).get(name),
                 test_reads=(test_reads or {}).get(name, 0),
-                searches=any(outcome.point for outcome in search),
+                searches=name not in one_point and any(outcome.point for outcome in search),
                 reruns=tuple(reruns(ends, maximize)),
                 retrained=retrained(mine, name, repeated),
                 reason="" if accuracy[name] else reason_of(mine),

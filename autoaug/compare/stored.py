@@ -66,7 +66,8 @@ def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[Ro
     assert definition is not None, "the callers know that it is there"
     maximize, outcomes = maximizes(definition), store.outcomes(name)
     seen = looks_until_now([(store, name)], [definition], outcomes)
-    return definition, leaderboard(outcomes, definition["baseline"], maximize, looks=seen)
+    baseline, one = definition["baseline"], one_point(definition)
+    return definition, leaderboard(outcomes, baseline, maximize, looks=seen, one_point=one)
 
 
 def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Comparison:
@@ -96,13 +97,24 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
         studies=names,
         definition=first,
         rows=leaderboard(
-            outcomes, first["baseline"], maximize, predicted, reads, looks_until_now(places, definitions, outcomes)
+            outcomes,
+            first["baseline"],
+            maximize,
+            predicted,
+            reads,
+            looks_until_now(places, definitions, outcomes),
+            one_point(first),
         ),
         outcomes=outcomes,
         records=[record for store, name in places for record in store.epochs(name)] if with_records else (),
         importance=importances(trials, maximize),
         provenance=dict(provenance(definitions, list(attributes_of(places, outcomes)))),
     )
+
+
+def one_point(definition: Mapping[str, Any]) -> list[str]:
+    """The strategies of which a space has a single point; of studies of earlier versions that is not known."""
+    return [name for name, dimensions in definition.get("varied", {}).items() if not dimensions]
 
 
 def looks_until_now(

@@ -114,7 +114,8 @@ class Store(Ledger):
                 connection.execute(STUDIES.insert().values(name=name, definition=merged))
                 return
             refuse_contradiction(name, stored, definition)
-            for part in ("spaces", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds"):
+            kept = ("spaces", "varied", "mixes", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds")
+            for part in kept:
                 merged[part] = {**stored.get(part, {}), **definition.get(part, {})}
             merged["task"] = stored["task"]  # what it lacks says which version it was begun with
             connection.execute(STUDIES.update().where(mine).values(definition=merged))

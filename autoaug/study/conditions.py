@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from autoaug.lookup import lookup
+from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES, takes
 from autoaug.strategies import Condition, Space
 from autoaug.train import Task
@@ -131,6 +131,9 @@ def mix_parameters(space: Space, fixed: Mapping[str, Any]) -> Iterator[str]:
 def useful(name: str, possible: tuple[Any, ...]) -> str:
     """How a parameter of a mix could mean something."""
     mixes = [kind for kind in MIXES if name in takes(kind)]
-    if not possible:
-        return f"no mix is named. Give 'mix.kind', or Strategy.mixed(\"{mixes[0]}\", ...), or 'mix.alpha' for mixup"
-    return f"{', '.join(map(repr, possible))} takes no {name}, which is of {', '.join(map(repr, mixes)) or 'no mix'}"
+    if not mixes:
+        return f"no mix takes it: {suggest(name, {each for kind in MIXES for each in takes(kind)})}"
+    if possible:
+        return f"{', '.join(map(repr, possible))} takes no {name}, which is of {', '.join(map(repr, mixes))}"
+    alone = ", or 'mix.alpha' for mixup" if "mixup" in mixes else ""
+    return f"no mix is named. Give 'mix.kind', or Strategy.mixed(\"{mixes[0]}\", ...){alone}"

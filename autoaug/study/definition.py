@@ -179,6 +179,7 @@ class Study:
                 strategy: {name: distribution_to_json(rule) for name, rule in sorted(self.space_of(strategy).items())}
                 for strategy in self.strategies
             },
+            "varied": {name: self.varied(name) for name in self.strategies},
             "mixes": {name: self.mix_of(name) for name in self.strategies if self.mix_of(name)},
             "proxies": {
                 name: {changed: self.task_of(name).describe()[changed] for changed in strategy.proxy}
