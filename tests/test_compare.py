@@ -180,6 +180,8 @@ def test_a_machine_is_told_what_the_contract_says() -> None:
     assert {"difference", "low", "high", "p", "p_holm", "verdict", "seeds_needed"} <= set(ra["vs_baseline"])
     assert (none["name"], none["vs_baseline"], idle["test"], idle["failed"]) == ("none", None, None, 1)
     assert ra["device"] == "cuda"
+    assert none["verdict"] == "this is the baseline"
+    assert ra["verdict"].startswith("not enough evidence of a difference to none: +0.1750 [")
 
 
 def test_every_line_of_the_csv_has_every_column() -> None:

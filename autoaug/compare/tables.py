@@ -19,7 +19,7 @@ from autoaug.compare.figures import (
     unit_of,
 )
 from autoaug.compare.leaderboard import Doubt, Row
-from autoaug.compare.legend import headline, legend
+from autoaug.compare.legend import headline, legend, verdict
 from autoaug.compare.statistics import Difference, Interval
 from autoaug.compare.stored import Comparison
 from autoaug.learners import DEPLOYS
@@ -68,13 +68,21 @@ def to_flat(row: Row) -> dict[str, Any]:
 
 def to_json(found: Comparison) -> dict[str, Any]:
     """A comparison as plain data, for machines."""
+    unit = "study" if len(found.studies) > 1 else "final run"
     return {
         "study": found.studies[0],
         "studies": list(found.studies),
         "metric": found.metric,
         "baseline": found.baseline,
         "headline": headline(found),
-        "strategies": [{**asdict(row), "reruns": [asdict(each) for each in row.reruns]} for row in found.rows],
+        "strategies": [
+            {
+                **asdict(row),
+                "reruns": [asdict(each) for each in row.reruns],
+                "verdict": verdict(row, found.baseline, unit),
+            }
+            for row in found.rows
+        ],
         "importance": asdict(found.importance),
         "provenance": dict(found.provenance),
         "legend": legend(found),
