@@ -15,6 +15,7 @@ from small_problems import seeded
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from autoaug import Budget, Study
 from autoaug.checkpoint import Checkpoint
 from autoaug.devices import Clock, Stopwatch, all_to_device, to_device
 from autoaug.hypergrad import Hypergrad, conjugate_gradient, identity, neumann, running, unrolled
@@ -23,6 +24,8 @@ from autoaug.learners import Bilevel, Joint, Updates
 from autoaug.mixing import MIXES, Mix
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Relaxed, SpatialTransformer, Warp, ready
+from autoaug.strategies import none
+from autoaug.study import preflight
 from autoaug.train import Run, Task, train
 from autoaug.train.loop import batches, evaluate, one_epoch, train_step
 
@@ -405,6 +408,19 @@ def test_what_cuda_allows_is_allowed_and_stops_nothing(name: str, gpu: Pretended
     found = ALLOWED[name](images)
     assert all(each.device == GPU and each.is_cuda for each in tensors(found))
     assert gpu.take() == ({}, {})
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_what_fails_on_the_gpu_alone_is_said_before_any_time_is_spent(device: str, gpu: PretendedGpu) -> None:
+    def study(fault: Callable[[Tensor, Generator], Any]) -> Study:
+        strategies = {"mine": none()._replace(policy=lambda: Wrong(fault))}
+        return Study(
+            name="x", task=replace(TASK, device=device), strategies=strategies, budget=Budget(trials=1), seeds=1
+        )
+
+    preflight(study(WAITING["item"]))
+    with pytest.raises(ValueError, match=r"strategy 'mine' of study 'x': .* on cuda: .*on the GPU together with those"):
+        preflight(study(REFUSED["a sum"]))
 
 
 def test_nothing_of_the_pretence_stays(rng: Generator) -> None:

@@ -17,6 +17,7 @@ from autoaug.study.probes import probes
 from autoaug.study.setup import Setup, set_up
 from autoaug.train import Run, smallest_part
 from autoaug.train.loop import global_generators_guarded, train_step
+from autoaug.train.run import pick_device
 
 DRAWS = 8
 """Images that a policy and a mix are tried on: so many that a mix with probability 1/2 mixes at least one of them."""
@@ -58,7 +59,7 @@ class Rehearsal:
         self.done: list[tuple[Any, ...]] = []
 
     def perform(self, strategy: str, point: Mapping[str, Any], setup: Setup) -> None:
-        """Draw from the policy and the mix, train the network for a step, and let the learner try itself."""
+        """Draw from the policy and the mix, train the network for a step, on the GPU too, and let the learner try itself."""
         data = self.load(setup.task)
         try_draws(setup, data)
         policy = (strategy, part("policy", point))
@@ -72,6 +73,9 @@ class Rehearsal:
             rehearse(setup.task, data, rehearsed(setup, data).model.train() if new else None)
         if new_network:
             try_step(setup, data)
+        device = pick_device(setup.task.device)
+        if device.type == "cuda" and torch.cuda.is_available() and self.is_new("device", strategy, *network):
+            try_step(setup, data, str(device))
 
     def is_new(self, *what: Any) -> bool:
         if what in self.done:
@@ -105,11 +109,11 @@ def refuse_no_numbers(made: Tensor, maker: str) -> None:
         raise ValueError(f"the {maker} makes values that are NaN or infinite: narrow the ranges of its parameters")
 
 
-def rehearsed(setup: Setup, data: Data) -> Run:
-    """A training on the CPU of the smallest part of a minibatch, but two images at most, without its learner."""
+def rehearsed(setup: Setup, data: Data, device: str = "cpu") -> Run:
+    """A training of the smallest part of a minibatch, but two images at most, without its learner."""
     few = min(2, smallest_part(setup.task, len(data.train)))
     small = replace(data, train=Split(data.train.images[:few], data.train.targets[:few]))
-    task = replace(setup.task, device="cpu")
+    task = replace(setup.task, device=device)
     run = Run(task, setup.policy, setup.mix, setup.learner, Generator().manual_seed(0), small)
     run.learner, run.epoch = None, 1
     return run
@@ -133,8 +137,8 @@ def try_logits(setup: Setup, data: Data) -> None:
         )
 
 
-def try_step(setup: Setup, data: Data) -> None:
-    """Train the network for one step.
+def try_step(setup: Setup, data: Data, device: str = "cpu") -> None:
+    """Train the network for one step on a device, to which the policy then has moved.
 
     It is made with as many images as the smallest part of a minibatch will have, but two at most: layers such as
     BatchNorm fail on one alone.
@@ -142,10 +146,11 @@ def try_step(setup: Setup, data: Data) -> None:
     Raises:
         ValueError: it fails, or its loss is no number.
     """
-    run, model = rehearsed(setup, data), setup.task.model
+    run, model = rehearsed(setup, data, device), setup.task.model
     images, targets = run.data.train.images, run.data.train.targets
     count = "a part of one image" if len(images) == 1 else "two images"
     where = f"in training on {count} of {spoken(images.shape[1:])}{why(setup, len(images))}"
+    where += "" if device == "cpu" else f" on {device}"
     with global_generators_guarded(run), failing(f"{model} fails {where}"):
         run.model.train()
         loss = train_step(run, images, targets)
