@@ -59,7 +59,7 @@ class Rehearsal:
         self.done: list[tuple[Any, ...]] = []
 
     def perform(self, strategy: str, point: Mapping[str, Any], setup: Setup) -> None:
-        """Draw from the policy and the mix, train the network for a step, on the GPU too, and let the learner try itself."""
+        """Draw from the policy and the mix, train the network for a step, on a GPU too, and let the learner try."""
         data = self.load(setup.task)
         try_draws(setup, data)
         policy = (strategy, part("policy", point))
