@@ -9,6 +9,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from autoaug.compare import Comparison, headline, legend, tables
+from autoaug.data import public_name
 from autoaug.text import counted, shown
 
 Figure = Callable[..., Any]
@@ -71,6 +72,18 @@ def draw(title: str, figure: Figure, found: Comparison) -> Any:
 
 
 def about(found: Comparison) -> str:
-    """The question, in a line."""
+    """The question, in a line: what is trained on what, for how long, and what is always done to it."""
     task = found.definition["task"]
-    return f"{task['model']} on {task['data']}, {counted(task['epochs'], 'epoch')}, optimising {found.metric}"
+    facts = [
+        f"{task['model']} on {public_name(task['data'])}",
+        counted_images(found.definition.get("data", {}).get(task["data"], {}).get("images", {})),
+        f"always on: {found.always_on}" if found.always_on else "",
+        counted(task["epochs"], "epoch"),
+        f"optimising {found.metric}",
+    ]
+    return ", ".join(filter(None, facts))
+
+
+def counted_images(splits: Mapping[str, int]) -> str:
+    """How many images each split has; empty where that was not recorded."""
+    return " + ".join(f"{count:,} {name}" for name, count in splits.items()) + " images" if splits else ""

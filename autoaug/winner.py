@@ -1,37 +1,77 @@
 """The policy that a study found, with where it comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autoaug.compare import stored_leaderboard
+from autoaug.compare import ALWAYS_ON, Row, show_interval, stored_leaderboard, verdict
+from autoaug.data import Standard, public_name
 from autoaug.learners import learned
 from autoaug.lookup import lookup
-from autoaug.policy import PolicyTree, policy_tree
+from autoaug.policy import Apply, Choice, PolicyTree, Schedule, apply, policy_tree, schedule, sequence
+from autoaug.policy import Sequence as InTurn
 from autoaug.record import Outcome, best_complete
 from autoaug.store import Store
 from autoaug.study import Study, set_up
 
 
-def winning_policy(study: Study, store: Store, strategy: str | None = None) -> PolicyTree:
+def winning_policy(
+    study: Study, store: Store, strategy: str | None = None, *, with_standard: bool = True
+) -> PolicyTree:
     """The policy of a strategy's best complete trial; without a strategy, of the first on the leaderboard.
 
     Where a learner moved the policy it is the last one of that trial. What the policy alone does not say, such as
-    refinement epochs and mixing, stands in the provenance under `point`.
+    refinement epochs and mixing, stands in the provenance under `point`, and how sure it is under `verdict`.
+
+    Args:
+        with_standard: begin with the standard augmentation that was always on. What was tested is both together; in a
+            training that brings its own, such as that of a `Task`, it would be applied twice.
 
     Raises:
         ValueError: nothing was run under this name, the strategy is unknown, or none of its trials is complete.
     """
     if store.definition(study.name) is None:
         raise ValueError(f"study {study.name!r} was not run in {store.shown}: run it, or give another --storage")
-    rows = {row.name: row for row in stored_leaderboard(store, study.name)[1]}
+    definition, found = stored_leaderboard(store, study.name)
+    rows = {row.name: row for row in found}
     name = lookup(rows, strategy, "strategy").name if strategy else next(iter(rows), None)
     mine = [outcome for outcome in store.outcomes(study.name) if outcome.strategy == name]
     best = best_complete(mine, study.direction == "maximize")
     if name is None or best is None:
         raise ValueError(f"no trial of {name or 'any strategy'} of study {study.name!r} is complete yet: run the study")
-    tree = policy_of(study, store, best)
-    facts = tree.provenance | provenance(study, best, store.trials(study.name, best.place)[best.trial].user_attrs)
-    return policy_tree(tree.root, tree.ranges, facts)
+    tree, attributes = policy_of(study, store, best), store.trials(study.name, best.place)[best.trial].user_attrs
+    facts = tree.provenance | provenance(study, best, attributes) | evidence(rows[name], definition["baseline"])
+    standard = Standard(**attributes["standard"]) if "standard" in attributes else None
+    facts[ALWAYS_ON] = str(standard) if standard else "not recorded: the trial is of an earlier version"
+    if not (standard and with_standard and (nodes := nodes_of(standard))):
+        return policy_tree(tree.root, tree.ranges, facts)
+    facts[ALWAYS_ON] = f"{standard}, which this policy begins with"
+    return policy_tree(after(nodes, tree.root), tree.ranges, facts)
+
+
+Node = Apply | InTurn | Choice
+
+
+def nodes_of(standard: Standard) -> list[Apply]:
+    """A standard augmentation as nodes of a policy."""
+    crop = [apply("crop", most=standard.pad)] if standard.pad else []
+    return [*crop, apply("hflip", probability=0.5)] if standard.flip else crop
+
+
+def after(nodes: Sequence[Apply], root: Node | Schedule) -> Node | Schedule:
+    """A policy that some operations come before, in every epoch."""
+    if isinstance(root, Schedule):
+        return schedule((step.epoch, in_turn(nodes, step.node)) for step in root.steps)
+    return in_turn(nodes, root)
+
+
+def in_turn(nodes: Sequence[Apply], then: Node) -> InTurn:
+    return sequence([*nodes, *(then.nodes if isinstance(then, InTurn) else [then])])
+
+
+def evidence(row: Row, baseline: str) -> dict[str, str]:
+    """What the final runs say of a strategy, as facts of a policy file."""
+    facts = {"verdict": verdict(row, baseline)}
+    return {"test_accuracy": show_interval(row.test), **facts} if row.test else facts
 
 
 def policy_of(study: Study, store: Store, best: Outcome) -> PolicyTree:
@@ -51,7 +91,7 @@ def provenance(study: Study, best: Outcome, attributes: Mapping[str, Any]) -> di
         "trial": best.root,
         "seed": best.seed,
         study.metric: best.value,
-        "data": task["data"],
+        "data": public_name(task["data"]),
         "model": task["model"],
         "epochs": best.epochs,
         **{f"point {name}": value for name, value in best.point.items()},

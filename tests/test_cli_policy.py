@@ -44,7 +44,8 @@ def test_a_study_exports_the_policy_that_it_found(call: Call) -> None:
     facts = load_tree("first.json").provenance
     assert facts["strategy"] == first
     said = f"{first}, trial {facts['trial']}, the first on the leaderboard; --strategy names another"
-    assert result.stderr.splitlines() == [said]
+    assert result.stderr.splitlines() == [said, f"verdict: {facts['verdict']}", "always on: none"]
+    assert facts["test_accuracy"].startswith("0.")
     refused(call("export", "s.py", "--strategy", "rb", "--format", "json"), "unknown strategy 'rb': .*'?ra'?")
 
 
@@ -97,7 +98,7 @@ def test_every_operation_is_shown_on_a_folder_of_images(call: Call, tmp_path: Pa
 
 
 def test_what_cannot_be_shown_is_refused(call: Call) -> None:
-    refused(call("show", "ops", "--images", "nowhere"), "no images in 'nowhere': give a folder")
+    refused(call("show", "ops", "--images", "nowhere"), "no folder of images at 'nowhere': give the path")
     refused(call("show", "p.json", "-o", "sheet.txt"), "unknown file extension: .txt")
     refused(call("show", "p.json", "-o", "no/where.png"), "cannot write no/where.png: No such file or directory")
     refused(call("show", "nope"), "unknown study 'nope'")

@@ -8,6 +8,7 @@ from outcomes_for_tests import comparison, epoch, searched
 
 from autoaug.compare import Row, leaderboard
 from autoaug.compare.tables import to_flat
+from autoaug.data import image_folder
 from autoaug.project import load_figures, shipped_root
 from autoaug.record import Outcome, Record
 from autoaug.report import draw, report
@@ -51,6 +52,20 @@ def rows() -> list[Row]:
         final("<b>madao</b>", seed, test_accuracy=0.9, last_policy_test_accuracy=0.6 + seed / 10) for seed in range(3)
     ]
     return leaderboard(outcomes + learned, "none")
+
+
+def test_the_page_says_what_was_trained_on_what_and_not_where_that_lies() -> None:
+    lies = repr(image_folder("/home/somebody/secret-project/flowers", 32))
+    task = {"model": "convnet", "data": lies, "epochs": 20}
+    read = {lies: {"images": {"train": 1200, "val": 80, "test": 320}}}
+    found = comparison(rows=rows(), definition={"task": task, "data": read}, provenance={"always on": "crop+flip"})
+    page = report(found, {})
+    assert "somebody" not in page
+    assert (
+        "convnet on ImageFolder(path=&#39;flowers&#39;, size=32), 1,200 train + 80 val + 320 test images, "
+        "always on: crop+flip, 20 epochs, optimising val_accuracy"
+    ) in page
+    assert "always on, whatever the strategy: crop+flip" in page
 
 
 def test_a_strategy_that_learned_is_also_judged_by_what_a_new_network_makes_of_it() -> None:

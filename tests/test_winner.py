@@ -1,19 +1,30 @@
 """The policy that a study found, from trials that are written into a storage by hand."""
 
+import runpy
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState, create_trial
+from scipy.stats import chi2_contingency
 from studies_for_tests import tiny
+from torch import Generator, Tensor
 
-from autoaug import Study
-from autoaug.policy import PolicyTree, decode, encode, policy_tree, ready
+from autoaug import Study, Task
+from autoaug.compare import ALWAYS_ON
+from autoaug.data import STANDARDS, image_folder
+from autoaug.mixing import MIXES
+from autoaug.policy import Fixed, PolicyTree, apply, decode, encode, policy_tree, ready, schedule, sequence
+from autoaug.policy.export import EXPORTERS, export
 from autoaug.record import LEADERBOARD, Record
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, randaugment
-from autoaug.winner import winning_policy
+from autoaug.train import Run
+from autoaug.winner import after, nodes_of, winning_policy
 
 VERSIONS = {"autoaug": "0.1.0", "torch": "2.0"}
 
@@ -23,14 +34,14 @@ def store(tmp_path: Path) -> Store:
     return Store(f"sqlite:///{tmp_path / 'a.db'}")
 
 
-def search(store: Store, study: Study, strategy: str, *found: tuple[float | None, dict[str, Any]]) -> None:
-    """Write trials: (value, point), and pruned ones where the value is None."""
+def search(store: Store, study: Study, strategy: str, *found: tuple[float | None, dict[str, Any]], **more: Any) -> None:
+    """Write trials: (value, point), and pruned ones where the value is None; with `more` user attributes."""
     optuna_study = store.open(study.name, strategy, study.direction)
     space: dict[str, BaseDistribution] = study.space_of(strategy)
     for value, part in found:
         point = {"task.refine_epochs": 1, "mix.alpha": 0.5} | part
         state = TrialState.PRUNED if value is None else TrialState.COMPLETE
-        attributes = {"seed": 77, "versions": VERSIONS, "git_commit": "abc123"}
+        attributes = {"seed": 77, "versions": VERSIONS, "git_commit": "abc123", **more}
         optuna_study.add_trial(
             create_trial(state=state, value=value, params=point, distributions=space, user_attrs=attributes)
         )
@@ -81,6 +92,8 @@ def test_the_best_complete_trial_gives_the_policy(store: Store) -> None:
         "point task.refine_epochs": 1,
         "point mix.alpha": 0.5,
         "git_commit": "abc123",
+        "verdict": "not tested: no final run has ended",
+        "always on": "not recorded: the trial is of an earlier version",
         **VERSIONS,
     }
     assert decode(encode(tree).encode()) == tree
@@ -103,6 +116,78 @@ def test_without_a_strategy_the_first_of_the_leaderboard_is_meant(store: Store) 
     tree = winning_policy(study, store)
     assert tree.provenance["strategy"] == "none"
     assert tree.root == ready.none().root
+
+
+# What was always on
+
+
+@pytest.fixture
+def photographed(store: Store) -> tuple[Study, Store]:
+    """A study whose trials had a crop and a flip."""
+    study = tiny()
+    store.define(study.name, study.describe())
+    search(store, study, "ra", (0.9, {"policy.n": 1, "policy.m": 0.1}), standard=asdict(STANDARDS["crop+flip"]))
+    return study, store
+
+
+def test_a_policy_begins_with_what_was_always_on(photographed: tuple[Study, Store]) -> None:
+    tree = winning_policy(*photographed, "ra")
+    alone = winning_policy(*photographed, "ra", with_standard=False)
+    assert alone.root == ready.randaugment(1, 0.1).root
+    before = [apply("crop", most=0.125), apply("hflip", probability=0.5)]
+    assert tree.root == policy_tree(sequence([*before, *alone.root.nodes])).root  # type: ignore[union-attr]
+    assert tree.provenance[ALWAYS_ON] == "crop+flip, which this policy begins with"
+    assert alone.provenance[ALWAYS_ON] == "crop+flip"
+
+
+@pytest.mark.parametrize("name", STANDARDS)
+def test_every_standard_augmentation_is_exported_as_it_is_applied(name: str, tmp_path: Path, rng: Generator) -> None:
+    """The places of a bright pixel: those of the trainer and those of the exported file, over many draws."""
+    standard, count = STANDARDS[name], 3000
+    images = torch.zeros(count, 1, 8, 8)
+    images[:, :, 3, 5] = 1.0
+    task = Task(data="digits", model="convnet", standard=name, device="cpu")
+    run = Run(task, Fixed(ready.none()), MIXES["none"](), None, rng, task.load())
+    path = tmp_path / "policy.py"
+    path.write_text(export(policy_tree(sequence(nodes_of(standard))), "torchvision").text)
+    exported = runpy.run_path(str(path))["Policy"]()
+    ours, theirs = (places(found) for found in (run.standard(images), exported(images)))
+    assert ours.keys() == theirs.keys()
+    table = [[found[place] for place in sorted(ours)] for found in (ours, theirs)]
+    assert len(ours) == 1 or chi2_contingency(table).pvalue > 1e-4
+
+
+def places(images: Tensor) -> Counter[tuple[int, ...]]:
+    return Counter(map(tuple, images.nonzero()[:, 2:].tolist()))
+
+
+def test_a_schedule_begins_with_it_in_every_epoch() -> None:
+    node = apply("rotate")
+    found = after(nodes_of(STANDARDS["flip"]), schedule([(1, sequence()), (3, node)]))
+    flip = apply("hflip", probability=0.5)
+    assert found == schedule([(1, sequence([flip])), (3, sequence([flip, node]))])
+
+
+@pytest.mark.parametrize("format", EXPORTERS)
+def test_every_format_says_what_was_always_on_and_how_sure_it_is(
+    format: str, photographed: tuple[Study, Store]
+) -> None:
+    found = export(winning_policy(*photographed, "ra"), format, allow_lossy=True)
+    if format == "timm":  # a string has no room for comments
+        assert found.lost[0].startswith("crop and hflip before it are not part of the string")
+        return
+    assert "which this policy begins with" in found.text
+    assert "not tested: no final run has ended" in found.text
+
+
+def test_an_export_says_nothing_of_where_data_lie(store: Store) -> None:
+    data = image_folder("/home/somebody/secret-project/flowers", size=32)
+    study = tiny(task=Task(data=data, model="convnet", epochs=1))
+    store.define(study.name, study.describe())
+    search(store, study, "ra", (0.9, {"policy.n": 1, "policy.m": 0.1}))
+    text = export(winning_policy(study, store, "ra"), "torchvision").text
+    assert "somebody" not in text
+    assert "# data: ImageFolder(path='flowers', size=32)" in text
 
 
 def learning() -> Strategy:

@@ -62,6 +62,11 @@ StrategyOption = Annotated[
     str | None, typer.Option(metavar="STRATEGY", help="Of the study; else the first on its leaderboard.")
 ]
 
+WithoutStandardOption = Annotated[
+    bool,
+    typer.Option("--without-standard", help="Leave out what was always on beside the policy of a study: crop, flip."),
+]
+
 
 def main() -> None:
     """What the command `autoaug` calls."""
@@ -231,11 +236,12 @@ def export(
     strategy: StrategyOption = None,
     storage: StorageOption = None,
     allow_lossy: Annotated[bool, typer.Option("--allow-lossy", help="Even if something is lost.")] = False,
+    without_standard: WithoutStandardOption = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Else it is printed.")] = None,
 ) -> None:
     """Write a policy for another library: a file's, or the one that a study found."""
     with usage_errors():
-        tree = find_policy(policy, storage, strategy)
+        tree = find_policy(policy, storage, strategy, not without_standard)
         from autoaug.policy.export import export as write
 
         report = write(tree, format, allow_lossy)
@@ -255,11 +261,12 @@ def show(
     epoch: Annotated[int, typer.Option(help="Of a schedule.")] = 1,
     strategy: StrategyOption = None,
     storage: StorageOption = None,
+    without_standard: WithoutStandardOption = False,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE")] = Path("sheet.png"),
 ) -> None:
     """Draw a contact sheet: what a policy makes of images, or every operation at five strengths."""
     with usage_errors():
-        tree = None if policy == "ops" else find_policy(policy, storage, strategy)
+        tree = None if policy == "ops" else find_policy(policy, storage, strategy, not without_standard)
         from autoaug.show import contact_sheet
 
         picture = contact_sheet(tree, images, epoch)

@@ -69,15 +69,19 @@ def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
     return store, found.name
 
 
-def find_policy(reference: str, storage: str | None, strategy: str | None) -> "PolicyTree":
-    """The policy of a file, or the one that a study found; whose that is goes to stderr."""
+def find_policy(reference: str, storage: str | None, strategy: str | None, with_standard: bool = True) -> "PolicyTree":
+    """The policy of a file, or the one that a study found; whose that is and how sure it is goes to stderr."""
     if not reference.endswith(".json"):
+        from autoaug.compare import ALWAYS_ON
         from autoaug.winner import winning_policy
 
         study = load(reference).study
-        tree = winning_policy(study, open_existing(where(storage, study)), strategy)
-        chosen = "" if strategy else ", the first on the leaderboard; --strategy names another"
-        say(f"{tree.provenance['strategy']}, trial {tree.provenance['trial']}{chosen}", err)
+        store = open_existing(where(storage, study))
+        tree = winning_policy(study, store, strategy, with_standard=with_standard)
+        facts, chosen = tree.provenance, "" if strategy else ", the first on the leaderboard; --strategy names another"
+        say(f"{facts['strategy']}, trial {facts['trial']}{chosen}", err)
+        say(f"verdict: {facts['verdict']}", err)
+        say(f"{ALWAYS_ON}: {facts[ALWAYS_ON]}", err)
         return tree
     from autoaug.policy import load_tree
 

@@ -1,14 +1,15 @@
 """Which strategy is better, by how much, how sure that is, and what it has cost."""
 
 from autoaug.compare.anytime import Band, Step, anytime, bands
-from autoaug.compare.figures import short, show_p, show_seconds, show_value, unit_of
+from autoaug.compare.figures import short, show_interval, show_p, show_seconds, show_value, unit_of
 from autoaug.compare.leaderboard import Rerun, Row, failures, leaderboard
 from autoaug.compare.legend import headline, legend, verdict
 from autoaug.compare.statistics import Difference, Interval, interval
-from autoaug.compare.stored import Comparison, stored_comparison, stored_leaderboard
+from autoaug.compare.stored import ALWAYS_ON, Comparison, stored_comparison, stored_leaderboard
 from autoaug.compare.tables import Table, tables, to_csv, to_json
 
 __all__ = [
+    "ALWAYS_ON",
     "Band",
     "Comparison",
     "Difference",
@@ -25,6 +26,7 @@ __all__ = [
     "leaderboard",
     "legend",
     "short",
+    "show_interval",
     "show_p",
     "show_seconds",
     "show_value",

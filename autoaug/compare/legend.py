@@ -48,6 +48,7 @@ def legend(found: Comparison) -> list[str]:
     repeated, compared = len(found.studies) > 1, [row for row in found.rows if row.vs_baseline]
     unit = "study" if repeated else "seed"
     return [
+        *([f"always on, whatever the strategy: {found.always_on}"] if found.always_on else []),
         *intervals(found.rows, "study" if repeated else "final run"),
         *differences_to(found.baseline, compared, unit),
         *missing_evidence(compared, unit),

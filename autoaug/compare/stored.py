@@ -10,6 +10,7 @@ from typing import Any
 
 from autoaug.compare.leaderboard import Row, leaderboard, lost_runs, shared_runs
 from autoaug.compare.looks import Looks
+from autoaug.data import Standard
 from autoaug.lookup import lookup
 from autoaug.record import Outcome, Record
 from autoaug.store import Importance, Look, Store, differences, importances
@@ -45,6 +46,11 @@ class Comparison:
     @property
     def baseline(self) -> str:
         return self.definition["baseline"]
+
+    @property
+    def always_on(self) -> str:
+        """The augmentation that every training had, whatever its strategy; empty where that was not recorded."""
+        return self.provenance.get(ALWAYS_ON, "")
 
     @property
     def maximize(self) -> bool:
@@ -180,7 +186,10 @@ def refuse_unlike(names: Sequence[str], definitions: Sequence[Mapping[str, Any]]
             )
 
 
-FACTS = {"git_commit": "git commit", "data": "data fingerprint", "device": "device"}
+ALWAYS_ON = "always on"
+"""The fact that says which augmentation every training had, whatever its strategy."""
+
+FACTS = {"git_commit": "git commit", "data": "data fingerprint", "device": "device", "standard": ALWAYS_ON}
 """User attributes of a trial that say where it comes from, beside its versions, and how they are called in print."""
 
 
@@ -192,6 +201,8 @@ def provenance(
     facts: dict[str, Counter[str]] = {}
     for each in attributes:
         known = {shown: each[name] for name, shown in FACTS.items() if name in each}
+        if ALWAYS_ON in known:
+            known[ALWAYS_ON] = Standard(**known[ALWAYS_ON])
         for name, value in {**known, **each.get("versions", {})}.items():
             facts.setdefault(name, Counter())[str(value)] += 1
     for name, values in facts.items():

@@ -8,6 +8,7 @@ from autoaug.data.derived import anchored, is_named, resized, subset
 from autoaug.data.duplicates import Copies, copies
 from autoaug.data.files import image_folder, npz
 from autoaug.data.load import DATASETS, Data, load_data, place_of, resplit, train_on_val
+from autoaug.data.naming import public_name
 from autoaug.data.pictures import read_images, sample_images
 from autoaug.data.source import STANDARDS, Source, Standard
 from autoaug.data.splits import DataError, Split, as_float
@@ -31,6 +32,7 @@ __all__ = [
     "load_data",
     "npz",
     "place_of",
+    "public_name",
     "read_images",
     "resized",
     "resplit",

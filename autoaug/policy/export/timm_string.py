@@ -1,6 +1,7 @@
 """A policy as the string that timm's `rand_augment_transform` reads, where it is RandAugment."""
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 from autoaug.ops import OPS, RANGES
 from autoaug.policy.errors import PolicyError
@@ -11,6 +12,8 @@ from autoaug.policy.tree import PolicyTree
 
 LEVELS = 10
 """timm's magnitudes are whole numbers up to 10."""
+STANDARD = {"crop", "hflip"}
+"""Operations that timm has elsewhere."""
 OPTIONAL = {"invert"}
 """Of timm's operations, the one that the paper has not and a policy may lack. The identity it may have."""
 
@@ -26,6 +29,8 @@ class RandAugment:
     probability: float
     ops: frozenset[str]
     identity: bool
+    standard: tuple[str, ...]
+    """The operations of a standard augmentation that comes before it."""
 
 
 def to_timm(tree: PolicyTree) -> Export:
@@ -42,7 +47,9 @@ def to_timm(tree: PolicyTree) -> Export:
 
 def losses(found: RandAugment) -> tuple[str, ...]:
     """timm has a table of operations of its own; the string can change neither it nor their ranges."""
-    lost = ["timm adds its operation SolarizeAdd"]
+    before = " and ".join(found.standard)
+    lost = [f"{before} before it are not part of the string: timm's create_transform brings its own"] if before else []
+    lost += ["timm adds its operation SolarizeAdd"]
     lost += [f"timm adds {name}" for name in sorted(OPTIONAL - found.ops)]
     lost += ["timm has no identity among the operations"] if found.identity else []
     if abs(found.strength * LEVELS - round(found.strength * LEVELS)) > 1e-9:
@@ -59,7 +66,7 @@ def losses(found: RandAugment) -> tuple[str, ...]:
 
 def recognise(tree: PolicyTree) -> RandAugment:
     """Read a policy as RandAugment; PolicyError says why it is none."""
-    layers = layers_of(tree)
+    standard, layers = layers_of(tree)
     leaves, identity = leaves_of(layers[0])
     check_ops(leaves, tree)
     low, high = strength_of(leaves)
@@ -70,16 +77,19 @@ def recognise(tree: PolicyTree) -> RandAugment:
         probability=leaves[0].probability,
         ops=frozenset(leaf.op for leaf in leaves),
         identity=identity,
+        standard=standard,
     )
 
 
-def layers_of(tree: PolicyTree) -> tuple[Choice, ...]:
-    """The same choice, n times."""
+def layers_of(tree: PolicyTree) -> tuple[tuple[str, ...], tuple[Choice, ...]]:
+    """The operations of a standard augmentation, if it begins with one, and then the same choice, n times."""
     nodes = tree.root.nodes if isinstance(tree.root, Sequence) else (tree.root,)
+    ops = (node.op if isinstance(node, Apply) else "" for node in nodes)
+    standard = tuple(takewhile(STANDARD.__contains__, ops))
     layers = tuple(node for node in nodes if isinstance(node, Choice))
-    if not layers or len(layers) < len(nodes) or len(set(layers)) > 1:
+    if not layers or len(standard) + len(layers) < len(nodes) or len(set(layers)) > 1:
         raise none("its root is not one choice, n times the same")
-    return layers
+    return standard, layers
 
 
 def leaves_of(layer: Choice) -> tuple[list[Apply], bool]:

@@ -1,0 +1,24 @@
+"""What data are called where others read it."""
+
+import pytest
+
+from autoaug.data import image_folder, npz, public_name, resized
+
+
+@pytest.mark.parametrize(
+    ("described", "shown"),
+    [
+        ("cifar10", "cifar10"),
+        ("photos", "photos"),
+        ("/home/me/photos/", "photos"),
+        ("../../me/x.npz", "x.npz"),
+        (repr(image_folder("/home/me/photos", 96)), "ImageFolder(path='photos', size=96)"),
+        (repr(npz("/home/me/x.npz")), "Npz(path='x.npz')"),
+        (repr(resized("/home/me/photos", 16)), "Resized(data='photos', size=16)"),
+        (repr(resized("cifar10", 16)), "Resized(data='cifar10', size=16)"),
+        ("studies.mine.flowers", "studies.mine.flowers"),
+        (".", "."),
+    ],
+)
+def test_a_name_says_nothing_of_where_data_lie(described: str, shown: str) -> None:
+    assert public_name(described) == shown
