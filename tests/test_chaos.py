@@ -18,7 +18,7 @@ from postgres_server import Server, needs_postgres, postgres
 from autoaug.chaos import Plan, Round, audit, play
 from autoaug.chaos.audit import PROMISES
 from autoaug.record import Outcome, Record
-from autoaug.store import Store
+from autoaug.store import GIVEN_UP, Store
 from benchmarks.platform import drive_together
 
 ROUNDS = int(os.environ.get("AUTOAUG_CHAOS_ROUNDS", "5"))
@@ -182,6 +182,10 @@ def fail_silently(stored: Stored) -> None:
     stored.outcomes_[1] = outcome(1, 1, "FAIL")
 
 
+def give_up(stored: Stored) -> None:
+    stored.outcomes_[1] = outcome(1, 1, "FAIL", reason=f"its worker died, 3 times {GIVEN_UP}")
+
+
 def lose_a_report(stored: Stored) -> None:
     stored.epochs_.remove(epoch(0, 2))
 
@@ -211,6 +215,7 @@ def overspend(stored: Stored) -> None:
         (run_twice, ["duplicated"]),
         (run_another, ["duplicated"]),
         (fail_silently, ["unexplained"]),
+        (give_up, ["given_up"]),
         (lose_a_report, ["missing"]),
         (leave_a_hole, ["missing"]),
         (change_a_report, ["missing"]),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pytest
 from command_line import HEAD, TASK, Call, calling, files, refused, study, task
 
 from autoaug.cli import voice
-from autoaug.cli.voice import program
+from autoaug.cli.commands import terminated_is_interrupted
+from autoaug.cli.voice import alone_on_stdout, program
 from autoaug.store import Store
-from autoaug.sweep import Options
+from autoaug.sweep import Event, Job, Options
 
 
 @pytest.fixture
@@ -295,6 +297,29 @@ def test_an_interruption_is_an_object_among_json_lines(
         "interrupted": "tiny",
         "go_on": "/somewhere/autoaug run s.py --json --storage sqlite:///x.db",
     }
+
+
+def test_a_reader_that_goes_away_interrupts_a_study_and_fails_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    stdout = os.fdopen(writer, "w")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    with alone_on_stdout() as listen, pytest.raises(KeyboardInterrupt):
+        listen(Event(Job("none", 1, 0, {}, 1, 0), state="RUNNING"))
+    with suppress(BrokenPipeError):
+        stdout.close()
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_terminal_that_is_closed_interrupts_a_study_unless_that_is_ignored(handler: signal.Handlers) -> None:
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        caught = pytest.raises(KeyboardInterrupt) if handler == signal.SIG_DFL else nullcontext()
+        with caught, terminated_is_interrupted():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_sigterm_is_again_what_it_was_after_a_run(call: Call) -> None:

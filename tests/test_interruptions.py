@@ -1,5 +1,10 @@
 """Interrupting costs nothing: who is stopped, killed or robbed of a checkpoint goes on, and fails only by itself."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -166,3 +171,66 @@ def test_two_drivers_that_are_asked_to_retry_queue_one_attempt(store: Store, opt
     run(one_trial(), store, options=options, listen=Failing(final=False))
     (failed,) = store.outcomes("tiny")
     assert [store.retry(failed) for _ in range(2)] == [True, False]
+
+
+# Real processes, real signals
+
+FILE = """
+from autoaug import Budget, Study, Task
+from autoaug.strategies import none
+
+study = Study(
+    name="tiny",
+    task=Task(data="digits-rotated", model="convnet", epochs={epochs}, batch_size=200, lr=0.2, device="cpu"),
+    strategies={{"none": none()}},
+    seeds=1,
+    budget=Budget(trials=1),
+)
+"""
+
+
+class Node:
+    """What runs a study as a user would, on one node, where somebody ends it when it has got to some epoch."""
+
+    def __init__(self, folder: Path, *arguments: str, epochs: int) -> None:
+        self.folder, self.arguments = folder, arguments
+        (folder / "s.py").write_text(FILE.format(epochs=epochs))
+        self.store = Store(f"sqlite:///{folder / 'x.db'}")
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "autoaug", "run", "s.py", "--storage", "sqlite:///x.db", "-q", *self.arguments]
+        return subprocess.Popen(
+            [*command, "--checkpoint-seconds", "0"],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def end_when(self, seen: Callable[["Node"], bool], how: signal.Signals) -> int:
+        """Start it, wait until something is seen in the storage, and send it a signal; returns its exit code."""
+        process = self.start()
+        while process.poll() is None and not seen(self):
+            time.sleep(0.05)
+        os.killpg(process.pid, how) if how == signal.SIGKILL else process.send_signal(how)
+        return process.wait()
+
+    def last(self) -> Outcome | None:
+        found = searched(self.store)
+        return found[-1] if found else None
+
+
+def at_epoch(epoch: int) -> Callable[[Node], bool]:
+    return lambda node: (last := node.last()) is not None and last.epochs >= epoch
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_a_long_trial_outlives_four_ends_of_its_process(tmp_path: Path, how: signal.Signals, code: int) -> None:
+    node = Node(tmp_path, epochs=20_000)
+    assert [node.end_when(at_epoch(epoch), how) for epoch in (5, 12, 20, 28)] == [code] * 4
+    Desk(one_trial(task=replace(LONG, epochs=20_000)), node.store)  # takes back what was killed, as the next run does
+    last = node.last()
+    assert last
+    assert (last.state, last.attempt) == ("WAITING", 5)
+    assert node.store.trials("tiny", "none")[-1].user_attrs["losses"] == {}

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -14,14 +14,15 @@ import pytest
 import ray
 import ray.cloudpickle
 from studies_for_tests import tiny
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from autoaug import Budget, Study, Task
 from autoaug.ops import OPS
+from autoaug.policy import Fixed, Policy, ready
 from autoaug.project import load_study
 from autoaug.record import last_attempts
 from autoaug.store import Store
-from autoaug.strategies import none
+from autoaug.strategies import Strategy, none
 from autoaug.sweep import Desk, Event, Options, run
 from autoaug.sweep.ray_tune import DeskSearcher, refuse_too_much
 
@@ -184,6 +185,38 @@ def test_a_worker_that_hangs_is_given_up_and_replaced(tmp_path: Path, options: O
     search = [(o.attempt, o.state, o.reason) for o in store.outcomes("tiny") if not o.final]
     assert search == [(1, "FAIL", "hung: no step for 1800 s"), (2, "COMPLETE", "")]
     assert [o.state for o in finals(store, study)] == ["COMPLETE"]
+
+
+def ending_its_worker() -> Callable[[], Policy]:
+    """A policy that ends the process of a worker with the first image that it is given."""
+    driver = os.getpid()
+
+    class Ending(Fixed):
+        def forward(self, images: Tensor, rng: Generator) -> Tensor:
+            if os.getpid() != driver:
+                os._exit(11)
+            return super().forward(images, rng)
+
+    return lambda: Ending(ready.none())
+
+
+def test_a_trial_that_ends_its_own_worker_every_time_fails_and_the_others_go_on(
+    tmp_path: Path, options: Options
+) -> None:
+    bad = Strategy(policy=ending_its_worker(), space={})
+    study = tiny(space={}, strategies={"bad": bad, "none": none()}, budget=Budget(trials=1), seeds=1)
+    store, events = open_store(tmp_path), list[Event]()
+    run(study, store, "ray", options, events.append)
+    ends = [(o.strategy, o.attempt, o.state, o.reason) for o in store.outcomes("tiny") if not o.final]
+    assert ends == [
+        ("bad", 1, "FAIL", "its worker died"),
+        ("bad", 2, "FAIL", "its worker died"),
+        ("bad", 3, "FAIL", "its worker died, 3 times without progress"),
+        ("none", 1, "COMPLETE", ""),
+    ]
+    assert [(o.strategy, o.state) for o in finals(store, study)] == [("none", "COMPLETE")]
+    lost = [event for event in events if event.job.strategy == "bad" and event.state != "RUNNING"]
+    assert [event.state for event in lost] == ["WAITING", "WAITING", "FAIL"]
 
 
 def test_what_tune_pickles_holds_nothing_of_the_storage(tmp_path: Path) -> None:

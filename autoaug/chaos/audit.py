@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoaug.record import LEADERBOARD, Outcome, Record, last_attempts
-from autoaug.store import Store
+from autoaug.store import GIVEN_UP, Store
 
 PROMISES = {
     "lost": "trials that were asked for have not ended",
     "stuck": "attempts wait or run, and nobody works on them",
     "duplicated": "trials completed twice, or were never asked for",
     "unexplained": "attempts failed without a reason",
+    "given_up": "trials were given up because their processes were ended",
     "missing": "epochs that were acknowledged are not in the storage as they were",
     "set_back": "epochs were trained again by one attempt, and a checkpoint is written after each",
     "overspent": "seconds were spent beyond the budget and one epoch of every running trial",
@@ -35,6 +36,7 @@ class Audit:
     stuck: int = 0
     duplicated: int = 0
     unexplained: int = 0
+    given_up: int = 0
     acknowledged: int = 0
     """Epochs that a driver printed: the storage had said that it holds them."""
     missing: int = 0
@@ -80,6 +82,7 @@ def audit(store: Store, name: str, acknowledged: Sequence[Mapping[str, Any]] = (
         stuck=sum(not outcome.over for outcome in outcomes),
         duplicated=sum(times - 1 for times in complete.values()) + len({key_of(each) for each in outcomes} - asked_for),
         unexplained=sum(outcome.state == "FAIL" and not outcome.reason for outcome in outcomes),
+        given_up=sum(outcome.state == "FAIL" and outcome.reason.endswith(GIVEN_UP) for outcome in ends),
         acknowledged=len(acknowledged),
         missing=not_stored(acknowledged, records) + holes(outcomes, records),
         repeated=sum(again),

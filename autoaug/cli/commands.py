@@ -394,13 +394,19 @@ def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice")
 
 @contextmanager
 def terminated_is_interrupted() -> Iterator[None]:
-    """SIGTERM, which cluster managers send, ends a study as Ctrl-C does: nothing is lost."""
+    """SIGTERM, which cluster managers send, and SIGHUP of a closed terminal end a study as Ctrl-C does.
+
+    What is ignored, as by `nohup`, stays so.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {which: signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGHUP)}
+    for which in [which for which, handler in before.items() if handler != signal.SIG_IGN]:
+        signal.signal(which, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for which, handler in before.items():
+            signal.signal(which, handler)

@@ -17,7 +17,7 @@ from autoaug.text import LONGEST, shown
 
 if TYPE_CHECKING:
     from autoaug.console import Watch
-    from autoaug.sweep import Listen
+    from autoaug.sweep import Event, Listen
 
 FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 """Exit codes beside 0."""
@@ -98,8 +98,15 @@ def alone_on_stdout() -> Iterator["Listen"]:
     from autoaug.console import print_event
 
     stdout = sys.stdout
+
+    def listen(event: "Event") -> None:
+        try:
+            print_event(event, stdout)
+        except OSError:  # nobody reads any more, which is no fault of the trial that is told of
+            raise KeyboardInterrupt from None
+
     with redirect_stdout(sys.stderr):
-        yield lambda event: print_event(event, stdout)
+        yield listen
 
 
 def program(elsewhere: bool = False) -> str:
