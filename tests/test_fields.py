@@ -13,9 +13,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from autoaug import Budget, Study, Task
 from autoaug.fields import TEXT, Matching, Within, above, at_least, check_fields, checked, rules_of
-from autoaug.policy import apply, choice, schedule, sequence
+from autoaug.learners import Updates
+from autoaug.mixing import MIXES
+from autoaug.policy import Relaxed, apply, choice, schedule, sequence
 from autoaug.store import Store
-from autoaug.strategies import none
+from autoaug.strategies import affine_grid, none
 from autoaug.sweep import Options, run
 
 TASK = Task(data="digits", model="convnet", epochs=1, batch_size=100)
@@ -101,6 +103,13 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: replace(MADE[2], space={1: FloatDistribution(0, 1)}), r"^Study.space is \{1: .*: give a dict by name$"),
     (lambda: Budget(trials=True), r"^Budget\(trials=True\) buys nothing: give a number of trials"),
     (lambda: Budget(gpu_seconds=math.inf), r"^Budget\(gpu_seconds=inf\) buys nothing: give a number above 0"),
+    (lambda: MIXES["mixup"](alpha=True), r"^mix.alpha is True: use a finite number of at least 0"),
+    (lambda: MIXES["mixup"](probability="no"), r"^mix.probability is 'no': use a number from 0 to 1$"),
+    (lambda: MIXES["hmix"](ratio=None), r"^mix.ratio is None: use a number from 0 to 1$"),
+    (lambda: Relaxed(stages=True), r"^Relaxed\(stages=True\): give a whole number of at least 1$"),
+    (lambda: Relaxed(temperature=math.nan), r"^Relaxed\(temperature=nan\): give a number above 0$"),
+    (lambda: affine_grid(reach="far"), r"^affine_grid\(reach='far'\): give a number above 0 and up to 1$"),
+    (lambda: Updates(every=True), r"^Updates.every is True: give a whole number of at least 1$"),
     (lambda: Options(only="none"), r"^only is 'none': give a tuple$"),
     (lambda: Options(reread=1), r"^reread is 1: give True or False$"),
     (lambda: apply("rotate", np.float32(math.nan)), r"^apply\(\) at strength: nan is neither"),

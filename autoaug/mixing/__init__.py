@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from autoaug.fields import finite, plain, short
 from autoaug.lookup import lookup
 from autoaug.mixing.masks import Mask, bump, cut, either, even, hole
 from autoaug.mixing.pairs import Mix, PairMix
@@ -112,6 +113,7 @@ def listed(names: tuple[str, ...]) -> str:
 
 def fraction(name: str, value: float) -> float:
     """The value, or a ValueError where it is not within [0, 1]."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"mix.{name} is {value}: use a number from 0 to 1")
-    return value
+    number = finite(plain(value))
+    if number is None or not 0 <= number <= 1:
+        raise ValueError(f"mix.{name} is {short(value)}: use a number from 0 to 1")
+    return number

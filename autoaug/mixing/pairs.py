@@ -1,13 +1,13 @@
 """Blend samples in pairs by a mask, and their targets by the mask's mean."""
 
-import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
 from torch import Generator, Tensor
 
 from autoaug.devices import to_device
+from autoaug.fields import Refused, Within, check_fields, finite, plain, short
 from autoaug.mixing.beta import draw_beta
 from autoaug.mixing.masks import Mask
 from autoaug.text import counted
@@ -23,6 +23,24 @@ class Mix(Protocol):
     def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]: ...
 
 
+def amount(given: Any) -> float | Tensor:
+    """The rule of `PairMix.alpha`."""
+    number = finite(plain(single(given)))
+    if number is None or number < 0:
+        raise Refused("a finite number of at least 0 (0 is no mixing)")
+    return given if isinstance(given, Tensor) else number
+
+
+def as_mix(kind: str, name: str, value: Any, fix: str) -> str:
+    """How a refusal is said: as a dimension spells the parameter."""
+    return f"mix.{name} is {short(single(value))}: use {fix}"
+
+
+def single(value: Any) -> Any:
+    """The number in a tensor of one; anything else as it is."""
+    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+
+
 @dataclass(frozen=True)
 class PairMix:
     """M x_i + (1 - M) x_j and m y_i + (1 - m) y_j, where j is a random permutation of i and m the mean of M.
@@ -32,21 +50,15 @@ class PairMix:
     """
 
     mask: Mask
-    alpha: float | Tensor = 1.0
+    alpha: Annotated[float | Tensor, amount] = 1.0
     """λ ~ Beta(α, α), at least 0; 0 is no mixing. A tensor gets a gradient and must be kept positive."""
-    probability: float = 1.0
+    probability: Annotated[float, Within(0, 1)] = 1.0
     """The chance that a sample (or a batch) is mixed at all."""
     per: Literal["sample", "batch"] = "sample"
     """One λ, one mask and one chance for each sample, or for the whole batch as in the papers' code."""
 
     def __post_init__(self) -> None:
-        alpha = float(self.alpha.detach() if isinstance(self.alpha, Tensor) else self.alpha)
-        if not (math.isfinite(alpha) and alpha >= 0):
-            raise ValueError(f"mix.alpha is {alpha}: use a finite number of at least 0 (0 is no mixing)")
-        if not 0 <= self.probability <= 1:
-            raise ValueError(f"mix.probability is {self.probability}: use a number from 0 to 1")
-        if self.per not in ("sample", "batch"):
-            raise ValueError(f"mix.per is {self.per!r}: use 'sample' or 'batch'")
+        check_fields(self, said=as_mix)
 
     def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         check(images, targets)

@@ -5,13 +5,14 @@ B images, S stages, K operations
 
 from collections.abc import Sequence as Listing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from autoaug.devices import to_device
+from autoaug.fields import above, at_least, checked
 from autoaug.lookup import lookup
 from autoaug.ops import RANGES, Op
 from autoaug.policy.execute import execute
@@ -55,18 +56,15 @@ class Relaxed(nn.Module):
     bucket: Tensor
     signed: Tensor
 
+    @checked
     def __init__(
         self,
         ops: Listing[str] = MADAO_OPS,
-        stages: int = 2,
-        temperature: float = 1.0,
+        stages: Annotated[int, at_least(1)] = 2,
+        temperature: Annotated[float, above(0)] = 1.0,
         ranges: str = "autoaugment",
     ) -> None:
         super().__init__()
-        if not isinstance(stages, int) or stages < 1:
-            raise ValueError(f"Relaxed(stages={stages!r}): give a whole number of at least 1")
-        if not temperature > 0:
-            raise ValueError(f"Relaxed(temperature={temperature!r}): give a number above 0")
         self.ops = movable(ops, ranges)
         self.temperature, self.ranges = temperature, ranges
         self.geometric_first = tuple(sorted(self.ops, key=lambda op: op.matrix is None))

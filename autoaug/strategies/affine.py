@@ -4,10 +4,11 @@ Mounsaveng et al. 2021, "Learning Data Augmentation with Online Bilevel Optimiza
 section 4: a validated magnitude, and a grid over predefined transformations.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from optuna.distributions import FloatDistribution
 
+from autoaug.fields import Within, checked
 from autoaug.lookup import lookup
 from autoaug.policy import Fixed, apply, policy_tree, sequence
 from autoaug.strategies.samplers import SAMPLERS
@@ -43,7 +44,10 @@ def validated_magnitude(transforms: Literal["translation", "affine"] = "affine",
     )
 
 
-def affine_grid(reach: float = 0.5, sampler: str = "grid") -> Strategy:
+@checked
+def affine_grid(
+    reach: Annotated[float, Within(0, 1, "(]", says="a number above 0 and up to 1")] = 0.5, sampler: str = "grid"
+) -> Strategy:
     """Six movements, each on or off: the 2^6 = 64 models of Mounsaveng et al. 2021, table 1, "predefined".
 
     A movement that is on is uniform within ± `reach` of AutoAugment's amount. The paper has two values, which it does
@@ -54,8 +58,6 @@ def affine_grid(reach: float = 0.5, sampler: str = "grid") -> Strategy:
         reach: in (0, 1].
         sampler: a row of `SAMPLERS`.
     """
-    if not 0 < reach <= 1:
-        raise ValueError(f"affine_grid(reach={reach!r}): give a number above 0 and up to 1")
     space: Space = {f"policy.{move}": FloatDistribution(0.0, reach, step=reach) for move in MOVES["affine"]}
     space["policy.hflip"] = FloatDistribution(0.0, 0.5, step=0.5)
 
