@@ -53,7 +53,9 @@ def test_a_trial_that_diverges_fails_with_the_reason_that_it_has_elsewhere(there
     arms = {"none": none()}
     study = tiny(name="wild", task=task, metric="val_nll", strategies=arms, space={}, budget=Budget(trials=1))
     run(study, there, options=Options(artifacts=tmp_path))
-    (outcome,) = Store(there.reference).outcomes("wild")
+    again = Store(there.reference)
+    (outcome,) = again.outcomes("wild")
+    again.close()
     reason = "diverged: the validation loss is nan in epoch 1: lower Task.lr (1e+09)"
     assert (outcome.state, outcome.reason) == ("FAIL", reason)
 

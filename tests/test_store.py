@@ -274,3 +274,18 @@ def test_tables_of_another_version_are_refused(store: Store, url: str) -> None:
         connection.exec_driver_sql("UPDATE autoaug_meta SET value = '999'")
     with pytest.raises(ValueError, match=r"autoaug tables of version 999"):
         Store(url)
+
+
+def test_a_storage_that_cannot_be_opened_leaves_no_connection_open(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines: list[Any] = []
+
+    def fail(engine: Any, shown: str) -> None:
+        engine.connect().close()  # it goes into the pool
+        engines.append(engine)
+        assert engine.pool.checkedin() == 1
+        raise RuntimeError("no room for tables")
+
+    monkeypatch.setattr("autoaug.store.store.prepare_tables", fail)
+    with pytest.raises(ValueError, match=r"cannot be opened: .*no room for tables"):
+        Store(url)
+    assert engines[-1].pool.checkedin() == 0

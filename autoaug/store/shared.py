@@ -30,7 +30,12 @@ class SharedStorage(RDBStorage):
 
     def __init__(self, url: str, engine_options: dict[str, Any], patience: Patience) -> None:
         self.patience = patience
-        super().__init__(url, engine_kwargs=engine_options)
+        try:
+            super().__init__(url, engine_kwargs=engine_options)
+        except BaseException:  # another process creates the same tables: whoever opens it tries again
+            if "engine" in vars(self):
+                self.engine.dispose()
+            raise
 
     @property
     def shown(self) -> str:

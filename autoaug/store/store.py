@@ -69,13 +69,21 @@ class Store(Ledger):
         shared = SharedStorage(url, options, self.patience)
         self.engine: sql.Engine = shared.engine
         self.clock: sql.ColumnElement[float] = sql.literal_column(CLOCKS[self.engine.dialect.name], sql.Float)
+        try:
+            self.prepare()
+        except BaseException:  # it is opened anew, or given up
+            self.engine.dispose()
+            raise
+        return shared
+
+    def prepare(self) -> None:
+        """Bring the tables up to date, and read what the storage is known by."""
         if self.engine.dialect.name == "sqlite":
             prepare_sqlite(self.engine)
         prepare_tables(self.engine, self.shown)
         fail_trials_without_value(self.engine)
         with self.engine.connect() as connection:
             self.identity = meta(connection, "id") or ""
-        return shared
 
     @property
     def is_file(self) -> bool:
