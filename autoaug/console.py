@@ -16,7 +16,7 @@ from rich.text import Text
 from autoaug.compare import Comparison, headline, legend, short, show_seconds, show_value, tables, unit_of
 from autoaug.compare import Table as Figures
 from autoaug.record import Outcome, Record, last_attempts
-from autoaug.study import DataFacts, Knob, Line, Study, most_epochs, sayings
+from autoaug.study import DataFacts, Knob, Line, Study, by_the_clock, most_epochs, sayings
 from autoaug.sweep import Event, Job
 from autoaug.text import counted, shown
 
@@ -27,9 +27,18 @@ MOST_OF_A_LEGEND = 10_000
 
 
 def plan_table(
-    study: Study, lines: Sequence[Line], given: Sequence[DataFacts] = (), found: Sequence[Knob] = ()
+    study: Study,
+    lines: Sequence[Line],
+    given: Sequence[DataFacts] = (),
+    found: Sequence[Knob] = (),
+    at_once: int = 1,
+    share: float = 1.0,
 ) -> Group:
-    """What a study will do, to which data, the most that it can cost, and which of its dimensions change nothing."""
+    """What a study will do, to which data, the most that it can cost, and which of its dimensions change nothing.
+
+    Args:
+        at_once: how many trials run at the same time, each with this `share` of a GPU.
+    """
     drawn = Table(title=title(f"{study.name}: the plan"), title_justify="left", box=None, pad_edge=False)
     drawn.add_column("strategy", overflow="fold", min_width=8)
     unit = next((line.unit for line in lines if line.unit), "")
@@ -47,7 +56,8 @@ def plan_table(
         )
     facts = [shown(text) for each in given for text in each.sentences()]
     inert = [shown(text) for text in sayings(found)]
-    said = "\n".join([*facts, show_cost(study, lines, unit), *inert])
+    total = [show_total(seconds, at_once)] if (seconds := by_the_clock(lines, at_once, share)) else []
+    said = "\n".join([*facts, show_cost(study, lines, unit), *total, *inert])
     return Group(drawn, Text(said, style="dim"))
 
 
@@ -82,6 +92,19 @@ def show_cost(study: Study, lines: Sequence[Line], unit: str) -> str:
 def show_limit(seconds: float) -> str:
     """A limit as it was given, without an exponent: 0.5, 1,000,000."""
     return f"{seconds:,.10g}"
+
+
+def show_total(seconds: float, at_once: int) -> str:
+    """How long a whole plan takes."""
+    many = "one trial" if at_once == 1 else f"{at_once} trials"
+    return f"all of it: about {show_clock(seconds)} by the clock, {many} at a time"
+
+
+def show_clock(seconds: float) -> str:
+    """A time that people wait: "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.3g} h"
 
 
 def leaderboard_table(found: Comparison) -> Group:

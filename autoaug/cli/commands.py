@@ -374,20 +374,24 @@ def write_html(path: Path, found: "Comparison") -> None:
 def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice") -> None:
     """What a run would do, checked as a run is."""
     from autoaug.console import plan_table
-    from autoaug.study import Loader, knobs, plan
+    from autoaug.study import Loader, by_the_clock, knobs, plan
+    from autoaug.sweep import this_machine, trials_at_once
 
     load = Loader()
     predictions = measured(study, executor, options, load=load)
     given = read_facts(study, load, options.only)
     lines = [line for line in plan(study, predictions) if not options.only or line.strategy in options.only]
     found = knobs(study, options.only, load)
+    at_once, share = trials_at_once(executor, options, this_machine()), options.gpus_per_trial or 1.0
     voice.show(
-        plan_table(study, lines, given, found),
+        plan_table(study, lines, given, found, at_once, share),
         {
             "study": study.name,
             "data": list(map(asdict, given)),
             "strategies": list(map(asdict, lines)),
             "knobs": list(map(asdict, found)),
+            "at_once": at_once,
+            "clock_seconds": by_the_clock(lines, at_once, share),
         },
     )
 

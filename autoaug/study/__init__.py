@@ -6,7 +6,7 @@ from autoaug.study.definition import METRICS, NAME, Study, most_epochs
 from autoaug.study.facts import DataFacts, data_facts
 from autoaug.study.knobs import Knob, knobs, sayings
 from autoaug.study.loading import Loader
-from autoaug.study.plan import Line, plan
+from autoaug.study.plan import Line, by_the_clock, plan
 from autoaug.study.predict import Prediction, predict
 from autoaug.study.preflight import preflight
 from autoaug.study.probes import lowest
@@ -26,6 +26,7 @@ __all__ = [
     "Setup",
     "Study",
     "applied",
+    "by_the_clock",
     "data_facts",
     "half_width",
     "knobs",

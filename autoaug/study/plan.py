@@ -1,6 +1,6 @@
 """What a study will do and what that should cost, without doing any of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autoaug.study.definition import Study, most_epochs
@@ -45,3 +45,11 @@ def line(study: Study, name: str, found: Prediction | None) -> Line:
         final_seconds=round(found.finals(study), 3) if found else None,
         unit=found.unit if found else "",
     )
+
+
+def by_the_clock(lines: Sequence[Line], at_once: int = 1, share: float = 1.0) -> float | None:
+    """Seconds that a whole plan takes, where its cost is known; with several trials at once, each with its share."""
+    costs = [(line.search_seconds, line.final_seconds) for line in lines]
+    if not costs or any(search is None or finals is None for search, finals in costs):
+        return None
+    return sum((search or 0.0) + (finals or 0.0) for search, finals in costs) / (at_once * share)

@@ -15,7 +15,7 @@ from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Event, Job, Listen
 from autoaug.sweep.leftovers import write_leftovers
 from autoaug.sweep.local import run_local
-from autoaug.sweep.options import Options, refuse_more_than, refuse_remote
+from autoaug.sweep.options import Options, refuse_more_than, refuse_remote, trials_at_once
 from autoaug.sweep.retry import failed, retry_failed
 from autoaug.text import LOG
 
@@ -33,6 +33,8 @@ __all__ = [
     "outdated",
     "retry_failed",
     "run",
+    "this_machine",
+    "trials_at_once",
     "write_leftovers",
 ]
 
@@ -101,9 +103,9 @@ def check(
         refuse_remote(options, storage)
     elsewhere = options.address or os.environ.get("RAY_ADDRESS")
     if not elsewhere:
-        has = {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
+        has = this_machine()
         refuse_more_than(has, options, "this machine")
-        refuse_missing_device(study.task.device, has["GPU"])
+        refuse_missing_device(study.task.device, int(has["GPU"]))
     refuse_unwritable(options.artifacts)
     load = load or Loader()
     preflight(study, load)
@@ -113,6 +115,11 @@ def check(
     predictions = predict(study, options.only, options.gpus_per_trial or 1.0, load, say)
     refuse_small_budget(study, predictions)
     return predictions
+
+
+def this_machine() -> dict[str, float]:
+    """How many CPUs and GPUs there are."""
+    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
 
 
 def refuse_small_budget(study: Study, predictions: Mapping[str, Prediction]) -> None:

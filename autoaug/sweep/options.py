@@ -100,6 +100,15 @@ def refuse_remote(options: Options, storage: str) -> None:
         )
 
 
+def trials_at_once(executor: str, options: Options, has: Mapping[str, float]) -> int:
+    """How many trials fit on a machine that has so many CPUs and GPUs."""
+    if executor == "local":
+        return 1
+    wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
+    fits = min(int(has.get(name, 0) / each) for name, each in wanted.items() if each)
+    return max(1, min(fits, options.at_once or fits))
+
+
 def refuse_more_than(has: Mapping[str, float], options: Options, where: str) -> None:
     """A trial that asks for more than there is would wait forever."""
     for name, wanted in {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}.items():
