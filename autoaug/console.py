@@ -16,9 +16,9 @@ from rich.text import Text
 from autoaug.compare import Comparison, headline, legend, short, show_seconds, show_value, tables, unit_of
 from autoaug.compare import Table as Figures
 from autoaug.record import Outcome, Record, last_attempts
-from autoaug.study import DataFacts, Knob, Line, Study, by_the_clock, most_epochs, sayings
+from autoaug.study import Advice, DataFacts, Knob, Line, Study, by_the_clock, most_epochs, sayings
 from autoaug.sweep import Event, Job
-from autoaug.text import counted, shown
+from autoaug.text import by_clock, counted, shown
 
 SECONDS_BETWEEN_FRAMES = 0.1
 
@@ -33,11 +33,13 @@ def plan_table(
     found: Sequence[Knob] = (),
     at_once: int = 1,
     share: float = 1.0,
+    advice: Advice | None = None,
 ) -> Group:
     """What a study will do, to which data, the most that it can cost, and which of its dimensions change nothing.
 
     Args:
         at_once: how many trials run at the same time, each with this `share` of a GPU.
+        advice: what would fit this machine, where this does not.
     """
     drawn = Table(title=title(f"{study.name}: the plan"), title_justify="left", box=None, pad_edge=False)
     drawn.add_column("strategy", overflow="fold", min_width=8)
@@ -57,7 +59,7 @@ def plan_table(
     facts = [shown(text) for each in given for text in each.sentences()]
     inert = [shown(text) for text in sayings(found)]
     total = [show_total(seconds, at_once)] if (seconds := by_the_clock(lines, at_once, share)) else []
-    said = "\n".join([*facts, show_cost(study, lines, unit), *total, *inert])
+    said = "\n".join([*facts, show_cost(study, lines, unit), *total, *([str(advice)] if advice else []), *inert])
     return Group(drawn, Text(said, style="dim"))
 
 
@@ -97,14 +99,7 @@ def show_limit(seconds: float) -> str:
 def show_total(seconds: float, at_once: int) -> str:
     """How long a whole plan takes."""
     many = "one trial" if at_once == 1 else f"{at_once} trials"
-    return f"all of it: about {show_clock(seconds)} by the clock, {many} at a time"
-
-
-def show_clock(seconds: float) -> str:
-    """A time that people wait: "40 s", "12 min", "3.5 h"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.3g} h"
+    return f"all of it: about {by_clock(seconds)} by the clock, {many} at a time"
 
 
 def leaderboard_table(found: Comparison) -> Group:

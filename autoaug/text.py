@@ -88,3 +88,10 @@ LOG = logging.getLogger("autoaug")
 """The library's only logger."""
 
 LOG.addFilter(Shown())
+
+
+def by_clock(seconds: float) -> str:
+    """A time that people wait: "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.3g} h"

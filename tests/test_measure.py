@@ -1,6 +1,7 @@
 """What a dry run measures: little, once for all strategies, and scaled up as the study asks."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from studies_for_tests import tiny
 from torch import Tensor, nn
 
 from autoaug import Budget, Study
-from autoaug.console import plan_table, show_clock
+from autoaug.console import plan_table
+from autoaug.data import resized
 from autoaug.strategies import madao, none, randaugment, trivialaugment
-from autoaug.study import Loader, Prediction, by_the_clock, plan, predict, set_up
+from autoaug.study import Loader, Prediction, advise, by_the_clock, plan, predict, set_up
 from autoaug.study.measure import LEAST, Stopwatch
 from autoaug.study.predict import middle
 from autoaug.sweep import Options, trials_at_once
+from autoaug.text import by_clock
 from autoaug.train import Task
 
 SEEN: list[int] = []
@@ -95,9 +98,26 @@ def test_a_plan_says_how_long_all_of_it_takes() -> None:
     assert "all of it: about 85 min by the clock, 2 trials at a time" in console.export_text()
 
 
+def test_a_plan_that_is_too_large_for_a_cpu_comes_with_one_that_fits() -> None:
+    """What fits is measured: the seconds of a small network, where the network of the plan was said to take hours."""
+    task = Task(data=resized("digits", 8), model="wrn-28-10", epochs=2, batch_size=50, device="cpu")
+    asked = tiny(task=task, space={}, strategies={"none": none()}, budget=Budget(trials=1), seeds=3)
+    lines, load = plan(asked, {"none": Prediction(7200.0, 7200.0, 0.0, "CPU-seconds")}), Loader()
+    found = advise(asked, lines, load)
+    assert found
+    assert (found.model, found.pixels, found.budget_seconds) == ("resnet-8", 8, 0.0)
+    assert 0 < found.seconds < 3600
+    said = "on this CPU model='resnet-8' and images of 8 x 8 pixels would take about 20 min"
+    assert str(replace(found, seconds=1200.0)) == said
+    quick = plan(asked, {"none": Prediction(60.0, 60.0, 0.0, "CPU-seconds")})
+    assert advise(asked, quick, load) is None, "minutes need no advice"
+    on_a_gpu = plan(asked, {"none": Prediction(7200.0, 7200.0, 0.0, "GPU-seconds")})
+    assert advise(asked, on_a_gpu, load) is None
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(40, "40 s"), (720, "12 min"), (5940, "99 min"), (46800, "13 h")])
 def test_a_time_has_a_unit_that_people_count_in(seconds: float, said: str) -> None:
-    assert show_clock(seconds) == said
+    assert by_clock(seconds) == said
 
 
 def test_how_many_trials_run_at_once() -> None:

@@ -21,6 +21,7 @@ from autoaug.cli.voice import (
     err,
     program,
     say,
+    thinking,
     usage_errors,
     writing,
 )
@@ -374,17 +375,20 @@ def write_html(path: Path, found: "Comparison") -> None:
 def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice") -> None:
     """What a run would do, checked as a run is."""
     from autoaug.console import plan_table
-    from autoaug.study import Loader, by_the_clock, knobs, plan
+    from autoaug.study import Loader, advise, by_the_clock, knobs, plan
     from autoaug.sweep import this_machine, trials_at_once
 
     load = Loader()
     predictions = measured(study, executor, options, load=load)
     given = read_facts(study, load, options.only)
     lines = [line for line in plan(study, predictions) if not options.only or line.strategy in options.only]
-    found = knobs(study, options.only, load)
+    with thinking("trying every dimension at two values"):
+        found = knobs(study, options.only, load)
     at_once, share = trials_at_once(executor, options, this_machine()), options.gpus_per_trial or 1.0
+    with thinking("measuring what would fit this machine"):
+        advice = advise(study, lines, load, at_once)
     voice.show(
-        plan_table(study, lines, given, found, at_once, share),
+        plan_table(study, lines, given, found, at_once, share, advice),
         {
             "study": study.name,
             "data": list(map(asdict, given)),
@@ -392,6 +396,7 @@ def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice")
             "knobs": list(map(asdict, found)),
             "at_once": at_once,
             "clock_seconds": by_the_clock(lines, at_once, share),
+            "advice": asdict(advice) if advice else None,
         },
     )
 

@@ -1,10 +1,9 @@
 """What a command is about: the study, the storage and the policy that its arguments name."""
 
 import os
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from autoaug.cli.voice import err, out, say
+from autoaug.cli.voice import err, out, say, thinking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 def load(reference: str) -> "Found":
     """A study by name or file, while a spinner says that torch is being imported."""
-    with out.status("loading") if out.is_terminal else nullcontext():
+    with thinking("loading"):
         from autoaug.project import load_study
 
         return load_study(reference)
@@ -135,5 +134,5 @@ def read_facts(study: "Study", load: "Loader", only: "Sequence[str]") -> "list[D
     """What a study is given, while a spinner says that its splits are compared."""
     from autoaug.study import data_facts
 
-    with out.status("looking for copies among the splits") if out.is_terminal else nullcontext():
+    with thinking("looking for copies among the splits"):
         return data_facts(study, load, only)

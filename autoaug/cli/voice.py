@@ -120,6 +120,11 @@ def program(elsewhere: bool = False) -> str:
     return shlex.quote(str(called.absolute() if elsewhere else called))
 
 
+def thinking(text: str) -> AbstractContextManager[object]:
+    """A spinner with a text, on a terminal; elsewhere nothing."""
+    return out.status(text) if out.is_terminal else nullcontext()
+
+
 def command_again() -> str:
     """This call, without what it does once. It holds no password: on a command line that is refused."""
     arguments = [argument for argument in sys.argv[1:] if argument not in ("--fresh", "--retry-failed")]

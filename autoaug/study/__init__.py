@@ -1,5 +1,6 @@
 """A study is one question: which strategy is best on this task, for equal cost?"""
 
+from autoaug.study.advice import Advice, advise
 from autoaug.study.applied import applied, unapplied
 from autoaug.study.budget import SECONDS, Budget, unit
 from autoaug.study.definition import METRICS, NAME, Study, most_epochs
@@ -17,6 +18,7 @@ __all__ = [
     "METRICS",
     "NAME",
     "SECONDS",
+    "Advice",
     "Budget",
     "DataFacts",
     "Knob",
@@ -25,6 +27,7 @@ __all__ = [
     "Prediction",
     "Setup",
     "Study",
+    "advise",
     "applied",
     "by_the_clock",
     "data_facts",

@@ -10,7 +10,7 @@ import torch
 from autoaug.data import STANDARDS
 from autoaug.lookup import lookup, suggest
 from autoaug.store import Store, refuse_contradiction
-from autoaug.study import DataFacts, Loader, Prediction, Study, data_facts, predict, preflight
+from autoaug.study import DataFacts, Loader, Prediction, Study, advise, data_facts, plan, predict, preflight
 from autoaug.sweep.desk import Desk
 from autoaug.sweep.job import Event, Job, Listen
 from autoaug.sweep.leftovers import write_leftovers
@@ -113,7 +113,7 @@ def check(
         return {}
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))
     predictions = predict(study, options.only, options.gpus_per_trial or 1.0, load, say)
-    refuse_small_budget(study, predictions)
+    refuse_small_budget(study, predictions, load)
     return predictions
 
 
@@ -122,16 +122,19 @@ def this_machine() -> dict[str, float]:
     return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
 
 
-def refuse_small_budget(study: Study, predictions: Mapping[str, Prediction]) -> None:
-    """A budget that does not pay for one trial finds nothing."""
+def refuse_small_budget(study: Study, predictions: Mapping[str, Prediction], load: Loader) -> None:
+    """A budget that does not pay for one trial finds nothing; where a smaller task would fit, it is named."""
     for name, found in predictions.items():
         least = found.least(study, name)
         what = "a trial and a re-run are" if study.reruns_of(name) else "a trial is"
         for limit, seconds in study.budget.seconds.items():
             if seconds < least:
+                lines = [line for line in plan(study, predictions) if line.strategy in predictions]
+                fits = advise(study, lines, load)
                 raise ValueError(
                     f"strategy {name!r} of study {study.name!r}: {what} expected to take {least:.3g} {found.unit}, "
                     f"more than Budget({limit}={seconds:g}) pays for: give at least {1.5 * least:.2g}"
+                    + (f"; {fits}" if fits else "")
                 )
 
 
