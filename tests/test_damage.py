@@ -1,11 +1,13 @@
 """A storage that is damaged, empty or something else is refused in one line that says what to do, and left alone."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from command_line import Call, calling, files, refused, study
 
 from autoaug.store import Store
@@ -183,3 +185,26 @@ def test_a_damaged_file_of_late_writes_is_passed_over(store: Store, tmp_path: Pa
     assert list(Spool(path.parent, store.identity, "me:1").left()) == []
     (path.parent / "folder.jsonl").mkdir()
     assert read(path.parent / "folder.jsonl") is None
+
+
+LOCKS = Path("/proc/locks")
+
+
+@pytest.mark.skipif(not LOCKS.exists(), reason="only Linux lists the locks of a file")
+def test_opening_a_storage_again_keeps_the_locks_of_those_that_have_it_open(tmp_path: Path) -> None:
+    """POSIX cancels all locks that a process has on a file when it closes any handle of it: SQLite's too."""
+    path = tmp_path / "x.db"
+    first = Store(f"sqlite:///{path}")
+    with first.engine.connect() as connection:
+        connection.execute(sqlalchemy.text("SELECT count(*) FROM autoaug_studies"))
+        before = locks_of(path)
+        Store(f"sqlite:///{path}", existing=True).close()
+        assert before <= locks_of(path) != set()
+    first.close()
+
+
+def locks_of(path: Path) -> set[tuple[str, ...]]:
+    """Kind, range and owner of every lock on a file that this process holds."""
+    inode, mine = str(path.stat().st_ino), str(os.getpid())
+    rows = [line.split()[1:] for line in LOCKS.read_text().splitlines()]
+    return {tuple(row) for row in rows if row[3] == mine and row[4].rpartition(":")[2] == inode}

@@ -20,8 +20,6 @@ from autoaug.text import read
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
-MAGIC = b"SQLite format 3\x00"
-
 RESTORE = "restore a copy of the storage, or give another --storage"
 
 FIXES = {
@@ -85,6 +83,9 @@ def fix(said: str) -> str:
 def refuse_unreadable_file(parsed: sql.URL, shown: str, existing: bool) -> None:
     """Refuse a file that is no storage before it is opened, which would make one of it.
 
+    The file is never read here: to close it would cancel the locks that SQLite holds on it for this process, and
+    then others write over what this one writes. Whether its content is a database SQLite says itself.
+
     Args:
         existing: refuse an empty file too: nothing can be read there.
     """
@@ -93,14 +94,7 @@ def refuse_unreadable_file(parsed: sql.URL, shown: str, existing: bool) -> None:
         return
     if not path.is_file():
         raise ValueError(f"storage {shown} cannot be opened: {path} is no file: give another")
-    try:
-        with path.open("rb") as file:
-            begin = file.read(len(MAGIC))
-    except OSError as error:
-        raise ValueError(f"storage {shown} cannot be opened: {error.strerror}: give another file") from None
-    if begin and begin != MAGIC:
-        raise ValueError(f"storage {shown} cannot be opened: file is not a database: give another file")
-    if not begin and existing:
+    if existing and not path.stat().st_size:
         raise ValueError(f"storage {shown} is an empty file: run a study first, or give another --storage")
     for place in (path, path.absolute().parent):
         if not os.access(place, os.W_OK):
