@@ -229,10 +229,11 @@ def policy():
     forward = fixed.forward
 
     def counted(images, rng):
-        with CALLS.open("a") as file:
-            file.write(".")
-        if CALLS.stat().st_size == 15:  # 5 before the study begins, 4 in each epoch: half way through the third
-            os.kill(os.getpid(), signal.{signal})
+        if fixed.epoch == 3:  # only a training gets so far; what is tried before it does not
+            with CALLS.open("a") as file:
+                file.write(".")
+            if CALLS.stat().st_size == 2:  # half way through
+                os.kill(os.getpid(), signal.{signal})
         return forward(images, rng)
 
     fixed.forward = counted

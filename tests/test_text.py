@@ -90,7 +90,7 @@ class Net(torch.nn.Module):
         super().__init__()
         self.net = torch.nn.Linear(64 * channels, classes)
     def forward(self, images):
-        if self.training:
+        if self.training and len(images) > 64:  # the preflight tries fewer
             raise RuntimeError({error!r} + "x" * 100_000)
         return self.net(images.flatten(1))
 """
