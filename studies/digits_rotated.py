@@ -9,9 +9,10 @@ Compared  Eleven strategies at equal cost; all search refinement epochs, their l
           madao-first-order the identity and the paper's pathwise estimator. So the first two compare solvers, the
           first and the third compare estimators; none is the paper's setting, which is madao("paper").
 Cost      11 strategies x 30 CPU-seconds, 3 final seeds: 8 CPU-minutes in all
-Answer    madao-cg .965 (its policy, trained anew: .963), tpe-autoaugment .958, madao-first-order .945 (.952), truncated
-          .942, tpe-randaugment .929, madao .929 (.937), trivialaugment .902, uniformaugment .879, random .874,
-          stn .837, none .806 (n=3 each; 2 CPU cores, 2026-11-21). Three seeds tell few of the first six apart.
+Answer    madao-cg .966 (its policy, trained anew: .969), tpe-autoaugment .964, truncated .950 (.963), madao .943
+          (.957), madao-first-order .926 (.940), trivialaugment .913, tpe-randaugment .899, random .875,
+          uniformaugment .873, stn .832 (.837), none .812 (n=3 each; 2 busy CPU cores, 2026-11-26). Three seeds tell
+          few of the first apart.
 """
 
 from autoaug import Budget, Study, Task
