@@ -11,10 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from autoaug.data.sklearn_files import sklearn_file
 from autoaug.data.source import Reader, Source, Standard
 from autoaug.data.splits import Split, class_counts, draw, joined, shares
 
@@ -50,11 +52,9 @@ def shifted_digits(shift: Shift, root: Path) -> Source:
 
 
 def _splits(rng: torch.Generator) -> tuple[Split, Split, Split]:
-    from sklearn.datasets import load_digits  # here, because it takes seconds and few runs need it
-
-    found = load_digits()
-    pixels = torch.from_numpy(found.images).float().div(16).unsqueeze(1)
-    test, rest = _draw_shares(Split(pixels, torch.from_numpy(found.target).long()), TEST, rng)
+    table = torch.from_numpy(np.loadtxt(sklearn_file("data", "digits.csv.gz"), delimiter=",", dtype=np.float32))
+    pixels, targets = table[:, :-1].div(16).reshape(-1, 1, 8, 8), table[:, -1].long()
+    test, rest = _draw_shares(Split(pixels, targets), TEST, rng)
     train, val = _draw_shares(rest, TRAIN, rng)
     return train, val, test
 

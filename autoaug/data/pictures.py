@@ -6,14 +6,13 @@ from torch import Tensor
 
 from autoaug.data.decoding import decode_all, refuse_unreadable
 from autoaug.data.listing import listing, none_found
+from autoaug.data.sklearn_files import sklearn_file
 from autoaug.data.splits import DataError, as_float
 
 
 def sample_images(size: int) -> Tensor:
     """scikit-learn's two photographs, a temple and a flower: [2, 3, size, size] in [0, 1]; nothing is downloaded."""
-    from sklearn import datasets  # here, because it takes seconds and few runs need it
-
-    return read_images(Path(datasets.__file__).parent / "images", size)
+    return read_images(sklearn_file("images"), size)
 
 
 def read_images(folder: Path, size: int, most: int = 8) -> Tensor:

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.importance import MeanDecreaseImpurityImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from scipy import stats
 
 from autoaug.strategies.samplers.history import value_of
 
@@ -74,6 +72,8 @@ def importances(searches: Mapping[str, Sequence[FrozenTrial]], maximize: bool) -
 
 def places(trials: Sequence[FrozenTrial], maximize: bool) -> np.ndarray:
     """The place of each trial among these, in (0, 1): low is good. Equal values share a place."""
+    from scipy import stats  # here, because it takes half a second and a worker never needs it
+
     values = np.array([trial.value for trial in trials], dtype=float)
     return (stats.rankdata(-values if maximize else values) - 0.5) / len(trials)
 
@@ -98,6 +98,9 @@ def shares(ranked: Ranked, only: set[str] | None = None) -> tuple[dict[str, floa
 
     A trial that lacks a conditional dimension counts as if it had the value in the middle.
     """
+    # here, because it brings scikit-learn and pandas along, and only who compares needs it
+    from optuna.importance import MeanDecreaseImpurityImportanceEvaluator, get_param_importances
+
     rng = np.random.default_rng(0)
     rules = dimensions([trial for trial, _ in ranked])
     rules = {name: rule for name, rule in rules.items() if only is None or name in only}

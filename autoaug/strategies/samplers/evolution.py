@@ -1,9 +1,8 @@
 """CMA-ES (Hansen 2016, "The CMA Evolution Strategy: A Tutorial") whose state is derived from the stored trials."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cmaes import CMA
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
@@ -11,6 +10,9 @@ from optuna.trial import FrozenTrial
 
 from autoaug.strategies.samplers.history import Space, common_space, scored, single_direction, value_of
 from autoaug.strategies.samplers.scale import Numeric, from_unit, to_unit
+
+if TYPE_CHECKING:
+    from cmaes import CMA
 
 WIDTH = 0.25
 """The first standard deviation, as a share of each dimension."""
@@ -65,7 +67,9 @@ def numeric(space: Space) -> dict[str, Numeric]:
     return {name: rule for name, rule in space.items() if isinstance(rule, Numeric)}
 
 
-def begin(dimensions: int, population: int | None = None) -> CMA:
+def begin(dimensions: int, population: int | None = None) -> "CMA":
     """The optimiser before it knows anything: in the middle of the unit cube."""
     bounds = np.array([[0.0, 1.0]] * dimensions)
+    from cmaes import CMA  # here, because it brings scipy along, and few searches need it
+
     return CMA(np.full(dimensions, 0.5), WIDTH, bounds=bounds, population_size=population, seed=0)
