@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(BIN)/autoaug run quickstart --storage $(DEMO) --artifacts $(VENV)/artifacts
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
