@@ -3,13 +3,17 @@
 CI plays five rounds. AUTOAUG_CHAOS_ROUNDS=30 plays thirty, and AUTOAUG_CHAOS_TABLE=FILE.md keeps what became of them.
 """
 
+import json
+import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +21,7 @@ from postgres_server import Server, needs_postgres, postgres
 
 from autoaug.chaos import Plan, Round, audit, play
 from autoaug.chaos.audit import PROMISES
+from autoaug.chaos.crew import Crew
 from autoaug.record import Outcome, Record
 from autoaug.store import GIVEN_UP, Store
 from benchmarks.platform import drive_together
@@ -24,7 +29,7 @@ from benchmarks.platform import drive_together
 ROUNDS = int(os.environ.get("AUTOAUG_CHAOS_ROUNDS", "5"))
 TABLE = os.environ.get("AUTOAUG_CHAOS_TABLE")
 
-SMALL = Plan(epochs=12, patience=400)
+SMALL = Plan(epochs=12, patience=math.inf)
 
 PLANS = (
     replace(SMALL, strikes=("driver", "storage")),
@@ -106,7 +111,7 @@ def numbers(store: Store) -> tuple[Any, Any]:
 
 @pytest.mark.slow
 def test_a_study_that_is_killed_proposes_the_same_points_and_ends_with_the_same_bits(tmp_path: Path) -> None:
-    plan, found = Plan(drivers=1, strikes=("driver",) * 3, patience=400), []
+    plan, found = Plan(drivers=1, strikes=("driver",) * 3, patience=math.inf), []
     for name, strikes in {"killed": plan.strikes, "left alone": ()}.items():
         (folder := tmp_path / name).mkdir()
         store = Store(f"sqlite:///{folder / 'x.db'}")
@@ -237,3 +242,31 @@ def test_a_trial_that_is_killed_may_repeat_one_epoch() -> None:
     stored.epochs_.remove(epoch(2, 1))
     found = audit(stored, "x")  # type: ignore[arg-type]
     assert (found.broken(), found.repeated, found.failed, found.complete) == ([], 1, 0, 3)
+
+
+# Who is given up
+
+
+def test_a_round_is_given_up_for_silence_and_never_for_being_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("autoaug.chaos.crew.time", SimpleNamespace(monotonic=lambda: now[0]))
+    with Crew([sys.executable, "-c", "import time; time.sleep(10**6)"], tmp_path) as crew:
+        crew.start()
+        (driver,) = crew.drivers
+        for _ in range(3):  # every 200 s it says something
+            now[0] += 200
+            assert crew.tend()
+            assert crew.silent() == 200
+            with driver.said.open("a") as file:
+                file.write(json.dumps({"state": "RUNNING"}) + "\n")
+            assert crew.tend()
+            assert crew.silent() == 0
+        now[0] += 301
+        assert crew.tend()
+        assert crew.silent() == 301 > Plan().patience
+        driver.process.kill()
+        driver.process.wait()
+        crew.tend()
+        assert crew.silent() == 0, "another one was started"

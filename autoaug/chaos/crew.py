@@ -32,6 +32,7 @@ class Driver:
     """Its errors."""
     killed: bool = False
     replaced: bool = False
+    gone: bool = False
     read: int = 0
     """Bytes of `said` that were taken in."""
 
@@ -58,6 +59,8 @@ class Crew:
     """The last words of drivers that ended by themselves and without success."""
     asleep: dict[int, float] = field(default_factory=dict)
     """When to wake the processes that were stopped, by pid."""
+    heard: float = 0.0
+    """When a driver last said something, began or ended, by the monotonic clock."""
 
     def start(self) -> None:
         """One more driver."""
@@ -72,14 +75,18 @@ class Crew:
                 env={**os.environ, **self.environment},
             )
         self.drivers.append(Driver(process, said, log))
+        self.heard = time.monotonic()
 
     def tend(self) -> bool:
         """Listen, wake who slept long enough, replace the dead; False where every driver is done."""
         for driver in list(self.drivers):
             gone = driver.process.poll() is not None  # before it is listened to: what it says last must be heard
-            self.acknowledged += [event["record"] for event in driver.events() if event.get("record")]
+            events = list(driver.events())
+            self.acknowledged += [event["record"] for event in events if event.get("record")]
             if gone and not driver.replaced and driver.process.returncode not in DONE:
                 self.replace(driver)
+            if events or gone != driver.gone:
+                self.heard, driver.gone = time.monotonic(), gone
         self.wake()
         return bool(self.working())
 
@@ -90,6 +97,10 @@ class Crew:
             self.crashed.append(f"exit code {code}: {words[-1]}")
         if sum(each.replaced and not each.killed for each in self.drivers) < HOPELESS:
             self.start()
+
+    def silent(self) -> float:
+        """For how many seconds no driver has said anything, begun or ended."""
+        return time.monotonic() - self.heard
 
     def working(self) -> list[Driver]:
         return [driver for driver in self.drivers if driver.process.poll() is None]

@@ -56,8 +56,8 @@ class Plan:
     """Seconds between two signs of life of a worker."""
     grace: float = 3.0
     """Seconds without a sign of life after which a worker counts as dead."""
-    patience: float = 180.0
-    """Seconds after which a round that has not ended is given up: what is not done then is lost."""
+    patience: float = 300.0
+    """Seconds of silence after which a round is given up: what is not done then is lost. A slow round may take long."""
 
     @property
     def runs(self) -> int:
@@ -188,14 +188,14 @@ STRIKES = ("worker", "driver", "pause", "storage")
 
 def strike(trouble: Trouble, patience: float) -> Iterator[str]:
     """Make trouble at random moments until the drivers are done; yields what was done."""
-    crew, plan, rng, last = trouble.crew, trouble.plan, trouble.rng, time.monotonic() + patience
+    crew, plan, rng = trouble.crew, trouble.plan, trouble.rng
     kinds = rng.sample(plan.strikes, len(plan.strikes))
     moments = sorted(rng.randrange(plan.runs * plan.epochs * 9 // 10) for _ in kinds)
     for kind, moment in zip(kinds, moments, strict=True):
-        while len(crew.acknowledged) < moment and crew.tend() and time.monotonic() < last:
+        while len(crew.acknowledged) < moment and crew.tend() and crew.silent() < patience:
             time.sleep(0.05)
         time.sleep(rng.random() / 5)  # within an epoch, or between two
         if crew.tend() and getattr(trouble, kind)():
             yield f"{kind} after {counted(len(crew.acknowledged), 'epoch')}"
-    while crew.tend() and time.monotonic() < last:
+    while crew.tend() and crew.silent() < patience:
         time.sleep(0.05)
