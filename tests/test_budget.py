@@ -22,7 +22,8 @@ from autoaug.record import Outcome, Record
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
 from autoaug.strategies.strategy import Strategy
-from autoaug.sweep import Desk, Event, Options, check, conduct, run
+from autoaug.study import Loader, Prediction
+from autoaug.sweep import Desk, Event, Options, check, conduct, refuse_small_budget, run
 from autoaug.sweep.limits import metered
 from autoaug.sweep.worker import work
 
@@ -173,6 +174,17 @@ def test_a_budget_that_pays_for_no_trial_is_refused(options: Options) -> None:
     proxied = replace(long, strategies={"p": none().proxied(epochs=1)}, budget=Budget(wall_seconds=0.01))
     with pytest.raises(ValueError, match=r"a trial and a re-run are expected .* Budget\(wall_seconds=0.01\)"):
         check(proxied, "local", options)
+
+
+def test_a_budget_that_is_a_little_too_small_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    study = tiny(strategies={"none": none()}, budget=Budget(gpu_seconds=8.0))
+    for seconds, said in {7.9: "", 8.1: "more than Budget(gpu_seconds=8) pays for: give at least 12, unless"}.items():
+        caplog.clear()
+        refuse_small_budget(study, {"none": Prediction(seconds, seconds, 0.0, "CPU-seconds")}, Loader())
+        assert said in caplog.text
+        assert bool(said) == bool(caplog.records)
+    with pytest.raises(ValueError, match=r"a trial is expected to take 12\.1 CPU-seconds"):
+        refuse_small_budget(study, {"none": Prediction(12.1, 12.1, 0.0, "CPU-seconds")}, Loader())
 
 
 def test_what_is_expected_is_kept_beside_the_definition(store: Store, options: Options) -> None:

@@ -214,7 +214,7 @@ def test_an_installed_wheel_makes_a_project_that_runs(installed: Installed, tmp_
     assert "cd proj && " in made.stdout
     assert "-m autoaug run studies/quickstart.py" in made.stdout
     planned = installed.python(
-        "-m", "autoaug", "run", "studies/quickstart.py", "--dry-run", "--json", folder=tmp_path / "proj"
+        "-m", "autoaug", "run", "studies/quickstart.py", "--only=none", "--dry-run", "--json", folder=tmp_path / "proj"
     )
     assert planned.returncode == 0, planned.stderr
     assert json.loads(planned.stdout)["study"] == "quickstart"
@@ -222,7 +222,7 @@ def test_an_installed_wheel_makes_a_project_that_runs(installed: Installed, tmp_
 
 @pytest.mark.slow
 def test_an_installed_wheel_runs_shipped_studies_by_name_and_ones_own(installed: Installed, tmp_path: Path) -> None:
-    shipped = installed.python("-m", "autoaug", "run", "quickstart", "--dry-run", folder=tmp_path)
+    shipped = installed.python("-m", "autoaug", "run", "quickstart", "--only=none", "--dry-run", folder=tmp_path)
     assert shipped.returncode == 0, shipped.stderr
     assert "quickstart: the plan" in shipped.stdout
     write(tmp_path / "mine.py", STUDY + "from search_spaces.mixing import mixup_alpha\nstudy = study_called('own')\n")
