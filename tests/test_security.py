@@ -26,7 +26,7 @@ from autoaug.strategies import none
 
 LIBRARY = Path(__file__).parent.parent / "autoaug"
 CANARY = f"Kanarienvogel{uuid.uuid4().hex}"
-"""Of this process alone: it looks at the command lines of the whole machine, where another suite may run."""
+"""Another one in each process: a test looks at the command lines of the whole machine, where another suite may run."""
 COMMAND = (sys.executable, "-m", "autoaug")
 
 
@@ -109,8 +109,8 @@ def test_the_password_of_a_storage_is_nowhere(server: Server) -> None:
             }
             codes |= {name: run.wait() for name, run in reads.items()}
             (folder / "site").write_bytes(dashboard(folder, **good))
-        without = server.url.replace("+psycopg", "").replace(f":{CANARY}@", "@")
-        dump = server.call("pg_dump", without, env={**os.environ, "PGPASSWORD": CANARY})
+        url_without_password = server.url.replace("+psycopg", "").replace(f":{CANARY}@", "@")
+        dump = server.call("pg_dump", url_without_password, env={**os.environ, "PGPASSWORD": CANARY})
         (folder / "dump.sql").write_text(dump)
         (folder / "ps").write_bytes(b"\n".join(seen))
         printed = {name: (folder / f"{name}.err").read_text()[-2000:] for name in codes}

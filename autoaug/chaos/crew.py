@@ -32,7 +32,6 @@ class Driver:
     """Its errors."""
     killed: bool = False
     replaced: bool = False
-    gone: bool = False
     read: int = 0
     """Bytes of `said` that were taken in."""
 
@@ -60,7 +59,7 @@ class Crew:
     asleep: dict[int, float] = field(default_factory=dict)
     """When to wake the processes that were stopped, by pid."""
     heard: float = 0.0
-    """When a driver last said something, began or ended, by the monotonic clock."""
+    """When a driver last began or said something, by the monotonic clock."""
 
     def start(self) -> None:
         """One more driver."""
@@ -83,10 +82,10 @@ class Crew:
             gone = driver.process.poll() is not None  # before it is listened to: what it says last must be heard
             events = list(driver.events())
             self.acknowledged += [event["record"] for event in events if event.get("record")]
+            if events:
+                self.heard = time.monotonic()
             if gone and not driver.replaced and driver.process.returncode not in DONE:
                 self.replace(driver)
-            if events or gone != driver.gone:
-                self.heard, driver.gone = time.monotonic(), gone
         self.wake()
         return bool(self.working())
 
@@ -99,7 +98,7 @@ class Crew:
             self.start()
 
     def silent(self) -> float:
-        """For how many seconds no driver has said anything, begun or ended."""
+        """For how many seconds no driver has begun or said anything."""
         return time.monotonic() - self.heard
 
     def working(self) -> list[Driver]:

@@ -69,7 +69,7 @@ def numeric(space: Space) -> dict[str, Numeric]:
 
 def begin(dimensions: int, population: int | None = None) -> "CMA":
     """The optimiser before it knows anything: in the middle of the unit cube."""
-    bounds = np.array([[0.0, 1.0]] * dimensions)
     from cmaes import CMA  # here, because it brings scipy along, and few searches need it
 
+    bounds = np.array([[0.0, 1.0]] * dimensions)
     return CMA(np.full(dimensions, 0.5), WIDTH, bounds=bounds, population_size=population, seed=0)
