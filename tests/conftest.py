@@ -1,6 +1,7 @@
 """What every test stands on: one thread, explicit generators, and nobody who moves the global one."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from autoaug.sweep import Options
 
 torch.set_num_threads(1)
+
+# a suite that was started in the background has Ctrl-C ignored, and so would have every command that a test interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
