@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import sqlalchemy as sql
 from optuna.distributions import FloatDistribution
+from optuna.storages._rdb.models import BaseModel
 from optuna.trial import TrialState
 from postgres_server import needs_postgres, postgres
 from studies_for_tests import tiny
@@ -204,6 +206,22 @@ def test_a_storage_of_the_first_version_is_brought_up_to_date_by_whoever_comes_f
         assert opened.exec_driver_sql("SELECT value FROM autoaug_meta WHERE name = 'schema'").scalar() == str(
             SCHEMA_VERSION
         )
+
+
+def test_tables_that_another_process_is_making_at_this_moment_are_not_damage(tmp_path: Path) -> None:
+    """SQLite shows each of Optuna's tables as soon as it is made; only the row of its version says that all are."""
+    tables = BaseModel.metadata.sorted_tables
+    for made in range(len(tables) + 1):
+        path = tmp_path / f"{made}.db"
+        with sqlite3.connect(path) as connection:
+            connection.executescript(VERSION_1)
+        connection.close()
+        engine = sql.create_engine(f"sqlite:///{path}")
+        BaseModel.metadata.create_all(engine, tables=tables[:made])
+        engine.dispose()
+        store = Store(f"sqlite:///{path}")
+        assert store.strategies("old") == ["none"]
+        store.close()
 
 
 LEARNED = """

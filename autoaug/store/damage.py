@@ -1,14 +1,14 @@
 """What is wrong with a storage that cannot be read: said in one sentence, with the file or table and what to do."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sql
 from optuna.exceptions import StorageInternalError
-from optuna.storages._rdb.models import BaseModel
+from optuna.storages._rdb.models import BaseModel, VersionInfoModel
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from autoaug.store.patience import Unreachable, cause
@@ -116,22 +116,31 @@ def refuse_damaged(url: str, options: Mapping[str, Any], shown: str, existing: b
     if is_plain_file(parsed) and not Path(parsed.database or "").exists():
         return
     with sql.create_engine(url, poolclass=sql.NullPool, **options).connect() as connection:
+        # what says that tables were made is read before them: others may be making them at this moment
+        version = meta(connection, "schema") if sql.inspect(connection).has_table(META.name) else None
+        expected = [table.name for table in ALWAYS_THERE] + optuna_tables(connection)
         there = set(sql.inspect(connection).get_table_names())
-        version = meta(connection, "schema") if META.name in there else None
     if version is not None:
-        refuse_missing_tables(there, version, shown)
+        refuse_missing_tables(there, expected, version, shown)
     elif existing:  # or else it is new, or just being made by another process
         holds = f"its tables are {', '.join(sorted(there))}" if there else "it has no tables"
         raise ValueError(f"storage {shown} holds no studies of autoaug, {holds}: give another --storage")
 
 
-def refuse_missing_tables(there: set[str], version: str, shown: str) -> None:
-    """Refuse a storage that was set up and lacks a table, or is of a version that there never was."""
+def optuna_tables(connection: sql.Connection) -> list[str]:
+    """Optuna's tables, where it once made all of them: the row with its version is the last that it writes."""
+    if not sql.inspect(connection).has_table(VersionInfoModel.__tablename__):
+        return []
+    made = connection.scalar(sql.select(sql.func.count()).select_from(VersionInfoModel))
+    return list(BaseModel.metadata.tables) if made else []
+
+
+def refuse_missing_tables(there: set[str], expected: Iterable[str], version: str, shown: str) -> None:
+    """Refuse a storage that was set up and lacks an expected table, or is of a version that there never was."""
     if not version.isdecimal() or int(version) < 1:
         said = f"the table {META.name} says that its schema is {version!r}, and this release reads {SCHEMA_VERSION}"
         raise Damaged(f"storage {shown} is damaged: {said}: {RESTORE}")
-    optuna = BaseModel.metadata.tables if there & set(BaseModel.metadata.tables) else ()
-    for name in (*(table.name for table in ALWAYS_THERE), *optuna):
+    for name in expected:
         if name not in there and int(version) <= SCHEMA_VERSION:
             raise Damaged(f"storage {shown} is damaged: the table {name} is missing: {RESTORE}")
 
