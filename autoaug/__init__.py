@@ -7,10 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autoaug.executors import run
     from autoaug.policy import Policy, load_policy
     from autoaug.record import Record
     from autoaug.study import Budget, Study
-    from autoaug.sweep import run
     from autoaug.train import Task
 
 HOMES = {
@@ -20,7 +20,7 @@ HOMES = {
     "Study": "autoaug.study",
     "Task": "autoaug.train",
     "load_policy": "autoaug.policy",
-    "run": "autoaug.sweep",
+    "run": "autoaug.executors",
 }
 
 __all__ = ["Budget", "Policy", "Record", "Study", "Task", "load_policy", "run"]

@@ -27,8 +27,8 @@ PyTorch, twice as many with gradients, and each reads and writes the images that
 compiled code: an extension with a wheel for each platform, or torch.compile, which wants a compiler wherever it runs
 (Triton on a GPU), and a backward pass written by hand for each operation. What is had without: larger batches, over
 which the calls spread; groups of images that are changed where the cache holds them, and 8 bits that become floats
-there (`autoaug/policy/execute.py`); derivatives that pass over a batch as seldom as they can
-(`autoaug/policy/stage.py`).
+there (`autoaug/policy/_execute.py`); derivatives that pass over a batch as seldom as they can
+(`autoaug/policy/_passes.py`).
 
 Run from the root of the checkout:
 
@@ -71,8 +71,8 @@ from torchvision.transforms import v2
 from autoaug.models import build
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Relaxed
+from autoaug.policy._relaxed import COIN_TEMPERATURE
 from autoaug.policy.ready import randaugment
-from autoaug.policy.relaxed import COIN_TEMPERATURE
 
 GOALS = {(128, 32): 5, (1024, 32): 8, (64, 224): 1}
 """Batches: images and their size, and how many times torchvision's speed is wanted."""

@@ -51,12 +51,12 @@ from autoaug.hypergrad import (
     conjugate_gradient,
     gauss_newton_cg,
     identity,
-    layers,
     neumann,
     unrolled,
 )
+from autoaug.hypergrad import _layers as layers
 from autoaug.learners import Batch, Bilevel, Problem, Updates
-from autoaug.learners.estimators import pathwise
+from autoaug.learners._estimators import pathwise
 from autoaug.models import build
 from autoaug.policy import Policy, Relaxed, Warp
 

@@ -36,10 +36,11 @@ import torch
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoaug import Budget, Record, Study, Task
+from autoaug.execution import Desk, Options
+from autoaug.execution import _worker as worker
 from autoaug.store import Store
-from autoaug.store.schema import EPOCHS as EPOCH_ROWS
+from autoaug.store._schema import EPOCHS as EPOCH_ROWS
 from autoaug.strategies import Space, randaugment
-from autoaug.sweep import Desk, Options, worker
 
 TRAINING = 30.0
 """Seconds that the trials are compared with."""

@@ -42,9 +42,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from autoaug.data import Source, Split, as_float, resized, subset
-from autoaug.data.digits import SHIFTS, Shift, inverted, rotated
+from autoaug.data._digits import SHIFTS, Shift, inverted, rotated
 from autoaug.hypergrad import neumann
-from autoaug.learners.replay import learned, replay
+from autoaug.learners._replay import learned, replay
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, PolicyTree, op_masses, ready
 from autoaug.record import Record
@@ -57,7 +57,7 @@ from autoaug.strategies import (
     stn,
     truncated,
 )
-from autoaug.strategies.madao import online
+from autoaug.strategies._madao import online
 from autoaug.train import Task, train
 
 

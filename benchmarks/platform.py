@@ -33,12 +33,12 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from autoaug import Budget, Record, Study, Task
+from autoaug.execution import Desk, Job
+from autoaug.execution._job import me
 from autoaug.mixing import build as build_mix
 from autoaug.policy import Fixed, ready
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
-from autoaug.sweep import Desk, Job
-from autoaug.sweep.job import me
 from autoaug.train import train
 
 EPOCHS = 2
@@ -59,7 +59,7 @@ study = Study(
 
 MULTIPROCESSING = multiprocessing.get_context("forkserver")
 MULTIPROCESSING.set_forkserver_preload(
-    ["autoaug.sweep", "autoaug.train"]
+    ["autoaug.executors", "autoaug.train"]
 )  # torch is imported once, not by every process
 
 

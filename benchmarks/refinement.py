@@ -39,8 +39,8 @@ from autoaug.data import Data, load_data, resized, subset
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, PolicyTree, ready
 from autoaug.train import Task
-from autoaug.train.loop import global_generators_guarded, one_epoch
-from autoaug.train.run import Run
+from autoaug.train._loop import global_generators_guarded, one_epoch
+from autoaug.train._run import Run
 from benchmarks.planted import processor
 
 SHARES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)

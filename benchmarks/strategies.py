@@ -28,8 +28,10 @@ from pathlib import Path
 
 from autoaug import Budget, Study, Task
 from autoaug.compare import Comparison, stored_comparison
-from autoaug.compare.tables import Table, legend, tables
+from autoaug.compare._tables import Table, legend, tables
 from autoaug.data import resized, subset
+from autoaug.execution import Event, Options
+from autoaug.executors import run
 from autoaug.store import Store
 from autoaug.strategies import (
     Strategy,
@@ -48,7 +50,6 @@ from autoaug.strategies import (
     uniformaugment,
     validated_magnitude,
 )
-from autoaug.sweep import Event, Options, run
 from benchmarks.planted import CONCLUSION, conclusion_of, processor
 from search_spaces.mixing import mixup_alpha
 from search_spaces.refinement import refine_epochs

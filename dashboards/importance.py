@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from autoaug.compare import Importance
 from autoaug.record import Record
-from autoaug.store import Importance
 from dashboards.style import POOLED, colours, layout
 
 

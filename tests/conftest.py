@@ -13,8 +13,8 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
+    from autoaug.execution import Options
     from autoaug.store import Store
-    from autoaug.sweep import Options
 
 torch.set_num_threads(1)
 
@@ -53,6 +53,6 @@ def store(tmp_path: Path) -> "Store":
 @pytest.fixture
 def options(tmp_path: Path) -> "Options":
     """How a study runs where a test does not care."""
-    from autoaug.sweep import Options
+    from autoaug.execution import Options
 
     return Options(artifacts=tmp_path / "artifacts")

@@ -3,8 +3,8 @@
 import threading
 
 from autoaug import Study
+from autoaug.execution import Desk
 from autoaug.store import Store
-from autoaug.sweep import Desk
 
 
 def hand_out_at_once(study: Study, reference: str, desks: int) -> list[tuple[str, int]]:

@@ -8,7 +8,7 @@ from outcomes_for_tests import epoch, searched
 from scipy import stats
 
 from autoaug.compare import Band, Step, anytime, bands, leaderboard
-from autoaug.compare.leaderboard import unequal_cost
+from autoaug.compare._leaderboard import unequal_cost
 from autoaug.record import Outcome, Record
 
 

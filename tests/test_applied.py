@@ -13,13 +13,14 @@ from test_knobs import CONSTRUCTORS, LIVE, RATE, deaf_learner, deaf_policy
 
 from autoaug import Study, Task, strategies
 from autoaug.compare import legend, stored_comparison
+from autoaug.execution import Options
+from autoaug.executors import run
 from autoaug.learners import Bilevel, Updates
 from autoaug.policy import Fixed, Relaxed, ready
 from autoaug.store import Store
 from autoaug.strategies import Strategy, madao, none, one_epoch_top_k, randaugment
-from autoaug.strategies.madao import SEARCHABLE
+from autoaug.strategies._madao import SEARCHABLE
 from autoaug.study import applied, lowest, set_up, unapplied
-from autoaug.sweep import Options, run
 
 
 def alone(strategy: Strategy, space: dict[str, BaseDistribution] | None = None, **more: Any) -> Study:

@@ -16,9 +16,10 @@ from torch.nn import functional as F
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Source, Split, Standard, load_data
 from autoaug.hypergrad import neumann, running, unrolled
-from autoaug.learners import Bilevel, Problem, Updates, diagnose
-from autoaug.learners.bilevel import ahead
-from autoaug.learners.estimators import ESTIMATORS, pathwise
+from autoaug.learners import Bilevel, Problem, Updates
+from autoaug.learners import _diagnose as diagnose
+from autoaug.learners._bilevel import ahead
+from autoaug.learners._estimators import ESTIMATORS, pathwise
 from autoaug.mixing import MIXES
 from autoaug.models import build
 from autoaug.policy import PolicyTree, Relaxed

@@ -17,15 +17,17 @@ from optuna.trial import TrialState
 from studies_for_tests import tiny
 
 from autoaug import Budget
+from autoaug.execution import Desk, Event, Options
+from autoaug.execution._limits import metered
+from autoaug.execution._worker import work
+from autoaug.executors import check, conduct, run
+from autoaug.executors._check import refuse_small_budget
 from autoaug.policy import Fixed, ready
 from autoaug.record import Outcome, Record
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
-from autoaug.strategies.strategy import Strategy
+from autoaug.strategies._strategy import Strategy
 from autoaug.study import Loader, Prediction
-from autoaug.sweep import Desk, Event, Options, check, conduct, refuse_small_budget, run
-from autoaug.sweep.limits import metered
-from autoaug.sweep.worker import work
 
 
 def ignore(event: Event) -> None:
@@ -208,7 +210,7 @@ from studies_for_tests import tiny
 from autoaug import Budget
 from autoaug.store import Store
 from autoaug.strategies import none
-from autoaug.sweep import Options, conduct
+from autoaug.executors import Options, conduct
 study = tiny(strategies={"none": none()}, budget=Budget(gpu_seconds=float(sys.argv[4])), seeds=1)
 study = replace(study, task=replace(study.task, epochs=60))
 store = Store(sys.argv[2])

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from postgres_server import Server, needs_postgres, postgres
 
-from autoaug.chaos import Plan, Round, audit, play
-from autoaug.chaos.audit import PROMISES
-from autoaug.chaos.crew import Crew
 from autoaug.record import Outcome, Record
 from autoaug.store import GIVEN_UP, Store
+from autoaug.testing.faults import Plan, Round, audit, play
+from autoaug.testing.faults._audit import PROMISES
+from autoaug.testing.faults._process_group import Crew
 from benchmarks.platform import drive_together
 
 ROUNDS = int(os.environ.get("AUTOAUG_CHAOS_ROUNDS", "5"))
@@ -60,7 +60,8 @@ def table(played: Sequence[tuple[int, Round]]) -> str:
         "",
         f"{time.strftime('%Y-%m-%d')}, torch {version('torch')}, optuna {version('optuna')}, ray {version('ray')}, "
         f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end. `tests/test_chaos.py` plays the "
-        "rounds and `autoaug/chaos/` says what is counted; `set_back` is the most epochs that an attempt repeated.",
+        "rounds and `autoaug/testing/faults/` says what is counted; `set_back` is the most epochs that an attempt "
+        "repeated.",
         "",
         f"| {' | '.join(heads)} |",
         f"|---|{'---:|' * (len(heads) - 1)}",
@@ -251,7 +252,7 @@ def test_a_round_is_given_up_for_silence_and_never_for_being_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("autoaug.chaos.crew.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("autoaug.testing.faults._process_group.time", SimpleNamespace(monotonic=lambda: now[0]))
     with Crew([sys.executable, "-c", "import time; time.sleep(10**6)"], tmp_path) as crew:
         crew.start()
         (driver,) = crew.drivers

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from command_line import HEAD, TASK, Call, calling, files, refused, study, task
 
-from autoaug.cli import voice
-from autoaug.cli.commands import terminated_is_interrupted
-from autoaug.cli.voice import alone_on_stdout, program
+from autoaug.cli import _output as voice
+from autoaug.cli._commands import terminated_is_interrupted
+from autoaug.cli._output import alone_on_stdout, program
+from autoaug.execution import Event, Job, Options
 from autoaug.store import Store
-from autoaug.sweep import Event, Job, Options
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def test_a_finished_study_says_so_and_trains_nothing(
 ) -> None:
     first = call("run", "s.py", "-q")
     outcomes = Store("sqlite:///autoaug.db").outcomes("tiny")
-    monkeypatch.setattr("autoaug.sweep.conduct", lambda *_: pytest.fail("something ran"))
-    monkeypatch.setattr("autoaug.sweep.preflight", lambda *_: pytest.fail("something was tried"))
+    monkeypatch.setattr("autoaug.executors.conduct", lambda *_: pytest.fail("something ran"))
+    monkeypatch.setattr("autoaug.executors.preflight", lambda *_: pytest.fail("something was tried"))
     second = call("run", "s.py")
     assert second.exit_code == 0
     assert second.stdout.startswith("tiny is finished: nothing is left to run\n")
@@ -292,7 +292,7 @@ def test_an_interruption_is_an_object_among_json_lines(
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autoaug.sweep.conduct", interrupted)
+    monkeypatch.setattr("autoaug.executors.conduct", interrupted)
     result = call("run", "s.py", "--json", "--fresh", "--storage", "sqlite:///x.db")
     assert result.exit_code == 130
     assert json.loads(result.stdout) == {
@@ -370,7 +370,7 @@ def test_an_open_dashboard_warns(call: Call, monkeypatch: pytest.MonkeyPatch) ->
         def serve_forever(self) -> None: ...
 
     Store("sqlite:///autoaug.db")
-    monkeypatch.setattr("autoaug.dashboard.make_dashboard", lambda *_: Server())
+    monkeypatch.setattr("autoaug.cli._page.make_dashboard", lambda *_: Server())
     assert "anybody" not in call("dashboard").stdout
     assert call("dashboard", "--host", "0.0.0.0").stdout.startswith("anybody who reaches 0.0.0.0 can read these")
     assert "can read and delete these" in call("dashboard", "--host", "0.0.0.0", "--write").stdout
@@ -397,7 +397,7 @@ def test_options_reach_the_executor(call: Call, tmp_path: Path, monkeypatch: pyt
         seen.append(given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autoaug.sweep.conduct", conduct)
+    monkeypatch.setattr("autoaug.executors.conduct", conduct)
     call("run", "s.py", "--only", "ra", "--artifacts", "kept", "--at-once", "3", "--cpus-per-trial", "0.5")
     (_, store, executor, options, *_) = seen[0]
     assert executor == "local"

@@ -7,8 +7,8 @@ import pytest
 from command_line import Call, calling, refused
 from PIL import Image
 
+from autoaug.export import EXPORTERS
 from autoaug.policy import Warp, load_tree, policy_tree, ready, save, schedule, sequence
-from autoaug.policy.export import EXPORTERS
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from autoaug.compare import (
     to_json,
     verdict,
 )
-from autoaug.compare.figures import number
-from autoaug.compare.leaderboard import Doubt, Run, paired, unequal_cost
-from autoaug.compare.statistics import holm, p_values
+from autoaug.compare._figures import number
+from autoaug.compare._leaderboard import Doubt, Run, paired, unequal_cost
+from autoaug.compare._statistics import holm, p_values
 from autoaug.record import Outcome
 
 

@@ -14,10 +14,10 @@ from studies_for_tests import tiny
 
 from autoaug import Study, Task
 from autoaug.compare import stored_comparison, to_json
-from autoaug.compare.looks import Looks
+from autoaug.compare._looks import Looks
 from autoaug.record import LEADERBOARD, Record
 from autoaug.store import Store
-from autoaug.store.upkeep import delete_study
+from autoaug.store._maintenance import delete_study
 from autoaug.strategies import none, randaugment
 
 

@@ -17,9 +17,9 @@ from studies_for_tests import tiny
 
 from autoaug.record import Outcome
 from autoaug.store import Store
-from autoaug.store.mounts import network_file_system
-from autoaug.store.schema import SCHEMA_VERSION
-from autoaug.store.shared import SharedStorage
+from autoaug.store._mounts import network_file_system
+from autoaug.store._schema import SCHEMA_VERSION
+from autoaug.store._shared import SharedStorage
 
 SPACE = {"mix.alpha": FloatDistribution(0, 1)}
 NAMES = (f"study-{k}" for k in count())
@@ -293,7 +293,7 @@ def test_where_there_is_no_table_of_mounts_nothing_is_refused(tmp_path: Path) ->
 
 
 def test_a_file_on_a_network_file_system_is_no_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoaug.store.url.network_file_system", lambda folder: "nfs4")
+    monkeypatch.setattr("autoaug.store._url.network_file_system", lambda folder: "nfs4")
     with pytest.raises(ValueError, match=r"network file system \(nfs4\), where SQLite's locks fail: .* PostgreSQL"):
         Store(f"sqlite:///{tmp_path / 'x.db'}")
     assert not (tmp_path / "x.db").exists()

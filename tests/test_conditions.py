@@ -13,14 +13,15 @@ from torch import Generator
 
 from autoaug import Study
 from autoaug.compare import stored_comparison
+from autoaug.execution import Options
+from autoaug.executors import run
 from autoaug.mixing import MIXES, build, takes
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, apply, policy_tree
 from autoaug.store import Store
-from autoaug.store.queued import propose
+from autoaug.store._queued import propose
 from autoaug.strategies import SAMPLERS, Condition, SeededByTrial, Strategy, autoaugment, none, randaugment
 from autoaug.study import plan, set_up
-from autoaug.sweep import Options, run
 
 KINDS = {"mix.kind": CategoricalDistribution(["none", "mixup", "hmix", "mixup-or-cutmix"])}
 PARAMETERS: dict[str, BaseDistribution] = {

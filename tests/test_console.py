@@ -11,9 +11,7 @@ from rich.console import Console
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
-from autoaug.cli.voice import alone_on_stdout
-from autoaug.compare import Comparison, Difference, Interval, Rerun, Row, legend, show_p, show_seconds
-from autoaug.console import (
+from autoaug.cli._console import (
     LineProgress,
     LiveProgress,
     Watch,
@@ -23,10 +21,12 @@ from autoaug.console import (
     plan_table,
     print_event,
 )
+from autoaug.cli._output import alone_on_stdout
+from autoaug.compare import Comparison, Difference, Interval, Rerun, Row, legend, show_p, show_seconds
+from autoaug.execution import Event, Job
 from autoaug.record import Outcome, Record
 from autoaug.strategies import none, randaugment, random_policy, trivialaugment
 from autoaug.study import Prediction, plan
-from autoaug.sweep import Event, Job
 
 NAMES = ("none", "random", "trivialaugment", "tpe-randaugment")
 

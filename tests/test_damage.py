@@ -10,10 +10,11 @@ import pytest
 import sqlalchemy
 from command_line import Call, calling, files, refused, study
 
+from autoaug.execution import Options
+from autoaug.executors import run
 from autoaug.store import Store
-from autoaug.store.schema import ALWAYS_THERE
-from autoaug.store.spool import Spool, read
-from autoaug.sweep import Options, run
+from autoaug.store._schema import ALWAYS_THERE
+from autoaug.store._spool import Spool, read
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 from studies_for_tests import tiny
 
 from autoaug import Budget, run
-from autoaug.dashboard import is_ours, make_dashboard
+from autoaug.cli._page import is_ours, make_dashboard
+from autoaug.execution import Desk, Options
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
-from autoaug.sweep import Desk, Options
 
 
 @pytest.fixture(scope="module")

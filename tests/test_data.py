@@ -15,8 +15,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from autoaug.data import Source, Split, Standard, as_float, load_data, resplit, subset, train_on_val
-from autoaug.data.digits import DIGITS, SHIFTS, dimmed, inverted, rotated, translated
-from autoaug.data.splits import class_counts, draw, joined, shares
+from autoaug.data._digits import DIGITS, SHIFTS, dimmed, inverted, rotated, translated
+from autoaug.data._splits import class_counts, draw, joined, shares
 
 COUNTS = (40, 7, 100, 23)
 DIGITS_FINGERPRINT = "3d71172d1a3dc176"

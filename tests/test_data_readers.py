@@ -26,7 +26,7 @@ from autoaug.data import (
     load_data,
     npz,
 )
-from autoaug.data.torchvision_sets import ROWS
+from autoaug.data._torchvision_sets import ROWS
 
 Arrays = tuple[numpy.ndarray, numpy.ndarray]
 

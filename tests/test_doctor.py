@@ -17,14 +17,15 @@ from postgres_server import needs_postgres, postgres
 from studies_for_tests import tiny
 from typer.testing import CliRunner
 
-from autoaug import doctor
-from autoaug.chaos import Audit, Round
+from autoaug.cli import _checks as doctor
+from autoaug.cli import _doctor as printed
 from autoaug.cli import app
-from autoaug.cli import doctor as printed
-from autoaug.doctor import CHECKS, Finding, Where, cpu_quota, guarded
+from autoaug.cli._checks import CHECKS, Finding, Where, cpu_quota, guarded
 from autoaug.record import Record
-from autoaug.store import Store, upkeep
-from autoaug.store.upkeep import delete_study, round_trip, running_trials, server_time
+from autoaug.store import Store
+from autoaug.store import _maintenance as upkeep
+from autoaug.store._maintenance import delete_study, round_trip, running_trials, server_time
+from autoaug.testing.faults import Audit, Round
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def test_the_command_fails_where_a_check_or_a_promise_does(where: Where, monkeyp
         given = {"executor": plan.executor, "strikes": ("driver after 3 epochs",), "crashed": (), "seconds": 1.0}
         return Round(seed=seed, audit=Audit(trials=2, complete=2 - seed, lost=seed), **given)
 
-    monkeypatch.setattr("autoaug.chaos.play", play)
+    monkeypatch.setattr("autoaug.testing.faults._rounds", play)
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 1
     assert "1 trials that were asked for have not ended" in done.stdout

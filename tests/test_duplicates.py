@@ -18,11 +18,11 @@ from torch.nn.functional import interpolate
 
 from autoaug import Budget, Study, Task, run
 from autoaug.data import Copies, Source, Split, copies, load_data, resized, subset
-from autoaug.data.duplicates import LEAST_SIDE, MOST_PAIRS
+from autoaug.data._duplicates import LEAST_SIDE, MOST_PAIRS
+from autoaug.execution import Options
 from autoaug.store import Store
 from autoaug.strategies import none
 from autoaug.study import Loader, data_facts, half_width
-from autoaug.sweep import Options
 
 
 def pictures(count: int, seed: int = 0, size: int = 48, channels: int = 3) -> Tensor:
@@ -123,9 +123,9 @@ def test_equal_images_without_anything_in_them_are_exact_copies() -> None:
 def test_of_too_many_pairs_a_part_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     train = pictures(64)
     whole = between(divided(train, jpeg(train)))["val", "train"]
-    monkeypatch.setattr("autoaug.data.duplicates.CHUNK", 64 * 4)
+    monkeypatch.setattr("autoaug.data._duplicates.CHUNK", 64 * 4)
     assert between(divided(train, jpeg(train)))["val", "train"] == whole
-    monkeypatch.setattr("autoaug.data.duplicates.MOST_PAIRS", 64 * 16)
+    monkeypatch.setattr("autoaug.data._duplicates.MOST_PAIRS", 64 * 16)
     assert MOST_PAIRS > 10**9
     assert between(divided(train, jpeg(train)))["val", "train"].near == whole.near / 4 == 16, "every fourth row"
 

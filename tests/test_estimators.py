@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from autoaug.hypergrad import directional, exact, gauss_newton_cg, identity, neumann, running, unrolled
 from autoaug.learners import Problem
-from autoaug.learners.bilevel import ahead
-from autoaug.learners.estimators import ESTIMATORS, advantage, pathwise, score
+from autoaug.learners._bilevel import ahead
+from autoaug.learners._estimators import ESTIMATORS, advantage, pathwise, score
 from autoaug.policy import Choices, Relaxed
 
 
@@ -59,7 +59,7 @@ def test_score_equals_the_enumeration_of_all_operations(stages: int, monkeypatch
     policy = spread(Relaxed(OPS if stages == 1 else OPS[1:], stages=stages))
     problem = small_problem(policy, size)
     mean = {name: torch.zeros_like(value) for name, value in problem.hyper.items()}
-    monkeypatch.setattr("autoaug.learners.estimators.advantage", advantage if size > 1 else lambda credit: credit)
+    monkeypatch.setattr("autoaug.learners._estimators.advantage", advantage if size > 1 else lambda credit: credit)
     total = 0.0
     for choices in every_draw(policy, size):
         monkeypatch.setattr(policy, "sample", lambda size, rng, choices=choices: choices)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from policies_for_tests import EVERYTHING, READY
 
+from autoaug.export import EXPORTERS, LossyExport, export
+from autoaug.export import _standalone as standalone
 from autoaug.ops import OPS
 from autoaug.policy import (
     Policy,
@@ -22,7 +24,6 @@ from autoaug.policy import (
     schedule,
     sequence,
 )
-from autoaug.policy.export import EXPORTERS, LossyExport, export, standalone
 
 
 def test_ruff_accepts_what_is_exported(tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ from policies_for_tests import READY
 from scipy.stats import binomtest, chisquare, kstest
 from torch import Generator, Tensor
 
+from autoaug.export import EXPORTERS
+from autoaug.export._albumentations import ROWS as ALBUMENTATIONS
+from autoaug.export._albumentations import deviation
+from autoaug.export._kornia import ROWS as KORNIA
+from autoaug.export._target import LIMITS
 from autoaug.ops import OPS
 from autoaug.policy import (
     Fixed,
@@ -26,11 +31,6 @@ from autoaug.policy import (
     schedule,
     sequence,
 )
-from autoaug.policy.export import EXPORTERS
-from autoaug.policy.export.albumentations_file import ROWS as ALBUMENTATIONS
-from autoaug.policy.export.albumentations_file import deviation
-from autoaug.policy.export.dialect import LIMITS
-from autoaug.policy.export.kornia_file import ROWS as KORNIA
 
 
 @pytest.fixture

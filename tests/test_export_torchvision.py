@@ -22,11 +22,12 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
+from autoaug.export import _standalone as standalone
+from autoaug.export import export, to_torchvision
 from autoaug.ops import OPS, Op
-from autoaug.policy import Fixed, PolicyTree, apply, choice, op_masses, policy_tree, schedule, sequence, to_torchvision
-from autoaug.policy.execute import execute
-from autoaug.policy.export import export, standalone
-from autoaug.policy.plan import draw
+from autoaug.policy import Fixed, PolicyTree, apply, choice, op_masses, policy_tree, schedule, sequence
+from autoaug.policy._compiled import draw
+from autoaug.policy._execute import execute
 
 
 @pytest.fixture(autouse=True)
@@ -278,7 +279,7 @@ def test_a_schedule_follows_the_epoch(make: Any) -> None:
 def test_a_transform_made_of_a_policy_stands_at_its_epoch() -> None:
     policy = Fixed(policy_tree(schedule([(1, sequence()), (3, apply("invert"))])), compose=True)
     policy.at(3)
-    transform = policy.to_torchvision()
+    transform = to_torchvision(policy)
     assert torch.equal(transform(photographs()), 1 - photographs())
     assert transform.policy.compose
 

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from autoaug import Budget, Study, Task
 from autoaug.data import Source, Split
+from autoaug.execution import Desk, Event, Options
+from autoaug.execution._job import Job
+from autoaug.execution._worker import work
+from autoaug.executors import run
 from autoaug.record import Outcome
 from autoaug.store import Store
 from autoaug.strategies import none
-from autoaug.sweep import Desk, Event, Options, run
-from autoaug.sweep.job import Job
-from autoaug.sweep.worker import work
 
 
 @pytest.fixture
@@ -116,7 +117,9 @@ def test_a_training_that_hangs_is_given_up_and_its_trial_goes_on_from_its_checkp
 ) -> None:
     events: list[Event] = []
     later: list[float] = []
-    monkeypatch.setattr("autoaug.sweep.lease.time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(later)))
+    monkeypatch.setattr(
+        "autoaug.execution._lease.time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(later))
+    )
 
     def hang(images: Tensor) -> None:
         if any(event.record for event in events) and not later:

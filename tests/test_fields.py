@@ -12,13 +12,14 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from autoaug import Budget, Study, Task
+from autoaug.execution import Options
+from autoaug.executors import run
 from autoaug.fields import TEXT, Matching, Within, above, at_least, check_fields, checked, rules_of
 from autoaug.learners import Updates
 from autoaug.mixing import MIXES
 from autoaug.policy import Relaxed, apply, choice, schedule, sequence
 from autoaug.store import Store
 from autoaug.strategies import affine_grid, none
-from autoaug.sweep import Options, run
 
 TASK = Task(data="digits", model="convnet", epochs=1, batch_size=100)
 MADE: tuple[Any, ...] = (

@@ -20,7 +20,9 @@ from test_dashboard import ask, served, studies
 from torch import Generator, Tensor, nn
 
 from autoaug import Budget, Study, Task
-from autoaug.learners.diagnose import cosine
+from autoaug.execution import Event, Options
+from autoaug.executors import run
+from autoaug.learners._diagnose import cosine
 from autoaug.mixing import MIXES
 from autoaug.models import build
 from autoaug.policy import Fixed, Relaxed, ready
@@ -28,7 +30,6 @@ from autoaug.record import Record
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none
 from autoaug.strategies.samplers import SAMPLERS
-from autoaug.sweep import Event, Options, run
 from autoaug.train import Diverged, train
 
 TASK = Task(data="digits", model="convnet", epochs=1, batch_size=400, warmup=0.0)

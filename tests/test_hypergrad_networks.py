@@ -28,7 +28,7 @@ from autoaug.hypergrad import (
     running,
     unrolled,
 )
-from autoaug.hypergrad.calculus import CAUSES, causes_named, gauss_newton, leaves
+from autoaug.hypergrad._calculus import CAUSES, causes_named, gauss_newton, leaves
 
 ALL: dict[str, Callable[[], Hypergrad]] = {
     "exact": lambda: exact(0.1),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from autoaug.hypergrad.solvers import ConjugateGradient, Series
+from autoaug.hypergrad._solvers import ConjugateGradient, Series
 
 
 def normal(*shape: int, rng: Generator) -> Tensor:

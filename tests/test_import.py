@@ -9,8 +9,9 @@ from torch import Generator
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 from torchvision.transforms.v2 import functional as F
 
+from autoaug.export import import_policy
 from autoaug.ops import OPS
-from autoaug.policy import Choice, Fixed, PolicyError, PolicyTree, Sequence, import_policy, ready
+from autoaug.policy import Choice, Fixed, PolicyError, PolicyTree, Sequence, ready
 
 
 def one(name: str, level: Any, format: str = "fast-autoaugment", probability: float = 0.5) -> Any:

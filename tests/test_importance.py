@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from autoaug.store import Importance, importances
+from autoaug.compare import Importance, importances
 
 SPACE: dict[str, BaseDistribution] = {
     "policy.m": FloatDistribution(0, 1),
@@ -115,7 +115,7 @@ def test_the_same_trials_have_the_same_importance() -> None:
 
 
 def test_of_many_trials_a_random_part_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoaug.store.importance.MOST_TRIALS", 40)
+    monkeypatch.setattr("autoaug.compare._importance.MOST_TRIALS", 40)
     trials = sorted(search(by_magnitude, trials=400), key=lambda trial: trial.value or 0)
     assert importances({"ra": trials}, True).strategies["ra"]["policy.m"] > 0.8
 

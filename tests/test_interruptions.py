@@ -16,10 +16,11 @@ from studies_for_tests import tiny
 
 from autoaug import Budget, Study, Task
 from autoaug.checkpoint import FORMAT
+from autoaug.execution import Desk, Event, Options
+from autoaug.executors import run
 from autoaug.record import Outcome
 from autoaug.store import Store
 from autoaug.strategies import none
-from autoaug.sweep import Desk, Event, Options, run
 
 LONG = Task(data="digits-rotated", model="convnet", epochs=6, batch_size=200, lr=0.2, device="cpu")
 

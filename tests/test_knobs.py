@@ -10,12 +10,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from torch import Tensor
 
 from autoaug import Budget, Study, Task, strategies
+from autoaug.cli._project import load_study, shipped_root
 from autoaug.learners import Bilevel
 from autoaug.policy import Fixed, Relaxed, ready
-from autoaug.project import load_study, shipped_root
 from autoaug.strategies import Strategy, autoaugment, madao, none, one_epoch_top_k, randaugment, truncated
-from autoaug.strategies.madao import SEARCHABLE
-from autoaug.strategies.truncated import SEARCHABLE as OF_TRUNCATED
+from autoaug.strategies._madao import SEARCHABLE
+from autoaug.strategies._truncated import SEARCHABLE as OF_TRUNCATED
 from autoaug.study import Knob, Loader, knobs, sayings
 
 TASK = Task(data="digits", model="convnet", epochs=3, batch_size=50, device="cpu")

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from autoaug.checkpoint import Checkpoint
 from autoaug.hypergrad import TwiceDifferentiable, identity, unrolled
 from autoaug.learners import Batch, Bilevel, Problem, Updates
-from autoaug.learners.bilevel import ahead
-from autoaug.learners.estimators import pathwise
+from autoaug.learners._bilevel import ahead
+from autoaug.learners._estimators import pathwise
 from autoaug.mixing import MIXES
 from autoaug.policy import Relaxed, Warp
 from autoaug.record import Record
@@ -165,7 +165,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path) 
 
 
 def test_diagnosis_goes_with_it_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoaug.learners.diagnose.DIRECTIONS", 2)
+    monkeypatch.setattr("autoaug.learners._diagnose.DIRECTIONS", 2)
     plain, looked = (records(replace(ON, diagnose=n), replace(TASK, epochs=1))[0] for n in (0, 4))
     assert -1 <= looked.metrics["hypergradient_cosine"] <= 1
     assert plain.policy == looked.policy

@@ -10,8 +10,8 @@ import pytest
 from chance_for_tests import at_most, draws, is_share, studies
 from scipy import stats
 
-from autoaug.compare.looks import LEAST, RESERVE, Looks, share
-from autoaug.compare.statistics import holm, limits, of_differences, p_values, seeds_needed
+from autoaug.compare._looks import LEAST, RESERVE, Looks, share
+from autoaug.compare._statistics import holm, limits, of_differences, p_values, seeds_needed
 
 EVERY = tuple(range(3, 21))
 """Final runs of somebody who looks after each of them."""

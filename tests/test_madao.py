@@ -13,12 +13,12 @@ from torch.utils._pytree import tree_map
 
 from autoaug.hypergrad import identity
 from autoaug.learners import Bilevel, Problem
-from autoaug.learners.replay import learned, replay
+from autoaug.learners._replay import learned, replay
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, PolicyTree, Relaxed, op_masses, ready
 from autoaug.record import Record
 from autoaug.strategies import Strategy, madao, madao_cg, madao_first_order
-from autoaug.strategies.madao import PRESETS, SEARCHABLE
+from autoaug.strategies._madao import PRESETS, SEARCHABLE
 from autoaug.study import Budget, Study, preflight, set_up
 from autoaug.train import Task, train
 

@@ -11,13 +11,13 @@ from studies_for_tests import tiny
 from torch import Tensor, nn
 
 from autoaug import Budget, Study
-from autoaug.console import plan_table
+from autoaug.cli._console import plan_table
 from autoaug.data import resized
+from autoaug.execution import Options, trials_at_once
 from autoaug.strategies import madao, none, randaugment, trivialaugment
 from autoaug.study import Loader, Prediction, advise, by_the_clock, plan, predict, set_up
-from autoaug.study.measure import LEAST, Stopwatch
-from autoaug.study.predict import middle
-from autoaug.sweep import Options, trials_at_once
+from autoaug.study._measure import LEAST, Stopwatch
+from autoaug.study._predict import middle
 from autoaug.text import by_clock
 from autoaug.train import Task
 

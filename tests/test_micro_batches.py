@@ -22,7 +22,7 @@ from autoaug.hypergrad import (
     unrolled,
 )
 from autoaug.learners import Bilevel, Problem, Updates
-from autoaug.learners.estimators import pathwise, score
+from autoaug.learners._estimators import pathwise, score
 from autoaug.mixing import MIXES
 from autoaug.policy import Choices, Relaxed
 from autoaug.train import train

@@ -10,9 +10,9 @@ from scipy.stats import beta, binomtest, kstest, norm, t
 from torch import Generator, Tensor
 
 from autoaug.mixing import MIXES, Mix, PairMix, build
-from autoaug.mixing.beta import draw_beta
-from autoaug.mixing.masks import Mask, bump, cut, either, even, hole
-from autoaug.mixing.pairs import blend
+from autoaug.mixing._beta import draw_beta
+from autoaug.mixing._masks import Mask, bump, cut, either, even, hole
+from autoaug.mixing._pairs import blend
 
 MIXING = [name for name in MIXES if name != "none"]
 MASKS = [even, cut, hole, bump, either]

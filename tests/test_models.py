@@ -10,10 +10,10 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from autoaug.models import MODELS, Architecture, build
-from autoaug.models.densenet import densenet
-from autoaug.models.shake_shake import ShiftedShortcut, shake
-from autoaug.models.small_resnet import small_resnet
-from autoaug.models.wide_resnet import wide_resnet
+from autoaug.models._densenet import densenet
+from autoaug.models._shake_shake import ShiftedShortcut, shake
+from autoaug.models._small_resnet import small_resnet
+from autoaug.models._wide_resnet import wide_resnet
 
 
 def size(network: nn.Module) -> int:

@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from autoaug import Budget, Study, Task
+from autoaug.execution import Options
+from autoaug.executors import run
 from autoaug.hypergrad import Hypergrad, identity
 from autoaug.models import build
 from autoaug.ops import OPS, RANGES
 from autoaug.store import Store
 from autoaug.strategies import Strategy, madao, madao_cg, madao_first_order, none, truncated
-from autoaug.strategies.madao import online
+from autoaug.strategies._madao import online
 from autoaug.study import preflight, set_up
-from autoaug.sweep import Options, run
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=20, batch_size=50, lr=0.2)
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from autoaug.policy import Fixed, ready
-from autoaug.policy.execute import execute, group_sizes, put
-from autoaug.policy.plan import Draws, draw
+from autoaug.policy._compiled import Draws, draw
+from autoaug.policy._execute import execute, group_sizes, put
 
 WAYS = ("side_by_side", "group_by_group", "one_by_one")
 
@@ -19,8 +19,8 @@ def go(monkeypatch):
     """Make `execute` go about it in one of the ways."""
 
     def choose(way: str) -> None:
-        monkeypatch.setattr("autoaug.policy.execute.differentiated", lambda images, draws: way == "side_by_side")
-        monkeypatch.setattr("autoaug.policy.execute.FEW", 1000 if way == "one_by_one" else 0)
+        monkeypatch.setattr("autoaug.policy._execute.differentiated", lambda images, draws: way == "side_by_side")
+        monkeypatch.setattr("autoaug.policy._execute.FEW", 1000 if way == "one_by_one" else 0)
 
     return choose
 
@@ -75,7 +75,7 @@ def test_few_and_large_images_go_one_by_one_unless_an_operation_draws(monkeypatc
     gone = []
     for way in WAYS:
         done = lambda ops, images, *rest, way=way: gone.append(way) or images  # noqa: E731
-        monkeypatch.setattr(f"autoaug.policy.execute.{way}", done)
+        monkeypatch.setattr(f"autoaug.policy._execute.{way}", done)
     tree = ready.uniformaugment() if drawing else ready.randaugment()
     Fixed(tree)(torch.rand(batch, 3, size, size, generator=rng), rng)
     assert gone == [expected]
@@ -116,7 +116,7 @@ def test_a_batch_meets_each_operation_once_per_stage_and_geometric_ones_together
     met = []
     plan = Fixed(ready.random_policy(probability=1.0)).plan(rng.device)
     count = [replace(op, function=counting(op, met)) for op in plan.ops]
-    monkeypatch.setattr("autoaug.policy.execute.affine", lambda images, matrix: met.append("affine") or images)
+    monkeypatch.setattr("autoaug.policy._execute.affine", lambda images, matrix: met.append("affine") or images)
     execute(count, torch.rand(500, 3, 4, 4, generator=rng), draw(plan, 500, rng), rng)
     colours = [op.name for op in plan.ops if op.matrix is None]
     assert met == ["affine", *colours] * 2

@@ -6,8 +6,8 @@ from scipy.stats import binomtest
 
 from autoaug.ops import OPS, affine
 from autoaug.policy import Fixed, Policy, PolicyError, apply, choice, policy_tree, ready, schedule, sequence
-from autoaug.policy.execute import execute
-from autoaug.policy.plan import draw
+from autoaug.policy._compiled import draw
+from autoaug.policy._execute import execute
 
 
 def test_images_that_are_equal_are_augmented_differently(rng):

@@ -24,7 +24,7 @@ from autoaug.policy import (
     ready,
     sequence,
 )
-from autoaug.policy.plan import compile_plan, draw_leaves
+from autoaug.policy._compiled import compile_plan, draw_leaves
 
 NAMES = list(OPS)
 CODES = {name: code for code, name in enumerate(NAMES, start=1)}

@@ -11,10 +11,11 @@ from postgres_server import Server, needs_postgres, postgres
 from studies_for_tests import tiny
 
 from autoaug import Budget, Task
+from autoaug.execution import Event, Options
+from autoaug.executors import run
 from autoaug.record import last_attempts
 from autoaug.store import SPOOL_FOLDER, Store, Unreachable
 from autoaug.strategies import none, trivialaugment
-from autoaug.sweep import Event, Options, run
 
 pytestmark = needs_postgres
 

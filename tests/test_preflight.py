@@ -14,7 +14,7 @@ from autoaug.models import build
 from autoaug.policy import Fixed, apply, policy_tree, ready
 from autoaug.strategies import Strategy, autoaugment, madao, none
 from autoaug.study import preflight
-from autoaug.study.probes import probes
+from autoaug.study._probes import probes
 from autoaug.train import smallest_part
 
 TASK = Task(data="digits", model="convnet", epochs=1, batch_size=64)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autoaug.project import FOLDERS, load_study, new_project, root_of, shipped_root
+from autoaug.cli._project import FOLDERS, load_study, new_project, root_of, shipped_root
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,7 +58,7 @@ def test_what_python_caches_is_not_copied(tmp_path: Path, monkeypatch: pytest.Mo
     for folder in FOLDERS:
         write(tmp_path / "shipped" / folder / "x.py", "")
         write(tmp_path / "shipped" / folder / "__pycache__" / "x.pyc", "")
-    monkeypatch.setattr("autoaug.project.shipped_root", lambda: tmp_path / "shipped")
+    monkeypatch.setattr("autoaug.cli._project.shipped_root", lambda: tmp_path / "shipped")
     new_project(tmp_path / "mine")
     assert not list((tmp_path / "mine").rglob("*.pyc"))
 

@@ -10,11 +10,14 @@ from studies_for_tests import tiny
 
 from autoaug import Budget, Study, Task
 from autoaug.data import Data, load_data
+from autoaug.execution import Event, Options, is_over, outdated
+from autoaug.execution import _worker as worker
+from autoaug.executors import run
 from autoaug.record import Outcome, Record, best_complete
 from autoaug.store import Store
 from autoaug.strategies import PRUNERS, madao, none, randaugment, random_policy
-from autoaug.sweep import Event, Options, is_over, outdated, run, worker
-from autoaug.train import Run, loop
+from autoaug.train import Run
+from autoaug.train import _loop as loop
 
 
 def finals(store: Store) -> list[Outcome]:

@@ -17,14 +17,15 @@ from studies_for_tests import tiny
 from torch import Generator, Tensor, nn
 
 from autoaug import Budget, Study, Task
+from autoaug.cli._project import load_study
+from autoaug.execution import Desk, Event, Options
+from autoaug.executors import run
+from autoaug.executors.ray import DeskSearcher, refuse_too_much
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Policy, ready
-from autoaug.project import load_study
 from autoaug.record import last_attempts
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none
-from autoaug.sweep import Desk, Event, Options, run
-from autoaug.sweep.ray_tune import DeskSearcher, refuse_too_much
 
 # Ray leaves sockets and files to the garbage collector and uses what Python deprecates: its own affair
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -170,7 +171,7 @@ def hanging_once(flag: Path) -> Any:
             if self.training and os.getpid() != driver and not flag.exists():
                 flag.touch()
                 clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
-                import_module("autoaug.sweep.lease").time = clock  # type: ignore[attr-defined]
+                import_module("autoaug.execution._lease").time = clock  # type: ignore[attr-defined]
                 time.sleep(1000)
             return self.net(images)
 

@@ -11,9 +11,10 @@ from studies_for_tests import tiny
 from torch import nn
 
 from autoaug import Budget, Task
+from autoaug.execution import Options
+from autoaug.executors import run
 from autoaug.store import Store
 from autoaug.strategies import none
-from autoaug.sweep import Options, run
 
 # Ray leaves sockets and files to the garbage collector and uses what Python deprecates: its own affair
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]

@@ -13,8 +13,9 @@ from scipy.stats import binomtest, chisquare
 from torch import Generator, Tensor
 
 from autoaug.ops import OPS, RANGES
-from autoaug.policy import Choices, Fixed, Policy, Relaxed, load_policy, op_masses, relaxed
-from autoaug.policy.plan import Draws
+from autoaug.policy import Choices, Fixed, Policy, Relaxed, load_policy, op_masses
+from autoaug.policy import _relaxed as relaxed
+from autoaug.policy._compiled import Draws
 from autoaug.policy.ready import MADAO_OPS
 
 SMOOTH = ("brightness", "rotate", "color", "translate_x")

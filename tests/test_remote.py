@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from studies_for_tests import tiny
 
+from autoaug.execution import Options
+from autoaug.execution._options import is_remote, refuse_remote
+from autoaug.executors import run
 from autoaug.store import Store
-from autoaug.sweep import Options, run
-from autoaug.sweep.options import is_remote, refuse_remote
 
 SERVER = "postgresql+psycopg://me@db.example/studies"
 REMOTE = "ray://203.0.113.7:10001"  # of a network that is kept free for documentation

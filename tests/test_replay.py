@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_problems import batch, seeded
 
-from autoaug.learners.replay import learned, replay
+from autoaug.learners._replay import learned, replay
 from autoaug.policy import Fixed, PolicyTree, Relaxed
 from autoaug.record import Record
 

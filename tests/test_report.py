@@ -6,13 +6,12 @@ import plotly.graph_objects as go
 import pytest
 from outcomes_for_tests import comparison, epoch, searched
 
-from autoaug.compare import Row, leaderboard
-from autoaug.compare.tables import to_flat
+from autoaug.cli._project import load_figures, shipped_root
+from autoaug.cli._report import draw, report
+from autoaug.compare import Importance, Row, leaderboard
+from autoaug.compare._tables import to_flat
 from autoaug.data import image_folder
-from autoaug.project import load_figures, shipped_root
 from autoaug.record import Outcome, Record
-from autoaug.report import draw, report
-from autoaug.store import Importance
 
 FIGURES = load_figures(shipped_root())
 

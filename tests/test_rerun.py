@@ -8,12 +8,13 @@ from optuna.distributions import FloatDistribution
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
+from autoaug.compare._winner import winning_policy
+from autoaug.execution import Event, Options, is_over
+from autoaug.executors import run
 from autoaug.learners import learned
 from autoaug.record import Outcome, best_complete, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import madao, none, randaugment
-from autoaug.sweep import Event, Options, is_over, run
-from autoaug.winner import winning_policy
 
 
 def proxied(**more: Any) -> Study:

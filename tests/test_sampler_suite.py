@@ -11,8 +11,8 @@ from optuna.testing.pytest_samplers import (
 )
 
 from autoaug.strategies import SAMPLERS, SeededByTrial
-from autoaug.strategies.samplers.controller import Ppo
-from autoaug.strategies.samplers.ppo import PPOSampler
+from autoaug.strategies.samplers._controller import Ppo
+from autoaug.strategies.samplers._ppo import PPOSampler
 
 Make = Callable[[], BaseSampler]
 

@@ -17,10 +17,11 @@ from optuna.trial import TrialState
 from scipy import stats
 
 from autoaug.strategies import SAMPLERS, SeededByTrial
-from autoaug.strategies.samplers import gaussian, ppo
-from autoaug.strategies.samplers.controller import Controller, Ppo, Training
-from autoaug.strategies.samplers.grid import next_place, ravel, unravel
-from autoaug.strategies.samplers.scale import LEVELS, from_unit, levels, nearest_level, to_unit
+from autoaug.strategies.samplers import _gaussian as gaussian
+from autoaug.strategies.samplers import _ppo as ppo
+from autoaug.strategies.samplers._controller import Controller, Ppo, Training
+from autoaug.strategies.samplers._grid import next_place, ravel, unravel
+from autoaug.strategies.samplers._scale import LEVELS, from_unit, levels, nearest_level, to_unit
 
 SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
 

@@ -21,7 +21,7 @@ from postgres_server import Server, needs_postgres, postgres
 from studies_for_tests import tiny
 
 from autoaug.store import Store, refuse_exposed, show_reference, show_url
-from autoaug.store.secrets import without_secrets
+from autoaug.store._secrets import without_secrets
 from autoaug.strategies import none
 
 LIBRARY = Path(__file__).parent.parent / "autoaug"
@@ -219,7 +219,7 @@ def test_what_a_driver_says_is_shown_without_the_secrets_of_the_url() -> None:
 
 LOADS = {"load", "loads", "Unpickler", "read_pickle", "eval", "exec", "unsafe_load", "full_load"}
 SAFE = {"json.load", "json.loads", "tomllib.load", "tomllib.loads"}
-ACROSS_PROCESSES = {("sweep/ray_tune.py", "ray.cloudpickle.loads")}
+ACROSS_PROCESSES = {("executors/ray.py", "ray.cloudpickle.loads")}
 """What the driver has just sent to its own worker; it never lies on a disk."""
 
 

@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Generator, Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
+from autoaug.cli._show import GAP, HEAD, LABEL, STRENGTHS, op_sheet, paste, sheet
 from autoaug.data import DataError, read_images, sample_images
 from autoaug.ops import OPS, RANGES
 from autoaug.policy import Fixed, apply, policy_tree, ready
-from autoaug.show import GAP, HEAD, LABEL, STRENGTHS, op_sheet, paste, sheet
 
 SIZE = 16
 

@@ -16,14 +16,15 @@ from sqlalchemy.exc import OperationalError, PendingRollbackError, ProgrammingEr
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
+from autoaug.execution import Desk, Event, Options, write_leftovers
+from autoaug.execution._job import me
+from autoaug.execution._pending_writes import spool_of
+from autoaug.executors import run
 from autoaug.record import Outcome, Record
 from autoaug.store import SPOOL_FOLDER, Spool, Store, Unreachable
-from autoaug.store.patience import Patience
-from autoaug.store.spool import read
+from autoaug.store._retrying import Patience
+from autoaug.store._spool import read
 from autoaug.strategies import none
-from autoaug.sweep import Desk, Event, Options, run, write_leftovers
-from autoaug.sweep.job import me
-from autoaug.sweep.leftovers import spool_of
 
 
 @pytest.fixture

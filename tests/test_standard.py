@@ -16,10 +16,10 @@ from PIL import Image
 
 from autoaug import Budget, Study, Task, run
 from autoaug.data import STANDARDS, Source, Split, Standard, load_data, subset
+from autoaug.execution import Options, is_over
 from autoaug.policy import Fixed, ready
 from autoaug.store import Store
 from autoaug.strategies import none
-from autoaug.sweep import Options, is_over
 from autoaug.train import train
 
 COLOUR, GREY = (3, 8, 8), (1, 8, 8)

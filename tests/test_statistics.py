@@ -8,7 +8,7 @@ import pytest
 from chance_for_tests import SPREAD, STUDIES, at_most, draws, is_share, studies
 from scipy import stats
 
-from autoaug.compare.statistics import (
+from autoaug.compare._statistics import (
     BOOTSTRAP_FROM,
     Difference,
     Interval,
@@ -71,11 +71,11 @@ def test_the_bootstrap_takes_over_where_it_is_no_worse(monkeypatch: pytest.Monke
         return rng.normal(0.9, 0.01, (STUDIES, n)) - 0.3 * (rng.uniform(size=(STUDIES, n)) < 0.1)
 
     many = covered(collapsing(50), 0.87).mean()
-    monkeypatch.setattr("autoaug.compare.statistics.BOOTSTRAP_FROM", 1000)
+    monkeypatch.setattr("autoaug.compare._statistics.BOOTSTRAP_FROM", 1000)
     assert many > covered(collapsing(50), 0.87).mean() + 0.02
     normal = draws(2).normal(0.9, 0.02, (STUDIES, 10))
     by_t = covered(normal, 0.9).mean()
-    monkeypatch.setattr("autoaug.compare.statistics.BOOTSTRAP_FROM", 2)
+    monkeypatch.setattr("autoaug.compare._statistics.BOOTSTRAP_FROM", 2)
     assert covered(normal, 0.9).mean() < by_t - 0.02
 
 

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from autoaug.record import Outcome, Record
 from autoaug.store import Loss, Store, resolve, show_url
-from autoaug.store.url import portable
+from autoaug.store._url import portable
 
 DEFINITION = {
     "task": {"data": "digits", "epochs": 3},
@@ -285,7 +285,7 @@ def test_a_storage_that_cannot_be_opened_leaves_no_connection_open(url: str, mon
         assert engine.pool.checkedin() == 1
         raise RuntimeError("no room for tables")
 
-    monkeypatch.setattr("autoaug.store.store.prepare_tables", fail)
+    monkeypatch.setattr("autoaug.store._store.prepare_tables", fail)
     with pytest.raises(ValueError, match=r"cannot be opened: .*no room for tables"):
         Store(url)
     assert engines[-1].pool.checkedin() == 0

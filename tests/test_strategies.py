@@ -16,6 +16,8 @@ from torch import Generator
 
 from autoaug import Budget, Study, Task, strategies
 from autoaug.data import subset
+from autoaug.execution import Options
+from autoaug.executors import run
 from autoaug.policy import op_masses, ready
 from autoaug.store import Store
 from autoaug.strategies import (
@@ -34,7 +36,6 @@ from autoaug.strategies import (
     validated_magnitude,
 )
 from autoaug.study import set_up
-from autoaug.sweep import Options, run
 from autoaug.train import train
 
 CONSTRUCTORS = [name for name in strategies.__all__ if name[0].islower()]

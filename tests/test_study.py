@@ -11,12 +11,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from torch import nn
 
 from autoaug import Budget, Study, Task, run
+from autoaug.execution import Options
 from autoaug.models import MODELS
 from autoaug.policy import Fixed, op_masses
 from autoaug.store import Store
 from autoaug.strategies import Strategy, madao, none, randaugment, trivialaugment
 from autoaug.study import Loader, Prediction, data_facts, lowest, plan, predict, preflight, set_up
-from autoaug.sweep import Options
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=3)
 

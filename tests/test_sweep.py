@@ -18,15 +18,16 @@ from studies_for_tests import tiny
 from torch import Generator, Tensor
 
 from autoaug import Budget, Study
+from autoaug.cli._project import load_figures, shipped_root
+from autoaug.execution import Desk, Event, Options, is_over
+from autoaug.execution._job import Job, is_gone, me
+from autoaug.execution._worker import lease, seed_of, sign, work
+from autoaug.executors import conduct, run
 from autoaug.policy import Fixed, ready
-from autoaug.project import load_figures, shipped_root
 from autoaug.record import LEADERBOARD, Outcome, Record, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import madao, none
-from autoaug.strategies.strategy import Strategy
-from autoaug.sweep import Desk, Event, Options, conduct, is_over, run
-from autoaug.sweep.job import Job, is_gone, me
-from autoaug.sweep.worker import lease, seed_of, sign, work
+from autoaug.strategies._strategy import Strategy
 
 
 def searched(store: Store, study: Study) -> list[Outcome]:
@@ -338,7 +339,7 @@ def test_what_a_retraining_has_cost_when_it_fails_is_counted(
             raise RuntimeError("broken")
 
     study = tiny(strategies={"madao": madao()}, space={}, budget=Budget(trials=1), seeds=1)
-    monkeypatch.setattr("autoaug.sweep.worker.Fixed", Broken)
+    monkeypatch.setattr("autoaug.execution._worker.Fixed", Broken)
     run(study, store, options=options)
     (final,) = finals(store, study)
     stored = [record for record in store.epochs("tiny") if record.final]

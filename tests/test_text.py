@@ -14,16 +14,16 @@ from outcomes_for_tests import comparison, finals
 from rich.console import Console
 from studies_for_tests import tiny
 
+from autoaug.cli._checks import Finding
+from autoaug.cli._console import LineProgress, Watch, leaderboard_table, plan_table
+from autoaug.cli._report import report
 from autoaug.compare import Comparison, to_csv
-from autoaug.console import LineProgress, Watch, leaderboard_table, plan_table
-from autoaug.doctor import Finding
+from autoaug.execution import Event, Job
+from autoaug.export import EXPORTERS, export
 from autoaug.policy import PolicyTree, apply, load_tree, policy_tree
-from autoaug.policy.errors import PolicyError
-from autoaug.policy.export import EXPORTERS, export
-from autoaug.policy.files import encode, save
-from autoaug.report import report
+from autoaug.policy._errors import PolicyError
+from autoaug.policy._files import encode, save
 from autoaug.study import plan
-from autoaug.sweep import Event, Job
 from autoaug.text import LOG, LONGEST, cell, counted, shown
 
 HOSTILE = "\x1b[2J\x9b31m[red]a\u202eb\u2066\u2028\r\n\x85second\x00\x07\udcffé"
@@ -201,7 +201,7 @@ def test_a_hostile_policy_file_is_refused_in_one_plain_line(call: Call, tmp_path
 
 def test_what_the_doctor_finds_is_shown_safely(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     finding = Finding(HOSTILE, "fail", HOSTILE)
-    monkeypatch.setattr("autoaug.doctor.CHECKS", {"clock": lambda where: finding})
+    monkeypatch.setattr("autoaug.cli._checks.CHECKS", {"clock": lambda where: finding})
     harmless(call("doctor").stdout)
 
 

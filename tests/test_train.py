@@ -16,7 +16,7 @@ from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.record import Record
 from autoaug.train import Diverged, Run, Task, learning_rate, train
-from autoaug.train import loop as training
+from autoaug.train import _loop as training
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=2, refine_epochs=1, batch_size=50, lr=0.2, device="cpu")
 

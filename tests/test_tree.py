@@ -18,12 +18,13 @@ FLOORS = (
     {"text", "fields", "lookup", "seeding", "checkpoint", "devices", "record"},
     {"ops", "mixing", "hypergrad", "models", "data"},
     {"policy"},
-    {"train"},
+    {"export", "train"},
     {"learners"},
     {"strategies"},
     {"study", "store"},
-    {"sweep", "compare", "chaos"},
-    {"dashboard", "console", "project", "report", "show", "winner", "doctor"},
+    {"execution", "compare"},
+    {"executors"},
+    {"testing"},
     {"cli"},
     {"__main__", "__init__"},
 )
@@ -32,12 +33,12 @@ FLOORS = (
 HOMES = {
     "cmaes": {"strategies"},
     "kornia": {"ops"},
-    "optuna": {"strategies", "study", "store", "sweep"},
-    "optuna_dashboard": {"dashboard"},
+    "optuna": {"strategies", "study", "store", "execution", "executors", "compare"},
+    "optuna_dashboard": {"cli"},
     "plotly": set(),  # figures are the user's: dashboards/
-    "ray": {"sweep"},
-    "rich": {"console", "cli"},
-    "sklearn": set(),  # its files are read, see data/sklearn_files.py
+    "ray": {"executors"},
+    "rich": {"cli"},
+    "sklearn": set(),  # its files are read, see data/_sklearn_files.py
     "sqlalchemy": {"store"},
     "torchvision.datasets": {"data"},
     "typer": {"cli"},
@@ -56,7 +57,6 @@ PUBLIC = {
     "published randaugment random_policy standard stn trivialaugment truncated uniformaugment validated_magnitude",
     "autoaug.compare": "anytime leaderboard",
     "autoaug.store": "Store",
-    "autoaug.sweep": "Options run",
 }
 """Names that studies, dashboards and tests outside this project import."""
 
@@ -104,6 +104,31 @@ def test_imports_go_down(path: Path) -> None:
             assert imported == room(path) or floor(imported) < floor(room(path)), f"{path.name} imports {name}"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_nobody_imports_an_underscore_of_another_room(path: Path) -> None:
+    for name in imports(path):
+        if under(name, "autoaug") and any(part.startswith("_") for part in name.split(".")):
+            assert name.split(".")[1] == room(path), f"{path.name} imports {name}: offer it in the package's __init__"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name == "__init__.py"], ids=lambda path: room(path))
+def test_a_package_offers_exactly_what_it_says(path: Path) -> None:
+    """What is imported into a package's `__init__` or made there is in `__all__`; what is not has an underscore."""
+    name = ".".join(path.relative_to(ROOT).parent.parts)
+    if name == "autoaug":
+        return  # its names are imported when they are first used
+    package, tree = import_module(name), ast.parse(path.read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        if under(node.module or "", "autoaug")
+        for alias in node.names
+    }
+    assert all(hasattr(package, each) for each in package.__all__)
+    assert {each for each in imported if not each.startswith("_")} <= set(package.__all__)
+
+
 @pytest.mark.parametrize("package", HOMES)
 def test_a_heavy_import_has_one_home(package: str) -> None:
     users = {room(path) for path in FILES if any(under(name, package) for name in imports(path))}
@@ -112,7 +137,7 @@ def test_a_heavy_import_has_one_home(package: str) -> None:
 
 def test_ray_is_imported_by_one_file_that_is_imported_late() -> None:
     users = [path for path in FILES if any(under(name, "ray") for name in imports(path))]
-    assert users == [LIBRARY / "sweep" / "ray_tune.py"]
+    assert users == [LIBRARY / "executors" / "ray.py"]
 
 
 def test_the_library_imports_nothing_of_the_reference_project() -> None:
@@ -184,6 +209,15 @@ def test_help_and_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
 
 def test_a_process_that_trains_imports_nothing_that_only_comparing_needs() -> None:
     late = {"cmaes", "pandas", "scipy", "sklearn", "torchvision"}
-    code = f"import sys, autoaug.study, autoaug.sweep.worker; print(sorted({late} & set(sys.modules)))"
+    code = f"import sys, autoaug.study, autoaug.execution._worker; print(sorted({late} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+PUBLIC_MODULES = {"policy/ready.py", "policy/published.py", "executors/local.py", "executors/ray.py"}
+"""Modules inside a room that are imported by their own name: what they hold is too much, or too heavy, for it."""
+
+
+def test_modules_of_a_room_are_its_own_affair() -> None:
+    inside = {path.relative_to(LIBRARY) for path in FILES if path.parent != LIBRARY and path.name != "__init__.py"}
+    assert {str(path) for path in inside if not path.name.startswith("_")} == PUBLIC_MODULES

@@ -17,15 +17,17 @@ from torch.nn import functional as F
 
 from autoaug import Budget, Study
 from autoaug.checkpoint import Checkpoint
+from autoaug.execution import Options
+from autoaug.execution import _worker as worker
+from autoaug.executors import run
 from autoaug.hypergrad import unrolled
 from autoaug.learners import Bilevel, Updates
-from autoaug.learners.bilevel import ahead
+from autoaug.learners._bilevel import ahead
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, Warp
 from autoaug.record import Record
 from autoaug.store import Store
 from autoaug.strategies import Strategy, madao, none, truncated
-from autoaug.sweep import Options, run, worker
 from autoaug.train import Task, train
 
 TASK = Task(data="digits-rotated-50", model="convnet", epochs=20, batch_size=50, lr=0.2)

@@ -11,7 +11,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from autoaug.hypergrad import Implicit, TwiceDifferentiable, conjugate_gradient, identity, layers, neumann, unrolled
+from autoaug.hypergrad import Implicit, TwiceDifferentiable, conjugate_gradient, identity, neumann, unrolled
+from autoaug.hypergrad import _layers as layers
 from autoaug.models import build
 
 CONVOLUTIONS: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ from autoaug import Budget, Study
 from autoaug.checkpoint import Checkpoint
 from autoaug.devices import Clock, Stopwatch, all_to_device, to_device
 from autoaug.hypergrad import Hypergrad, conjugate_gradient, identity, neumann, running, unrolled
-from autoaug.hypergrad.solvers import ConjugateGradient
+from autoaug.hypergrad._solvers import ConjugateGradient
 from autoaug.learners import Bilevel, Joint, Updates
 from autoaug.mixing import MIXES, Mix
 from autoaug.ops import OPS
@@ -27,7 +27,7 @@ from autoaug.policy import Fixed, Relaxed, SpatialTransformer, Warp, ready
 from autoaug.strategies import none
 from autoaug.study import preflight
 from autoaug.train import Run, Task, train
-from autoaug.train.loop import batches, evaluate, one_epoch, train_step
+from autoaug.train._loop import batches, evaluate, one_epoch, train_step
 
 
 def photographs(root: Path) -> tuple[Tensor, Tensor]:
@@ -373,7 +373,7 @@ REFUSED: dict[str, Callable[[Tensor, Generator], Any]] = {
 def test_a_policy_that_waits_is_found(name: str, gpu: PretendedGpu) -> None:
     waits, _ = counts(steps(gpu, Wrong(WAITING[name])))
     assert waits.total() == 3, "once a step"
-    assert all("train/loop.py" in where for _, where in waits), "the innermost line of the library"
+    assert all("train/_loop.py" in where for _, where in waits), "the innermost line of the library"
 
 
 @pytest.mark.parametrize("name", COPYING)

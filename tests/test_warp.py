@@ -8,8 +8,9 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from autoaug.ops import OPS, affine
-from autoaug.policy import Fixed, PolicyError, Warp, load_policy, policy_tree, sequence, warp
-from autoaug.policy.warp import COLOURS, FORMS, MOVES, SIZES, START, TRANSFORMS, UNITS, matrix_of, read, recolour
+from autoaug.policy import Fixed, PolicyError, Warp, load_policy, policy_tree, sequence
+from autoaug.policy import _warp as warp
+from autoaug.policy._warp import COLOURS, FORMS, MOVES, SIZES, START, TRANSFORMS, UNITS, matrix_of, read, recolour
 
 EVERY = [(kind, form) for kind in TRANSFORMS for form in FORMS]
 BOXES = ("translation", "affine", "color")

@@ -16,15 +16,15 @@ from torch import Generator, Tensor
 
 from autoaug import Study, Task
 from autoaug.compare import ALWAYS_ON
+from autoaug.compare._winner import after, nodes_of, winning_policy
 from autoaug.data import STANDARDS, image_folder
+from autoaug.export import EXPORTERS, export
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, PolicyTree, apply, decode, encode, policy_tree, ready, schedule, sequence
-from autoaug.policy.export import EXPORTERS, export
 from autoaug.record import LEADERBOARD, Record
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, randaugment
 from autoaug.train import Run
-from autoaug.winner import after, nodes_of, winning_policy
 
 VERSIONS = {"autoaug": "0.1.0", "torch": "2.0"}
 

@@ -1,18 +1,21 @@
 """Which strategy is better, by how much, how sure that is, and what it has cost."""
 
-from autoaug.compare.anytime import Band, Step, anytime, bands
-from autoaug.compare.figures import short, show_interval, show_p, show_seconds, show_value, unit_of
-from autoaug.compare.leaderboard import Rerun, Row, failures, leaderboard
-from autoaug.compare.legend import headline, legend, verdict
-from autoaug.compare.statistics import Difference, Interval, interval
-from autoaug.compare.stored import ALWAYS_ON, Comparison, stored_comparison, stored_leaderboard
-from autoaug.compare.tables import Table, tables, to_csv, to_json
+from autoaug.compare._anytime import Band, Step, anytime, bands
+from autoaug.compare._figures import short, show_interval, show_p, show_seconds, show_value, unit_of
+from autoaug.compare._importance import Importance, importances
+from autoaug.compare._leaderboard import Rerun, Row, failures, leaderboard
+from autoaug.compare._legend import headline, legend, verdict
+from autoaug.compare._statistics import Difference, Interval, interval
+from autoaug.compare._stored import ALWAYS_ON, Comparison, stored_comparison, stored_leaderboard
+from autoaug.compare._tables import Table, tables, to_csv, to_json
+from autoaug.compare._winner import winning_policy
 
 __all__ = [
     "ALWAYS_ON",
     "Band",
     "Comparison",
     "Difference",
+    "Importance",
     "Interval",
     "Rerun",
     "Row",
@@ -22,6 +25,7 @@ __all__ = [
     "bands",
     "failures",
     "headline",
+    "importances",
     "interval",
     "leaderboard",
     "legend",
@@ -37,4 +41,5 @@ __all__ = [
     "to_json",
     "unit_of",
     "verdict",
+    "winning_policy",
 ]

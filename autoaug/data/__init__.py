@@ -4,15 +4,15 @@
 Everything is checked before anything is trained; an error is a `DataError` that says what to do.
 """
 
-from autoaug.data.derived import anchored, is_named, resized, subset
-from autoaug.data.duplicates import Copies, copies
-from autoaug.data.files import image_folder, npz
-from autoaug.data.load import DATASETS, Data, load_data, place_of, resplit, train_on_val
-from autoaug.data.naming import public_name
-from autoaug.data.pictures import read_images, sample_images
-from autoaug.data.source import STANDARDS, Source, Standard
-from autoaug.data.splits import DataError, Split, as_float
-from autoaug.data.torch_datasets import from_datasets
+from autoaug.data._derived import anchored, is_named, resized, subset
+from autoaug.data._duplicates import Copies, copies
+from autoaug.data._files import image_folder, npz
+from autoaug.data._load import DATASETS, Data, load_data, place_of, resplit, train_on_val
+from autoaug.data._naming import public_name
+from autoaug.data._pictures import read_images, sample_images
+from autoaug.data._source import STANDARDS, Source, Standard
+from autoaug.data._splits import DataError, Split, as_float
+from autoaug.data._torch_datasets import from_datasets
 
 __all__ = [
     "DATASETS",

@@ -28,8 +28,8 @@ with ReLU: its masks flip between the two points. `benchmarks/fidelity.py` measu
 `benchmarks/hypergrad.py` what it costs.
 """
 
-from autoaug.hypergrad.calculus import Hypergrad, Loss, ModelLoss, Parts, Solving, Tree, directional
-from autoaug.hypergrad.implicit import (
+from autoaug.hypergrad._calculus import Hypergrad, Loss, ModelLoss, Parts, Solving, Tree, directional, partials
+from autoaug.hypergrad._implicit import (
     Implicit,
     RunningInverse,
     conjugate_gradient,
@@ -39,8 +39,8 @@ from autoaug.hypergrad.implicit import (
     neumann,
     running,
 )
-from autoaug.hypergrad.layers import TwiceDifferentiable
-from autoaug.hypergrad.unroll import Unrolled, unrolled
+from autoaug.hypergrad._layers import TwiceDifferentiable
+from autoaug.hypergrad._unroll import Unrolled, unrolled
 
 __all__ = [
     "Hypergrad",
@@ -59,6 +59,7 @@ __all__ = [
     "gauss_newton_cg",
     "identity",
     "neumann",
+    "partials",
     "running",
     "unrolled",
 ]

@@ -5,8 +5,8 @@
 for what every operation accepts.
 """
 
-from autoaug.ops.discrete import auto_contrast, equalize, posterize, solarize
-from autoaug.ops.geometric import (
+from autoaug.ops._discrete import auto_contrast, equalize, posterize, solarize
+from autoaug.ops._geometric import (
     affine,
     compose,
     hflip,
@@ -18,9 +18,9 @@ from autoaug.ops.geometric import (
     unmoved,
     vflip,
 )
-from autoaug.ops.photometric import brightness, color, contrast, grey, hue, invert, saturation, sharpness
-from autoaug.ops.stochastic import crop, cutout, gaussian_noise
-from autoaug.ops.table import OPS, RANGES, Op
+from autoaug.ops._photometric import brightness, color, contrast, grey, hue, invert, saturation, sharpness
+from autoaug.ops._stochastic import crop, cutout, gaussian_noise
+from autoaug.ops._table import OPS, RANGES, Op
 
 __all__ = [
     "OPS",

@@ -1,19 +1,32 @@
 """Policies: random maps from images to images, their portable form, and the file they travel in."""
 
 from autoaug.policy import ready
-from autoaug.policy.errors import PolicyError
-from autoaug.policy.files import decode, encode, json_schema, load_tree, save
-from autoaug.policy.fixed import Fixed, load_policy, to_torchvision
-from autoaug.policy.foreign import IMPORTERS, import_policy
-from autoaug.policy.nodes import Apply, Choice, Schedule, Sequence, apply, choice, schedule, sequence
-from autoaug.policy.protocol import Policy
-from autoaug.policy.relaxed import Choices, Relaxed
-from autoaug.policy.stn import SpatialTransformer
-from autoaug.policy.tree import PolicyTree, op_masses, policy_tree
-from autoaug.policy.warp import Warp
+from autoaug.policy._errors import PolicyError
+from autoaug.policy._files import decode, encode, json_schema, load_tree, save
+from autoaug.policy._fixed import Fixed, load_policy
+from autoaug.policy._nodes import (
+    AnyNode,
+    Apply,
+    Choice,
+    Schedule,
+    Sequence,
+    apply,
+    bounds,
+    children,
+    choice,
+    is_number,
+    schedule,
+    sequence,
+)
+from autoaug.policy._protocol import Policy
+from autoaug.policy._relaxed import Choices, Relaxed
+from autoaug.policy._stn import SpatialTransformer
+from autoaug.policy._tree import APPROXIMATION, PolicyTree, op_masses, policy_tree, stages
+from autoaug.policy._warp import Warp
 
 __all__ = [
-    "IMPORTERS",
+    "APPROXIMATION",
+    "AnyNode",
     "Apply",
     "Choice",
     "Choices",
@@ -27,10 +40,12 @@ __all__ = [
     "SpatialTransformer",
     "Warp",
     "apply",
+    "bounds",
+    "children",
     "choice",
     "decode",
     "encode",
-    "import_policy",
+    "is_number",
     "json_schema",
     "load_policy",
     "load_tree",
@@ -40,5 +55,5 @@ __all__ = [
     "save",
     "schedule",
     "sequence",
-    "to_torchvision",
+    "stages",
 ]

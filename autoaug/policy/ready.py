@@ -3,8 +3,8 @@
 from collections.abc import Sequence as Listing
 
 from autoaug.policy import published
-from autoaug.policy.nodes import AnyNode, Choice, apply, choice, sequence
-from autoaug.policy.tree import PolicyTree, policy_tree
+from autoaug.policy._nodes import AnyNode, Choice, apply, choice, sequence
+from autoaug.policy._tree import PolicyTree, policy_tree
 
 MADAO_OPS = (
     "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "invert", "auto_contrast", "equalize", "solarize",

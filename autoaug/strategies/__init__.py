@@ -1,18 +1,18 @@
 """Strategies: one named constructor per paper, one file per family."""
 
-from autoaug.strategies.affine import affine_grid, validated_magnitude
-from autoaug.strategies.autoaugment import autoaugment
-from autoaug.strategies.madao import madao, madao_cg, madao_first_order
-from autoaug.strategies.one_epoch import one_epoch_top_k
-from autoaug.strategies.plain import none, published, random_policy, standard, trivialaugment, uniformaugment
-from autoaug.strategies.pruners import PRUNERS
-from autoaug.strategies.randaugment import randaugment
+from autoaug.strategies._affine import affine_grid, validated_magnitude
+from autoaug.strategies._autoaugment import autoaugment
+from autoaug.strategies._madao import madao, madao_cg, madao_first_order
+from autoaug.strategies._one_epoch import one_epoch_top_k
+from autoaug.strategies._plain import none, published, random_policy, standard, trivialaugment, uniformaugment
+from autoaug.strategies._pruners import PRUNERS
+from autoaug.strategies._randaugment import randaugment
+from autoaug.strategies._sampling import SeededByTrial
+from autoaug.strategies._space import Space
+from autoaug.strategies._stn import stn
+from autoaug.strategies._strategy import Condition, Strategy
+from autoaug.strategies._truncated import truncated
 from autoaug.strategies.samplers import SAMPLERS
-from autoaug.strategies.sampling import SeededByTrial
-from autoaug.strategies.space import Space
-from autoaug.strategies.stn import stn
-from autoaug.strategies.strategy import Condition, Strategy
-from autoaug.strategies.truncated import truncated
 
 __all__ = [
     "PRUNERS",

@@ -4,9 +4,24 @@ He et al. 2019, "Data Augmentation Revisited", algorithm 1: first train on augme
 data with the standard augmentation only, at the learning rate that the schedule ended with, nothing reset.
 """
 
-from autoaug.train.figures import Diverged
-from autoaug.train.loop import smallest_part, train
-from autoaug.train.run import Learner, Run
-from autoaug.train.task import SAME_IN_ALL_TRIALS, Task, learning_rate
+from autoaug.train._figures import Diverged
+from autoaug.train._loop import Clock, evaluate, global_generators_guarded, smallest_part, train, train_step
+from autoaug.train._run import Learner, Run, pick_device
+from autoaug.train._task import SAME_IN_ALL_TRIALS, Task, learning_rate, spelt
 
-__all__ = ["SAME_IN_ALL_TRIALS", "Diverged", "Learner", "Run", "Task", "learning_rate", "smallest_part", "train"]
+__all__ = [
+    "SAME_IN_ALL_TRIALS",
+    "Clock",
+    "Diverged",
+    "Learner",
+    "Run",
+    "Task",
+    "evaluate",
+    "global_generators_guarded",
+    "learning_rate",
+    "pick_device",
+    "smallest_part",
+    "spelt",
+    "train",
+    "train_step",
+]

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from autoaug.strategies.samplers.evolution import CmaEsSampler
-from autoaug.strategies.samplers.gaussian import CappedGPSampler
-from autoaug.strategies.samplers.grid import GridSampler
-from autoaug.strategies.samplers.ppo import PPOSampler
+from autoaug.strategies.samplers._evolution import CmaEsSampler
+from autoaug.strategies.samplers._gaussian import CappedGPSampler
+from autoaug.strategies.samplers._grid import GridSampler
+from autoaug.strategies.samplers._history import value_of
+from autoaug.strategies.samplers._ppo import PPOSampler
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(seed=seed),
@@ -25,4 +26,11 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "ppo": PPOSampler,
 }
 
-__all__ = ["SAMPLERS", "CappedGPSampler", "CmaEsSampler", "GridSampler", "PPOSampler"]
+__all__ = [
+    "SAMPLERS",
+    "CappedGPSampler",
+    "CmaEsSampler",
+    "GridSampler",
+    "PPOSampler",
+    "value_of",
+]

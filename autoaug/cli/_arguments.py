@@ -1,0 +1,137 @@
+"""What a command is about: the study, the storage and the policy that its arguments name."""
+
+import os
+from typing import TYPE_CHECKING
+
+from autoaug.cli._output import err, out, say, thinking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autoaug.cli._project import Found
+    from autoaug.execution import Options
+    from autoaug.policy import PolicyTree
+    from autoaug.store import Store
+    from autoaug.study import DataFacts, Loader, Prediction, Study
+
+
+def load(reference: str) -> "Found":
+    """A study by name or file, while a spinner says that torch is being imported."""
+    with thinking("loading"):
+        from autoaug.cli._project import load_study
+
+        return load_study(reference)
+
+
+def where(storage: str | None, study: "Study | None" = None) -> str:
+    """The storage that was asked for: on the command line, in the study, in the environment, or autoaug.db here.
+
+    Raises:
+        ValueError: there is a password on the command line.
+    """
+    if storage:
+        from autoaug.store import refuse_exposed
+
+        refuse_exposed(storage)
+    in_environment = "env:AUTOAUG_STORAGE" if os.environ.get("AUTOAUG_STORAGE") else None
+    return storage or (study.storage if study else None) or in_environment or "sqlite:///autoaug.db"
+
+
+def open_existing(reference: str) -> "Store":
+    """A storage to read from; none is made."""
+    from autoaug.store import Store, is_new, show_reference
+
+    if is_new(reference):
+        raise ValueError(
+            f"there is no storage {show_reference(reference)} yet: run a study first, or give another --storage"
+        )
+    return Store(reference, existing=True)
+
+
+def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
+    """A study that was run: by its own name, or by that of the file that defines it."""
+    from autoaug.cli._project import known_studies
+    from autoaug.lookup import suggest
+
+    is_file = study.partition(":")[0].endswith(".py")
+    if not is_file:
+        store = open_existing(where(storage))
+        if study in store.names():
+            return store, study
+        if study not in known_studies():
+            known = suggest(study, store.names()) if store.names() else "nothing was run there yet"
+            raise ValueError(f"unknown study {study!r} in {store.shown}: {known}")
+    found = load(study).study
+    store = open_existing(where(storage, found))
+    if found.name not in store.names():
+        raise ValueError(f"study {found.name!r} was not run in {store.shown}: run it, or give another --storage")
+    return store, found.name
+
+
+def find_policy(reference: str, storage: str | None, strategy: str | None, with_standard: bool = True) -> "PolicyTree":
+    """The policy of a file, or the one that a study found; whose that is and how sure it is goes to stderr."""
+    if not reference.endswith(".json"):
+        from autoaug.compare import ALWAYS_ON, winning_policy
+
+        study = load(reference).study
+        store = open_existing(where(storage, study))
+        tree = winning_policy(study, store, strategy, with_standard=with_standard)
+        facts, chosen = tree.provenance, "" if strategy else ", the first on the leaderboard; --strategy names another"
+        say(f"{facts['strategy']}, trial {facts['trial']}{chosen}", err)
+        say(f"verdict: {facts['verdict']}", err)
+        say(f"{ALWAYS_ON}: {facts[ALWAYS_ON]}", err)
+        return tree
+    from autoaug.policy import load_tree
+
+    if strategy:
+        raise ValueError(f"{reference} is one policy: leave --strategy {strategy} out, or give a study")
+    try:
+        return load_tree(reference)
+    except OSError as error:
+        raise ValueError(f"cannot read {reference}: {error.strerror}; give a policy file or a study") from None
+
+
+def prepare(
+    study: "Study", reference: str, executor: str, options: "Options", fresh: bool, load: "Loader"
+) -> tuple["Store", "dict[str, Prediction] | None"]:
+    """The open storage, and what a run is expected to cost; None where nothing is left to run.
+
+    What cannot run is refused before anything is written.
+    """
+    from autoaug.execution import failed, is_over, write_leftovers
+    from autoaug.store import Store, is_new
+
+    if not fresh and not is_new(reference):
+        store = Store(reference, options.patience_seconds)
+        write_leftovers(store, options)
+        again = options.retry_failed and failed(study, store, options.only)
+        if is_over(study, store, options.only, options.reread) and not again:
+            return store, None
+    predictions = measured(study, executor, options, reference, load)
+    return Store(reference, options.patience_seconds), predictions
+
+
+def measured(
+    study: "Study",
+    executor: str,
+    options: "Options",
+    reference: str | None = None,
+    load: "Loader | None" = None,
+) -> "dict[str, Prediction]":
+    """Check a study, while a spinner says of which strategy a few steps are measured."""
+    from autoaug.executors import check
+
+    if not out.is_terminal:
+        return check(study, executor, options, reference, load=load)
+    with out.status("reading the data and trying every strategy") as status:
+        return check(
+            study, executor, options, reference, lambda name: status.update(f"measuring a few steps of {name}"), load
+        )
+
+
+def read_facts(study: "Study", load: "Loader", only: "Sequence[str]") -> "list[DataFacts]":
+    """What a study is given, while a spinner says that its splits are compared."""
+    from autoaug.study import data_facts
+
+    with thinking("looking for copies among the splits"):
+        return data_facts(study, load, only)

@@ -1,0 +1,264 @@
+"""Is everything here that a study needs? One check for each thing that has gone wrong before, with its fix."""
+
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+
+from autoaug.text import counted
+
+Verdict = Literal["ok", "warn", "fail"]
+
+PACKAGES = ("autoaug", "torch", "torchvision", "optuna", "optuna-dashboard", "ray", "sqlalchemy", "psycopg")
+
+SLOW_REPORT = 0.5
+"""Seconds at the 99th percentile. A training waits for each report, once per epoch."""
+
+SKEW = 5.0
+"""Seconds between two clocks. Leases go by the storage's own; start times of trials by the host's."""
+
+SCARCE, SPENT = 5e9, 5e8
+"""Bytes of free disk: a study of large networks keeps gigabytes of checkpoints, and any study some."""
+
+SLOW_FSYNC = 0.25
+"""Seconds. A checkpoint waits for it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found."""
+
+    finding: str
+    verdict: Verdict = "ok"
+    fix: str = ""
+    """What to do about it; empty where all is well."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """What is examined."""
+
+    storage: str
+    """A storage reference: URL, env:NAME or file:PATH."""
+    artifacts: Path
+    address: str | None = None
+    """Of a running Ray cluster; None starts one."""
+
+
+def examine(where: Where) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    """Every check, by name, in the order in which one thing needs another. A check that breaks down is a failure."""
+    for name, check in CHECKS.items():
+        yield name, lambda check=check: guarded(check, where)  # type: ignore[misc]
+
+
+def guarded(check: Callable[[Where], Finding], where: Where) -> Finding:
+    try:
+        return check(where)
+    except ValueError as error:  # it names value, place and fix
+        said, _, fix = str(error).partition(": ")
+        return Finding(said if fix else str(error), "fail", fix)
+    except Exception as error:  # the patient may have any disease
+        return Finding(f"{type(error).__name__}: {error}".splitlines()[0], "fail", "reinstall what this check names")
+
+
+def check_versions(where: Where) -> Finding:
+    there = {name: installed(name) for name in PACKAGES}
+    found = ", ".join(f"{name} {number}" for name, number in there.items() if number)
+    return Finding(f"Python {platform.python_version()}, {found}")
+
+
+def installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def check_torch_pair(where: Where) -> Finding:
+    """torchvision is built against one exact torch; with another one its operators are missing or crash."""
+    wanted = next(
+        (found[1] for each in requires("torchvision") or () if (found := re.match(r"torch==([\d.]+)", each))), None
+    )
+    has = version("torch").partition("+")[0]
+    pair = f"torch {has} and torchvision {version('torchvision')}"
+    if wanted and wanted != has:
+        return Finding(f"{pair}, which is built for torch {wanted}", "fail", f"pip install torch=={wanted}")
+    return Finding(f"{pair} belong together")
+
+
+def check_gpus(where: Where) -> Finding:
+    import torch
+
+    driver = nvidia_driver()
+    if not torch.cuda.is_available():
+        if driver:
+            fix = "install the build of torch that fits the driver: https://pytorch.org/get-started"
+            return Finding(f"driver {driver} is there, and torch {torch.__version__} sees no GPU", "fail", fix)
+        return Finding("none: trials run on the CPU")
+    found = []
+    for index in range(torch.cuda.device_count()):
+        torch.ones(8, 8, device=f"cuda:{index}").mm(torch.ones(8, 8, device=f"cuda:{index}")).sum().item()
+        free, total = torch.cuda.mem_get_info(index)
+        found.append(f"{torch.cuda.get_device_name(index)}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
+    return Finding(f"{'; '.join(found)}; driver {driver or 'unknown'}, CUDA {torch.version.cuda}")
+
+
+def nvidia_driver() -> str | None:
+    """The version of NVIDIA's driver, where there is one."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip().partition("\n")[0] or None
+
+
+def check_threads(where: Where) -> Finding:
+    """A container often may use fewer cores than it sees; more threads than cores make each other wait."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = f"cores: {cores}, torch threads: {torch.get_num_threads()}; a trial takes as many as --cpus-per-trial says"
+    quota = cpu_quota()
+    if quota and quota < cores:
+        fix = f"give Ray {max(1, int(quota))} CPUs (ray start --num-cpus), or the container more"
+        return Finding(f"{found}; the container may use {quota:g} of them", "warn", fix)
+    return Finding(found)
+
+
+def cpu_quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:
+    """How many cores the control group of this process may use; None where nobody limits it."""
+    try:
+        quota, period = file.read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def check_ray(where: Where) -> Finding:
+    from autoaug.execution import Options
+    from autoaug.executors.ray import cluster, slots
+
+    start = time.perf_counter()
+    with cluster(Options(address=where.address)):
+        seconds, room = time.perf_counter() - start, slots(Options())
+    what = f"the cluster at {where.address} answers" if where.address else "a cluster of our own starts"
+    return Finding(f"{what} in {seconds:.1f} s, with room for {counted(room, 'trial')} of one CPU")
+
+
+def check_storage(where: Where) -> Finding:
+    """Write, read back and remove a study that trains nothing."""
+    from autoaug.store import Store, round_trip, show_reference
+
+    with trial_storage(where.storage) as reference:
+        store = Store(reference)
+        try:
+            seconds = sorted(round_trip(store, f"doctor-{uuid.uuid4().hex[:12]}"))
+        finally:
+            store.close()
+        median, slow = statistics.median(seconds), seconds[int(0.99 * len(seconds))]
+        kind = store.engine.dialect.name
+        speed = f"an epoch is reported in {1000 * median:.1f} ms (p50), {1000 * slow:.1f} ms (p99)"
+    shown = (
+        store.shown
+        if reference == where.storage
+        else f"{show_reference(where.storage)} (not there yet, tried beside it)"
+    )
+    if slow > SLOW_REPORT:
+        fix = "use a local disk" if kind == "sqlite" else "use a server that is nearer, or less busy"
+        return Finding(f"{shown}: {speed}", "warn", f"{fix}: a training waits for each report")
+    return Finding(f"{shown}: {speed}")
+
+
+@contextmanager
+def trial_storage(reference: str) -> Iterator[str]:
+    """A storage to try: the one that is asked for, or, where it does not exist yet, one beside it that is removed."""
+    from autoaug.store import is_new, resolve
+
+    if not is_new(reference):
+        yield reference
+        return
+    file = Path(resolve(reference).partition(":///")[2].partition("?")[0])
+    if not file.absolute().parent.is_dir():
+        yield reference  # it cannot be opened, and its error says why
+        return
+    with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=".doctor-") as folder:
+        yield f"sqlite:///{folder}/trial.db"
+
+
+def check_clock(where: Where) -> Finding:
+    from autoaug.store import Store, is_new, server_time
+
+    if is_new(where.storage):
+        return Finding("the storage is a file of this host")
+    store = Store(where.storage)
+    try:
+        before = time.time()
+        there = server_time(store)
+        skew = there - (before + time.time()) / 2
+    finally:
+        store.close()
+    if abs(skew) > SKEW:
+        return Finding(f"the storage's clock is {skew:+.1f} s off this host's", "warn", "let both hosts use NTP")
+    return Finding(f"the storage's clock is {skew:+.2f} s off this host's")
+
+
+def check_disk(where: Where) -> Finding:
+    from autoaug.store import network_file_system
+
+    place = existing(where.artifacts)
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        return Finding(f"no checkpoints can be kept in {where.artifacts}", "fail", "give another --artifacts")
+    free = shutil.disk_usage(place).free
+    network = network_file_system(place.resolve())
+    found = f"{where.artifacts}: {free / 1e9:.1f} GB free, {network or 'local'} file system"
+    if free < SCARCE:
+        return Finding(found, "fail" if free < SPENT else "warn", "make room, or give another --artifacts")
+    return Finding(found)
+
+
+def check_fsync(where: Where) -> Finding:
+    """How long the disk takes until a checkpoint of 1 MB is safe."""
+    from autoaug.checkpoint import write_atomically
+
+    seconds = []
+    with tempfile.TemporaryDirectory(dir=existing(where.artifacts), prefix=".doctor-") as folder:
+        for _ in range(10):
+            start = time.perf_counter()
+            write_atomically(Path(folder) / "checkpoint", lambda file: file.write(bytes(1_000_000)))
+            seconds.append(time.perf_counter() - start)
+    median, most = statistics.median(seconds), max(seconds)
+    found = f"1 MB is safe on disk in {1000 * median:.0f} ms (p50), {1000 * most:.0f} ms at most"
+    if median > SLOW_FSYNC:
+        return Finding(found, "warn", "put --artifacts on a faster disk, or write checkpoints less often")
+    return Finding(found)
+
+
+def existing(folder: Path) -> Path:
+    """A folder, or the nearest one above it that exists."""
+    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+
+
+CHECKS: dict[str, Callable[[Where], Finding]] = {
+    "versions": check_versions,
+    "torch and torchvision": check_torch_pair,
+    "GPUs": check_gpus,
+    "threads": check_threads,
+    "Ray": check_ray,
+    "storage": check_storage,
+    "clock": check_clock,
+    "checkpoints": check_disk,
+    "fsync": check_fsync,
+}
+"""What is examined, in this order."""

@@ -1,0 +1,422 @@
+"""The commands: thin, for what they do is elsewhere."""
+
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autoaug.cli._arguments import find_policy, find_stored, load, measured, open_existing, prepare, read_facts, where
+from autoaug.cli._output import (
+    FAILED,
+    INTERRUPTED,
+    SOME_FAILED,
+    Voice,
+    command_again,
+    complain,
+    err,
+    program,
+    say,
+    thinking,
+    usage_errors,
+    writing,
+)
+from autoaug.text import agreeing, counted
+
+if TYPE_CHECKING:
+    from autoaug.compare import Comparison
+    from autoaug.execution import Options
+    from autoaug.record import Outcome
+    from autoaug.store import Store
+    from autoaug.study import DataFacts, Loader, Prediction, Study
+
+app = typer.Typer(
+    help="Search data augmentation and the training hyperparameters beside it, with evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def recovery(text: str) -> typer.models.OptionInfo:
+    """An option that few ever need: what happens when something dies, hangs or is away."""
+    return typer.Option(metavar="SECONDS", help=text, rich_help_panel="Recovery")
+
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A name, a file, or FILE.py:NAME.")]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where studies are stored: URL, env:NAME or file:PATH. Else AUTOAUG_STORAGE, or autoaug.db here.",
+    ),
+]
+PolicyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY|POLICY.json", help="A study that was run, by name or file, or a policy file.")
+]
+StrategyOption = Annotated[
+    str | None, typer.Option(metavar="STRATEGY", help="Of the study; else the first on its leaderboard.")
+]
+
+WithoutStandardOption = Annotated[
+    bool,
+    typer.Option("--without-standard", help="Leave out what was always on beside the policy of a study: crop, flip."),
+]
+
+
+def main() -> None:
+    """What the command `autoaug` calls."""
+    app()
+
+
+@app.command()
+def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Created where it is missing.")]) -> None:
+    """Make a project of your own: search_spaces/, studies/ and dashboards/."""
+    from autoaug.cli._project import new_project
+
+    with usage_errors():
+        files = new_project(folder)
+    say(f"{counted(len(files), 'file')} in {folder}. Next:")
+    say(f"  cd {shlex.quote(str(folder))} && {program(elsewhere=True)} run studies/quickstart.py")
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    storage: StorageOption = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="STRATEGY", help="Run this one; may be repeated.")] = None,
+    executor: Annotated[str, typer.Option(help="local: here, one at a time. ray: as Ray Tune trials.")] = "local",
+    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores, and so torch threads, of a trial.")] = 1.0,
+    gpus_per_trial: Annotated[float, typer.Option(help="Share of a GPU; below 1, trials share one.")] = 0.0,
+    at_once: Annotated[int | None, typer.Option(help="The most trials at the same time (ray).")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Use a remote Ray cluster without a token.")] = False,
+    artifacts: Annotated[Path, typer.Option(help="Where checkpoints lie.")] = Path("artifacts"),
+    checkpoint_seconds: Annotated[
+        float, recovery("Work that a crash may cost; 0: a checkpoint at every epoch.")
+    ] = 10.0,
+    lease_seconds: Annotated[float, recovery("Between two signs of life of a worker.")] = 10.0,
+    grace_seconds: Annotated[float, recovery("Without a sign of life, a trial is given to another worker.")] = 60.0,
+    hang_seconds: Annotated[float, recovery("Without a training step, a trial is given up.")] = 1800.0,
+    patience_seconds: Annotated[float, recovery("Without an answer, a worker goes on without the storage.")] = 60.0,
+    reread: Annotated[
+        bool, typer.Option("--reread", help="Test the better points that were found after the final runs, too.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Take up again what failed, and say why it had.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; what was run is kept under NAME~1.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Run a study, or go on with one that was interrupted."""
+    voice = Voice(as_json, quiet)
+    with usage_errors():
+        found = load(study)
+        from autoaug.execution import Options
+        from autoaug.study import Loader
+
+        options = Options(
+            only=tuple(only or ()),
+            artifacts=artifacts.absolute(),
+            project=found.root,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+            at_once=at_once,
+            address=address,
+            reread=reread,
+            retry_failed=retry_failed,
+            insecure=insecure,
+            checkpoint_seconds=checkpoint_seconds,
+            lease_seconds=lease_seconds,
+            grace_seconds=grace_seconds,
+            hang_seconds=hang_seconds,
+            patience_seconds=patience_seconds,
+        )
+        if dry_run:
+            show_plan(found.study, executor, options, voice)
+            return
+        load_once = Loader()
+        store, predictions = prepare(found.study, where(storage, found.study), executor, options, fresh, load_once)
+        given = read_facts(found.study, load_once, options.only) if predictions is not None else []
+        inert = inert_knobs(found.study, load_once, options.only) if predictions is not None else []
+        for text in (*(text for facts in given for text in facts.warnings()), *inert):
+            say(f"warning: {text}", err)
+        if fresh and store.definition(found.study.name) is not None:
+            archived = store.archive(found.study.name)
+            voice.tell(f"what was run is kept as {archived}", archived=archived)
+        if retry_failed and predictions is not None:
+            take_up_again(found.study, store, options, voice)
+        if predictions is None:
+            voice.tell(f"{found.study.name} is finished: nothing is left to run")
+        elif stop := execute(found.study, store, executor, options, voice, predictions, given):
+            again, why = command_again(), "interrupted" if stop == INTERRUPTED else "stopped"
+            kept = f"{why}; everything found so far is kept. Go on with:"
+            voice.tell(kept, f"  {again}", **{why: found.study.name}, go_on=again)
+            raise typer.Exit(stop)
+    from autoaug.compare import stored_comparison
+    from autoaug.execution import failed, outdated
+    from autoaug.store import show_reference
+
+    if late := outdated(found.study, store, options.only):
+        kept = "a better point was found after the final runs, which stay as they were"
+        voice.tell(f"{', '.join(late)}: {kept}; --reread tests it too, and is recorded", outdated=late)
+    code = print_leaderboard(stored_comparison([(store, found.study.name)]), voice)
+    if failed(found.study, store, options.only):
+        again = f"{command_again()} --retry-failed"
+        voice.tell("take up again what failed with:", f"  {again}", retry=again)
+    named = f" --storage {shlex.quote(show_reference(store.reference))}" if storage or found.study.storage else ""
+    voice.tell(f"details: {program()} dashboard{named}")
+    raise typer.Exit(code)
+
+
+@app.command()
+def compare(
+    studies: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY...", help="A name, a file, or FILE.py:NAME; repeated with other seeds."),
+    ],
+    storage: StorageOption = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the leaderboard as CSV.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Print the leaderboard of a study: test accuracy with intervals, cost, and the difference to the baseline.
+
+    Several studies are one comparison of repeated searches: they ask the same question with different seeds.
+    """
+    with usage_errors():
+        places = [find_stored(each, storage) for each in studies]
+        from autoaug.compare import stored_comparison
+
+        found = stored_comparison(places, with_records=html is not None)
+        if csv:
+            write_csv(csv, found)
+        if html:
+            write_html(html, found)
+    print_leaderboard(found, Voice(as_json))
+
+
+@app.command()
+def dashboard(
+    storage: StorageOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8080,
+    write: Annotated[bool, typer.Option("--write", help="Let the page change and delete studies.")] = False,
+) -> None:
+    """Serve Optuna Dashboard over the stored studies, on this machine only and read-only."""
+    with usage_errors():
+        store = open_existing(where(storage))
+        from autoaug.cli._page import make_dashboard
+
+        try:
+            server = make_dashboard(store, host, port, write)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+            raise ValueError(f"cannot listen on {host}:{port}: {reason}; give another --port or --host") from None
+    if host not in ("127.0.0.1", "localhost"):
+        may = "read and delete" if write else "read"
+        say(f"anybody who reaches {host} can {may} these studies", style="yellow")
+    say(f"Optuna Dashboard over {store.shown} at http://{host}:{server.server_port}/  (Ctrl-C stops it)")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.server_close()
+
+
+@app.command()
+def export(
+    policy: PolicyArgument,
+    format: Annotated[str, typer.Option(metavar="FORMAT", help="json, torchvision, kornia, albumentations or timm.")],
+    strategy: StrategyOption = None,
+    storage: StorageOption = None,
+    allow_lossy: Annotated[bool, typer.Option("--allow-lossy", help="Even if something is lost.")] = False,
+    without_standard: WithoutStandardOption = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Else it is printed.")] = None,
+) -> None:
+    """Write a policy for another library: a file's, or the one that a study found."""
+    with usage_errors():
+        tree = find_policy(policy, storage, strategy, not without_standard)
+        from autoaug.export import export as write
+
+        report = write(tree, format, allow_lossy)
+        if output:
+            with writing(output):
+                output.write_text(report.text, encoding="utf-8")
+    if not output:
+        print(report.text, end="")
+    for loss in report.lost:
+        say(f"lost: {loss}", err)
+
+
+@app.command()
+def show(
+    policy: Annotated[str, typer.Argument(metavar="STUDY|POLICY.json|ops", help="ops: every operation.")],
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Else two photographs.")] = None,
+    epoch: Annotated[int, typer.Option(help="Of a schedule.")] = 1,
+    strategy: StrategyOption = None,
+    storage: StorageOption = None,
+    without_standard: WithoutStandardOption = False,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE")] = Path("sheet.png"),
+) -> None:
+    """Draw a contact sheet: what a policy makes of images, or every operation at five strengths."""
+    with usage_errors():
+        tree = None if policy == "ops" else find_policy(policy, storage, strategy, not without_standard)
+        from autoaug.cli._show import contact_sheet
+
+        picture = contact_sheet(tree, images, epoch)
+        with writing(output):
+            picture.save(output)
+    say(f"{output}")
+
+
+def execute(
+    study: "Study",
+    store: "Store",
+    executor: str,
+    options: "Options",
+    voice: "Voice",
+    predictions: "dict[str, Prediction]",
+    given: "list[DataFacts]",
+) -> int:
+    """Run a study with progress; returns 0, or the exit code of what ended it early."""
+    from autoaug.cli._console import Watch
+    from autoaug.executors import conduct
+    from autoaug.store import Unreachable
+
+    outcomes = store.outcomes(study.name)
+    watch = Watch(study, outcomes, options.only)
+    were = agreeing(len(outcomes), "was", "were")
+    begun = f" · {counted(len(outcomes), 'trial')} {were} begun before" if outcomes else ""
+    if not voice.quiet:
+        voice.tell(f"{study.name} · {counted(len(watch.lanes), 'strategy')} · {store.shown}{begun}")
+    try:
+        with voice.progress(watch) as listen, terminated_is_interrupted():
+            conduct(study, store, executor, options, listen, predictions, given)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Unreachable as away:
+        complain(away)
+        return FAILED
+    return 0
+
+
+def inert_knobs(study: "Study", load: "Loader", only: tuple[str, ...]) -> list[str]:
+    """What there is to say of dimensions that change nothing, before time is spent on them."""
+    from autoaug.study import knobs, sayings
+
+    return sayings([knob for knob in knobs(study, only, load, seconds=2.0) if knob.effect is False])
+
+
+def print_leaderboard(found: "Comparison", voice: "Voice") -> int:
+    """Print it, and what failed; returns the exit code that it deserves."""
+    from autoaug.cli._console import leaderboard_table
+    from autoaug.compare import failures, to_json
+    from autoaug.record import last_attempts
+
+    voice.show(leaderboard_table(found), to_json(found))
+    failed = failures(found.outcomes)
+    for strategy, outcomes in failed.items():
+        say(f"{strategy}: {len(outcomes)} failed, last {which(outcomes[-1])}: {why_failed(outcomes[-1])}", err)
+    for outcome in last_attempts(found.outcomes):
+        if outcome.warning:
+            say(f"warning: {outcome.strategy} {which(outcome)}: {outcome.warning}", err)
+    if not any(row.test for row in found.rows):
+        return FAILED
+    return SOME_FAILED if failed else 0
+
+
+def which(outcome: "Outcome") -> str:
+    """Which of its strategy a trial is, as the dashboard numbers it."""
+    kind = "re-run" if outcome.rerun else "trial"
+    return f"final run {outcome.seed}" if outcome.final else f"{kind} {outcome.trial}"
+
+
+def why_failed(outcome: "Outcome") -> str:
+    return outcome.reason or "stopped from outside"
+
+
+def take_up_again(study: "Study", store: "Store", options: "Options", voice: "Voice") -> None:
+    """Queue what failed once more, and say of each why it had."""
+    from autoaug.execution import retry_failed
+
+    for outcome in retry_failed(study, store, options.only):
+        said = f"{outcome.strategy} {which(outcome)} is taken up again; it had failed: {why_failed(outcome)}"
+        voice.tell(said, retry=f"{outcome.strategy} {which(outcome)}", failed=why_failed(outcome))
+
+
+def write_csv(path: Path, found: "Comparison") -> None:
+    """The leaderboard as a file."""
+    from autoaug.compare import to_csv
+
+    try:
+        path.write_text(to_csv(found.rows), encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror}; give another --csv") from None
+
+
+def write_html(path: Path, found: "Comparison") -> None:
+    """The leaderboard and the figures of this folder's project, else the shipped ones, as one page."""
+    from autoaug.cli._project import load_figures, shipped_root
+    from autoaug.cli._report import report
+
+    root = Path.cwd() if (Path.cwd() / "dashboards").is_dir() else shipped_root()
+    page = report(found, load_figures(root))
+    with writing(path):
+        path.write_text(page, encoding="utf-8")
+
+
+def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice") -> None:
+    """What a run would do, checked as a run is."""
+    from autoaug.cli._console import plan_table
+    from autoaug.execution import trials_at_once
+    from autoaug.executors import this_machine
+    from autoaug.study import Loader, advise, by_the_clock, knobs, plan
+
+    load = Loader()
+    predictions = measured(study, executor, options, load=load)
+    given = read_facts(study, load, options.only)
+    lines = [line for line in plan(study, predictions) if not options.only or line.strategy in options.only]
+    with thinking("trying every dimension at two values"):
+        found = knobs(study, options.only, load)
+    at_once, share = trials_at_once(executor, options, this_machine()), options.gpus_per_trial or 1.0
+    with thinking("measuring what would fit this machine"):
+        advice = advise(study, lines, load, at_once)
+    voice.show(
+        plan_table(study, lines, given, found, at_once, share, advice),
+        {
+            "study": study.name,
+            "data": list(map(asdict, given)),
+            "strategies": list(map(asdict, lines)),
+            "knobs": list(map(asdict, found)),
+            "at_once": at_once,
+            "clock_seconds": by_the_clock(lines, at_once, share),
+            "advice": asdict(advice) if advice else None,
+        },
+    )
+
+
+@contextmanager
+def terminated_is_interrupted() -> Iterator[None]:
+    """SIGTERM, which cluster managers send, and SIGHUP of a closed terminal end a study as Ctrl-C does.
+
+    What is ignored, as by `nohup`, stays so.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {which: signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGHUP)}
+    for which in [which for which, handler in before.items() if handler != signal.SIG_IGN]:
+        signal.signal(which, interrupt)
+    try:
+        yield
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)

@@ -1,0 +1,302 @@
+"""What a person reads on the terminal: the plan, the progress of a study, the leaderboard."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from autoaug.compare import Comparison, headline, legend, short, show_seconds, show_value, tables, unit_of
+from autoaug.compare import Table as Figures
+from autoaug.execution import Event, Job
+from autoaug.record import Outcome, Record, last_attempts
+from autoaug.study import Advice, DataFacts, Knob, Line, Study, by_the_clock, most_epochs, sayings
+from autoaug.text import by_clock, counted, shown
+
+SECONDS_BETWEEN_FRAMES = 0.1
+
+MOST_OF_A_LEGEND = 10_000
+"""Characters of a line that may name every strategy of a study."""
+
+
+def plan_table(
+    study: Study,
+    lines: Sequence[Line],
+    given: Sequence[DataFacts] = (),
+    found: Sequence[Knob] = (),
+    at_once: int = 1,
+    share: float = 1.0,
+    advice: Advice | None = None,
+) -> Group:
+    """What a study will do, to which data, the most that it can cost, and which of its dimensions change nothing.
+
+    Args:
+        at_once: how many trials run at the same time, each with this `share` of a GPU.
+        advice: what would fit this machine, where this does not.
+    """
+    drawn = Table(title=title(f"{study.name}: the plan"), title_justify="left", box=None, pad_edge=False)
+    drawn.add_column("strategy", overflow="fold", min_width=8)
+    unit = next((line.unit for line in lines if line.unit), "")
+    for name in ("trials", "epochs", "final runs", *([unit.replace("-seconds", " s")] if unit else [])):
+        drawn.add_column(name, justify="right", no_wrap=True)
+    drawn.add_column("searches", overflow="fold")
+    for line in lines:
+        drawn.add_row(
+            plain(line.strategy),
+            ("by budget" if line.trials is None else str(line.trials)) + (f" + {line.reruns}" if line.reruns else ""),
+            f"≤ {line.epochs}",
+            str(line.final_runs),
+            *([show_expected(line)] if unit else []),
+            plain(", ".join(line.dimensions) or "nothing"),
+        )
+    facts = [shown(text) for each in given for text in each.sentences()]
+    inert = [shown(text) for text in sayings(found)]
+    total = [show_total(seconds, at_once)] if (seconds := by_the_clock(lines, at_once, share)) else []
+    said = "\n".join([*facts, show_cost(study, lines, unit), *total, *([str(advice)] if advice else []), *inert])
+    return Group(drawn, Text(said, style="dim"))
+
+
+def show_expected(line: Line) -> str:
+    """What the search and the final runs of a strategy are expected to cost."""
+    if line.search_seconds is None or line.final_seconds is None:
+        return "–"
+    return f"{show_seconds(line.search_seconds)} + {show_seconds(line.final_seconds)}"
+
+
+def show_cost(study: Study, lines: Sequence[Line], unit: str) -> str:
+    """The limit of what a plan can cost: in epochs, and in seconds where the budget has them."""
+    finals = sum(line.final_runs * most_epochs(study, line.strategy) for line in lines)
+    limits = []
+    if all(line.trials is not None for line in lines):
+        limits.append(counted(sum((line.trials or 0) * line.epochs for line in lines), "epoch"))
+    kinds = {
+        "gpu_seconds": unit or "seconds (of a GPU, or of a CPU where there is none)",
+        "wall_seconds": "wall seconds",
+    }
+    limits += [f"{len(lines)} x {show_limit(limit)} {kinds[name]}" for name, limit in study.budget.seconds.items()]
+    text = f"cost: searches at most {' and '.join(limits)}; final runs at most {counted(finals, 'epoch')}"
+    if any(line.reruns for line in lines):
+        text += "\ntrials a + b: a search of a trials on a proxy, b of its points in full"
+    if any(line.unit for line in lines):
+        text += (
+            f"\n{unit.replace('-seconds', ' s')} a + b: expected of search and final runs, from a few measured steps"
+        )
+    return text
+
+
+def show_limit(seconds: float) -> str:
+    """A limit as it was given, without an exponent: 0.5, 1,000,000."""
+    return f"{seconds:,.10g}"
+
+
+def show_total(seconds: float, at_once: int) -> str:
+    """How long a whole plan takes."""
+    many = "one trial" if at_once == 1 else f"{at_once} trials"
+    return f"all of it: about {by_clock(seconds)} by the clock, {many} at a time"
+
+
+def leaderboard_table(found: Comparison) -> Group:
+    """The answer of a study: the result, the search and its cost, and how to read them."""
+    drawn, warning = [draw(each) for each in tables(found)], headline(found)
+    drawn[0].title, drawn[0].title_justify = title(f"{found.name}: the leaderboard"), "left"
+    said = Text("\n".join(shown(line, MOST_OF_A_LEGEND) for line in legend(found)), style="dim")
+    above = [Text(shown(warning), style="red")] if warning else []
+    return Group(*above, drawn[0], Text(""), *drawn[1:], Text(""), said)
+
+
+def draw(table: Figures) -> Table:
+    """Figures are never cut: what is too long for the terminal folds in the first column."""
+    drawn = Table(box=None, pad_edge=False)
+    drawn.add_column(plain(table.headings[0]), overflow="fold")
+    for heading in table.headings[1:]:
+        drawn.add_column(plain(heading), justify="right", no_wrap=True)
+    for row in table.cells:
+        drawn.add_row(*map(plain, row))
+    return drawn
+
+
+def plain(text: str) -> Text:
+    """A text for a cell: nothing in it is markup."""
+    return Text(shown(text))
+
+
+def title(text: str) -> Text:
+    return Text(shown(text), "table.title")
+
+
+@dataclass
+class Lane:
+    """How far one strategy is."""
+
+    trials: int = 0
+    finals: int = 0
+    failed: int = 0
+    best: float | None = None
+    seconds: float = 0.0
+    now: str = ""
+    searched: bool = False
+    """Whether its final runs have begun: nothing is left to search then."""
+
+
+class Watch:
+    """Follows a study event by event. It starts from what the storage already holds."""
+
+    def __init__(self, study: Study, outcomes: Sequence[Outcome], only: Sequence[str] = ()) -> None:
+        self.study = study
+        self.better = max if study.direction == "maximize" else min
+        self.lanes = {name: Lane() for name in study.strategies if not only or name in only}
+        self.unit = unit_of(outcome.device for outcome in outcomes)
+        self.last: dict[int, Record] = {}
+        mine = [outcome for outcome in outcomes if outcome.strategy in self.lanes]
+        for outcome in last_attempts(outcome for outcome in mine if not outcome.final):
+            if outcome.over:
+                self.count(outcome.strategy, outcome.state, outcome.value, rerun=outcome.rerun)
+        for outcome in mine:
+            lane = self.lanes[outcome.strategy]
+            lane.seconds += 0.0 if outcome.final else outcome.gpu_seconds
+            lane.finals += outcome.final and outcome.state == "COMPLETE"
+            lane.searched |= outcome.final
+
+    def see(self, event: Event) -> None:
+        """Take in one event."""
+        job, lane = event.job, self.lanes[event.job.strategy]
+        lane.searched |= job.final
+        if event.record:
+            self.unit = unit_of([event.record.device])
+            if not event.record.training:
+                self.last[job.trial_id] = event.record
+            lane.seconds += 0.0 if job.final else event.record.gpu_seconds
+            again = f" {event.record.training.replace('_', ' ')}" if event.record.training else ""
+            lane.now = f"{self.name(job)}{again} epoch {event.record.epoch}"
+        elif event.state in ("COMPLETE", "PRUNED", "FAIL"):
+            lane.now = ""
+            last = self.last.pop(job.trial_id, None)
+            value = last.metrics.get(self.study.metric) if last else None
+            self.count(job.strategy, event.state, value, job.final, job.rerun)
+
+    def count(self, strategy: str, state: str, value: float | None, final: bool = False, rerun: bool = False) -> None:
+        """Take in how a trial ended. What was reached on a proxy is not the best of anything."""
+        lane, in_full = self.lanes[strategy], rerun or not self.study.reruns_of(strategy)
+        lane.failed += state == "FAIL"
+        if final:
+            lane.finals += state == "COMPLETE"
+            return
+        lane.trials += not rerun
+        if state == "COMPLETE" and value is not None and in_full:
+            lane.best = value if lane.best is None else self.better(lane.best, value)
+
+    def name(self, job: Job) -> str:
+        """Of a trial as the dashboard numbers it; of a final run as people count."""
+        if job.final_seed is not None:
+            return f"final {job.final_seed + 1}/{self.study.seeds}"
+        return f"re-run {job.number + 1}" if job.rerun else f"trial {job.number}"
+
+    def block(self) -> Group:
+        """One line per strategy."""
+        drawn = Table(box=None, pad_edge=False, header_style="dim")
+        failed = [f"{lane.failed or ''}" for lane in self.lanes.values()]
+        drawn.add_column("strategy", overflow="fold")
+        drawn.add_column("")
+        for heading in ("trials", f"best {short(self.study.metric)}", self.unit, "failed" if any(failed) else ""):
+            drawn.add_column(heading, justify="right", no_wrap=True)
+        drawn.add_column("now", no_wrap=True)
+        for (name, lane), lost in zip(self.lanes.items(), failed, strict=True):
+            drawn.add_row(plain(name), self.bar(name), *self.figures(name), lost, plain(lane.now or self.finals(lane)))
+        return Group(drawn, Text("Ctrl-C keeps what is there", style="dim"))
+
+    def bar(self, name: str) -> ProgressBar:
+        """How much of its budget a search has used."""
+        lane, limit = self.lanes[name], self.study.trials_of(name)
+        used = max(lane.trials / limit if limit else 0.0, self.study.budget.spent(0, lane.seconds))
+        return ProgressBar(total=1.0, completed=1.0 if lane.searched else min(used, 1.0), width=10)
+
+    def figures(self, name: str) -> tuple[str, str, str]:
+        """Trials, best value and seconds, each with its limit where it has one."""
+        lane, trials, seconds = self.lanes[name], self.study.trials_of(name), self.study.budget.gpu_seconds
+        return (
+            f"{lane.trials}/{trials}" if trials else str(lane.trials),
+            show_value(lane.best),
+            show_seconds(lane.seconds) + (f"/{show_limit(seconds)}" if seconds else ""),
+        )
+
+    def finals(self, lane: Lane) -> str:
+        return f"{lane.finals}/{counted(self.study.seeds, 'final run')}" if lane.finals else ""
+
+
+class LiveProgress:
+    """One live block on a terminal."""
+
+    def __init__(self, console: Console, watch: Watch) -> None:
+        self.watch = watch
+        # drawn on events only: a thread that draws would be counted as cost of the trials
+        self.live = Live(watch.block(), console=console, auto_refresh=False, transient=True)
+        self.drawn = 0.0
+
+    def __enter__(self) -> "LiveProgress":
+        self.live.start(refresh=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def __call__(self, event: Event) -> None:
+        self.watch.see(event)
+        if event.state or time.monotonic() - self.drawn > SECONDS_BETWEEN_FRAMES:
+            self.live.update(self.watch.block(), refresh=True)
+            self.drawn = time.monotonic()
+
+
+class LineProgress:
+    """One plain line per trial that ended, where there is no terminal."""
+
+    def __init__(self, console: Console, watch: Watch) -> None:
+        self.console, self.watch = console, watch
+
+    def __call__(self, event: Event) -> None:
+        last = self.watch.last.get(event.job.trial_id)
+        self.watch.see(event)
+        if event.state and event.state != "RUNNING":
+            self.console.print(plain(self.line(event, last)), soft_wrap=True)
+
+    def line(self, event: Event, last: Record | None) -> str:
+        """What happened, with which score, and what the search has cost by then."""
+        job, spent = event.job, show_seconds(self.watch.lanes[event.job.strategy].seconds)
+        metric = "test_accuracy" if job.final else self.watch.study.metric
+        score = f"{metric} {last.metrics[metric]:.4f}" if last and metric in last.metrics else ""
+        cost = "" if job.final else f"{spent} {self.watch.unit} so far"
+        said = [(event.state or "").lower(), score, cost, event.reason]
+        return f"{job}: {', '.join(filter(None, said))}"
+
+
+def print_event(event: Event, file: TextIO | None = None) -> None:
+    """One JSON line per event, for machines; on stdout where no file is given."""
+    print(json_line(without_nothing(asdict(event))), file=file, flush=True)
+
+
+def json_line(data: Mapping[str, Any]) -> str:
+    """One line of strict JSON: NaN and infinities, which JSON does not have, become null."""
+    return json.dumps(finite(data), allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def without_nothing(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data without the fields that say nothing."""
+    return {
+        key: without_nothing(value) if isinstance(value, Mapping) else value
+        for key, value in data.items()
+        if value not in (None, "")
+    }

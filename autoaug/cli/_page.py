@@ -1,0 +1,123 @@
+"""Optuna Dashboard over a storage: on this machine only, and read-only unless asked otherwise.
+
+Optuna Dashboard has no login and answers requests from any web page that can reach it, deletion of studies included.
+So it listens on the loopback address, refuses requests that are addressed to a foreign name (DNS rebinding) or come
+from another origin, and passes on nothing but reads. Its pages then offer nothing else.
+"""
+
+import json
+import socket
+from collections.abc import Callable, Collection, Iterable
+from importlib import resources
+from ipaddress import ip_address
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from urllib.parse import urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import optuna_dashboard
+
+from autoaug.store import Store
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+READS = {"GET", "HEAD", "OPTIONS"}
+
+ADDED = {"/autoaug/read_only.css": "text/css", "/autoaug/read_only.js": "text/javascript"}
+"""What the pages of a read-only dashboard load besides: Optuna Dashboard forbids scripts within a page."""
+
+HEAD = b'<link rel="stylesheet" href="/autoaug/read_only.css"><script src="/autoaug/read_only.js"></script>'
+
+CONDITIONS = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH")
+
+
+def guarded(app: Wsgi, host: str, write: bool) -> Wsgi:
+    """The app behind a door: requests addressed to us by our own pages only, and only reads unless `write`."""
+
+    names = frozenset({"localhost", host.lower(), socket.gethostname().lower()})
+
+    def door(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        asked = environ.get("HTTP_HOST", "")
+        if not is_ours(asked, names):
+            return refuse(start_response, f"this dashboard is not {asked!r}: ask for localhost or for its IP address")
+        if environ.get("HTTP_ORIGIN", f"http://{asked}") != f"http://{asked}":
+            return refuse(start_response, "this dashboard answers its own pages only")
+        if environ["REQUEST_METHOD"] not in READS and not write:
+            return refuse(start_response, "read-only: start it with `autoaug dashboard --write` to change studies")
+        return app(environ, start_response)
+
+    return door
+
+
+def without_buttons(app: Wsgi) -> Wsgi:
+    """The app whose pages leave out the buttons that change something, and say why a request was refused."""
+
+    def page(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path in ADDED:
+            return answer(start_response, ADDED[path], (resources.files("autoaug.cli") / Path(path).name).read_bytes())
+        if not path.startswith("/dashboard") or environ["REQUEST_METHOD"] != "GET":
+            return app(environ, start_response)
+        begun: list[Any] = []
+        # a page that the browser knows from a dashboard that may write is not this one
+        fresh = {name: value for name, value in environ.items() if name not in CONDITIONS}
+        parts = app(fresh, lambda status, headers, *_: begun.extend((status, headers)))
+        body = b"".join(parts).replace(b"</head>", HEAD + b"</head>")
+        getattr(parts, "close", list)()  # WSGI: where there is such a method
+        kept = [(name, value) for name, value in begun[1] if name.lower() not in ("content-length", "last-modified")]
+        start_response(begun[0], [*kept, ("Content-Length", str(len(body))), ("Cache-Control", "no-store")])
+        return [body]
+
+    return page
+
+
+def is_ours(asked: str, names: Collection[str]) -> bool:
+    """Whether a request's Host can only mean this machine.
+
+    A name that an attacker owns may point here; an IP address means what it says, and `names` are our own. The port is
+    free, for a tunnel may end on another one.
+    """
+    try:
+        name = urlsplit(f"//{asked}").hostname or ""
+    except ValueError:
+        return False
+    return name in names or is_address(name)
+
+
+def is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def refuse(start_response: Callable[..., Any], reason: str) -> Iterable[bytes]:
+    return answer(start_response, "application/json", json.dumps({"reason": reason}).encode(), "403 Forbidden")
+
+
+def answer(start_response: Callable[..., Any], kind: str, body: bytes, status: str = "200 OK") -> Iterable[bytes]:
+    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the dashboard polls, and a line for each poll would bury what matters."""
+
+
+def make_dashboard(store: Store, host: str, port: int, write: bool) -> WSGIServer:
+    """A server that is ready to `serve_forever()`; port 0 takes any free one.
+
+    Raises:
+        OSError: the address is in use, or not of this machine.
+        OverflowError: there is no such port.
+    """
+    app = optuna_dashboard.wsgi(store.optuna)
+    app = guarded(app if write else without_buttons(app), host, write)
+    return make_server(host, port, app, server_class=Server, handler_class=Silent)

@@ -1,0 +1,170 @@
+"""A user's project is three folders of Python: `search_spaces/`, `studies/`, `dashboards/`. Ours is the first."""
+
+import ast
+import importlib.util
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from autoaug.lookup import suggest
+
+if TYPE_CHECKING:
+    from autoaug.study import Study
+
+FOLDERS = ("search_spaces", "studies", "dashboards")
+
+
+def shipped_root() -> Path:
+    """Where the reference project lies: inside the wheel, or in a checkout at the repository's root."""
+    package = Path(__file__).parents[1]
+    return package / "_shipped" if (package / "_shipped").is_dir() else package.parent
+
+
+@dataclass(frozen=True)
+class Found:
+    """A study, and the project that its imports are read from."""
+
+    study: "Study"
+    root: Path
+
+
+def load_study(reference: str) -> Found:
+    """The study that a reference names: `quickstart`, `studies/mine.py`, or `studies/mine.py:name`.
+
+    A name is looked for in the `studies/` of this folder's project first, then among the shipped ones.
+
+    Raises:
+        ValueError: there is none, or its file raises; the message says where.
+    """
+    file, _, name = reference.partition(":")
+    path = find_file(file)
+    root = root_of(path)
+    refuse_repeated_keys(path)
+    module = execute(path, root)
+    return Found(pick_study(module, path, name), root)
+
+
+def known_studies() -> dict[str, Path]:
+    """The study files that a name finds, by name: this folder's `studies/` first, then the shipped ones."""
+    places = [shipped_root() / "studies", Path.cwd() / "studies"]
+    return {file.stem: file for place in places for file in place.glob("*.py")}
+
+
+def find_file(reference: str) -> Path:
+    path = Path(reference)
+    if path.suffix == ".py":
+        if not path.is_file():
+            hint = "check the path, or make a project with `autoaug new DIR`"
+            raise ValueError(f"there is no study file {reference}: {hint}")
+        return path.resolve()
+    known = known_studies()
+    if reference not in known:
+        raise ValueError(f"unknown study {reference!r}: {suggest(reference, known)} (a file's path works too)")
+    return known[reference].resolve()
+
+
+def root_of(path: Path) -> Path:
+    """The folder whose `search_spaces/` and `studies/` a study file imports from."""
+    if path.parent.name in FOLDERS:
+        return path.parent.parent
+    return next((parent for parent in path.parents if (parent / "search_spaces").is_dir()), path.parent)
+
+
+def refuse_repeated_keys(path: Path) -> None:
+    """Refuse a dict literal with two equal keys: Python keeps the last, and one of two strategies would never run."""
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError, OSError) as error:
+        raise ValueError(explain(error, path, path.parent)) from error
+    for key in repeated_keys(tree):
+        raise ValueError(
+            f"{path.name}, line {key.lineno}: {key.value!r} stands twice in one dict, and Python would drop the first: "
+            "give each its own name"
+        )
+
+
+def repeated_keys(tree: ast.AST) -> Iterator[ast.Constant]:
+    """The literal keys that stand in a dict display for the second time."""
+    for node in ast.walk(tree):
+        seen = set()
+        for key in node.keys if isinstance(node, ast.Dict) else ():
+            if isinstance(key, ast.Constant):
+                if key.value in seen:
+                    yield key
+                seen.add(key.value)
+
+
+def execute(path: Path, root: Path) -> ModuleType:
+    """Import a file as the module that its place in the project says it is."""
+    name = ".".join(path.relative_to(root).with_suffix("").parts)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ValueError(explain(error, path, root)) from error
+    return module
+
+
+def explain(error: BaseException, path: Path, root: Path) -> str:
+    """One line: what a study file raised, and in which line of the user's own."""
+    own = (path.parent, *(root / name for name in FOLDERS))
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).parent in own]
+    place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else path.name
+    said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):
+        place, said = f"{Path(error.filename or path).name}, line {error.lineno}", error.msg
+    if isinstance(error, ModuleNotFoundError):
+        said += f" (looked for in {root} and in what is installed)"
+    return " ".join(f"{place}: {said}".split())
+
+
+def pick_study(module: ModuleType, path: Path, name: str) -> "Study":
+    """The study of a file that has the name, or else the one that can be meant."""
+    from autoaug.study import Study
+
+    studies = {key: value for key, value in vars(module).items() if isinstance(value, Study)}
+    if not studies:
+        raise ValueError(f"{path.name} defines no study: write `study = Study(...)`")
+    if name:
+        if name not in studies:
+            raise ValueError(f"unknown study {name!r} in {path.name}: {suggest(name, studies)}")
+        return studies[name]
+    if "study" in studies or len(studies) == 1:
+        return studies.get("study") or next(iter(studies.values()))
+    choices = " or ".join(f"{path.name}:{key}" for key in studies)
+    raise ValueError(f"{path.name} defines {len(studies)} studies: say which, {choices}")
+
+
+def load_figures(root: Path) -> dict[str, Callable[..., Any]]:
+    """The figures of a project, by the name of their file: every `figure(records)` in its `dashboards/`."""
+    modules = {file.stem.replace("_", " "): execute(file, root) for file in sorted((root / "dashboards").glob("*.py"))}
+    return {name: module.figure for name, module in modules.items() if hasattr(module, "figure")}
+
+
+def new_project(folder: Path) -> list[Path]:
+    """Copy the reference project to a folder; returns the files that it now has.
+
+    Raises:
+        ValueError: one of its folders is already there, or the folder cannot be made. Nothing is overwritten.
+    """
+    taken = [name for name in FOLDERS if (folder / name).exists()]
+    if taken:
+        raise ValueError(f"{folder} already has {taken[0]}/: give another folder, nothing was copied")
+    try:
+        for name in FOLDERS:
+            shutil.copytree(shipped_root() / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    except OSError as error:
+        raise ValueError(f"no project can be made in {folder}: {error.strerror or error}") from error
+    return sorted(file for name in FOLDERS for file in (folder / name).rglob("*.py"))

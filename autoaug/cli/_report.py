@@ -1,0 +1,89 @@
+"""A comparison as one web page that needs nothing else: its tables and the figures of a project's `dashboards/`."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from autoaug.compare import Comparison, headline, legend, tables
+from autoaug.data import public_name
+from autoaug.text import counted, shown
+
+Figure = Callable[..., Any]
+"""`records -> plotly.graph_objects.Figure`. A figure may also ask for facts of the comparison, by the name of a
+parameter: `metric`, `maximize`, `outcomes`, `importance`."""
+
+CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage", "resetScale2d"]]}
+"""Of the figures: few buttons, for on a narrow page they would cover the title. Dragging zooms."""
+
+
+def report(found: Comparison, figures: Mapping[str, Figure]) -> str:
+    """The page as text. Plotly's JavaScript is inside, once, so the page opens without a network.
+
+    Raises:
+        ValueError: a figure fails; the message names it.
+    """
+    drawn = [(title, figure) for title, ask in figures.items() if (figure := draw(title, ask, found)).data]
+    template = Environment(autoescape=True, finalize=safe).from_string(
+        (resources.files("autoaug.cli") / "report.html").read_text()
+    )
+    return template.render(
+        name=found.name,
+        about=about(found),
+        tables=tables(found, wide=True),
+        headline=headline(found),
+        legend=legend(found),
+        # the first figure brings Plotly's JavaScript for all
+        figures=[
+            (title, figure.to_html(full_html=False, include_plotlyjs=k == 0, config=CONFIG))
+            for k, (title, figure) in enumerate(drawn)
+        ],
+        provenance=found.provenance,
+        reads=[(row.name, row.test_reads) for row in found.rows],
+    )
+
+
+def safe(value: Any) -> Any:
+    """What a page shows of a value; what was made as HTML stays as it is."""
+    return value if isinstance(value, Markup) else shown(value)
+
+
+def draw(title: str, figure: Figure, found: Comparison) -> Any:
+    """A figure of a comparison, with what it asks for."""
+    facts = {
+        "metric": found.metric,
+        "maximize": found.maximize,
+        "outcomes": found.outcomes,
+        "importance": found.importance,
+    }
+    asked = inspect.signature(figure).parameters
+    try:
+        drawn = figure(found.records, **{name: fact for name, fact in facts.items() if name in asked})
+    except Exception as error:  # whatever a user's function may raise
+        raise ValueError(
+            f"the figure {title!r} fails: {type(error).__name__}: {error}; mend it in dashboards/"
+        ) from error
+    if not hasattr(drawn, "to_html"):
+        raise ValueError(f"the figure {title!r} gives a {type(drawn).__name__}: return a plotly.graph_objects.Figure")
+    return drawn
+
+
+def about(found: Comparison) -> str:
+    """The question, in a line: what is trained on what, for how long, and what is always done to it."""
+    task = found.definition["task"]
+    facts = [
+        f"{task['model']} on {public_name(task['data'])}",
+        counted_images(found.definition.get("data", {}).get(task["data"], {}).get("images", {})),
+        f"always on: {found.always_on}" if found.always_on else "",
+        counted(task["epochs"], "epoch"),
+        f"optimising {found.metric}",
+    ]
+    return ", ".join(filter(None, facts))
+
+
+def counted_images(splits: Mapping[str, int]) -> str:
+    """How many images each split has; empty where that was not recorded."""
+    return " + ".join(f"{count:,} {name}" for name, count in splits.items()) + " images" if splits else ""

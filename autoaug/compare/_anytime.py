@@ -1,0 +1,122 @@
+"""What a search knew after so much had been spent, and how much that varies from search to search."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoaug.compare._statistics import EVERYWHERE, interval
+from autoaug.record import Outcome, Record, span
+
+MOST_POINTS = 100
+"""Of a band; a figure must stay small."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A point of an anytime curve: what was known after so much had been spent."""
+
+    strategy: str
+    gpu_seconds: float
+    best: float
+    study: str = ""
+
+
+def anytime(
+    records: Sequence[Record],
+    metric: str = "val_accuracy",
+    maximize: bool = True,
+    outcomes: Sequence[Outcome] | None = None,
+) -> list[Step]:
+    """Best validation value so far, against all that the search had spent by then, per study and strategy.
+
+    A training that was cut short, or that ran on a proxy of the task, costs and is never ranked: its value does not
+    stand beside those of full trainings.
+
+    Args:
+        records: in the order in which they are stored, attempts of a trial apart.
+        metric: of the records; `maximize` says in which direction it is better.
+        outcomes: how the trainings ended. Without them a training counts as cut short where it has fewer augmented
+            epochs than another one of its strategy, and every search as one on the task itself.
+    """
+    better = max if maximize else min
+    searched = [record for record in records if not record.final]
+    full = complete(outcomes) if outcomes is not None else long_enough(searched)
+    steps: list[Step] = []
+    for study, name in dict.fromkeys((record.study, record.strategy) for record in searched):
+        spent, best = 0.0, None
+        mine = [record for record in searched if (record.study, record.strategy) == (study, name)]
+        ends = {key(record): record.epoch for record in mine}
+        for record in mine:
+            spent += record.gpu_seconds
+            if record.epoch == ends[key(record)]:
+                if key(record) in full and metric in record.metrics:
+                    value = record.metrics[metric]
+                    best = value if best is None else better(best, value)
+                if best is not None:
+                    steps.append(Step(name, spent, best, study))
+    return steps
+
+
+Training = tuple[str, str, int]
+"""Study, place below it, and Optuna's number there, which counts attempts."""
+
+
+def key(training: Record | Outcome) -> Training:
+    return training.study, training.place, training.trial
+
+
+def complete(outcomes: Sequence[Outcome]) -> set[Training]:
+    """The trainings whose values may be ranked."""
+    return {key(each) for each in outcomes if each.state == "COMPLETE" and not each.proxy}
+
+
+def long_enough(records: Sequence[Record]) -> set[Training]:
+    """The trainings with as many augmented epochs as any of their strategy."""
+    augmented: dict[Training, int] = {}
+    for record in records:
+        augmented[key(record)] = max(augmented.get(key(record), 0), record.epoch if record.phase == "augment" else 0)
+    most: dict[tuple[str, str], int] = {}
+    for (study, place, _), epochs in augmented.items():
+        most[study, place] = max(most.get((study, place), 0), epochs)
+    return {each for each, epochs in augmented.items() if epochs == most[each[:2]]}
+
+
+@dataclass(frozen=True)
+class Band:
+    """The anytime curves of several searches of one strategy at one cost: their mean and its 95 % interval."""
+
+    strategy: str
+    gpu_seconds: float
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def bands(steps: Sequence[Step], metric: str = "") -> list[Band]:
+    """The mean over the searches of a strategy, and its 95 % interval, from where all of them have found something.
+
+    The searches are those of several studies that differ in their seed. One study gives no band: its trials cannot be
+    shuffled into other searches, for a sampler that learns proposes each point because of those before it.
+
+    Args:
+        metric: of the steps: the intervals of an accuracy end at 0 and 1.
+    """
+    found: list[Band] = []
+    for name in dict.fromkeys(step.strategy for step in steps):
+        studies = dict.fromkeys(step.study for step in steps if step.strategy == name)
+        curves = [[s for s in steps if (s.strategy, s.study) == (name, study)] for study in studies]
+        if len(curves) < 2:
+            continue
+        start = max(curve[0].gpu_seconds for curve in curves)
+        grid = sorted({start} | {step.gpu_seconds for curve in curves for step in curve if step.gpu_seconds > start})
+        chosen = {round(k) for k in np.linspace(0, len(grid) - 1, min(len(grid), MOST_POINTS))}
+        for seconds in (grid[k] for k in sorted(chosen)):
+            best = [[step.best for step in curve if step.gpu_seconds <= seconds][-1] for curve in curves]
+            at = interval(best, span(metric) if metric else EVERYWHERE)
+            assert at is not None, "two searches or more"
+            assert at.low is not None
+            assert at.high is not None
+            found.append(Band(name, seconds, at.mean, at.low, at.high, at.n))
+    return found

@@ -1,0 +1,292 @@
+"""Which strategy is better, by how much, how sure that is, and what it has cost."""
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from autoaug.compare._looks import Looks
+from autoaug.compare._statistics import EVERYWHERE, Difference, Interval, interval, judge, of_differences
+from autoaug.learners import DEPLOYS
+from autoaug.record import Outcome, best_complete, complete_by_value, last_attempts, span
+from autoaug.study import half_width
+
+SLACK = 1.1
+"""Two searches have cost the same where one could not have made another trial for what the other spent, within this."""
+
+
+class Run(NamedTuple):
+    """Which final run: the strategies share the seeds of a study."""
+
+    study: str
+    seed: int
+
+
+Scores = Mapping[Run, float]
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What a point was worth on the proxy of its search, and what it is worth on the study's task."""
+
+    trial: int
+    """Of the search."""
+    proxy: float
+    proxy_epochs: int
+    full: float
+    full_epochs: int
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What the size of the validation split lets a search know of its best point."""
+
+    images: int
+    """On which validation scores were measured."""
+    width: float
+    """Half a 95 % interval of the best score on so many images: what their choice does to it."""
+    near: int
+    """Other complete trials whose score is no further below the best one than that."""
+    others: int
+    """All other complete trials."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy of a leaderboard.
+
+    Means and intervals are over final runs. Where several studies are compared, which repeat the search, they are over
+    studies, each with the mean of its final runs: final runs of one search share the point that it found.
+    """
+
+    name: str
+    test: Interval | None
+    """Test accuracy; None before the first final run has ended."""
+    test_nll: Interval | None
+    """Negative log-likelihood on the test split, in nats."""
+    val_best: float | None
+    """The study's metric of the best complete trial on the study's own task."""
+    trials: int
+    """Trials begun, without re-runs. One that was interrupted and resumed counts once."""
+    pruned: int
+    failed: int
+    gpu_seconds: float
+    """Cost of the search, lost and failed work included; CPU-seconds where `device` is "cpu"."""
+    device: str
+    epochs: int
+    """Of the best complete trial: a score is worth what its epochs are."""
+    vs_baseline: Difference | None
+    vs_baseline_nll: Difference | None = None
+    """The same for the negative log-likelihood, where less is better."""
+    rank: float | None = None
+    """Mean over final runs of the place among the strategies, by test accuracy; 1 is the best, ties share places."""
+    predicted_seconds: float | None = None
+    """What the search was expected to cost when it was started, where that is known."""
+    test_reads: int = 0
+    """How often its final runs have read the test split."""
+    searches: bool = False
+    """Whether there was anything to search."""
+    reruns: tuple[Rerun, ...] = ()
+    """Where the search ran on a proxy: the points that were trained in full, the best first."""
+    retrained: Mapping[str, Interval] = field(default_factory=dict)
+    """Test accuracy of networks trained from scratch with what a learner had found, by how it was deployed; empty
+    for strategies without a learner."""
+    reason: str = ""
+    """Why its last trial or final run failed, where it has no test score because of that."""
+    doubt: Doubt | None = None
+    """How many other points may have been as good; None where that is not known, or there are none."""
+
+
+def leaderboard(
+    outcomes: Sequence[Outcome],
+    baseline: str,
+    maximize: bool = True,
+    predicted_seconds: Mapping[str, float] | None = None,
+    test_reads: Mapping[str, int] | None = None,
+    looks: Mapping[str, Looks] | None = None,
+    one_point: Collection[str] = (),
+) -> list[Row]:
+    """One row per strategy, best mean test accuracy first; those without a final run come last.
+
+    Args:
+        one_point: strategies with dimensions along which nothing varies.
+        looks: by strategy, the looks that p and intervals of differences are corrected for; the present one is last.
+    """
+    strategies = list(dict.fromkeys(outcome.strategy for outcome in outcomes))
+    repeated = len({outcome.study for outcome in outcomes}) > 1
+    accuracy, nll = (
+        {name: final_scores(outcomes, name, metric) for name in strategies} for metric in ("test_accuracy", "test_nll")
+    )
+    vs_accuracy = against(accuracy, baseline, repeated, looks, within=(-1.0, 1.0))
+    vs_nll = against(nll, baseline, repeated, looks, higher_is_better=False)
+    ranks = mean_ranks(accuracy)
+    rows = []
+    for name in strategies:
+        mine = [outcome for outcome in outcomes if outcome.strategy == name]
+        search = [outcome for outcome in mine if not outcome.final]
+        ends = last_attempts(search)
+        tried = [outcome for outcome in ends if not outcome.rerun]
+        best = best_complete(ends, maximize)
+        rows.append(
+            Row(
+                name=name,
+                test=interval(units(accuracy[name], repeated), span("test_accuracy")),
+                test_nll=interval(units(nll[name], repeated), span("test_nll")),
+                val_best=best.value if best else None,
+                trials=len(tried),
+                pruned=sum(outcome.state == "PRUNED" for outcome in tried),
+                failed=sum(outcome.state == "FAIL" for outcome in tried),
+                gpu_seconds=sum(outcome.gpu_seconds for outcome in search),
+                device=next((outcome.device for outcome in search if outcome.epochs), "cpu"),
+                epochs=best.epochs if best else 0,
+                vs_baseline=vs_accuracy.get(name),
+                vs_baseline_nll=vs_nll.get(name),
+                rank=ranks.get(name),
+                predicted_seconds=(predicted_seconds or {}).get(name),
+                test_reads=(test_reads or {}).get(name, 0),
+                searches=name not in one_point and any(outcome.point for outcome in search),
+                reruns=tuple(reruns(ends, maximize)),
+                retrained=retrained(mine, name, repeated),
+                reason="" if accuracy[name] else reason_of(mine),
+                doubt=doubt(ends, best) if maximize else None,
+            )
+        )
+    return sorted(rows, key=lambda row: -row.test.mean if row.test else math.inf)
+
+
+def doubt(ends: Sequence[Outcome], best: Outcome | None) -> Doubt | None:
+    """How many trials the best one, by accuracy, cannot be told apart from: its score is one of a few images."""
+    others = [each for each in complete_by_value(ends, True) if best and each is not best and each.proxy == best.proxy]
+    if best is None or best.value is None or not best.val_images or not others:
+        return None
+    width = half_width(best.value, best.val_images)
+    near = sum(best.value - (each.value or 0.0) <= width for each in others)
+    return Doubt(best.val_images, width, near, len(others))
+
+
+def reason_of(mine: Sequence[Outcome]) -> str:
+    """Why the last of a strategy's trials and final runs that failed did so; empty where none has."""
+    lost = [outcome for failed in failures(mine).values() for outcome in failed]
+    return (lost[-1].reason or "stopped from outside") if lost else ""
+
+
+def retrained(mine: Sequence[Outcome], name: str, repeated: bool) -> dict[str, Interval]:
+    """Test accuracy of new networks with what a learner had found, by how it was deployed."""
+    metrics = {deploy: f"{deploy}_test_accuracy" for deploy in DEPLOYS}
+    found = {
+        deploy: interval(units(final_scores(mine, name, metric), repeated), span(metric))
+        for deploy, metric in metrics.items()
+    }
+    return {deploy: each for deploy, each in found.items() if each}
+
+
+def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str = "test_accuracy") -> dict[Run, float]:
+    """A test metric of a strategy's complete final runs."""
+    return {
+        Run(outcome.study, outcome.seed): outcome.metrics[metric]
+        for outcome in outcomes
+        if outcome.strategy == strategy and outcome.final and outcome.state == "COMPLETE" and metric in outcome.metrics
+    }
+
+
+def units(scores: Scores, repeated: bool) -> list[float]:
+    """What is independent: final runs, or the mean of each study where searches are repeated."""
+    if not repeated:
+        return list(scores.values())
+    by_study: dict[str, list[float]] = defaultdict(list)
+    for run, score in scores.items():
+        by_study[run.study].append(score)
+    return [float(np.mean(each)) for each in by_study.values()]
+
+
+def against(
+    scores: Mapping[str, Scores],
+    baseline: str,
+    repeated: bool,
+    looks: Mapping[str, Looks] | None = None,
+    higher_is_better: bool = True,
+    within: tuple[float, float] = EVERYWHERE,
+) -> dict[str, Difference | None]:
+    """What can be said of every other strategy and the baseline."""
+    reference, seen = scores.get(baseline, {}), looks or {}
+    others = {
+        name: paired(mine, reference, repeated, seen.get(name), within)
+        for name, mine in scores.items()
+        if name != baseline
+    }
+    return judge(others, higher_is_better)
+
+
+def paired(
+    scores: Scores,
+    reference: Scores,
+    repeated: bool = False,
+    looks: Looks | None = None,
+    within: tuple[float, float] = EVERYWHERE,
+) -> Difference | None:
+    """A strategy minus the baseline over the runs that both have, by itself; None where they share none."""
+    both = {run: scores[run] - reference[run] for run in sorted(set(scores) & set(reference))}
+    return of_differences(np.array(units(both, repeated)), looks, within)
+
+
+def shared_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
+    """By strategy, over how many final runs it is compared with the baseline; over how many studies if they repeat."""
+    repeated = len({outcome.study for outcome in outcomes}) > 1
+    reference = final_scores(outcomes, baseline)
+    names = dict.fromkeys(outcome.strategy for outcome in outcomes)
+    shared = {name: set(final_scores(outcomes, name)) & set(reference) for name in names}
+    return {name: len({run.study for run in runs} if repeated else runs) for name, runs in shared.items()}
+
+
+def lost_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
+    """By strategy, how many of its final runs cannot be compared because they, or the baseline's, have failed."""
+    failed: dict[str, set[Run]] = defaultdict(set)
+    for outcome in last_attempts(outcomes):
+        if outcome.final and outcome.state == "FAIL":
+            failed[outcome.strategy].add(Run(outcome.study, outcome.seed))
+    names = dict.fromkeys(outcome.strategy for outcome in outcomes)
+    return {name: len(failed[name] | failed[baseline]) for name in names}
+
+
+def mean_ranks(scores: Mapping[str, Scores]) -> dict[str, float]:
+    """The mean place of each strategy over the final runs that all of them have; those without any have no rank."""
+    ranked = {name: mine for name, mine in scores.items() if mine}
+    shared = set.intersection(*(set(mine) for mine in ranked.values())) if ranked else set()
+    if not shared:
+        return {}
+    table = np.array([[-mine[run] for run in sorted(shared)] for mine in ranked.values()])
+    return dict(zip(ranked, map(float, stats.rankdata(table, axis=0).mean(axis=1)), strict=True))
+
+
+def reruns(ends: Sequence[Outcome], maximize: bool) -> list[Rerun]:
+    """The points of a search on a proxy that were also trained in full, the best first."""
+    found = []
+    for full in complete_by_value((each for each in ends if each.rerun), maximize):
+        alike = [each for each in ends if each.proxy and (each.study, each.point) == (full.study, full.point)]
+        for proxy in complete_by_value(alike, maximize)[:1]:
+            found.append(Rerun(proxy.trial, proxy.value or 0.0, proxy.epochs, full.value or 0.0, full.epochs))
+    return found
+
+
+def unequal_cost(rows: Sequence[Row]) -> list[tuple[Row, int]]:
+    """The searches that were given less than another strategy, and how many trials more they could have made.
+
+    A strategy with nothing to search is never short of trials, but what it spent on learning within one counts.
+    """
+    most = max((row.gpu_seconds for row in rows), default=0.0)
+    searches = [row for row in rows if row.searches and row.trials and row.gpu_seconds > 0]
+    missed = [(row, int((most / SLACK - row.gpu_seconds) / (row.gpu_seconds / row.trials))) for row in searches]
+    return [(row, trials) for row, trials in missed if trials >= 1]
+
+
+def failures(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The trials and final runs whose last attempt failed, by strategy."""
+    failed: dict[str, list[Outcome]] = {}
+    for outcome in last_attempts(outcomes):
+        if outcome.state == "FAIL":
+            failed.setdefault(outcome.strategy, []).append(outcome)
+    return failed

@@ -1,0 +1,172 @@
+"""What a comparison says in sentences: the verdict of each strategy, and how its tables are to be read."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from autoaug.compare._figures import equal, number, show_p, show_seconds, significant, unit_of
+from autoaug.compare._leaderboard import Row, unequal_cost
+from autoaug.compare._statistics import MOST_SEEDS, Difference
+from autoaug.compare._stored import Comparison
+from autoaug.record import Outcome
+from autoaug.text import counted, plural
+
+
+def verdict(row: Row, baseline: str, unit: str = "final run") -> str:
+    """What may be said of a strategy beside the baseline: in words, with its figures where there are any.
+
+    Args:
+        unit: what the difference is a mean over: final runs, or studies where several repeat the search.
+    """
+    found = row.vs_baseline
+    if row.name == baseline:
+        return "this is the baseline"
+    if row.test is None:
+        return f"not tested: {row.reason or 'no final run has ended'}"
+    if found is None:
+        return f"not compared: shares no final run with the baseline {baseline}"
+    difference = number(found.difference, sign=True)
+    if found.low is not None and found.high is not None:
+        difference += f" [{number(found.low, sign=True)}, {number(found.high, sign=True)}]"
+    p = "" if found.p_holm is None else f", p {show_p(found.p_holm)}"
+    words = f"{found.verdict} than" if significant(found) else f"{found.verdict} of a difference to"
+    return f"{words} {baseline}: {difference}{p}, over {counted(found.n, unit)}"
+
+
+def headline(found: Comparison) -> str:
+    """What stands above the tables because they say nothing without it: that the baseline failed. Empty elsewhere."""
+    baseline = next((row for row in found.rows if row.name == found.baseline), None)
+    if baseline is None or baseline.test or not baseline.reason:
+        return ""
+    return (
+        f"the baseline {found.baseline!r} failed: {baseline.reason}; how the others differ from it is unknown. "
+        "Once that is mended: autoaug run ... --retry-failed"
+    )
+
+
+def legend(found: Comparison) -> list[str]:
+    """How the tables are to be read: only what concerns these."""
+    repeated, compared = len(found.studies) > 1, [row for row in found.rows if row.vs_baseline]
+    unit = "study" if repeated else "seed"
+    return [
+        *([f"always on, whatever the strategy: {found.always_on}"] if found.always_on else []),
+        *intervals(found.rows, "study" if repeated else "final run"),
+        *differences_to(found.baseline, compared, unit),
+        *missing_evidence(compared, unit),
+        *doubtful(found.rows),
+        *unequal(found.rows),
+        *marks(found.rows),
+        *not_applied(found.outcomes),
+        *([ONE_SEARCH] if not repeated and any(row.searches and row.test for row in found.rows) else []),
+    ]
+
+
+ONE_SEARCH = (
+    "the final runs of a strategy share the point that its one search found: to judge searches, "
+    "compare studies that differ in their seed"
+)
+
+
+def intervals(rows: Sequence[Row], unit: str) -> Iterator[str]:
+    """What the intervals are, and over how many runs."""
+    runs = {row.test.n: row.test.method for row in rows if row.test}
+    if set(runs) == {1}:
+        fix = "set Study(seeds=) to 3 or more" if unit == "final run" else "compare more studies"
+        yield f"one {unit} each gives no interval and no p: {fix}"
+    for method, said in INTERVALS.items():
+        if counts := sorted(n for n, used in runs.items() if used == method):
+            over = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+            means = "" if unit == "final run" else ", each the mean of its final runs"
+            yield f"± {said}, over {over} {plural(unit)}{means}"
+
+
+INTERVALS = {
+    "t": "half a 95 % interval by Student's t",
+    "bootstrap": "the wider half of a 95 % interval by BCa bootstrap",
+}
+
+
+def differences_to(baseline: str, compared: Sequence[Row], unit: str) -> Iterator[str]:
+    """What the differences and p are."""
+    tests = sum(row.vs_baseline is not None and row.vs_baseline.p is not None for row in compared)
+    if tests:
+        corrected = f", Holm-corrected over {tests} strategies" if tests > 1 else ""
+        yield f"difference to {baseline}, paired by {unit}; p of a paired t-test{corrected}"
+        yield from looked(compared, unit)
+        yield "rank: mean place by test accuracy over the final runs that all share"
+    if any(row.vs_baseline_nll and significant(row.vs_baseline_nll) for row in compared):
+        yield "* of the negative log-likelihood: more than chance, by the same test; less is better"
+
+
+def looked(compared: Sequence[Row], unit: str) -> Iterator[str]:
+    """What p and the intervals of differences are corrected for, where looks are counted."""
+    unit = "final run" if unit == "seed" else unit
+    for looks in dict.fromkeys(row.vs_baseline.looks for row in compared if row.vs_baseline and row.vs_baseline.looks):
+        *most, last = map(str, looks.runs)
+        at = f"{', '.join(most)} and {last}" if most else last
+        said = "are corrected for them" if most else "leave room for looking again"
+        yield (
+            f"{counted(len(looks.runs), 'look')} at {at} {plural(unit)} ({looks.planned} planned): "
+            f"p and the intervals of differences {said}"
+        )
+
+
+def missing_evidence(compared: Sequence[Row], unit: str) -> Iterator[str]:
+    """Which strategies may or may not differ from the baseline, and how many seeds would tell."""
+    lacking = [(row.name, row.vs_baseline) for row in compared if row.vs_baseline]
+    said = [f"{name} ({needed(each, unit)})" for name, each in lacking if not significant(each)]
+    if said:
+        power = "; with so many, 80 % of such differences are found" if any("about" in each for each in said) else ""
+        yield f"not enough evidence: {', '.join(said)}{power}"
+
+
+def needed(found: Difference, unit: str) -> str:
+    """With how many seeds a difference such as this one would be found."""
+    if found.n == 1:
+        return f"one {unit} has no spread"
+    if not found.sd:
+        return f"its {found.n} differences are all {number(found.difference, sign=True)}"
+    if found.seeds_needed is None:
+        return f"more than {counted(MOST_SEEDS, unit)}"
+    return f"about {counted(found.seeds_needed, unit)}"
+
+
+def doubtful(rows: Sequence[Row]) -> Iterator[str]:
+    """Of which searches most points lie so near the best that the validation images may have chosen it by chance."""
+    for row in rows:
+        if (each := row.doubt) and 2 * each.near >= each.others:
+            yield (
+                f"{row.name} may owe its point to chance: {each.near} of {counted(each.others, 'other trial')} came "
+                f"within {number(each.width)} of its best, and a score on {counted(each.images, 'validation image')} "
+                "is no surer than that"
+            )
+
+
+def unequal(rows: Sequence[Row]) -> Iterator[str]:
+    """That a strategy may look better because it spent more."""
+    if short_of := unequal_cost(rows):
+        most = max(rows, key=lambda row: row.gpu_seconds)
+        spent = f"{show_seconds(most.gpu_seconds)} {unit_of(row.device for row in rows)} of {most.name}"
+        said = ", ".join(f"{row.name} {trials:,}" for row, trials in short_of)
+        yield f"unequal cost: for the {spent}, others could have made more trials: {said}"
+
+
+def marks(rows: Sequence[Row]) -> Iterator[str]:
+    """What the marks in the tables mean."""
+    if any(each and equal(each) for row in rows for each in (row.test, row.vs_baseline)):
+        yield "(n equal): runs with the same score show no spread; more of them, or more test images, would"
+    if any(row.pruned or row.failed for row in rows):
+        yield "trials a/b: a of b ran to the end, the others were pruned or failed"
+    if any(row.retrained for row in rows):
+        yield "· a new network, trained from scratch with what the learner above it had found"
+    if any(row.predicted_seconds is not None for row in rows):
+        yield "predicted: what the search was expected to cost when it was started"
+    if any(row.reruns for row in rows):
+        yield "· proxy: what the search saw of the same point; only trainings of the whole task are ranked"
+
+
+def not_applied(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Which dimensions were asked for in vain."""
+    vain = Counter((each.strategy, name) for each in outcomes for name in each.unapplied)
+    for (strategy, name), trials in vain.items():
+        where = f"what {counted(trials, 'trial')} applied"
+        yield f"warning: {name} of {strategy} is not seen in {where}: its value does nothing"

@@ -1,0 +1,216 @@
+"""The answer of stored studies: one, or several that repeat it with other seeds."""
+
+import os
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+from autoaug.compare._importance import Importance, importances
+from autoaug.compare._leaderboard import Row, leaderboard, lost_runs, shared_runs
+from autoaug.compare._looks import Looks
+from autoaug.data import Standard
+from autoaug.lookup import lookup
+from autoaug.record import Outcome, Record
+from autoaug.store import Look, Store, differences
+from autoaug.study import METRICS
+from autoaug.text import counted
+
+Place = tuple[Store, str]
+"""Where a study is stored, and its name there."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is known about one question."""
+
+    studies: tuple[str, ...]
+    definition: Mapping[str, Any]
+    """Of the first study. The others differ from it in their seed, and may in budget and number of final runs."""
+    rows: Sequence[Row]
+    outcomes: Sequence[Outcome] = ()
+    records: Sequence[Record] = ()
+    importance: Importance = field(default_factory=Importance)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """Commits, versions, seeds and data, as they can be printed."""
+
+    @property
+    def name(self) -> str:
+        return ", ".join(self.studies)
+
+    @property
+    def metric(self) -> str:
+        return self.definition["metric"]
+
+    @property
+    def baseline(self) -> str:
+        return self.definition["baseline"]
+
+    @property
+    def always_on(self) -> str:
+        """The augmentation that every training had, whatever its strategy; empty where that was not recorded."""
+        return self.provenance.get(ALWAYS_ON, "")
+
+    @property
+    def maximize(self) -> bool:
+        return maximizes(self.definition)
+
+
+def maximizes(definition: Mapping[str, Any]) -> bool:
+    """Whether more is better of what a stored study optimises.
+
+    Raises:
+        ValueError: it is no metric of this release.
+    """
+    return lookup(METRICS, definition["metric"], "metric in the table autoaug_studies of the storage,") == "maximize"
+
+
+def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[Row]]:
+    """The definition of a study that was run, and its leaderboard; whoever asks has looked at it."""
+    definition = store.definition(name)
+    assert definition is not None, "the callers know that it is there"
+    maximize, outcomes = maximizes(definition), store.outcomes(name)
+    seen = looks_until_now([(store, name)], [definition], outcomes)
+    baseline, one = definition["baseline"], one_point(definition)
+    return definition, leaderboard(outcomes, baseline, maximize, looks=seen, one_point=one)
+
+
+def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Comparison:
+    """The comparison of studies that were run; with every epoch of theirs where a figure needs them.
+
+    Whoever asks has looked at it: that is recorded, and p and intervals are corrected for it.
+
+    Raises:
+        ValueError: the studies do not ask the same question, or two of them have the same seed.
+    """
+    definitions = [store.definition(name) or {} for store, name in places]
+    assert all(definitions), "the callers know that they are there"
+    names = tuple(name for _, name in places)
+    refuse_unlike(names, definitions)
+    first, maximize = definitions[0], maximizes(definitions[0])
+    outcomes = [outcome for store, name in places for outcome in store.outcomes(name)]
+    strategies = list(dict.fromkeys(strategy for each in definitions for strategy in each["spaces"]))
+    predicted: Counter[str] = Counter()
+    reads: Counter[str] = Counter()
+    for (store, name), definition in zip(places, definitions, strict=True):
+        predicted.update(definition.get("predicted_seconds") or {})
+        reads.update(store.test_reads_by_strategy(name))
+    trials = {
+        strategy: [trial for store, name in places for trial in store.trials(name, strategy)] for strategy in strategies
+    }
+    return Comparison(
+        studies=names,
+        definition=first,
+        rows=leaderboard(
+            outcomes,
+            first["baseline"],
+            maximize,
+            predicted,
+            reads,
+            looks_until_now(places, definitions, outcomes),
+            one_point(first),
+        ),
+        outcomes=outcomes,
+        records=[record for store, name in places for record in store.epochs(name)] if with_records else (),
+        importance=importances(trials, maximize),
+        provenance=dict(provenance(definitions, list(attributes_of(places, outcomes)))),
+    )
+
+
+def one_point(definition: Mapping[str, Any]) -> list[str]:
+    """The strategies of which a space has a single point; of studies of earlier versions that is not known."""
+    return [name for name, dimensions in definition.get("varied", {}).items() if not dimensions]
+
+
+def looks_until_now(
+    places: Sequence[Place], definitions: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
+) -> dict[str, Looks]:
+    """Record a look at a comparison; returns by strategy at how many runs there was one, the present one last.
+
+    A look at several studies, which repeat a search, counts for every comparison of several that has one of them.
+    """
+    names, baseline = [name for _, name in places], definitions[0]["baseline"]
+    runs, lost = shared_runs(outcomes, baseline), lost_runs(outcomes, baseline)
+    seeds = definitions[0].get("seeds", 0)
+    planned = {name: count if len(names) > 1 else max(count, seeds - lost[name]) for name, count in runs.items()}
+    now, who = Look(names, runs, planned), f"{socket.gethostname()}:{os.getpid()}"
+    if any(count > 1 for name, count in runs.items() if name != baseline):  # or nothing could have been found
+        for store, name in places:
+            store.note_look(name, now, who)
+    before = [
+        look for store, name in places for look in store.looks(name) if (len(look.compared) > 1) == (len(names) > 1)
+    ]
+    found = {}
+    for name, count in runs.items():
+        if count > 1:
+            mine = [look for look in before if look.runs.get(name, 0) > 1]
+            first = next((look.planned[name] for look in mine), planned[name])
+            earlier = {look.runs[name] for look in mine if look.runs[name] < count}
+            found[name] = Looks((*sorted(earlier), count), first)
+    return found
+
+
+def attributes_of(places: Sequence[Place], outcomes: Sequence[Outcome]) -> Iterator[Mapping[str, Any]]:
+    """The user attributes of all trials: of the searches, their re-runs and the final runs."""
+    for store, name in places:
+        for below in dict.fromkeys(outcome.place for outcome in outcomes if outcome.study == name):
+            for trial in store.trials(name, below):
+                yield trial.user_attrs
+
+
+def refuse_unlike(names: Sequence[str], definitions: Sequence[Mapping[str, Any]]) -> None:
+    """Several studies are one comparison where they ask the same question with different seeds."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"study {name!r} is named {count} times: name each study once")
+    for (one, first), (other, second) in combinations(zip(names, definitions, strict=True), 2):
+        for place, here, there in differences({**first, "seed": None}, {**second, "seed": None}):
+            raise ValueError(
+                f"studies {one!r} and {other!r} ask different questions, {place} {here} and {there}: "
+                "compare studies that differ in their seed only"
+            )
+    baseline = definitions[0]["baseline"]
+    for name, definition in zip(names, definitions, strict=True):
+        if baseline not in definition["spaces"]:
+            raise ValueError(
+                f"the baseline {baseline!r} of {names[0]!r} is no strategy of {name!r}: name another study first"
+            )
+    seeds = Counter(definition["seed"] for definition in definitions)
+    for seed, count in seeds.items():
+        if count > 1:
+            same = " and ".join(repr(n) for n, d in zip(names, definitions, strict=True) if d["seed"] == seed)
+            raise ValueError(
+                f"studies {same} have the same seed {seed}, so one repeats the other's draws: "
+                "run them with different Study(seed=)"
+            )
+
+
+ALWAYS_ON = "always on"
+"""The fact that says which augmentation every training had, whatever its strategy."""
+
+FACTS = {"git_commit": "git commit", "data": "data fingerprint", "device": "device", "standard": ALWAYS_ON}
+"""User attributes of a trial that say where it comes from, beside its versions, and how they are called in print."""
+
+
+def provenance(
+    definitions: Sequence[Mapping[str, Any]], attributes: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """Facts about how the trials were made; where trials differ, each value with the number of trials."""
+    yield "seed", ", ".join(str(definition["seed"]) for definition in definitions)
+    facts: dict[str, Counter[str]] = {}
+    for each in attributes:
+        known = {shown: each[name] for name, shown in FACTS.items() if name in each}
+        if ALWAYS_ON in known:
+            known[ALWAYS_ON] = Standard(**known[ALWAYS_ON])
+        for name, value in {**known, **each.get("versions", {})}.items():
+            facts.setdefault(name, Counter())[str(value)] += 1
+    for name, values in facts.items():
+        several = len(values) > 1
+        yield (
+            name,
+            ", ".join(
+                f"{value} ({counted(count, 'trial')})" if several else value for value, count in values.most_common()
+            ),
+        )

@@ -1,0 +1,97 @@
+"""Image files as bytes of one size."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from autoaug.data._splits import DataError
+from autoaug.text import enumerated
+
+
+class Picture(NamedTuple):
+    """One decoded image."""
+
+    pixels: numpy.ndarray
+    """size x size x 3 bytes, upright as its camera held it."""
+    shape: tuple[int, int]
+    """Height and width of the file's image."""
+    deep: bool
+    """Whether it had more than 8 bits per pixel, which were scaled."""
+
+
+class Unreadable(NamedTuple):
+    """An image that cannot be read, and why."""
+
+    file: Path
+    reason: str
+
+
+class Decoded(NamedTuple):
+    """Images of one split, and those of them that could not be read."""
+
+    images: Tensor
+    """N x 3 x size x size bytes; undefined where an image could not be read."""
+    shapes: list[tuple[int, int]]
+    deep: int
+    bad: list[Unreadable]
+
+
+def decode_all(files: Sequence[Path], size: int) -> Decoded:
+    """Decode files in threads; what cannot be read is gathered, so that all of it can be named at once."""
+    found = Decoded(torch.empty(len(files), 3, size, size, dtype=torch.uint8), [], 0, [])
+    deep = 0
+    with ThreadPoolExecutor() as pool:
+        for image, one in zip(found.images, pool.map(partial(try_decode, size=size), files), strict=True):
+            if isinstance(one, Unreadable):
+                found.bad.append(one)
+                continue
+            image.copy_(torch.from_numpy(one.pixels).permute(2, 0, 1))
+            found.shapes.append(one.shape)
+            deep += one.deep
+    return found._replace(deep=deep)
+
+
+def try_decode(file: Path, size: int) -> Picture | Unreadable:
+    """One image file, or why it cannot be read."""
+    try:
+        with Image.open(file) as image:
+            upright = ImageOps.exif_transpose(image)
+            grey, deep = eight_bits(upright)
+            pixels = ImageOps.fit(grey.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+            return Picture(numpy.array(pixels), (upright.height, upright.width), deep)
+    except Exception as error:  # Pillow's decoders raise many kinds
+        return Unreadable(file, reason_of(error, file))
+
+
+def eight_bits(image: Image.Image) -> tuple[Image.Image, bool]:
+    """An image with 8 bits per channel, and whether that took scaling: 65535 of 16 bits, or 1.0, becomes 255."""
+    if not image.mode.startswith(("I", "F")):
+        return image, False
+    pixels = numpy.asarray(image).astype(numpy.float64)
+    most = 1.0 if image.mode == "F" else 65535.0
+    if not (pixels.min() >= 0 and pixels.max() <= most):
+        raise DataError(f"values from {pixels.min():g} to {pixels.max():g}, where 0 to {most:g} could be scaled")
+    return Image.fromarray((pixels * (255 / most)).round().astype(numpy.uint8)), True
+
+
+def reason_of(error: Exception, file: Path) -> str:
+    """Why an image could not be read, in a few words."""
+    if isinstance(error, UnidentifiedImageError):
+        return "no image inside" if file.stat().st_size else "empty"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def refuse_unreadable(bad: Sequence[Unreadable], total: int, place: Path, most: int = 5) -> None:
+    """DataError that names the first of all images that cannot be read, and how many they are."""
+    if bad:
+        said = [f"{str(one.file.relative_to(place))!r} ({one.reason})" for one in bad[:most]]
+        named = enumerated(said, len(bad), most)
+        count = f"{len(bad)} of {total} images" if total > 1 else "its image"
+        raise DataError(f"data {str(place)!r}: {count} cannot be read: {named}: replace or remove them")

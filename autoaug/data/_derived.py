@@ -1,0 +1,112 @@
+"""Datasets that are made of another one, as proxies for it: fewer images, smaller images.
+
+They nest: `resized(subset("cifar10", train=2000, val=1000), 16)`.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from autoaug.data._load import DATASETS, TEST_FRACTION, place_of, read, with_test
+from autoaug.data._source import Reader, Source
+from autoaug.data._splits import DataError, Split, as_float, draw, shares
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Reads a part of another dataset; see `subset`."""
+
+    data: str | Path | Reader
+    train: int
+    val: int
+    seed: int = 0
+
+    def __call__(self, root: Path) -> Source:
+        """Read the whole dataset and draw from it."""
+        source = with_test(read(self.data, root), TEST_FRACTION, place_of(self.data))
+        rng = torch.Generator().manual_seed(self.seed)
+        where = f"of a subset of {place_of(self.data)}"
+        train, rest = _drawn(source.train, self.train, rng, f"train={self.train} {where}")
+        val, _ = _drawn(rest if source.val is None else source.val, self.val, rng, f"val={self.val} {where}")
+        return replace(source, train=train, val=val)
+
+
+def subset(data: str | Path | Reader, train: int, val: int, seed: int = 0) -> Subset:
+    """A smaller dataset as a proxy for a large one: `Task(data=subset("cifar10", train=2000, val=5000))`.
+
+    Draws `train` training images and, from its validation images or else from the remaining training images, `val`
+    validation images; every class keeps its share. The test images are those of the whole dataset; where it has
+    none, they are cut first, as `load_data` does by default.
+    """
+    return Subset(data, train, val, seed)
+
+
+def _drawn(split: Split, total: int, rng: torch.Generator, where: str) -> tuple[Split, Split]:
+    if not 0 < total <= len(split):
+        raise DataError(f"{where}: give 1 to {len(split)}, the images that are there")
+    counts = torch.bincount(split.targets)
+    wanted = shares(counts, total)
+    if bool(((wanted == 0) & (counts > 0)).any()):
+        raise DataError(f"{where} leaves a class without any image: raise it")
+    return draw(split, wanted, rng)
+
+
+@dataclass(frozen=True)
+class Resized:
+    """Reads another dataset with smaller images; see `resized`."""
+
+    data: str | Path | Reader
+    size: int
+
+    def __call__(self, root: Path) -> Source:
+        """Read the whole dataset and shrink its images."""
+        source = read(self.data, root)
+        height, width = source.train.images.shape[2:]
+        if not 0 < self.size <= min(height, width):
+            raise DataError(
+                f"size={self.size} of resized {place_of(self.data)}: give 1 to {min(height, width)}, for its images "
+                f"are {height} x {width}"
+            )
+        shrunk: dict[str, Any] = {name: shrink(split, self.size) for name, split in source.parts().items()}
+        return replace(source, **shrunk)
+
+
+def resized(data: str | Path | Reader, size: int) -> Resized:
+    """A dataset with images of `size` x `size` pixels, at most those it has, as a proxy for a large one.
+
+    Each pixel is the mean over the area of the original that it covers; where that is not whole, over all pixels that
+    the area touches. Bytes stay bytes, rounded. Images that are not square change their proportions.
+    """
+    return Resized(data, size)
+
+
+def shrink(split: Split, size: int) -> Split:
+    """The same images at `size` x `size` pixels, of the same type."""
+    chunks = split.images.split(1000)  # as floats, all at once would not fit
+    images = torch.cat([_area(chunk, size) for chunk in chunks])
+    return Split(images, split.targets, split.names)
+
+
+def _area(images: Tensor, size: int) -> Tensor:
+    small = interpolate(as_float(images), (size, size), mode="area")
+    return small.mul_(255).round_().to(torch.uint8) if images.dtype == torch.uint8 else small
+
+
+def is_named(data: str | Path | Reader) -> bool:
+    """Whether the data are a dataset of the table, or made of one, and not of the user's own."""
+    if isinstance(data, Subset | Resized):
+        return is_named(data.data)
+    return isinstance(data, str) and data in DATASETS
+
+
+def anchored(data: str | Path | Reader) -> str | Reader:
+    """The same data with absolute paths in place of relative ones, for a process that runs in another folder."""
+    if isinstance(data, Subset | Resized):
+        return replace(data, data=anchored(data.data))
+    if isinstance(data, Path) or (isinstance(data, str) and data not in DATASETS):
+        return str(Path(data).expanduser().absolute())
+    return data

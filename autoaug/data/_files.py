@@ -1,0 +1,215 @@
+"""Datasets in the user's own files: a folder of images, or one .npz."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy
+import torch
+from torch import Tensor
+
+from autoaug.data._decoding import Decoded, decode_all, refuse_unreadable
+from autoaug.data._listing import HIDDEN, Listing, entries, grouped, hides, listing, none_found, subfolders
+from autoaug.data._source import PARTS, Reading, Source
+from autoaug.data._splits import DataError, Split
+from autoaug.lookup import suggest
+
+SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""What the folder of a split may be called, in upper or lower case."""
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Reads a folder of images; see `image_folder`."""
+
+    path: Path
+    size: int
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __call__(self, root: Path) -> Source:
+        """Read all images. `root` is not used: the path is absolute."""
+        if not self.path.is_dir():
+            raise DataError(f"no folder of images at {str(self.path)!r}: give the path of an existing folder")
+        folders = _split_folders(self.path)
+        classes = _classes(folders["train"])
+        for folder in folders.values():
+            _check_classes(folder, classes, folders["train"])
+        files = {name: _files(folder, classes) for name, folder in folders.items()}
+        decoded = {
+            name: decode_all([image for each in found for image in each.images], self.size)
+            for name, found in files.items()
+        }
+        bad = [one for each in decoded.values() for one in each.bad]
+        refuse_unreadable(bad, sum(len(each.images) for each in decoded.values()), self.path)
+        others = [other for found in files.values() for each in found for other in each.others]
+        reading = _reading(self.path, classes, decoded, [*_beside(self.path, folders), *others])
+        parts: dict[str, Any] = {
+            name: Split(decoded[name].images, _targets(found), _names(found, self.path))
+            for name, found in files.items()
+        }
+        return Source(**parts, classes=classes, reading=reading)
+
+
+def image_folder(path: Path | str, size: int = 64) -> ImageFolder:
+    """A folder of images as a dataset: `Task(data=image_folder("photos", size=96))`.
+
+    Either `path/<class>/*.png`, split by `load_data`, or `path/train/<class>/*.png` with `path/val` and `path/test`
+    beside it or not; then these splits are kept, and all have the same classes. `SPLIT_FOLDERS` has other names for
+    them. Images become RGB bytes, those of 16 bits too; the shorter side is resized to `size` pixels, with
+    antialiasing, and the centre is kept. Folders may be nested below a class, and files that are no images, or hide,
+    are passed over: `Source.reading` names them.
+    """
+    if size < 1:
+        raise DataError(f"size={size} of image_folder({str(path)!r}): give at least 1 pixel")
+    return ImageFolder(Path(path).expanduser().absolute(), size)
+
+
+def _split_folders(path: Path) -> dict[str, Path]:
+    there = subfolders(path)
+    named = {part: [each for each in there if each.name.lower() in SPLIT_FOLDERS[part]] for part in PARTS}
+    if not _are_splits([each.name.lower() for folders in named.values() for each in folders]):
+        return {"train": path}
+    for part, folders in named.items():
+        if len(folders) > 1:
+            both = " and ".join(repr(each.name) for each in folders)
+            raise DataError(f"{str(path)!r} has {both}, which both mean {part}: keep one")
+    found = {part: folders[0] for part, folders in named.items() if folders}
+    if "train" not in found:
+        raise DataError(f"{str(path)!r} has {' and '.join(found)} but no train folder: add train/<class>/*.png")
+    return found
+
+
+def _are_splits(names: list[str]) -> bool:
+    """Whether folders of these names are splits: "valid" alone, or beside "invalid", is a class like any other."""
+    return bool(set(PARTS) & set(names)) or ("training" in names and len(names) > 1)
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    names = [each.name for each in subfolders(folder)]
+    if len(names) < 2:
+        raise DataError(
+            f"{str(folder)!r} has the class folders {names}: give at least two, with the images of one class each"
+        )
+    return tuple(names)
+
+
+def _check_classes(folder: Path, classes: tuple[str, ...], train: Path) -> None:
+    for name in sorted(set(_classes(folder)) ^ set(classes)):
+        lacking, having = (folder, train) if name in classes else (train, folder)
+        raise DataError(f"class {name!r} is in {str(having)!r} but not in {str(lacking)!r}: give both the same classes")
+
+
+def _files(folder: Path, classes: tuple[str, ...]) -> list[Listing]:
+    """What lies in each class folder of a split; each has an image."""
+    found = [listing(folder / name) for name in classes]
+    for name, each in zip(classes, found, strict=True):
+        if not each.images:
+            raise none_found(folder / name, each.others)
+    return found
+
+
+def _targets(files: list[Listing]) -> Tensor:
+    return torch.arange(len(files)).repeat_interleave(torch.tensor([len(each.images) for each in files]))
+
+
+def _names(files: list[Listing], path: Path) -> tuple[str, ...]:
+    return tuple(str(image.relative_to(path)) for each in files for image in each.images)
+
+
+def _beside(path: Path, folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:
+    """What lies where only folders of splits or of classes belong."""
+    splits = [] if path in folders.values() else subfolders(path)
+    yield from (("beside the folders of the splits", each) for each in splits if each not in folders.values())
+    for folder in {path, *folders.values()}:
+        for entry in entries(folder):
+            if hides(entry.name):
+                yield HIDDEN, folder / entry.name
+            elif not entry.is_dir():
+                yield "in no folder of a class", folder / entry.name
+
+
+def _reading(
+    path: Path, classes: tuple[str, ...], decoded: dict[str, Decoded], others: list[tuple[str, Path]]
+) -> Reading:
+    shapes = sorted((shape for each in decoded.values() for shape in each.shapes), key=math.prod)
+    deep = sum(each.deep for each in decoded.values())
+    notes = [f"{deep} of more than 8 bits per pixel, scaled to 8"] if deep else []
+    for one, other in pairwise(sorted(classes, key=str.lower)):
+        if one.lower() == other.lower():
+            notes.append(f"classes {one!r} and {other!r} differ in upper and lower case only")
+    return Reading(len(shapes), shapes[0], shapes[-1], grouped(others, path), tuple(notes))
+
+
+@dataclass(frozen=True)
+class Npz:
+    """Reads one .npz file; see `npz`."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __call__(self, root: Path) -> Source:
+        """Read all arrays. `root` is not used: the path is absolute."""
+        if not self.path.is_file():
+            raise DataError(f"no file at {str(self.path)!r}: give the path of an existing .npz file")
+        arrays = _arrays(self.path)
+        _check_keys(arrays, self.path)
+        given = [name for name in PARTS if f"x_{name}" in arrays]
+        parts: dict[str, Any] = {name: _npz_split(arrays, name, self.path) for name in given}
+        return Source(**parts, classes=tuple(map(str, numpy.atleast_1d(arrays.get("classes", ())))))
+
+
+def npz(path: Path | str) -> Npz:
+    """An .npz file as a dataset: arrays x_train, y_train and, or not, x_val, y_val, x_test, y_test and classes.
+
+    x is N x H x W x C or N x H x W, uint8 or floats in [0, 1]; y is N integers from 0 to K-1; classes is K names.
+    Pickled objects are never loaded.
+    """
+    return Npz(Path(path).expanduser().absolute())
+
+
+def _arrays(path: Path) -> dict[str, numpy.ndarray]:
+    try:
+        with path.open("rb") as raw, numpy.load(raw, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, BadZipFile, AttributeError, TypeError) as error:
+        raise DataError(
+            f"cannot read {str(path)!r} as an .npz of plain arrays: write it with numpy.savez, without Python objects"
+        ) from error
+
+
+_KEYS = tuple(f"{letter}_{name}" for name in PARTS for letter in "xy")
+
+
+def _check_keys(arrays: dict[str, numpy.ndarray], path: Path) -> None:
+    for key in arrays:
+        if key.startswith(("x_", "y_")) and key not in _KEYS:
+            raise DataError(f"unknown array {key!r} in {str(path)!r}: {suggest(key, _KEYS)}")
+    started = {"train", *(key[2:] for key in _KEYS if key in arrays)}
+    for key in _KEYS:
+        if key[2:] in started and key not in arrays:
+            raise DataError(f"no array {key!r} in {str(path)!r}: it has {', '.join(arrays) or 'none'}; add it")
+
+
+def _npz_split(arrays: dict[str, numpy.ndarray], name: str, path: Path) -> Split:
+    images, targets = arrays[f"x_{name}"], arrays[f"y_{name}"]
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+        wanted = "N x H x W, or N x H x W x C with 1 or 3 channels C"
+        raise DataError(f"x_{name} in {str(path)!r} has shape {images.shape}: give {wanted}")
+    pixels = _tensor(images, f"x_{name}", path)
+    channels_last = pixels if pixels.ndim == 4 else pixels.unsqueeze(3)
+    return Split(channels_last.permute(0, 3, 1, 2).contiguous(), _tensor(targets, f"y_{name}", path))
+
+
+def _tensor(array: Any, key: str, path: Path) -> Tensor:
+    try:
+        return torch.from_numpy(array)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{key} in {str(path)!r} is of type {array.dtype}: give numbers") from error

@@ -1,0 +1,264 @@
+"""From a name, a path or a function to the tensors that are trained on, split three ways."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoaug.data._checks import checked
+from autoaug.data._digits import DIGITS
+from autoaug.data._files import ImageFolder, Npz, image_folder, npz
+from autoaug.data._listing import stamp
+from autoaug.data._source import STANDARDS, Reader, Reading, Source, Standard, as_source, usual_standard
+from autoaug.data._splits import DataError, Split, as_float, cut, joined
+from autoaug.data._torchvision_sets import TORCHVISION
+from autoaug.lookup import lookup, suggest
+
+DATASETS: dict[str, Reader] = DIGITS | TORCHVISION
+"""The datasets with a name: a row reads one from, or downloads it to, the folder that it is given."""
+
+SPLITS = ("train", "val", "selection", "test")
+"""The fields of `Data` that hold images."""
+
+TEST_FRACTION = 0.2
+TEST_SEED = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Data:
+    """What a network is trained, validated and tested on. The tensors may be shared: never write into them."""
+
+    train: Split
+    val: Split
+    test: Split | None
+    """None while searching: what is not there cannot be looked at."""
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    """Of the training pixels in [0, 1], one number per channel."""
+    std: tuple[float, ...]
+    """Of the training pixels in [0, 1], one number per channel, at least 1/255."""
+    standard: Standard
+    """The augmentation that is always on."""
+    standard_reason: str
+    """Why it is that one, in a few words."""
+    brought: Standard | None
+    """The standard augmentation that the dataset itself asks for."""
+    fingerprint: str
+    """16 hexadecimal digits over all training and validation images and targets, the same in every process."""
+    val_is_cut: bool = False
+    """The validation images were cut from the training images, so both can be split anew (`resplit`)."""
+    test_is_cut: bool = False
+    """The test images were cut from the training images."""
+    reading: Reading | None = None
+    """What was found in the files, where the data are a folder of images."""
+    selection: Split | None = None
+    """Images that are never trained on where `val` is drawn anew in every epoch, so that training meets its images."""
+
+    @property
+    def scored(self) -> Split:
+        """What validation scores are measured on, of which points and policies are chosen."""
+        return self.val if self.selection is None else self.selection
+
+    @property
+    def channels(self) -> int:
+        """C: 1 for grey images, 3 for colour."""
+        return len(self.mean)
+
+    def to(self, device: torch.device | str) -> "Data":
+        """The same data, with all images and targets on `device`."""
+        parts = {name: part for name in SPLITS if (part := getattr(self, name)) is not None}
+        moved: dict[str, Any] = {name: part.to(device) for name, part in parts.items()}
+        return replace(self, **moved)
+
+
+def load_data(
+    data: str | Path | Reader,
+    *,
+    root: Path | str = "data",
+    val_fraction: float = 0.1,
+    test_fraction: float = TEST_FRACTION,
+    seed: int = 0,
+    standard: str = "auto",
+    selection: bool = False,
+    test: bool = False,
+) -> Data:
+    """Load and split a dataset; DataError, a ValueError, says what is wrong with it.
+
+    `data` is a name of DATASETS, the path of a folder of images or of an .npz file, or a function of `root` that
+    returns a Source or tensors (see `as_source`). A name wins over a folder of the same name; "./name" is the
+    folder. `root` is where named datasets are kept and downloaded.
+
+    What the dataset does not split itself is cut from its training images, class by class: first `test_fraction` of
+    them, the same ones for every `seed`, so that a search that splits anew never meets a test image; then
+    `val_fraction` of what remains, drawn by `seed`. With `test` False, as in every search, no test images are
+    returned; the other two splits do not depend on it.
+
+    With `selection`, as many images as the validation images again are held out from training: the same ones that are
+    the validation images without it. Only where the dataset has no validation images of its own.
+
+    `standard` is a name of STANDARDS; with "auto" the augmentation that is always on is what the dataset brings, or
+    else `usual_standard` of its training images.
+    """
+    place = place_of(data)
+    if standard != "auto":
+        lookup(STANDARDS, standard, "standard augmentation")
+    _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
+    divide = _divided if is_kept(data) else _divided.__wrapped__
+    found = divide(read(data, root), val_fraction, test_fraction, seed, selection, place)
+    if standard != "auto":
+        found = replace(found, standard=STANDARDS[standard], standard_reason="as asked")
+    return found if test else replace(found, test=None)
+
+
+@lru_cache(maxsize=2)
+def _divided(
+    source: Source, val_fraction: float, test_fraction: float, seed: int, with_selection: bool, place: str
+) -> Data:
+    """A source with all three splits. The last are kept: each trial of a study asks for the same."""
+    test_is_cut, source = source.test is None, with_test(source, test_fraction, place)
+    train, val, selection = _trained_and_held_out(source, val_fraction, seed, with_selection, place)
+    mean, std = moments(train.images)
+    own = (source.standard, "the dataset's own") if source.standard else None
+    standard, reason = own or usual_standard(train.images)
+    return Data(
+        train=train,
+        val=val,
+        test=source.test,
+        classes=source.classes,
+        mean=mean,
+        std=std,
+        standard=standard,
+        standard_reason=reason,
+        brought=source.standard,
+        fingerprint=fingerprint(train, val, *([selection] if selection else [])),
+        val_is_cut=source.val is None,
+        selection=selection,
+        test_is_cut=test_is_cut,
+        reading=source.reading,
+    )
+
+
+def _check_fractions(**fractions: float) -> None:
+    for name, fraction in fractions.items():
+        if not 0 < fraction < 1:
+            raise DataError(f"{name}={fraction}: give a number between 0 and 1, both excluded, for example 0.1")
+
+
+def _trained_and_held_out(
+    source: Source, fraction: float, seed: int, with_selection: bool, place: str
+) -> tuple[Split, Split, Split | None]:
+    """The training and validation images and, where they are asked for and can be cut, those for the selection."""
+    if source.val is not None:
+        return source.train, source.val, None
+    rng, where = torch.Generator().manual_seed(seed), f"val_fraction={fraction} of {place}"
+    held_out, rest = cut(source.train, source.classes, fraction, rng, where)
+    if not with_selection:
+        return rest, held_out, None
+    val, train = cut(rest, source.classes, fraction, rng, f"{where}, of what the selection leaves,")
+    return train, val, held_out
+
+
+def with_test(source: Source, fraction: float, place: str) -> Source:
+    """The same source, with a test split: `fraction` of the training images where it has none of its own."""
+    if source.test is not None:
+        return source
+    rng = torch.Generator().manual_seed(TEST_SEED)
+    test, train = cut(source.train, source.classes, fraction, rng, f"test_fraction={fraction} of {place}")
+    return replace(source, train=train, test=test)
+
+
+def is_kept(data: str | Path | Reader) -> bool:
+    """Whether reading the data again gives what was read before: not so of a user's function."""
+    return isinstance(data, str | Path | ImageFolder | Npz)
+
+
+def read(data: str | Path | Reader, root: Path | str) -> Source:
+    """The checked source of `data`, unsplit. The last few are kept, but never what a user's function returned."""
+    reader, folder, place = _find(data), Path(root).expanduser().absolute(), place_of(data)
+    if isinstance(reader, ImageFolder | Npz):
+        return _kept(reader, folder, place, stamp(reader.path))
+    if isinstance(data, str):
+        return _kept(reader, folder, place, 0)
+    return _read(reader, folder, place)
+
+
+def _read(reader: Reader, root: Path, place: str) -> Source:
+    return checked(as_source(reader(root), place), place)
+
+
+@lru_cache(maxsize=4)
+def _kept(reader: Reader, root: Path, place: str, version: int) -> Source:
+    return _read(reader, root, place)
+
+
+def place_of(data: str | Path | Reader) -> str:
+    """What an error calls the data."""
+    return f"data {getattr(data, '__name__', str(data))!r}"
+
+
+def _find(data: str | Path | Reader) -> Reader:
+    if not isinstance(data, str | Path):
+        return data
+    if isinstance(data, str) and data in DATASETS:
+        return DATASETS[data]
+    if data and Path(data).expanduser().is_dir():
+        return image_folder(data)
+    if Path(data).suffix == ".npz":
+        return npz(data)
+    raise DataError(_unknown(str(data)))
+
+
+def _unknown(data: str) -> str:
+    if Path(data).expanduser().is_file():
+        return f"data {data!r} is a file of an unknown kind: give a folder of images or an .npz file"
+    if Path(data).name != data:
+        return f"data {data!r}: there is no such folder; give the path of a folder of images or of an .npz file"
+    hint = suggest(data, DATASETS)
+    return f"unknown dataset {data!r}: {hint} (the path of a folder of images or of an .npz file does as well)"
+
+
+def resplit(data: Data, fraction: float, rng: torch.Generator) -> Data:
+    """The same images with another split into training and validation, class by class, drawn by `rng`.
+
+    Nothing is drawn where the dataset has validation images of its own. The images for the selection stay aside. Mean,
+    deviation and fingerprint stay.
+    """
+    if not data.val_is_cut:
+        return data
+    val, train = cut(joined(data.train, data.val), data.classes, fraction, rng, f"val_fraction={fraction}")
+    return replace(data, train=train, val=val)
+
+
+def train_on_val(data: Data) -> Data:
+    """The same data, with all that was held out among the training images, for a last run after the search.
+
+    Validation figures of such a run are training figures. Mean, deviation and fingerprint stay as they were.
+    """
+    train = joined(data.train, data.val)
+    everything = train if data.selection is None else joined(train, data.selection)
+    return replace(data, train=everything, val_is_cut=False, selection=None)
+
+
+def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over all pixels in [0, 1]; the deviation is at least 1/255."""
+    # A few images at a time stay in the processor's cache; their sums are added up in float64.
+    parts = (as_float(part) for part in images.split(256))
+    powers = ((part, part.square()) for part in parts)
+    sums = torch.stack([torch.stack([power.sum((2, 3)).double().sum(0) for power in pair]) for pair in powers]).sum(0)
+    mean, square = sums / (images.numel() // images.shape[1])
+    # A channel that never varies would be divided by zero.
+    deviation = (square - mean.square()).clamp(min=0).sqrt().clamp(min=1 / 255)
+    return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+def fingerprint(*splits: Split) -> str:
+    """16 hexadecimal digits over types, shapes, pixels and targets, wherever the tensors lie."""
+    digest = hashlib.sha256()
+    for tensor in (each for split in splits for each in (split.images, split.targets)):
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()[:16]

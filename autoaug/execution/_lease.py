@@ -1,0 +1,92 @@
+"""The lease of a trial: somebody works on it, and gets on with it."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from math import inf
+
+from autoaug.execution._job import me
+from autoaug.store import Store, Unreachable
+from autoaug.text import shown
+
+UNBLOCK_SECONDS = 60.0
+"""How long a training that hangs in this process may take to notice that it was given up."""
+
+
+class Hung(BaseException):
+    """The training made no step for too long, and its trial was given up. No `except Exception` may swallow it."""
+
+
+@contextmanager
+def lease(
+    store: Store,
+    trial_id: int,
+    every: float = 10.0,
+    hang: float = inf,
+    give_up: Callable[[], None] = lambda: None,
+) -> Iterator[Callable[[], None]]:
+    """Say again and again that somebody works on a trial, for as long as the block runs and gets on.
+
+    The block is given a function to call at every step. A thread of its own can renew a lease for ever while the
+    training hangs in a lock or a dead file system: after `hang` seconds without a step it calls `give_up` instead.
+    """
+    over, steps = threading.Event(), [time.monotonic()]
+
+    def renew() -> None:
+        while True:
+            if time.monotonic() - steps[0] > hang:
+                give_up()
+                return
+            with suppress(Unreachable):  # the training goes on without its storage
+                store.beat(trial_id, me())
+            if over.wait(min(every, hang)):
+                return
+
+    def step() -> None:
+        steps[0] = time.monotonic()
+
+    thread = threading.Thread(target=renew, name=f"lease-{trial_id}", daemon=True)
+    thread.start()
+    try:
+        yield step
+    finally:
+        over.set()
+        thread.join(timeout=1.0)  # it may be waiting for a storage that is away
+
+
+@contextmanager
+def interruptible(reason: str) -> Iterator[Callable[[], None]]:
+    """A function that ends the block from another thread: it raises Hung where the main thread waits or computes.
+
+    Code that never comes back to Python cannot be interrupted; then the process ends, which loses nothing: its trial
+    was queued again. Outside the main thread nothing can be interrupted, and the function does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    left, main = threading.Event(), threading.get_ident()
+
+    def raise_hung(*_: object) -> None:
+        raise Hung(reason)
+
+    def interrupt() -> None:
+        signal.pthread_kill(main, signal.SIGUSR1)
+        threading.Thread(target=end_unless_left, daemon=True).start()
+
+    def end_unless_left() -> None:
+        if not left.wait(UNBLOCK_SECONDS):
+            print(
+                f"autoaug: {shown(reason)}, and cannot be interrupted; run the command again to go on", file=sys.stderr
+            )
+            os._exit(1)
+
+    before = signal.signal(signal.SIGUSR1, raise_hung)
+    try:
+        yield interrupt
+    finally:
+        left.set()
+        signal.signal(signal.SIGUSR1, before)

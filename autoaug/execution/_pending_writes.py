@@ -1,0 +1,21 @@
+"""What workers could not write while the storage was away, and left behind when they ended."""
+
+from autoaug.execution._job import is_gone, me
+from autoaug.execution._options import Options
+from autoaug.store import SPOOL_FOLDER, Spool, Store, replay
+
+
+def spool_of(store: Store, options: Options) -> Spool:
+    """Where this process keeps what it cannot write."""
+    return Spool(options.artifacts / SPOOL_FOLDER, store.identity, me())
+
+
+def write_leftovers(store: Store, options: Options) -> None:
+    """Write it now. It comes before any lease is judged: a trial that is found to be over is not run again.
+
+    Raises:
+        Unreachable: the storage is still away.
+    """
+    for left in spool_of(store, options).left():
+        if left.free or is_gone(left.owner):
+            replay(store, left)

@@ -1,0 +1,33 @@
+"""How far a study has come: whether anything is left to run, and what was found since its final runs."""
+
+from collections.abc import Sequence
+
+from autoaug.execution._scheduler import Desk
+from autoaug.lookup import suggest
+from autoaug.store import Store, refuse_contradiction
+from autoaug.study import Study
+
+
+def outdated(study: Study, store: Store, only: Sequence[str] = ()) -> list[str]:
+    """The strategies of which a better point was found after their final runs, which stay as they were."""
+    return Desk(study, store, only).outdated()
+
+
+def is_over(study: Study, store: Store, only: Sequence[str] = (), reread: bool = False) -> bool:
+    """Whether nothing is left to run: a finished study says so at once.
+
+    Raises:
+        ValueError: the study contradicts what was run under its name.
+    """
+    check_only(study, only)
+    stored = store.definition(study.name)
+    if stored is None:
+        return False
+    refuse_contradiction(study.name, stored, study.describe())
+    return set(only or study.strategies) <= set(stored["spaces"]) and Desk(study, store, only, reread=reread).over()
+
+
+def check_only(study: Study, only: Sequence[str]) -> None:
+    for name in only:
+        if name not in study.strategies:
+            raise ValueError(f"unknown strategy {name!r} of study {study.name!r}: {suggest(name, study.strategies)}")

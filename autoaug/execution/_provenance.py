@@ -1,0 +1,78 @@
+"""What one needs to know of a trial to make its number again."""
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from autoaug.execution._job import Job, me
+from autoaug.study import Study
+
+
+def provenance(study: Study, job: Job, seed: int) -> dict[str, Any]:
+    """Where a trial comes from, known before it begins."""
+    return {
+        "seed": seed,
+        "attempt": job.attempt,
+        "root": job.root,
+        "worker": me(),
+        "driver": job.driver,
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "space": fingerprint(study.describe()["spaces"][job.strategy]),
+    }
+
+
+def fingerprint(plain: Any) -> str:
+    """16 hexadecimal digits over plain data."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def device_name(device: torch.device) -> str:
+    """The model of a GPU, or the kind and number of CPU cores."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {os.cpu_count()} cores"
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin to measure anew, where that can be done."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """The most memory held at once, in bytes: of a GPU by this trial, without one by this process so far."""
+    if device.type == "cuda":
+        return {"peak_gpu_bytes": torch.cuda.max_memory_allocated(device)}
+    kilobytes = 1 if sys.platform == "darwin" else 1024
+    return {"peak_process_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobytes}
+
+
+@cache
+def versions() -> dict[str, str]:
+    names = ("autoaug", "torch", "torchvision", "optuna", "ray")
+    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
+
+
+@cache
+def git_commit() -> str:
+    """The commit of the project that the study is run from, with a `+` where it has uncommitted changes."""
+    try:
+        commit = run_git("rev-parse", "HEAD")
+        return commit[:12] + ("+" if run_git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return "none"
+
+
+def run_git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

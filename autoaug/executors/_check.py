@@ -1,0 +1,97 @@
+"""What is refused before a study runs: more than a machine has, a budget for less than a trial, an unwritable folder."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from autoaug.execution import Options, check_only, refuse_more_than, refuse_remote
+from autoaug.executors._table import EXECUTORS
+from autoaug.lookup import lookup
+from autoaug.study import Loader, Prediction, Study, advise, plan, predict, preflight
+from autoaug.text import LOG
+
+BEYOND_DOUBT = 1.5
+"""How many times its budget a trial must be expected to cost for a study to be refused."""
+
+
+def check(
+    study: Study,
+    executor: str,
+    options: Options,
+    storage: str | None = None,
+    say: Callable[[str], object] = lambda name: None,
+    load: Loader | None = None,
+) -> dict[str, Prediction]:
+    """Refuse what cannot run, before anything is written; returns what the strategies are expected to cost.
+
+    Nothing is expected of a cluster: it may have other devices than this machine.
+
+    Args:
+        say: is told the name of each strategy before a few steps of it are measured.
+        load: keeps the data that the check reads.
+
+    Raises:
+        ValueError: it says what is wrong, where, and what would be right.
+    """
+    lookup(EXECUTORS, executor, "executor")
+    check_only(study, options.only)
+    if options.address and executor == "local":
+        raise ValueError(f"--address {options.address} is of a Ray cluster: add --executor ray")
+    if executor == "ray" and storage is not None:
+        refuse_remote(options, storage)
+    elsewhere = options.address or os.environ.get("RAY_ADDRESS")
+    if not elsewhere:
+        has = this_machine()
+        refuse_more_than(has, options, "this machine")
+        refuse_missing_device(study.task.device, int(has["GPU"]))
+    refuse_unwritable(options.artifacts)
+    load = load or Loader()
+    preflight(study, load)
+    if elsewhere:
+        return {}
+    torch.set_num_threads(max(1, int(options.cpus_per_trial)))
+    predictions = predict(study, options.only, options.gpus_per_trial or 1.0, load, say)
+    refuse_small_budget(study, predictions, load)
+    return predictions
+
+
+def this_machine() -> dict[str, float]:
+    """How many CPUs and GPUs there are."""
+    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
+
+
+def refuse_small_budget(study: Study, predictions: Mapping[str, Prediction], load: Loader) -> None:
+    """A budget that does not pay for one trial finds nothing; where a smaller task would fit, it is named.
+
+    What is measured on a busy machine is too high, so one that is only a little too small is warned of.
+    """
+    for name, found in predictions.items():
+        least = found.least(study, name)
+        what = "a trial and a re-run are" if study.reruns_of(name) else "a trial is"
+        for limit, seconds in study.budget.seconds.items():
+            if seconds >= least:
+                continue
+            message = (
+                f"strategy {name!r} of study {study.name!r}: {what} expected to take {least:.3g} {found.unit}, "
+                f"more than Budget({limit}={seconds:g}) pays for: give at least {1.5 * least:.2g}"
+            )
+            if least < BEYOND_DOUBT * seconds:
+                LOG.warning("%s, unless it is less on a quiet machine", message)
+                continue
+            lines = [line for line in plan(study, predictions) if line.strategy in predictions]
+            fits = advise(study, lines, load)
+            raise ValueError(message + (f"; {fits}" if fits else ""))
+
+
+def refuse_missing_device(device: str, gpus: int) -> None:
+    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= gpus:
+        raise ValueError(f"Task.device is {device!r} and this machine has {gpus} GPUs: give 'auto' or 'cpu'")
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Checkpoints come late; that they cannot be kept must be said early."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"no checkpoints can be kept in {folder}: {there} is no folder to write to")

@@ -1,0 +1,90 @@
+"""Running a study: locally or on Ray, with the same scheduler, the same worker and the same storage."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from autoaug.data import STANDARDS
+from autoaug.execution import Event, Listen, Options, retry_failed, write_leftovers
+from autoaug.executors._check import check
+from autoaug.executors._table import EXECUTORS
+from autoaug.store import Store
+from autoaug.study import DataFacts, Loader, Prediction, Study, data_facts
+from autoaug.text import LOG
+
+
+def ignore(event: Event) -> None:
+    """The listener of those who do not listen."""
+
+
+def run(
+    study: Study,
+    store: Store,
+    executor: str = "local",
+    options: Options | None = None,
+    listen: Listen = ignore,
+) -> None:
+    """Run a study to its end, or go on with one that was interrupted.
+
+    All that is found is in the storage when this returns, and at any moment before.
+
+    Raises:
+        ValueError: the study cannot run as it is defined; nothing was written.
+        KeyboardInterrupt: after the running trials were queued again.
+    """
+    load = Loader()
+    predictions = check(study, executor, options or Options(), store.reference, load=load)
+    given = data_facts(study, load, (options or Options()).only)
+    for text in (text for facts in given for text in facts.warnings()):
+        LOG.warning(text)
+    conduct(study, store, executor, options or Options(), listen, predictions, given)
+
+
+def conduct(
+    study: Study,
+    store: Store,
+    executor: str,
+    options: Options,
+    listen: Listen,
+    predictions: Mapping[str, Prediction] | None = None,
+    given: Sequence[DataFacts] = (),
+) -> None:
+    """Run a study that was checked. What it was expected to cost and what was read is kept beside its definition.
+
+    Raises:
+        Unreachable: the storage did not answer for longer than `Options.patience_seconds`. What was found is kept.
+    """
+    store.patience.seconds = options.patience_seconds
+    write_leftovers(store, options)
+    if (stored := store.definition(study.name)) and "standard" not in stored["task"]:
+        refuse_other_data(study)
+    found = (predictions or {}).items()
+    known = {
+        "data": {facts.data: asdict(facts) for facts in given},
+        "predicted_seconds": {name: round(each.search(study, name), 3) for name, each in found},
+        "predicted_rerun_seconds": {name: round(each.full, 3) for name, each in found},
+    }
+    store.define(study.name, {**study.describe(), **known})
+    if options.retry_failed:
+        retry_failed(study, store, options.only)
+    EXECUTORS[executor](study, store, options, listen)
+
+
+def refuse_other_data(study: Study) -> None:
+    """A study that was begun before `Task.standard` existed goes on where it would see what it saw then, or not.
+
+    Data that brought no standard augmentation were cropped and mirrored, grey images too; and where a split is drawn
+    anew in every epoch, the scores were of images that were trained on.
+    """
+    data = study.task.load()
+    if data.selection is not None:
+        raise ValueError(
+            f"study {study.name!r} was begun when the scores of Task(resplit='per_epoch') were of images that it had "
+            "trained on: give the study another name, or --fresh to start anew (what was run is kept)"
+        )
+    before = data.brought or STANDARDS["crop+flip"]
+    if data.standard != before:
+        raise ValueError(
+            f"study {study.name!r} was begun with the standard augmentation {before}, and now has {data.standard} "
+            f"({data.standard_reason}): give Task(standard={'auto' if data.brought else 'crop+flip'!r}) to go on as "
+            "it was, or --fresh to start anew (what was run is kept)"
+        )

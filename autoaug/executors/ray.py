@@ -1,0 +1,267 @@
+"""The Ray executor: trials as Ray Tune actors, several at once, on one machine or a cluster.
+
+Tune only places and runs the trials. What they are comes from the desk, what they find goes from the worker straight
+into the storage, and nothing that Tune keeps on disk is ever read again: a restart begins a fresh Tuner.
+"""
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import ray
+import ray.cloudpickle
+from optuna.trial import TrialState
+from ray import tune
+from ray.tune.search import Searcher
+
+from autoaug.execution import (
+    ON_A_SERVER,
+    Desk,
+    Event,
+    Job,
+    Listen,
+    Options,
+    end,
+    explain,
+    refuse_more_than,
+    work,
+    write_leftovers,
+)
+from autoaug.record import FULL, LEADERBOARD, Record, State
+from autoaug.store import Loss, Store, Unreachable, open_patiently
+from autoaug.study import Study
+
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+"""The console is ours, Ctrl-C too: Tune's own handler would try to go on."""
+
+
+def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> None:
+    """Run a study as trials of Ray Tune.
+
+    Raises:
+        ValueError: the cluster has less than one trial needs.
+    """
+    with cluster(options):
+        refuse_too_much(options)
+        refuse_unshared(store)
+        desk = Desk(study, store, options.only, options.grace_seconds, options.reread)
+        searcher = DeskSearcher(desk, listen, when_idle=lambda: write_leftovers(store, options))
+        trainable = tune.with_parameters(
+            run_on_worker,
+            code=sources(options.project),
+            study=ray.cloudpickle.dumps(replace(desk.study, task=desk.study.task.anchored(), storage=None)),
+            storage=desk.store.portable(),
+            options=options,
+        )
+        trainable = tune.with_resources(trainable, {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial})
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=-1,
+                max_concurrent_trials=slots(options),
+                trial_name_creator=trial_name,
+                trial_dirname_creator=trial_name,
+                reuse_actors=options.gpus_per_trial == 0,  # a fresh process is sure to have given its GPU memory back
+                metric="epoch",
+                mode="max",
+            ),
+            run_config=tune.RunConfig(
+                name=f"{desk.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+                storage_path=str((options.artifacts / "ray").absolute()),
+                failure_config=tune.FailureConfig(max_failures=0),
+                log_to_file=True,
+                sync_config=tune.SyncConfig(sync_artifacts=True),  # a trial's log comes from its node to our folder
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except KeyboardInterrupt:
+            for job in searcher.running.values():
+                with suppress(Unreachable):  # its lease ends, and the next driver takes it back
+                    desk.lost(job, "interrupted")
+            raise
+        if searcher.away:
+            raise searcher.away
+
+
+class DeskSearcher(Searcher):
+    """Tune asks it for the next trial; it asks the desk."""
+
+    def __init__(self, desk: Desk, listen: Listen, when_idle: Callable[[], None] = lambda: None) -> None:
+        super().__init__(metric="epoch", mode="max")
+        self.desk, self.listen, self.when_idle = desk, listen, when_idle
+        self.running: dict[str, Job] = {}
+        self.away: Unreachable | None = None
+        """Why there is no next trial: the storage does not answer."""
+
+    def suggest(self, trial_id: str) -> Any:
+        try:
+            self.away = None
+            job = self.desk.next()
+            if job is None:  # Tune asks again unless all is over: a running trial may still have to be repeated
+                self.when_idle()
+                return Searcher.FINISHED if self.desk.over() else None
+        except Unreachable as away:
+            self.away = away
+            return None if self.running else Searcher.FINISHED  # what runs goes on, and may outlast it
+        self.running[trial_id] = job
+        return {"job": asdict(job)}
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        said = json.loads(result["event"])
+        record = Record(**said["record"]) if said["record"] else None
+        self.listen(Event(self.running[trial_id], record, said["state"], said["reason"]))
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        job = self.running.pop(trial_id, None)
+        if job is None or not error:
+            return
+        with suppress(Unreachable):  # its lease ends, and a desk takes it back
+            reason, loss = self.explain(job)
+            state = self.desk.lost(job, reason, loss)
+            if state is not None:
+                said = f"{reason}: queued again" if state == TrialState.WAITING else f"{reason} again and again"
+                self.listen(Event(job, state=cast(State, state.name), reason=said))
+
+    def explain(self, job: Job) -> tuple[str, Loss]:
+        """Why a trial has lost its worker, and whose loss that is."""
+        attributes = self.desk.store.optuna.get_trial(job.trial_id).user_attrs
+        if "worker" not in attributes:
+            return "its worker died before it began", "unseen"
+        if attributes.get("node") not in (None, *(node["NodeID"] for node in ray.nodes() if node["Alive"])):
+            return "its node died", "foreign"
+        return "its worker died", "own"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher to disk, and the truth is in the storage."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing, for the same reason."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a restart begins with a fresh searcher."""
+
+
+def trial_name(trial: Any) -> str:
+    """Of a trial's folder, where its log lies: `tpe-randaugment-3`, `tpe-randaugment-3-2` for a second attempt."""
+    job = Job(**trial.config["job"])
+    kind = [LEADERBOARD] if job.final else [FULL] if job.rerun else []
+    return "-".join([*kind, job.strategy, str(job.number)] + ([str(job.attempt)] if job.attempt > 1 else []))
+
+
+def run_on_worker(
+    config: Mapping[str, Any], code: tuple[tuple[str, str], ...], study: bytes, storage: str, options: Options
+) -> None:
+    """What a Ray actor does for one trial. The study is unpickled only once the modules it refers to are there."""
+    import torch
+
+    torch.set_num_threads(max(1, int(options.cpus_per_trial)))  # trials share cores
+
+    def tell(event: Event) -> None:
+        said = {"record": asdict(event.record) if event.record else None, "state": event.state, "reason": event.reason}
+        tune.report({"epoch": event.record.epoch if event.record else 0, "event": json.dumps(said)})
+
+    job = Job(**config["job"])
+    install(code)
+    try:
+        store = open_store(storage, options.patience_seconds)
+        write_leftovers(store, options)
+        store.annotate(job.trial_id, node=ray.get_runtime_context().get_node_id())
+    except (ValueError, Unreachable) as away:  # its lease ends, and a desk takes it back
+        tell(Event(job, state="WAITING", reason=str(away)))
+        return
+    try:
+        found = ray.cloudpickle.loads(study)
+    except Exception as error:
+        end(job, store, TrialState.FAIL, explain(error), tell)
+        return
+    work(found, job, store, options, tell, end_process=lambda: os._exit(1))
+
+
+@cache
+def open_store(reference: str, patience: float) -> Store:
+    """One connection pool per worker process, which serves many trials."""
+    return open_patiently(reference, patience)
+
+
+@contextmanager
+def cluster(options: Options) -> Iterator[None]:
+    """A Ray cluster: the one at `address`, or one of our own on this machine for as long as the block runs."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    ours = not ray.is_initialized()
+    if ours:
+        dashboard = None if options.address else False  # Ray's own, of a cluster of ours
+        ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
+    try:
+        yield
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def refuse_unshared(store: Store) -> None:
+    """A file of this host cannot be the storage of workers elsewhere."""
+    here = ray.util.get_node_ip_address()
+    elsewhere = [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]
+    if store.is_file and any(address != here for address in elsewhere):
+        raise ValueError(f"storage {store.shown} is a file, and the cluster has workers on other hosts: {ON_A_SERVER}")
+
+
+def refuse_too_much(options: Options) -> None:
+    refuse_more_than(ray.cluster_resources(), options, "the cluster")
+
+
+def slots(options: Options) -> int:
+    """How many trials fit. Tune is asked for no more: a trial that waits for a place would lose its lease."""
+    has = ray.cluster_resources()
+    wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
+    fit = min(int(has.get(name, 0) / each) for name, each in wanted.items() if each)
+    return min(fit, options.at_once or fit)
+
+
+def sources(project: Path | None) -> tuple[tuple[str, str], ...]:
+    """The code of the user's project, as (path, text): every file beside a module that is imported from there."""
+    if project is None:
+        return ()
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    folders = {Path(file).parent for file in files if file and is_of_project(Path(file), project)}
+    found = sorted(path for folder in folders for path in folder.glob("*.py"))
+    return tuple((str(path.relative_to(project)), path.read_text()) for path in found)
+
+
+def is_of_project(file: Path, project: Path) -> bool:
+    """Whether a worker cannot import a module: it is in the project, and neither installed nor our own."""
+    if not file.is_relative_to(project):
+        return False
+    parts = file.relative_to(project).parts
+    return parts[0] != "autoaug" and "site-packages" not in parts
+
+
+@cache
+def install(code: tuple[tuple[str, str], ...]) -> None:
+    """Make the user's modules importable in this process, so that what they register in our tables is there too."""
+    root = Path(tempfile.mkdtemp(prefix="autoaug-project-"))
+    for name, text in code:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    sys.path.insert(0, str(root))

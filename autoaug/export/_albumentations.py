@@ -1,0 +1,133 @@
+"""A policy in the words of albumentations, as text: it is no dependency, and nobody maintains it since June 2025."""
+
+import math
+
+from autoaug.export._code import Brackets, call, listing
+from autoaug.export._export import Export
+from autoaug.export._target import Dialect, Row, translate
+from autoaug.policy import PolicyTree
+
+DOC = """An augmentation policy for albumentations 2.0.8, its last release.
+
+`policy(image=image)["image"]`, or one of the `policies` by the first epoch of each,
+takes an array [H, W, C] of uint8, or of float32 in [0, 1].
+"""
+IMPORTS = """import albumentations as A
+
+
+def in_turn(*transforms):
+    return A.Sequential(list(transforms), p=1.0)
+
+
+def one_of(*options):
+    # OneOf takes the p of its children as weights, and forces them to happen
+    total = sum(weight for weight, _ in options)
+    return A.OneOf([A.Sequential([each], p=w / total) for w, each in options], p=1.0)
+"""
+ANGLE = "shears draw an angle uniformly, not its tangent"
+PIXELS = "translations are cut to whole pixels"
+HISTOGRAM = "auto_contrast and equalize differ by a few 8-bit levels"
+
+
+def to_albumentations(tree: PolicyTree) -> Export:
+    """A file of Python that defines the policy as nested `OneOf` and `Sequential`.
+
+    A choice is drawn for every image, so the structure is exact; what the operations lose is listed.
+    """
+    return translate(tree, ALBUMENTATIONS)
+
+
+def jitter(what: str, lost: str = "") -> Row:
+    """One of the adjustments of ColorJitter, which are torchvision's; the others stay neutral."""
+
+    def code(low: float, high: float, p: float) -> Brackets:
+        moved = (low, high) if what == "hue" else (1 + low, 1 + high)
+        still: dict[str, object] = dict.fromkeys(("brightness", "contrast", "saturation"), (1, 1))
+        return call("A.ColorJitter", **still | {"hue": (0, 0), what: moved}, p=p)
+
+    return Row(code, lost=lost)
+
+
+def shear(axis: str) -> Row:
+    still = {"x": (0.0, 0.0), "y": (0.0, 0.0)}
+
+    def code(low: float, high: float, p: float) -> Brackets:
+        angles = math.degrees(math.atan(low)), math.degrees(math.atan(high))
+        return call("A.Affine", shear=still | {axis: angles}, p=p)
+
+    return Row(code, lost_in_ranges=ANGLE)
+
+
+def translation(axis: str) -> Row:
+    still = {"x": (0.0, 0.0), "y": (0.0, 0.0)}
+    return Row(lambda low, high, p: call("A.Affine", translate_percent=still | {axis: (low, high)}, p=p), lost=PIXELS)
+
+
+def posterize(low: float, high: float, p: float) -> Brackets:
+    return call("A.Posterize", num_bits=(8 - round(high), 8 - round(low)), p=p)
+
+
+def sharpness(low: float, high: float, p: float) -> Brackets:
+    """Sharpen is the same kernel with another factor; below zero, a Gaussian with the same weight in its centre."""
+    if low >= 0:
+        return call("A.Sharpen", alpha=(low / 13, high / 13), lightness=(1.0, 1.0), p=p)
+    return call("A.GaussianBlur", blur_limit=(3, 3), sigma_limit=(deviation(-high), deviation(-low)), p=p)
+
+
+def deviation(amount: float) -> float:
+    """Of a Gaussian on 3 x 3 pixels whose centre weighs 1 - 8/13 amount, as in `autoaug.ops.sharpness`; pixels."""
+    side = (1 - math.sqrt(1 - 8 / 13 * amount)) / 2
+    return math.sqrt(-0.5 / math.log(side / (1 - 2 * side))) if side > 1e-9 else 0.1
+
+
+def cutout(low: float, high: float, p: float) -> Brackets:
+    side = (low, high)
+    return call("A.CoarseDropout", num_holes_range=(1, 1), hole_height_range=side, hole_width_range=side, fill=0, p=p)
+
+
+ROWS: dict[str, Row] = {
+    "shear_x": shear("x"),
+    "shear_y": shear("y"),
+    "translate_x": translation("x"),
+    "translate_y": translation("y"),
+    "rotate": Row(lambda low, high, p: call("A.Affine", rotate=(low, high), p=p)),
+    "invert": Row(lambda low, high, p: call("A.InvertImg", p=p)),
+    "auto_contrast": Row(lambda low, high, p: call("A.AutoContrast", cutoff=0, method="pil", p=p), lost=HISTOGRAM),
+    "equalize": Row(lambda low, high, p: call("A.Equalize", mode="pil", p=p), lost=HISTOGRAM),
+    "solarize": Row(lambda low, high, p: call("A.Solarize", threshold_range=(1 - high, 1 - low), p=p)),
+    "color": jitter("saturation"),
+    "posterize": Row(posterize, lost_in_ranges="posterize draws all numbers of bits equally often"),
+    "contrast": jitter("contrast"),
+    "brightness": jitter("brightness"),
+    "sharpness": Row(
+        sharpness,
+        lost="sharpness changes the border too, and below zero it is a Gaussian blur of about the same strength",
+        splits=True,
+    ),
+    "hue": jitter("hue", lost="hue has 180 steps on 8-bit images"),
+    "saturation": jitter("saturation", lost="saturation is that of color, not of HSV"),
+    "cutout": Row(
+        cutout,
+        lost="cutout lies wholly inside the image, and is square only where the image is",
+        lost_in_ranges="cutout draws height and width apart",
+    ),
+    "hflip": Row(lambda low, high, p: call("A.HorizontalFlip", p=p)),
+    "vflip": Row(lambda low, high, p: call("A.VerticalFlip", p=p)),
+    "gaussian_noise": Row(
+        lambda low, high, p: call("A.GaussNoise", std_range=(low, high), p=p),
+        lost="gaussian_noise is about 2 % weaker on 8-bit images",
+    ),
+    "crop": Row(
+        lambda low, high, p: call("A.Affine", translate_percent={"x": (-high, high), "y": (-high, high)}, p=p),
+        lost="crop does not reach its outermost places, and leaves the image where it is twice as often",
+        lost_in_ranges="crop has one padding, the largest of the range",
+    ),
+}
+
+ALBUMENTATIONS = Dialect(
+    rows=ROWS,
+    whole=lambda code: call("A.Compose", listing([code])),
+    doc=DOC,
+    imports=IMPORTS,
+    lost_between="8-bit images are rounded after every operation",
+)

@@ -1,0 +1,156 @@
+"""The hypergradient through k steps of SGD from the present weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from autoaug.hypergrad._calculus import Leaves, Loss, Tree, Vector, leaves, outer_slopes, partials, pull_back, used
+from autoaug.hypergrad._layers import TwiceDifferentiable
+from autoaug.hypergrad._solvers import add, require, scaled
+
+Slopes = Callable[[Vector], list[Tensor | None]]
+"""Weights -> gradient of the training loss there, None for a weight that it does not use."""
+
+
+class State(NamedTuple):
+    """What a step of the optimiser changes. `velocity` are its momentum buffers."""
+
+    weights: Vector
+    velocity: Vector
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """Differentiates the validation loss at the weights after `steps` steps of SGD, equal to `torch.optim.SGD`'s.
+
+    `train_loss` is called once per step and `val_loss` once, at the end.
+    """
+
+    steps: int
+    lr: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+    velocity: Tree | None = field(default=None, repr=False)
+    """The optimiser's momentum buffers, in the structure of the weights; None for those of a new optimiser.
+    With `dataclasses.replace(hypergrad, lr=..., velocity=...)` the steps are the ones that training would take next."""
+    recompute: bool = False
+    """Keep only the weights of each step and make its graph again on the way back: less memory and more time.
+    `train_loss` is then called twice per step, and must give the same both times."""
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 0, f"steps must not be negative: {self}")
+        require(self.lr >= 0, f"lr must not be negative: {self}")
+        require(self.momentum > 0 or not self.nesterov, f"nesterov needs a momentum above 0: {self}")
+
+    @torch.enable_grad()
+    def __call__(self, train_loss: Loss, val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
+        at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
+        slopes, state = slopes_of(train_loss, at, over), self._start(at)
+        taken: list[tuple[State, State | None]] = []
+        for _ in range(self.steps):
+            after = self._step(slopes, state)
+            taken.append((state, None if self.recompute else after))
+            state = cut(after)
+        pull, total = outer_slopes(val_loss, at._replace(tensors=state.weights), over)
+        adjoint = [*pull, *scaled(state.velocity, 0.0)]  # ∂val/∂state, pulled back step by step
+        while taken:
+            before, kept = taken.pop()
+            reached = joined(kept or self._step(slopes, before))
+            inputs = joined(before) if taken else []  # where the first step began is of no interest
+            found = pull_back(reached, [*inputs, *over.tensors], adjoint, last=True)
+            adjoint, total = found[: len(inputs)], add(total, found[len(inputs) :])
+        return over.like(total)
+
+    @torch.enable_grad()
+    def solve(self, train_loss: Loss, val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
+        """Of a single step: p = lr ∂val/∂weights at the weights after it, with nesterov 1 + momentum times that.
+
+        ValueError for more steps, which see different weights each, so that no single p stands for them all.
+        """
+        require(
+            self.steps == 1,
+            f"unrolled(steps={self.steps}) has no solved vector, only unrolled(steps=1) has: "
+            f"neumann({max(self.steps - 1, 0)}, {self.lr}) has one and agrees with it near a stationary point",
+        )
+        at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
+        after = cut(self._step(slopes_of(train_loss, at, over), self._start(at)))
+        pull, _ = outer_slopes(val_loss, at._replace(tensors=after.weights), over)
+        return at.like(scaled(pull, self._reach))
+
+    @torch.enable_grad()
+    def through(self, slopes: list[Tensor | None], val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
+        """The same for a single step that training is about to take anyway: nothing of it is computed again.
+
+        Args:
+            slopes: the gradient of the training loss with its graph, which is freed; one tensor per weight, None for
+                a weight that the loss does not use.
+            hyper: the very tensors that the graph begins with.
+        """
+        require(self.steps == 1, f"only a single step can be one of training, not unrolled(steps={self.steps})")
+        at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
+        fixed = [slope if slope is None else slope.detach() for slope in slopes]
+        after = cut(self._step(lambda _: fixed, self._start(at)))
+        pull, direct = outer_slopes(val_loss, at._replace(tensors=after.weights), over)
+        pairs = [(slope, each) for slope, each in zip(slopes, pull, strict=True) if slope is not None]
+        moved = pull_back([slope for slope, _ in pairs], tree_leaves(hyper), [each for _, each in pairs], last=True)
+        return over.like(add(direct, moved, -self._reach))
+
+    @property
+    def _reach(self) -> float:
+        """How far a step moves a weight against its slope."""
+        return self.lr * (1.0 + self.momentum * self.nesterov)
+
+    def _start(self, weights: Leaves) -> State:
+        kept = scaled(weights.tensors, 0.0) if self.velocity is None else tree_leaves(self.velocity)
+        found, wanted = len(kept), len(weights.tensors)
+        require(found == wanted, f"velocity must have one tensor per weight, got {found} for {wanted} weights")
+        return cut(State(weights.tensors, kept))
+
+    def _step(self, slopes: Slopes, state: State) -> State:
+        """A step of SGD with its graph. A weight without a gradient stays, as in torch."""
+        rows = zip(state.weights, state.velocity, slopes(state.weights), strict=True)
+        moved = [(w, v) if slope is None else self._moved(w, v, slope) for w, v, slope in rows]
+        return State([w for w, _ in moved], [v for _, v in moved])
+
+    def _moved(self, weight: Tensor, velocity: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        slope = slope + self.weight_decay * weight
+        if not self.momentum:
+            return weight - self.lr * slope, velocity
+        velocity = self.momentum * velocity + slope
+        return weight - self.lr * (slope + self.momentum * velocity if self.nesterov else velocity), velocity
+
+
+def unrolled(
+    steps: int, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
+) -> Unrolled:
+    """Through `steps` steps of SGD from the present weights (Mounsaveng et al. 2021, eq. 8: one step).
+
+    It sees what hyper does to these steps, which of few steps is a small part: at a stationary point it equals
+    `neumann(steps - 1, lr)`. Memory grows with `steps`; `Unrolled` has an option against that, and one for the momentum
+    buffers to start from.
+    """
+    return Unrolled(steps, lr, momentum, weight_decay, nesterov)
+
+
+def slopes_of(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Slopes:
+    """The gradient of `train_loss` as a function of flat weights, with its graph."""
+
+    def slopes(at: Vector) -> list[Tensor | None]:
+        with TwiceDifferentiable():
+            return used(partials(train_loss(weights.like(at), hyper.tree()), at), "train_loss")
+
+    return slopes
+
+
+def cut(state: State) -> State:
+    """The same numbers as new leaves, so that each step has a graph of its own."""
+    return State(*([tensor.detach().requires_grad_() for tensor in part] for part in state))
+
+
+def joined(state: State) -> Vector:
+    return [*state.weights, *state.velocity]

@@ -1,0 +1,272 @@
+"""Bilevel: moves a policy while the network trains, by the gradient of the validation loss (Hataya et al. 2022)."""
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from autoaug.data import as_float
+from autoaug.devices import Clock, Stopwatch, to_device
+from autoaug.hypergrad import Hypergrad, Unrolled, identity, partials
+from autoaug.learners._checks import (
+    HypergradientError,
+    check_policy,
+    check_reuse,
+    check_schedule,
+    in_place_named,
+    warn_if_frozen,
+)
+from autoaug.learners._diagnose import alignment
+from autoaug.learners._estimators import ESTIMATORS
+from autoaug.learners._problem import Batch, Problem, Weights
+from autoaug.learners._updates import Updates
+from autoaug.policy import Relaxed
+
+if TYPE_CHECKING:
+    from autoaug.data import Data, Split
+    from autoaug.train import Run, Task
+
+PATIENCE = 10
+"""Hypergradients in a row that are no numbers, before the training is given up."""
+
+
+class Bilevel:
+    """The learner of every strategy that follows a hypergradient.
+
+    In the trainer it is called after every step; in one's own loop `update` does one update:
+
+        learner = Bilevel(policy, neumann(5, 0.1))
+        for images, targets in batches:
+            ...                                                      # train on policy(images, rng) under no_grad
+            learner.update(model, (images, targets), (val_images, val_targets), rng)
+
+    Neither the model, its buffers and gradients, nor its optimiser, nor torch's global generators are touched. The
+    model is run in the mode it is in, which while training is with the statistics of the batch. The training loss of
+    an update is that of images transformed by the policy, which are not mixed, whatever the training mixes.
+
+    Args:
+        hypergrad: how the derivative is taken. An `unrolled` one takes the steps that the model's optimiser would
+            take next: its momentum, buffers, weight decay and current learning rate, where it is given.
+
+    Raises:
+        ValueError, TypeError: the policy has no parameters, or not what the estimator needs.
+    """
+
+    def __init__(self, policy: Any, hypergrad: Hypergrad | None = None, updates: Updates | None = None) -> None:
+        self.policy, self.hypergrad, self.updates = policy, hypergrad or identity(), updates or Updates()
+        check_policy(policy, self.updates.estimator)
+        self.optimiser = self.updates.optimiser(policy.parameters())
+        self.estimate = ESTIMATORS[self.updates.estimator]
+        check_reuse(self.hypergrad, self.updates)
+        self.counts = {"updates": 0, "skipped": 0, "skipped_in_a_row": 0}
+        self.last = {"hyper_val_loss": math.nan, "hypergradient_norm": math.nan}
+        self.watch = Stopwatch()
+
+    def step(self, run: "Run") -> None:
+        """After a training step: an update, where one is due."""
+        if self.updates.reuse_graph or not self.due(run.epoch, run.step):
+            return
+        rng, train, val = run.streams["learner"], run.data.train, run.data.val
+        chosen, seen = pick(len(train), self.updates.hyper_batch, rng), pick(len(val), self.updates.val_batch, rng)
+        given = batch_of(train, chosen, run.device)
+        hyper = given._replace(images=run.standard(given.images, rng))
+        self.advance(self.problem(run, hyper, batch_of(val, seen, run.device)), run.optimiser)
+
+    def follows(self, run: "Run") -> bool:
+        """Before a training step: whether an update is due that needs its graph."""
+        if run.step == 0:
+            self.check(run.task, len(run.data.train), len(run.data.val))
+        return self.updates.reuse_graph and self.due(run.epoch, run.step + 1)
+
+    def backward(self, run: "Run", loss: Tensor, images: Tensor, targets: Tensor) -> None:
+        """In a training step that it follows: the gradients of the model, and an update."""
+        rng = run.streams["learner"]
+        val = batch_of(run.data.val, pick(len(run.data.val), self.updates.val_batch, rng), run.device)
+        self.through(loss, self.problem(run, Batch(images, targets), val), run.optimiser)
+
+    def problem(self, run: "Run", train: Batch, val: Batch) -> Problem:
+        micro_batch = self.updates.micro_batch or run.task.micro_batch
+        return Problem(self.policy, run.model, train, val, run.streams["learner"], run.logits, micro_batch)
+
+    def due(self, epoch: int, step: int) -> bool:
+        """Whether the policy moves with this training step, both counted from 1."""
+        return epoch > self.updates.warmup and step % self.updates.every == 0
+
+    def update(
+        self,
+        model: nn.Module,
+        train: tuple[Tensor, Tensor],
+        val: tuple[Tensor, Tensor],
+        rng: Generator,
+        optimiser: torch.optim.Optimizer | None = None,
+    ) -> None:
+        """Move the policy once. Where images are normalised before they enter the model, see `advance`.
+
+        Args:
+            train: images [B, C, H, W] in [0, 1], before the policy, and classes [B].
+            val: images that the policy never touches, and their classes.
+            optimiser: the model's, for an `unrolled` hypergradient.
+
+        Raises:
+            RuntimeError: the model has no second derivatives; the message names the modules that work in place.
+            HypergradientError: ten hypergradients in a row were no finite numbers.
+        """
+        micro_batch = self.updates.micro_batch
+        self.advance(Problem(self.policy, model, Batch(*train), Batch(*val), rng, micro_batch=micro_batch), optimiser)
+
+    def advance(self, problem: Problem, optimiser: torch.optim.Optimizer | None = None) -> None:
+        """`update` of a problem, which also says how images in [0, 1] go through the model."""
+        clock = Clock(problem.train.images.device)
+        hypergrad = ahead(self.hypergrad, problem.weights, optimiser)
+        with in_place_named(problem.model):
+            found = self.estimate(hypergrad, problem)
+        self.follow(found, problem, optimiser)
+        self.watch.add(clock)
+
+    def through(self, loss: Tensor, problem: Problem, optimiser: torch.optim.Optimizer) -> None:
+        """`loss.backward()` and an update in one, by the derivative through the step that `optimiser` takes next.
+
+            with TwiceDifferentiable():                                  # of autoaug.hypergrad: the same in less time
+                loss = F.cross_entropy(model(policy(images, rng)), targets)
+                learner.through(loss, Problem(policy, model, Batch(images, targets), Batch(*val), rng), optimiser)
+            optimiser.step()
+
+        The seconds that it records are what it takes beyond the backward pass of training.
+
+        Args:
+            loss: of a training batch, with its graph, which begins with the parameters of model and policy.
+        """
+        hypergrad, weights = ahead(self.hypergrad, problem.weights, optimiser), problem.weights
+        assert isinstance(hypergrad, Unrolled), "check_reuse has seen to that"
+        with in_place_named(problem.model):
+            slopes = partials(loss, list(weights.values()))
+            clock = Clock(loss.device)
+            found = hypergrad.through(slopes, problem.outer, weights, problem.hyper)
+        for weight, slope in zip(weights.values(), slopes, strict=True):
+            weight.grad = None if slope is None else slope.detach()
+        self.follow(found, problem, optimiser)
+        self.watch.add(clock)
+
+    def follow(self, found: Weights, problem: Problem, optimiser: torch.optim.Optimizer | None) -> None:
+        """Measure a hypergradient and move the policy along it."""
+        val_loss = torch.stack(problem.val_losses).sum()
+        norm = torch.stack([slope.double().norm() for slope in found.values()]).norm()
+        both = torch.stack([val_loss.double(), norm]).tolist()  # a GPU stops for it, and once is enough
+        self.last["hyper_val_loss"], self.last["hypergradient_norm"] = both
+        if self.updates.diagnose and optimiser and self.counts["updates"] % self.updates.diagnose == 0:
+            self.last["hypergradient_cosine"] = alignment(found, problem, optimiser)
+        if math.isfinite(self.last["hypergradient_norm"]):
+            self.move(found)
+        else:
+            self.skip(self.last["hypergradient_norm"])
+
+    def move(self, slopes: Weights) -> None:
+        """A step of the policy's optimiser along a hypergradient."""
+        for name, parameter in self.policy.named_parameters():
+            parameter.grad = slopes.get(name)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.counts["updates"] += 1
+        self.counts["skipped_in_a_row"] = 0
+
+    def skip(self, norm: float) -> None:
+        self.counts["skipped"] += 1
+        self.counts["skipped_in_a_row"] += 1
+        if self.counts["skipped_in_a_row"] >= PATIENCE:
+            raise HypergradientError(
+                f"{PATIENCE} hypergradients in a row have the norm {norm}: lower the learning rate of the training or "
+                "of the hypergradient's series, or add damping"
+            )
+
+    def check(self, task: "Task", train: int, val: int) -> None:
+        """ValueError for a training on `train` and `val` images in which the policy would never move."""
+        check_schedule(self.expected_updates(task, train), self.updates, task, val)
+
+    def preflight(self, task: "Task", data: "Data", model: nn.Module | None = None) -> None:
+        """Before any training: `check`, and with a model a warning if the updates are too few and a hypergradient.
+
+        The hypergradient is that of four images, or of fewer where the parts of an update are smaller.
+
+        Raises:
+            RuntimeError: the model has no second derivatives; the message names the modules that work in place.
+        """
+        self.check(task, len(data.train), len(data.val))
+        if model is None:
+            return
+        if isinstance(self.policy, Relaxed):
+            warn_if_frozen(self.expected_updates(task, len(data.train)), self.optimiser.param_groups[0]["lr"])
+        micro_batch = self.updates.micro_batch or task.micro_batch
+        pairs = (data.train, self.updates.hyper_batch), (data.val, self.updates.val_batch)
+        train, val = (few(split, wanted, micro_batch) for split, wanted in pairs)
+        with in_place_named(model.train()):
+            self.estimate(self.hypergrad, Problem(self.policy, model, train, val, Generator().manual_seed(0)))
+
+    def expected_updates(self, task: "Task", train: int) -> int:
+        """How many updates a training of the task on `train` images brings."""
+        steps = max(1, train // task.batch_size)
+        return task.epochs * steps // self.updates.every - self.updates.warmup * steps // self.updates.every
+
+    def metrics(self) -> dict[str, float]:
+        """What happened since the last call, for the record of an epoch; seconds are those of all updates in it.
+
+        What has no value is left out: before the first update, of one that was skipped, a cosine with a zero vector.
+        """
+        counts = {f"hyper_{name}": float(self.counts[name]) for name in ("updates", "skipped")}
+        measured = {name: value for name, value in self.last.items() if math.isfinite(value)}
+        return {**measured, **counts, "hyper_seconds": self.watch.take()}
+
+    def state_dict(self) -> dict[str, Any]:
+        kept = getattr(self.hypergrad, "state_dict", dict)
+        return {"optimiser": self.optimiser.state_dict(), "counts": self.counts, "last": self.last, "hypergrad": kept()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.counts, self.last = dict(state["counts"]), dict(state["last"])
+        if state["hypergrad"]:
+            self.hypergrad.load_state_dict(state["hypergrad"])  # type: ignore[attr-defined]
+
+
+def ahead(hypergrad: Hypergrad, weights: Weights, optimiser: torch.optim.Optimizer | None) -> Hypergrad:
+    """An `unrolled` hypergradient through the steps that this optimiser would take next; others as they are."""
+    if not isinstance(hypergrad, Unrolled) or optimiser is None:
+        return hypergrad
+    if not isinstance(optimiser, torch.optim.SGD):
+        raise TypeError(
+            f"an unrolled hypergradient looks ahead through torch.optim.SGD, not {type(optimiser).__name__}"
+        )
+    [group, *others] = optimiser.param_groups
+    if others:
+        raise ValueError(
+            f"an unrolled hypergradient needs one group of parameters, the optimiser has {1 + len(others)}"
+        )
+    if group["dampening"] or group["maximize"]:
+        raise ValueError("an unrolled hypergradient looks ahead without dampening and maximize: leave them out of SGD")
+    buffers = [optimiser.state.get(weight, {}).get("momentum_buffer") for weight in weights.values()]
+    started = zip(buffers, weights.values(), strict=True)
+    settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "nesterov")}
+    return replace(
+        hypergrad, **settings, velocity=[torch.zeros_like(w) if buffer is None else buffer for buffer, w in started]
+    )
+
+
+def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:
+    """Indices of `wanted` of `total` images without repetition; all in order where that is as many or None."""
+    if wanted is None or wanted >= total:
+        return torch.arange(total)
+    return torch.randperm(total, generator=rng, device=rng.device)[:wanted]
+
+
+def batch_of(split: "Split", chosen: Tensor, device: torch.device) -> Batch:
+    """The images of these indices, as floats."""
+    rows = to_device(chosen, device)
+    return Batch(as_float(split.images[rows]), split.targets[rows])
+
+
+def few(split: "Split", wanted: int | None, micro_batch: int | None) -> Batch:
+    """Images of the smallest part of an update, but four at most."""
+    total = min(wanted or len(split), len(split))
+    part = total // -(-total // (micro_batch or total))
+    rows = slice(0, min(4, part))
+    return Batch(as_float(split.images[rows]), split.targets[rows])

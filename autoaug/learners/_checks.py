@@ -1,0 +1,84 @@
+"""What makes a bilevel training impossible or pointless, said before or as soon as it shows."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from autoaug.hypergrad import Hypergrad, Unrolled
+from autoaug.learners._updates import Updates
+
+if TYPE_CHECKING:
+    from autoaug.train import Task
+
+SCORED = ("sample", "log_probability")
+"""What a policy must have for the score estimator."""
+
+LEAST_MOVEMENT = 3.0
+"""Logits. An operation that gains that much over 13 others goes from 1/14 to 0.6."""
+
+
+class HypergradientError(ArithmeticError):
+    """Hypergradients are no longer finite numbers."""
+
+
+def check_policy(policy: Any, estimator: str) -> None:
+    """Refuse a policy that no hypergradient can move."""
+    kind = type(policy).__name__
+    if not isinstance(policy, nn.Module) or not any(value.requires_grad for value in policy.parameters()):
+        raise ValueError(
+            f"a {kind} has no parameters that a gradient could move: give a policy such as Relaxed or Warp"
+        )
+    if estimator == "score" and not all(hasattr(policy, name) for name in SCORED):
+        raise TypeError(f"a {kind} has no {' and '.join(SCORED)}, which estimator='score' needs: use 'pathwise'")
+
+
+def check_reuse(hypergrad: Hypergrad, updates: Updates) -> None:
+    """Refuse to differentiate the training step itself in a way that it has no graph for."""
+    if not updates.reuse_graph:
+        return
+    if updates.estimator != "pathwise":
+        raise ValueError(f"reuse_graph needs estimator='pathwise', not {updates.estimator!r}")
+    if not isinstance(hypergrad, Unrolled) or hypergrad.steps != 1:
+        raise ValueError(f"reuse_graph needs unrolled(1, lr), as it differentiates one step of training: {hypergrad}")
+
+
+def check_schedule(expected: int, updates: Updates, task: "Task", val: int) -> None:
+    """Refuse a training in which the policy would never move."""
+    if not val:
+        raise ValueError("no validation images, whose loss the policy is to lower: give a split, or Task.val_fraction")
+    if updates.warmup >= task.epochs:
+        raise ValueError(
+            f"warmup={updates.warmup} epochs of Task.epochs={task.epochs}: the policy would never move; lower it"
+        )
+    if expected < 1:
+        raise ValueError(
+            f"every={updates.every} steps is longer than the training after its warm-up of {updates.warmup} epochs: "
+            "the policy would never move; lower it"
+        )
+
+
+def warn_if_frozen(expected: int, lr: float) -> None:
+    """Warn of a training that is too short to move the selection anywhere."""
+    if expected * lr < LEAST_MOVEMENT:
+        warnings.warn(
+            f"{expected} updates at learning rate {lr:g} cannot move a logit by {LEAST_MOVEMENT:g}: the policy ends "
+            "about where it starts. Update more often (every), train longer or raise the learning rate; updates times "
+            "learning rate should be 5 to 8",
+            stacklevel=3,
+        )
+
+
+@contextmanager
+def in_place_named(model: nn.Module) -> Iterator[None]:
+    """Where a tensor that a second derivative needs was overwritten, name the modules that may have done it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "in place" not in str(error):
+            raise
+        guilty = [name or "the model" for name, module in model.named_modules() if getattr(module, "inplace", False)]
+        found = ", ".join(guilty) if guilty else "no module says inplace=True, so look for +=, relu_ and the like"
+        raise RuntimeError(f"{type(model).__name__} has no second derivative: {found}. {error}") from error

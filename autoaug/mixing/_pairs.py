@@ -1,0 +1,93 @@
+"""Blend samples in pairs by a mask, and their targets by the mask's mean."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from autoaug.devices import to_device
+from autoaug.fields import Refused, Within, check_fields, finite, plain, short
+from autoaug.mixing._beta import draw_beta
+from autoaug.mixing._masks import Mask
+from autoaug.text import counted
+
+
+class Mix(Protocol):
+    """Combines samples and their targets.
+
+    Images [B, C, H, W] and soft targets [B, K], both floating -> the same shapes and dtypes. Inputs stay as they
+    are; all randomness comes from the generator, which may live on another device than the images.
+    """
+
+    def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]: ...
+
+
+def amount(given: Any) -> float | Tensor:
+    """The rule of `PairMix.alpha`."""
+    number = finite(plain(single(given)))
+    if number is None or number < 0:
+        raise Refused("a finite number of at least 0 (0 is no mixing)")
+    return given if isinstance(given, Tensor) else number
+
+
+def as_mix(kind: str, name: str, value: Any, fix: str) -> str:
+    """How a refusal is said: as a dimension spells the parameter."""
+    return f"mix.{name} is {short(single(value))}: use {fix}"
+
+
+def single(value: Any) -> Any:
+    """The number in a tensor of one; anything else as it is."""
+    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+
+
+@dataclass(frozen=True)
+class PairMix:
+    """M x_i + (1 - M) x_j and m y_i + (1 - m) y_j, where j is a random permutation of i and m the mean of M.
+
+    Park, Yun, Chun 2022, the definition of mixed sample data augmentation, except that labels follow the mask that
+    was drawn instead of λ. Raises ValueError for parameters out of range.
+    """
+
+    mask: Mask
+    alpha: Annotated[float | Tensor, amount] = 1.0
+    """λ ~ Beta(α, α), at least 0; 0 is no mixing. A tensor gets a gradient and must be kept positive."""
+    probability: Annotated[float, Within(0, 1)] = 1.0
+    """The chance that a sample (or a batch) is mixed at all."""
+    per: Literal["sample", "batch"] = "sample"
+    """One λ, one mask and one chance for each sample, or for the whole batch as in the papers' code."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, said=as_mix)
+
+    def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+        check(images, targets)
+        if self.probability == 0 or (not isinstance(self.alpha, Tensor) and self.alpha == 0):
+            return images, targets
+        mask = self.draw(images, rng)
+        pair = to_device(torch.randperm(len(images), generator=rng, device=rng.device), images.device)
+        return blend(images, pair, mask), blend(targets, pair, mask.mean(dim=(2, 3)))
+
+    def draw(self, images: Tensor, rng: Generator) -> Tensor:
+        """The masks [B, 1, H, W], or [1, 1, H, W] for the whole batch; 1 where nothing is to be mixed."""
+        count = len(images) if self.per == "sample" else 1
+        dtype = torch.promote_types(images.dtype, torch.float32)  # 8 bits of bfloat16 are too few for labels
+        lam = to_device(draw_beta(self.alpha, count, rng), images.device, dtype)
+        mask = self.mask(lam, images.shape[2], images.shape[3], rng)
+        chosen = torch.rand(count, generator=rng, device=rng.device) < self.probability
+        return torch.where(to_device(chosen, images.device)[:, None, None, None], mask, torch.ones_like(mask))
+
+
+def blend(values: Tensor, pair: Tensor, weight: Tensor) -> Tensor:
+    """weight * values + (1 - weight) * values[pair], in the dtype of `values`."""
+    return (weight * values + (1 - weight) * values[pair]).to(values.dtype)
+
+
+def check(images: Tensor, targets: Tensor) -> None:
+    """Raise ValueError unless images are floating [B, C, H, W] and targets floating [B, K]."""
+    if images.ndim != 4 or not images.is_floating_point():
+        got = f"{images.dtype} {list(images.shape)}"
+        raise ValueError(f"a mix takes floating images [B, C, H, W], got {got}: convert them before")
+    if targets.ndim != 2 or len(targets) != len(images) or not targets.is_floating_point():
+        got = f"{targets.dtype} {list(targets.shape)} for {counted(len(images), 'image')}"
+        raise ValueError(f"a mix takes soft targets [B, K], got {got}: use one_hot(labels, classes).float()")

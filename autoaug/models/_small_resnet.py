@@ -1,0 +1,37 @@
+"""A small residual network for 32x32 images and minutes of CPU time."""
+
+from torch import Tensor, nn
+
+from autoaug.models._layers import assemble, classify, conv, projection, stages
+
+
+def normalised(convolution: nn.Conv2d) -> nn.Sequential:
+    """The convolution, then batch normalisation."""
+    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels))
+
+
+class BasicBlock(nn.Module):
+    """ReLU of two 3x3 convolutions plus the skip (He et al. 2016, Deep Residual Learning, fig. 2)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(normalised(conv(inputs, outputs, 3, stride)), nn.ReLU())
+        self.second = normalised(conv(outputs, outputs, 3))
+        skip = projection(inputs, outputs, stride)
+        self.shortcut = nn.Identity() if skip is None else normalised(skip)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (self.second(self.first(features)) + self.shortcut(features)).relu()
+
+
+def small_resnet(classes: int, channels: int = 3, *, depth: int) -> nn.Sequential:
+    """CIFAR ResNet-depth with three stages of (depth - 2) / 6 blocks, 16, 32 and 64 channels wide.
+
+    [B, C, H, W] -> logits [B, K]. Skips that change the shape are 1x1 convolutions.
+    Raises ValueError where the depth is not 6 n + 2 with n ≥ 1.
+    """
+    count, rest = divmod(depth - 2, 6)
+    if count < 1 or rest:
+        raise ValueError(f"depth={depth} of a small residual network: use 6 n + 2, for example 8, 20 or 56")
+    stem = nn.Sequential(normalised(conv(channels, 16, 3)), nn.ReLU())
+    return assemble(stem, stages(BasicBlock, [16, 16, 32, 64], [count] * 3), classify(64, classes))

@@ -1,0 +1,81 @@
+"""Operations that draw: one draw per image, from the generator given, in float32 whatever the images' dtype.
+
+`images` [B, C, H, W] in [0, 1], amounts [B]. What is drawn depends on the shape of the images alone, never on the
+amount: with the generator in the same state, a larger amount is the same event made larger. The generator may live
+on another device than the images.
+"""
+
+from functools import partial
+
+import torch
+from torch import Generator, Tensor
+
+from autoaug.devices import to_device
+from autoaug.ops._contract import chord, per_image, sloped, working
+
+
+def cutout(images: Tensor, side: Tensor, rng: Generator) -> Tensor:
+    """Black out a square around a random pixel; its side is a fraction of the shorter side of the image.
+
+    What reaches over the edge is cut off (DeVries and Taylor 2017). A pixel that is covered in part is darkened in
+    part, so the gradient is exact in the side and in the image; a side of an even number of pixels is the paper's.
+    """
+    x, a = working(images, side)
+    _, _, height, width = x.shape
+    half = a * (min(height, width) / 2)
+    across, down = _uniform(images, rng)
+    columns = _covered((across * width).floor(), half, width)
+    rows = _covered((down * height).floor(), half, height).transpose(2, 3)
+    return (x * (1 - rows * columns)).to(images.dtype)
+
+
+def gaussian_noise(images: Tensor, deviation: Tensor, rng: Generator) -> Tensor:
+    """Add independent normal noise of this standard deviation to every value, cut to [0, 1]; exact gradients."""
+    x, a = working(images, deviation)
+    noise = torch.randn(x.shape, generator=rng, device=rng.device, dtype=torch.float32)
+    return torch.addcmul(x, a, to_device(noise, x.device, x.dtype)).clamp_(0, 1).to(images.dtype)
+
+
+def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
+    """Pad with black by a fraction of the size on each side, then crop to the old size at a random place.
+
+    The padding is rounded to whole pixels, and its 2 * padding + 1 places in each direction are equally likely.
+    Gradient of the image: exact. Gradient of the padding: straight-through, the chord (`contract.chord`)
+    over ± 1 pixel of the shorter side, with the same draws.
+    """
+    amount = per_image(images, padding).view(-1, 1, 1, 1)
+    draws = _uniform(images, rng)
+    pixel = 1 / min(images.shape[2:])
+    cropped = partial(_cropped, draws=draws)
+    return sloped(cropped(images, amount), (images, amount), (0, chord(cropped, pixel))).to(images.dtype)
+
+
+def _uniform(images: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+    """Two numbers in [0, 1) per image, each as [B, 1, 1, 1]."""
+    drawn = torch.rand(len(images), 2, generator=rng, device=rng.device, dtype=torch.float32)
+    across, down = to_device(drawn, images.device).view(-1, 2, 1, 1, 1).unbind(1)
+    return across, down
+
+
+def _covered(centre: Tensor, half: Tensor, size: int) -> Tensor:
+    """The part [B, 1, 1, size] of each pixel [i, i + 1] that lies between centre - half and centre + half."""
+    left = torch.arange(size, device=half.device, dtype=half.dtype)
+    return (torch.minimum(left + 1, centre + half) - torch.maximum(left, centre - half)).clamp(min=0)
+
+
+def _cropped(images: Tensor, padding: Tensor, draws: tuple[Tensor, Tensor]) -> Tensor:
+    height, width = images.shape[2:]
+    columns, column_inside = _looked_up(draws[0], padding, width)
+    rows, row_inside = _looked_up(draws[1], padding, height)
+    index = (rows.transpose(-2, -1) * width + columns).flatten(-2)
+    inside = row_inside.transpose(-2, -1) & column_inside
+    shape = (*index.shape[:-2], images.shape[1], height * width)
+    return images.flatten(2).expand(shape).gather(-1, index.expand(shape)).unflatten(-1, (height, width)) * inside
+
+
+def _looked_up(draw: Tensor, fraction: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Which old row or column stands at each new one [..., B, 1, 1, size], and whether it lies inside the image."""
+    pixels = (fraction.detach().clamp(min=0) * size).round()
+    place = (draw * (2 * pixels + 1)).floor()
+    old = torch.arange(size, device=draw.device) + (place - pixels).long()
+    return old.clamp(0, size - 1), (old >= 0) & (old < size)

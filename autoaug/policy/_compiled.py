@@ -1,0 +1,164 @@
+"""A tree of nodes as tables of numbers, from which a whole batch is drawn at once.
+
+Every node stands at a fixed place in the order of operations, its *stage*: in AutoAugment the first operations of all
+sub-policies share stage 0 and the second ones stage 1. So a batch needs one draw per choice, one table look-up per
+choice, and then at each stage one call for each *distinct* operation, whichever leaves of the tree it came from.
+
+    B images, S stages, L leaves (leaf 0 applies nothing), P choices
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from autoaug.devices import to_device
+from autoaug.ops import Op
+from autoaug.policy._nodes import AnyNode, Apply, Choice, Sequence, bounds, children
+
+
+class Pick(NamedTuple):
+    """A choice."""
+
+    edges: Tensor
+    """Cumulative probabilities of the n options, n numbers."""
+    leaves: Tensor
+    """Which leaf an option puts into which stage, [stages of this choice, n + 1]; the last column puts none."""
+    first: int
+    """The stage at which the choice begins."""
+    parent: tuple[int, int] | None
+    """The choice and the option under which this one stands."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled tree."""
+
+    picks: tuple[Pick, ...]
+    """Choices, each after the one under which it stands."""
+    ops: tuple[Op, ...]
+    """The distinct operations, geometric ones first. Bucket k holds the images that meet ops[k - 1]; bucket 0 those
+    that meet none."""
+    base: Tensor
+    """The leaves that stand under no choice, [S]."""
+    bucket: Tensor
+    """Of the leaves, [L], as are those below."""
+    probability: Tensor
+    low: Tensor
+    span: Tensor
+    mirror: Tensor
+
+    def to(self, device: torch.device) -> "Plan":
+        """The same plan with its tables on a device."""
+        names = ("base", "bucket", "probability", "low", "span", "mirror")
+        picks = (p._replace(edges=to_device(p.edges, device), leaves=to_device(p.leaves, device)) for p in self.picks)
+        tables: dict[str, Any] = {name: to_device(getattr(self, name), device) for name in names}
+        return replace(self, picks=tuple(picks), **tables)
+
+
+class Draws(NamedTuple):
+    """What happens to each image: [S, B] numbers."""
+
+    bucket: Tensor
+    strength: Tensor
+    coin: Tensor | None = None
+    """The share of the changed image in the result of a stage, where it is not all of it."""
+    factor: Tensor | None = None
+    """Goes with the coin, see `stage.relaxed`."""
+
+
+def draw(plan: Plan, batch: int, rng: Generator) -> Draws:
+    """Draw options, coins, strengths and signs for a batch, all independent between images.
+
+    How many random numbers are taken depends on the tree and the batch size alone, never on what is drawn.
+    """
+    stages = len(plan.base)
+    numbers = torch.rand(len(plan.picks) + 3 * stages, batch, generator=rng, device=rng.device)
+    choosing, coin, level, sign = numbers.split([len(plan.picks), stages, stages, stages])
+    leaf = draw_leaves(plan, choosing)
+    bucket = plan.bucket[leaf] * (coin < plan.probability[leaf])
+    strength = torch.addcmul(plan.low[leaf], plan.span[leaf], level)
+    return Draws(bucket, torch.where(plan.mirror[leaf] & (sign < 0.5), -strength, strength))
+
+
+def draw_leaves(plan: Plan, choosing: Tensor) -> Tensor:
+    """The leaf that each image meets at each stage, [S, B], from uniform numbers [P, B]."""
+    leaf = plan.base[:, None].repeat(1, choosing.shape[1])
+    drawn: list[Tensor] = []
+    for pick, uniform in zip(plan.picks, choosing, strict=True):
+        option = torch.searchsorted(pick.edges, uniform, right=True)
+        if pick.parent is not None:
+            above, wanted = pick.parent
+            option = torch.where(drawn[above] == wanted, option, -1)  # not reached: the column of no leaves
+        drawn.append(option)
+        leaf[pick.first : pick.first + len(pick.leaves)] += pick.leaves[:, option]
+    return leaf
+
+
+def compile_plan(node: AnyNode, table: Mapping[str, Op]) -> Plan:
+    """The tables of a node; its strengths refer to a table of operations."""
+    builder = Builder()
+    base = builder.lay(node, 0, None)
+    leaves = list(builder.leaves)
+    keys = sorted({(leaf.op, leaf.most) for leaf in leaves}, key=lambda key: rank(table, *key))
+    buckets = {key: k for k, key in enumerate(keys, start=1)}
+    ranges = [bounds(leaf.strength) for leaf in leaves]
+    return Plan(
+        picks=tuple(builder.picks[k] for k in range(len(builder.picks))),
+        ops=tuple(with_most(table[name], most) for name, most in keys),
+        base=torch.tensor(base, dtype=torch.long),
+        bucket=torch.tensor([0] + [buckets[leaf.op, leaf.most] for leaf in leaves]),
+        probability=torch.tensor([0.0] + [leaf.probability for leaf in leaves]),
+        low=torch.tensor([0.0] + [low for low, _ in ranges]),
+        span=torch.tensor([0.0] + [high - low for low, high in ranges]),
+        mirror=torch.tensor([False] + [leaf.mirror and table[leaf.op].signed for leaf in leaves]),
+    )
+
+
+def with_most(op: Op, most: float | None) -> Op:
+    """The operation with its physical range replaced."""
+    return op if most is None else replace(op, most=most)
+
+
+def rank(table: Mapping[str, Op], name: str, most: float | None) -> tuple[bool, int, float]:
+    """Geometric operations first; the rest of the order is that of the table, whatever the tree looks like."""
+    return table[name].matrix is None, list(table).index(name), most or 0.0
+
+
+class Builder:
+    """The leaves and choices of a tree, numbered while it is walked."""
+
+    def __init__(self) -> None:
+        self.leaves: dict[Apply, int] = {}
+        self.picks: dict[int, Pick] = {}
+
+    def lay(self, node: AnyNode, first: int, parent: tuple[int, int] | None) -> list[int]:
+        """The leaves that the node itself puts into the stages from `first` on; 0 where a choice will put them."""
+        match node:
+            case Apply():
+                return [self.leaves.setdefault(node, len(self.leaves) + 1)]
+            case Sequence():
+                row: list[int] = []
+                for _, child in children(node):
+                    row += self.lay(child, first + len(row), parent)
+                return row
+            case Choice():
+                return self.lay_choice(node, first, parent)
+
+    def lay_choice(self, node: Choice, first: int, parent: tuple[int, int] | None) -> list[int]:
+        index = len(self.picks)
+        self.picks[index] = Pick(torch.empty(0), torch.empty(0), first, parent)  # keeps its place before those below
+        rows = [self.lay(child, first, (index, k)) for k, (_, child) in enumerate(children(node))]
+        leaves = torch.zeros(max(map(len, rows)), len(rows) + 1, dtype=torch.long)
+        for k, row in enumerate(rows):
+            leaves[: len(row), k] = torch.tensor(row, dtype=torch.long)
+        self.picks[index] = Pick(edges(node), leaves, first, parent)
+        return [0] * len(leaves)
+
+
+def edges(node: Choice) -> Tensor:
+    """Cumulative probabilities; summed in float64, so that the last one is 1 in float32, which no number reaches."""
+    weights = torch.tensor([option.weight for option in node.options], dtype=torch.float64)
+    return (weights / weights.sum()).cumsum(0).float()

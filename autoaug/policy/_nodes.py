@@ -1,0 +1,230 @@
+"""The portable form of a policy: a tree of three kinds of node, checked when it is built.
+
+    apply(op, strength or (low, high), probability)    one operation
+    sequence([node, ...])                              one after the other; empty, it is the identity
+    choice([(weight, node), ...])                      one of them, drawn for every image
+
+    RandAugment(n, m)   = sequence of n times choice(uniform, apply(op, m))
+    AutoAugment         = choice(uniform, 25 times sequence(apply, apply))
+    MADAO               = sequence of K times choice(π, apply(op, μ, p))
+    TrivialAugment      = choice(uniform, apply(op, (0, 1)))
+
+At the root a `schedule` may stand instead: trees, each with the epoch from which it is in force.
+"""
+
+import math
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from autoaug.fields import finite, plain, short
+from autoaug.lookup import suggest
+from autoaug.ops import OPS
+from autoaug.policy._errors import one_line
+
+MAX_LIST = 1_000
+MAX_NAME = 100
+
+FROZEN = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a finite real number; a bool is none."""
+    return finite(value) is not None
+
+
+def check_amount(value: Any) -> Any:
+    """A finite number, or a pair (low, high) of them."""
+    value = plain(value)
+    if is_number(value):
+        return float(value)
+    if isinstance(value, list | tuple) and len(value) == 2:
+        low, high = map(plain, value)
+        if is_number(low) and is_number(high) and low <= high:
+            return float(low), float(high)
+    raise ValueError(f"{short(value)} is neither a finite number nor a pair [low, high] with low <= high")
+
+
+Name = Annotated[str, Field(max_length=MAX_NAME)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Amount = Annotated[float | tuple[float, float], BeforeValidator(check_amount)]
+
+
+class Apply(BaseModel):
+    """One operation, at a strength that is fixed or uniform over (low, high), with a probability."""
+
+    model_config = FROZEN
+    kind: Literal["apply"] = "apply"
+    op: Annotated[Name, Field(json_schema_extra={"enum": sorted(OPS)})]
+    strength: Amount = 1.0
+    """In [0, 1], where 0 is the identity; of a signed operation without `mirror`, in [-1, 1].
+    Operations without a strength (invert, equalize, auto_contrast, flips) ignore it."""
+    probability: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    mirror: Annotated[bool, Field(strict=True)] = True
+    """Give a signed operation a fair random sign for every image. Others ignore it."""
+    most: Annotated[Number, Field(gt=0)] | None = None
+    """The physical amount at strength 1, where it is not the one of the table of ranges."""
+    amount: Amount | None = None
+    """The strength in `unit`, without the random sign. Filled in, and checked where given, by PolicyTree."""
+    unit: Name | None = None
+
+    @field_validator("op")
+    @classmethod
+    def known(cls, name: str) -> str:
+        if name not in OPS:
+            raise ValueError(f"unknown op {name!r}: {suggest(name, OPS)}")
+        return name
+
+    @model_validator(mode="after")
+    def within_range(self) -> Self:
+        op, (low, high) = OPS[self.op], bounds(self.strength)
+        least = -1.0 if op.signed and not self.mirror else 0.0
+        if low < least or high > 1.0:
+            hint = "; mirror=False allows a sign" if op.signed and self.mirror else ""
+            raise ValueError(f"strength {self.strength} of {self.op} is outside [{least:g}, 1]{hint}")
+        if self.most is not None and op.most is None:
+            raise ValueError(f"most {self.most} is given to {self.op}, which has no strength: remove it")
+        return self
+
+
+class Sequence(BaseModel):
+    """Nodes one after the other."""
+
+    model_config = FROZEN
+    kind: Literal["sequence"] = "sequence"
+    nodes: Annotated[tuple["Node", ...], Field(max_length=MAX_LIST)]
+
+
+class Option(BaseModel):
+    """One of the nodes of a choice."""
+
+    model_config = FROZEN
+    weight: Annotated[Number, Field(ge=0)]
+    """Probability up to a common factor."""
+    node: "Node"
+
+
+class Choice(BaseModel):
+    """One of several nodes, drawn for every image."""
+
+    model_config = FROZEN
+    kind: Literal["choice"] = "choice"
+    options: Annotated[tuple[Option, ...], Field(min_length=1, max_length=MAX_LIST)]
+
+    @field_validator("options")
+    @classmethod
+    def drawable(cls, options: tuple[Option, ...]) -> tuple[Option, ...]:
+        total = sum(option.weight for option in options)
+        if not 0 < total < math.inf:
+            raise ValueError(f"the weights sum to {total}: make at least one positive, and none huge")
+        return options
+
+
+class Step(BaseModel):
+    """One tree of a schedule, in force from `epoch` on."""
+
+    model_config = FROZEN
+    epoch: Annotated[int, Field(strict=True, ge=1)]
+    node: "Node"
+
+
+class Schedule(BaseModel):
+    """Trees that follow each other while a network trains. Epochs count from 1."""
+
+    model_config = FROZEN
+    kind: Literal["schedule"] = "schedule"
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_LIST)]
+
+    @field_validator("steps")
+    @classmethod
+    def in_order(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        epochs = [step.epoch for step in steps]
+        if epochs[0] != 1 or any(one >= two for one, two in pairwise(epochs)):
+            raise ValueError(f"epochs {short(epochs)} must begin with 1 and increase")
+        return steps
+
+
+Node = Annotated[Apply | Sequence | Choice, Field(discriminator="kind")]
+AnyNode = Apply | Sequence | Choice
+
+
+Sequence.model_rebuild()
+Option.model_rebuild()
+Step.model_rebuild()
+Choice.model_rebuild()
+Schedule.model_rebuild()
+
+
+def apply(
+    op: str,
+    strength: float | tuple[float, float] = 1.0,
+    probability: float = 1.0,
+    *,
+    mirror: bool = True,
+    most: float | None = None,
+) -> Apply:
+    """One operation; see `Apply` for the ranges. A pair as strength is drawn uniformly for every image.
+
+    Raises:
+        PolicyError: an unknown operation, or a number outside its range.
+    """
+    with one_line("apply()"):
+        given = {"strength": strength, "probability": probability, "mirror": mirror, "most": most}
+        return Apply.model_validate({"op": op, **{name: plain(value) for name, value in given.items()}})
+
+
+def sequence(nodes: Iterable[AnyNode] = ()) -> Sequence:
+    """Nodes one after the other; without any, the identity."""
+    with one_line("sequence()"):
+        return Sequence(nodes=tuple(nodes))
+
+
+def choice(options: Iterable[tuple[float, AnyNode]]) -> Choice:
+    """One of the nodes, with a probability proportional to its weight, drawn for every image."""
+    with one_line("choice()"):
+        return Choice.model_validate({"options": [{"weight": plain(weight), "node": node} for weight, node in options]})
+
+
+def schedule(steps: Iterable[tuple[int, AnyNode]]) -> Schedule:
+    """Trees in force from an epoch on: pairs (first epoch, node), the first of which begins with epoch 1."""
+    with one_line("schedule()"):
+        return Schedule.model_validate({"steps": [{"epoch": plain(epoch), "node": node} for epoch, node in steps]})
+
+
+def bounds(value: float | tuple[float, float]) -> tuple[float, float]:
+    """A fixed value as a range of width zero."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def children(node: AnyNode | Schedule) -> list[tuple[str, AnyNode]]:
+    """The nodes right below, each with its path from here."""
+    match node:
+        case Sequence():
+            return [(f".nodes[{k}]", child) for k, child in enumerate(node.nodes)]
+        case Choice():
+            return [(f".options[{k}].node", option.node) for k, option in enumerate(node.options)]
+        case Schedule():
+            return [(f".steps[{k}].node", step.node) for k, step in enumerate(node.steps)]
+        case _:
+            return []
+
+
+def with_children(node: AnyNode | Schedule, nodes: list[AnyNode]) -> AnyNode | Schedule:
+    """The same node over other nodes, in the order of `children`."""
+    match node:
+        case Sequence():
+            return node.model_copy(update={"nodes": tuple(nodes)})
+        case Choice():
+            pairs = zip(node.options, nodes, strict=True)
+            return node.model_copy(
+                update={"options": tuple(option.model_copy(update={"node": new}) for option, new in pairs)}
+            )
+        case Schedule():
+            steps = zip(node.steps, nodes, strict=True)
+            return node.model_copy(
+                update={"steps": tuple(step.model_copy(update={"node": new}) for step, new in steps)}
+            )
+        case _:
+            return node

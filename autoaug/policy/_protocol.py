@@ -1,0 +1,39 @@
+"""What the trainer asks of a policy."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Generator, Tensor
+
+from autoaug.policy._tree import PolicyTree
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A random map from images to images.
+
+    An `nn.Module` whose parameters are what a gradient may move. Any module with `forward`, `tree`,
+    `at` and `save` is one.
+    """
+
+    def __call__(self, images: Tensor, rng: Generator) -> Tensor: ...
+
+    def forward(self, images: Tensor, rng: Generator) -> Tensor:
+        """Images [B, C, H, W] in [0, 1] to images of the same shape and type, one independent draw for each."""
+
+    def tree(self) -> PolicyTree:
+        """The portable form of the policy as it is now."""
+
+    def at(self, epoch: int) -> None:
+        """Which epoch begins, counted from 1: a schedule changes with it, other policies need not."""
+
+    def save(self, path: str | Path) -> None:
+        """Write `tree()` as a policy file."""
+
+    def to(self, device: torch.device, /) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> Any: ...

@@ -1,0 +1,206 @@
+"""What Optuna's tables have no place for: who works on a trial, what its epochs cost, test reads, and looks."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import sqlalchemy as sql
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from autoaug.fields import finite
+from autoaug.record import Record
+from autoaug.store._damage import checked_epoch, told
+from autoaug.store._outcome import Work, add_up
+from autoaug.store._retrying import Patience, patient
+from autoaug.store._schema import EPOCHS, LEASES, LOOKS, TEST_READS
+from autoaug.store._spool import Spool, spooled
+from autoaug.text import LOG
+
+
+class Look(NamedTuple):
+    """That somebody was shown how the strategies of a study compare on the test split."""
+
+    compared: Sequence[str]
+    """The studies of the comparison: this one, or several that repeat it."""
+    runs: Mapping[str, int]
+    """By strategy: final runs that it shared with the baseline, of several studies the studies."""
+    planned: Mapping[str, int]
+    """By strategy: how many of these were planned at the time."""
+
+
+class Ledger:
+    """The part of a storage that is written and read trial by trial, in tables of our own."""
+
+    engine: sql.Engine
+    clock: sql.ColumnElement[float]
+    """Seconds since 1970 by the clock of the server."""
+    patience: Patience
+    spool: Spool | None = None
+    """Where writes about trials are kept while the storage is away; None where nobody asked for that."""
+
+    # Costs
+
+    def work(self, name: str) -> dict[int, "Work"]:
+        """What was done on each trial of a study, finished or not, by trial id."""
+        return self.work_where(EPOCHS.c.study == name)
+
+    def work_on(self, trial_id: int) -> "Work | None":
+        """What was done on one trial; None before its first epoch."""
+        return self.work_where(EPOCHS.c.trial_id == trial_id).get(trial_id)
+
+    @told("the table autoaug_epochs")
+    @patient
+    def reached(self, trial_id: int) -> int:
+        """How many epochs an attempt had behind it, those of the attempts before it and of retrainings included."""
+        last = sql.select(sql.func.max(EPOCHS.c.epoch).label("epoch")).where(EPOCHS.c.trial_id == trial_id)
+        by_training = last.group_by(EPOCHS.c.training).subquery()
+        with self.engine.connect() as connection:
+            return connection.scalar(sql.select(sql.func.sum(by_training.c.epoch))) or 0
+
+    @told("the table autoaug_epochs")
+    @patient
+    def work_where(self, condition: sql.ColumnElement[bool]) -> dict[int, "Work"]:
+        total = (
+            sql.select(
+                EPOCHS.c.trial_id,
+                EPOCHS.c.training,
+                sql.func.max(EPOCHS.c.epoch).label("epoch"),
+                sql.func.sum(EPOCHS.c.gpu_seconds).label("gpu_seconds"),
+                sql.func.sum(EPOCHS.c.wall_seconds).label("wall_seconds"),
+                sql.cast(sql.func.sum(EPOCHS.c.images), sql.BigInteger).label("images"),  # PostgreSQL sums to decimals
+            )
+            .where(condition)
+            .group_by(EPOCHS.c.trial_id, EPOCHS.c.training)
+            .subquery()
+        )
+        last = sql.and_(*(EPOCHS.c[name] == total.c[name] for name in ("trial_id", "training", "epoch")))
+        query = sql.select(total, EPOCHS.c.device, EPOCHS.c.metrics).join(EPOCHS, last)
+        by_trial: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        with self.engine.connect() as connection:
+            for row in connection.execute(query.order_by(total.c.training)).mappings():
+                by_trial[row["trial_id"]].append(sound(row))
+        return {trial_id: add_up(trainings) for trial_id, trainings in by_trial.items()}
+
+    @told("the table autoaug_epochs")
+    @patient
+    def spent(self, name: str, strategy: str, unit: str = "gpu_seconds") -> float:
+        """What a search and its re-runs have cost so far, lost and running work included.
+
+        In GPU-seconds (CPU-seconds without a GPU), or in the "wall_seconds" of all trials together.
+        """
+        mine = sql.and_(EPOCHS.c.study == name, EPOCHS.c.strategy == strategy, ~EPOCHS.c.final)
+        with self.engine.connect() as connection:
+            return connection.scalar(sql.select(sql.func.sum(EPOCHS.c[unit])).where(mine)) or 0.0
+
+    # Leases
+
+    @patient
+    def beat(self, trial_id: int, owner: str) -> None:
+        """Say that somebody works on a trial."""
+        update = LEASES.update().where(LEASES.c.trial_id == trial_id).values(owner=owner, beat=self.clock)
+        with self.engine.begin() as connection:
+            if connection.execute(update).rowcount == 0:
+                with suppress(IntegrityError), connection.begin_nested():
+                    connection.execute(LEASES.insert().values(trial_id=trial_id, owner=owner, beat=self.clock))
+
+    @patient
+    def release(self, trial_id: int) -> None:
+        """Say that nobody works on a trial any more."""
+        with self.engine.begin() as connection:
+            connection.execute(LEASES.delete().where(LEASES.c.trial_id == trial_id))
+
+    @patient
+    def leases(self) -> dict[int, tuple[str, float]]:
+        """Owner and age in seconds of every lease, by trial id."""
+        query = sql.select(LEASES.c.trial_id, LEASES.c.owner, self.clock - LEASES.c.beat)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {trial_id: (owner, float(seconds)) for trial_id, owner, seconds in rows}
+
+    # Epochs
+
+    @spooled
+    @patient
+    def write_epoch(self, trial_id: int, record: Record) -> None:
+        """Keep one epoch. An epoch that a resumed attempt repeats replaces the earlier row."""
+        row = {**asdict(record), "trial_id": trial_id}
+        before = sql.and_(*(EPOCHS.c[name] == row[name] for name in ("trial_id", "training", "epoch")))
+        with self.engine.begin() as connection:
+            connection.execute(EPOCHS.delete().where(before))
+            connection.execute(EPOCHS.insert().values(**row))
+
+    @told("the table autoaug_epochs")
+    @patient
+    def epochs(self, name: str) -> list[Record]:
+        """Every stored epoch of a study."""
+        columns = [column for column in EPOCHS.c if column.name != "trial_id"]
+        mine = sql.and_(EPOCHS.c.study == name, EPOCHS.c.epoch > 0)  # epoch 0 is what was lost of one
+        query = sql.select(*columns).where(mine).order_by(EPOCHS.c.trial_id, EPOCHS.c.training, EPOCHS.c.epoch)
+        with self.engine.connect() as connection:
+            return [Record(**sound(row)) for row in connection.execute(query).mappings()]
+
+    @patient
+    def note_test_read(
+        self, trial_id: int, name: str, strategy: str, seed: int, root: int, who: str = "", reread: bool = False
+    ) -> bool:
+        """Keep that a final run is about to read the test split; all its attempts are one read.
+
+        Returns whether it may: False where another final run with the same strategy and seed has done so, unless it
+        was asked to `reread`.
+        """
+        mine = sql.select(TEST_READS.c.root).where(
+            TEST_READS.c.study == name, TEST_READS.c.strategy == strategy, TEST_READS.c.seed == seed
+        )
+        row: dict[str, Any] = {"trial_id": trial_id, "study": name, "strategy": strategy, "seed": seed, "root": root}
+        with self.engine.begin() as connection:
+            before = connection.scalars(mine).all()
+            if before and root not in before and not reread:
+                return False
+            if root not in before:
+                why = "reread" if before else "final run"
+                connection.execute(TEST_READS.insert().values(**row, who=who, why=why, at=self.clock))
+        return True
+
+    @told("the table autoaug_test_reads")
+    @patient
+    def test_reads(self, name: str) -> int:
+        query = sql.select(sql.func.count()).select_from(TEST_READS).where(TEST_READS.c.study == name)
+        with self.engine.connect() as connection:
+            return connection.scalar(query) or 0
+
+    @told("the table autoaug_test_reads")
+    @patient
+    def test_reads_by_strategy(self, name: str) -> dict[str, int]:
+        mine = sql.select(TEST_READS.c.strategy, sql.func.count()).where(TEST_READS.c.study == name)
+        with self.engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(mine.group_by(TEST_READS.c.strategy))}
+
+    def note_look(self, name: str, look: Look, who: str = "") -> None:
+        """Keep that somebody is about to be shown a comparison; one that shows nothing new is no other look.
+
+        Whoever may only read the storage may still look: then a warning says that it was not recorded.
+        """
+        if look in self.looks(name):
+            return
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(LOOKS.insert().values(study=name, **look._asdict(), who=who, at=self.clock))
+        except DBAPIError as error:
+            LOG.warning(
+                f"this look at study {name!r} is not recorded, later ones cannot be corrected for it: {error.orig}"
+            )
+
+    @patient
+    def looks(self, name: str) -> list[Look]:
+        """Each look at what a study showed, the first one first."""
+        mine = sql.select(LOOKS.c.compared, LOOKS.c.runs, LOOKS.c.planned).where(LOOKS.c.study == name)
+        with self.engine.connect() as connection:
+            return [Look(*row) for row in connection.execute(mine.order_by(LOOKS.c.id))]
+
+
+def sound(row: sql.RowMapping) -> dict[str, Any]:
+    """A row of epochs without the figures that are no finite numbers, which earlier versions stored."""
+    metrics = checked_epoch(dict(row))["metrics"]
+    return {**row, "metrics": {name: value for name, value in metrics.items() if finite(value) is not None}}

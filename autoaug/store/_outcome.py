@@ -1,0 +1,97 @@
+"""From Optuna's trial and the work on it to what the rest of the library sees."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from optuna.trial import FrozenTrial, TrialState
+
+from autoaug.record import Outcome, State, place
+from autoaug.store._queued import final_seed
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was done on one trial so far."""
+
+    epochs: int = 0
+    gpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    images: int = 0
+    device: str = "cpu"
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def add_up(trainings: Sequence[Mapping[str, Any]]) -> Work:
+    """The work on a trial, from the sums and the last epoch of each of its trainings, its own first.
+
+    Metrics of the others are called after their training.
+    """
+    own = trainings[0]
+    metrics = [(f"{each['training']}_" if each["training"] else "", each["metrics"]) for each in trainings]
+    return Work(
+        epochs=own["epoch"],
+        device=own["device"],
+        metrics={prefix + name: value for prefix, found in metrics for name, value in found.items()},
+        **{name: sum(each[name] for each in trainings) for name in ("gpu_seconds", "wall_seconds", "images")},
+    )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the trials of one Optuna study are to ours."""
+
+    strategy: str = ""
+    """Of a search and its re-runs; the final runs name theirs one by one."""
+    final: bool = False
+    rerun: bool = False
+    proxy: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where they are stored, below the name of the study."""
+        return place(self.strategy, self.final, self.rerun)
+
+
+def stages(definition: Mapping[str, Any]) -> list[Stage]:
+    """The Optuna studies of a study: searches, re-runs of those that have a proxy, final runs."""
+    proxies = {strategy for strategy, changes in definition.get("proxies", {}).items() if changes}
+    return [
+        *(Stage(strategy, proxy=strategy in proxies) for strategy in definition["spaces"]),
+        *(Stage(strategy, rerun=True) for strategy in definition["spaces"] if strategy in proxies),
+        Stage(final=True),
+    ]
+
+
+def outcome(name: str, stage: Stage, trial: FrozenTrial, root: int, work: Work) -> Outcome:
+    """A trial as the rest of the library sees it."""
+    final = stage.final
+    return Outcome(
+        study=name,
+        strategy=trial.params["strategy"] if final else stage.strategy,
+        trial=trial.number,
+        root=root,
+        attempt=trial.user_attrs.get("attempt", 1),
+        state=cast(State, trial.state.name),
+        reason=trial.user_attrs.get("reason", ""),
+        warning=trial.user_attrs.get("warning", ""),
+        point=trial.user_attrs["point"] if final else trial.params,
+        seed=final_seed(trial) if final else trial.user_attrs.get("seed", 0),
+        value=trial.values[0] if trial.state == TrialState.COMPLETE else None,
+        metrics=work.metrics,
+        gpu_seconds=float(work.gpu_seconds),
+        wall_seconds=float(work.wall_seconds),
+        device=work.device,
+        epochs=work.epochs,
+        images=int(work.images),
+        val_images=trial.user_attrs.get("val_images", 0),
+        final=final,
+        rerun=stage.rerun,
+        proxy=stage.proxy,
+        unapplied=texts(trial.user_attrs.get("unapplied")),
+    )
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A stored list of texts; empty where there is none."""
+    return tuple(map(str, value)) if isinstance(value, list) else ()

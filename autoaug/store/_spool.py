@@ -1,0 +1,160 @@
+"""What a worker found while the storage was away: JSON lines in a file, until they can be written where they belong."""
+
+import inspect
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+from sqlalchemy.exc import IntegrityError
+
+from autoaug.record import Record
+from autoaug.store._damage import checked_epoch
+from autoaug.store._retrying import Unreachable
+from autoaug.text import LOG
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+FOLDER = ".spool"
+"""Below the folder of artifacts; no study can have this name."""
+
+FREE = ".free.jsonl"
+"""The ending of files that their worker is through with."""
+
+
+@dataclass(frozen=True)
+class Spool:
+    """Where one process keeps the writes that its storage could not take, one file for each trial."""
+
+    folder: Path
+    storage: str
+    """Which storage they are for: trials are known by a number that another one has too."""
+    owner: str
+    """This process, `host:pid`."""
+
+    def path(self, trial_id: int) -> Path:
+        return self.folder / f"{self.storage[:8]}-{trial_id}-{re.sub('[^A-Za-z0-9]+', '-', self.owner)}.jsonl"
+
+    def holds(self, trial_id: int) -> bool:
+        return self.path(trial_id).exists()
+
+    def append(self, trial_id: int, call: str, arguments: Mapping[str, Any]) -> None:
+        """Keep a write; it is on the disk when this returns."""
+        path = self.path(trial_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plain = {name: asdict(each) if isinstance(each, Record) else each for name, each in arguments.items()}
+        lines: list[dict[str, Any]] = [{"call": call, "arguments": plain}]
+        if not path.exists():
+            lines.insert(0, {"storage": self.storage, "trial_id": trial_id, "owner": self.owner})
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(f"\n{json.dumps(line)}" for line in lines)  # a line that was cut off spoils no other
+            file.flush()
+            os.fsync(file.fileno())
+
+    def release(self, trial_id: int) -> None:
+        """Leave what is kept of a trial to whichever process comes first: its worker is through with it."""
+        self.path(trial_id).rename(self.path(trial_id).with_suffix(FREE))
+
+    def left(self) -> Iterator["Left"]:
+        """The files of every process that keeps its writes here for the same storage, as far as they can be read."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            found = read(path)
+            if found and found.storage == self.storage:
+                yield found
+
+
+@dataclass(frozen=True)
+class Left:
+    """A file of writes that were not made yet."""
+
+    path: Path
+    storage: str
+    trial_id: int
+    owner: str
+    """The process that kept them, which may still go on, unless it said that it is `free`."""
+    writes: tuple[tuple[str, dict[str, Any]], ...]
+
+    @property
+    def free(self) -> bool:
+        return self.path.name.endswith(FREE)
+
+
+def read(path: Path) -> Left | None:
+    """A file of a spool; None where it is none. A line that a crash cut off was never promised to anybody."""
+    lines = []
+    try:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, RecursionError):
+                lines.append(json.loads(line))
+        head, *writes = lines
+        calls = tuple((str(each["call"]), restore(each["arguments"])) for each in writes if each["call"] in WRITES)
+        for call, arguments in calls:
+            inspect.signature(WRITES[call]).bind(None, int(head["trial_id"]), **arguments)
+        return Left(path, str(head["storage"]), int(head["trial_id"]), str(head["owner"]), calls)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        return None
+
+
+def restore(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a write as they were before they became JSON."""
+    kinds: dict[str, Any] = {"record": lambda given: Record(**checked_epoch(given)), "state": TrialState}
+    found = {name: kinds[name](value) if name in kinds else value for name, value in arguments.items()}
+    return {**found, **found.pop("attributes", {})}
+
+
+WRITES: dict[str, Callable[..., Any]] = {}
+"""What may stand in a spool, by name: writes about a trial that its end forbids."""
+
+
+def spooled(method: Method) -> Method:
+    """A write about a trial that goes into the spool, where there is one, while the storage is away.
+
+    It then answers True: whether somebody else has the trial is seen when the storage is back.
+    """
+    signature = inspect.signature(method)
+    WRITES[method.__name__] = method
+
+    @wraps(method)
+    def kept(self: Any, trial_id: int, *args: Any, **kwargs: Any) -> Any:
+        try:
+            if self.spool and self.spool.holds(trial_id):
+                settle(self, trial_id)
+            return method(self, trial_id, *args, **kwargs)
+        except Unreachable:
+            if self.spool is None:
+                raise
+            given = signature.bind(self, trial_id, *args, **kwargs).arguments
+            self.spool.append(trial_id, method.__name__, dict(list(given.items())[2:]))
+            return True
+
+    return cast(Method, kept)
+
+
+def settle(store: Any, trial_id: int) -> None:
+    """Make the writes about one trial that this process could not make.
+
+    Raises:
+        Unreachable: the storage is still away.
+    """
+    found = read(store.spool.path(trial_id))
+    if found:
+        replay(store, found)
+
+
+def replay(store: Any, left: Left) -> None:
+    """Make the writes of a file and remove it. If the trial has ended, or another worker has it, they are dropped."""
+    running = store.is_running(left.trial_id)
+    if running:
+        for call, arguments in left.writes:
+            with suppress(IntegrityError, UpdateFinishedTrialError):  # another driver has just made it
+                WRITES[call](store, left.trial_id, **arguments)
+    done = "were made late: the storage was away" if running else "are dropped: it has ended, or another worker has it"
+    LOG.warning("%d writes about trial id %d %s", len(left.writes), left.trial_id, done)
+    left.path.unlink(missing_ok=True)

@@ -1,0 +1,349 @@
+"""Studies, epochs and costs in SQL: Optuna's own tables, and ours beside them. The only truth about a study.
+
+Optuna's tables hold the trials: points, intermediate values, states and user attributes, one Optuna study
+`<study>/<strategy>` for each search and `<study>/leaderboard` for the final runs. Ours hold what Optuna has no place
+for: the definition of a study, every epoch's metrics, who works on a trial (its lease), each read of a test
+split, and each look at what it showed.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import optuna
+import sqlalchemy as sql
+from optuna.distributions import BaseDistribution
+from optuna.storages import get_storage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
+
+from autoaug.record import LEADERBOARD, Direction, Outcome, ordinals
+from autoaug.store._contradiction import refuse_contradiction
+from autoaug.store._damage import checked_definition, fix, reason, refuse_damaged, told
+from autoaug.store._epoch_table import Ledger
+from autoaug.store._losses import LOSSES, Loss, after, given_up
+from autoaug.store._optuna_tables import fail_trials_without_value, rename_studies, widen_leaderboard
+from autoaug.store._outcome import Work, outcome, stages
+from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
+from autoaug.store._retrying import Patience, Unreachable, open_together, patient
+from autoaug.store._schema import BY_STUDY, STUDIES, meta, prepare_tables
+from autoaug.store._secrets import show_url, without_secrets
+from autoaug.store._shared import SharedStorage
+from autoaug.store._spool import spooled
+from autoaug.store._url import CLOCKS, engine_options, portable, prepare_sqlite, refuse_unusable, resolve
+
+
+class Store(Ledger):
+    """An open storage. It can be shared by the threads of a process, and by any number of processes."""
+
+    def __init__(self, reference: str, patience: float = 60.0, *, existing: bool = False) -> None:
+        """Open it, and create the tables where they are missing.
+
+        Args:
+            patience: seconds for which a read or a write that gets no answer is tried again. Opening is not.
+            existing: refuse what holds no studies yet, and make nothing of it.
+
+        Raises:
+            ValueError: it cannot be opened; the message holds no password.
+        """
+        self.reference = reference
+        url = resolve(reference)
+        self.shown = show_url(url)
+        self.patience = Patience(patience, self.shown)
+        refuse_unusable(url)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            self.shared = open_together(lambda: self.connect(url, existing))
+        except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
+            said = reason(error)
+            raise ValueError(
+                f"storage {self.shown} cannot be opened: {without_secrets(said, url)}{fix(said)}"
+            ) from None
+        self.optuna = get_storage(self.shared)
+
+    def connect(self, url: str, existing: bool) -> SharedStorage:
+        options = engine_options(url, self.patience.seconds)
+        refuse_damaged(url, options, self.shown, existing)
+        shared = SharedStorage(url, options, self.patience)
+        self.engine: sql.Engine = shared.engine
+        self.clock: sql.ColumnElement[float] = sql.literal_column(CLOCKS[self.engine.dialect.name], sql.Float)
+        try:
+            self.prepare()
+        except BaseException:  # it is opened anew, or given up
+            self.engine.dispose()
+            raise
+        return shared
+
+    def prepare(self) -> None:
+        """Bring the tables up to date, and read what the storage is known by."""
+        if self.engine.dialect.name == "sqlite":
+            prepare_sqlite(self.engine)
+        prepare_tables(self.engine, self.shown)
+        fail_trials_without_value(self.engine)
+        with self.engine.connect() as connection:
+            self.identity = meta(connection, "id") or ""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether only processes of this host can open it."""
+        return self.engine.dialect.name == "sqlite"
+
+    def close(self) -> None:
+        """Close the connections; a store that is used again opens new ones."""
+        self.optuna.remove_session()
+        self.engine.dispose()
+
+    def portable(self) -> str:
+        """A reference that opens the same storage in another process, and holds no password."""
+        return portable(self.reference)
+
+    # Studies
+
+    def define(self, name: str, definition: Mapping[str, Any]) -> None:
+        """Keep what a new study is; refuse one that contradicts what was already run under its name.
+
+        A definition is `{"task": ..., "metric": ..., "seed": ..., "spaces": {strategy: {dimension: rule}}}`.
+        Strategies may be added later; what is there may not change.
+        """
+        try:
+            self.merge(name, definition)
+        except IntegrityError:  # another driver has just defined it
+            self.merge(name, definition)
+
+    @patient
+    def merge(self, name: str, definition: Mapping[str, Any]) -> None:
+        merged, mine = dict(definition), STUDIES.c.name == name
+        with self.engine.begin() as connection:
+            connection.execute(STUDIES.update().where(mine).values(name=name))  # a lock, before anything is read
+            stored = connection.scalar(sql.select(STUDIES.c.definition).where(mine))
+            if stored is None:
+                connection.execute(STUDIES.insert().values(name=name, definition=merged))
+                return
+            refuse_contradiction(name, stored, definition)
+            kept = ("spaces", "varied", "mixes", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds")
+            for part in kept:
+                merged[part] = {**stored.get(part, {}), **definition.get(part, {})}
+            merged["task"] = stored["task"]  # what it lacks says which version it was begun with
+            connection.execute(STUDIES.update().where(mine).values(definition=merged))
+            widen_leaderboard(connection, name, list(merged["spaces"]))
+
+    @told("the table autoaug_studies")
+    @patient
+    def definition(self, name: str) -> dict[str, Any] | None:
+        with self.engine.connect() as connection:
+            found = connection.scalar(sql.select(STUDIES.c.definition).where(STUDIES.c.name == name))
+        return checked_definition(found)
+
+    @told("the table autoaug_studies")
+    @patient
+    def names(self) -> list[str]:
+        with self.engine.connect() as connection:
+            return list(connection.scalars(sql.select(STUDIES.c.name).order_by(STUDIES.c.name)))
+
+    def strategies(self, name: str) -> list[str]:
+        """The strategies of a study that have been run, in the order in which they were defined."""
+        return list((self.definition(name) or {"spaces": {}})["spaces"])
+
+    def open(self, name: str, strategy: str, direction: Direction, metric: str = "") -> optuna.Study:
+        """The Optuna study of a strategy's search, created where it is missing, with `metric` on its axis."""
+        found = optuna.create_study(
+            storage=self.optuna, study_name=f"{name}/{strategy}", direction=direction, load_if_exists=True
+        )
+        return named(found, [metric]) if metric else found
+
+    def leaderboard(self, name: str) -> optuna.Study:
+        """The Optuna study of the final runs. Its two objectives let the dashboard draw cost against accuracy."""
+        found = optuna.create_study(
+            storage=self.optuna,
+            study_name=f"{name}/{LEADERBOARD}",
+            directions=["maximize", "minimize"],
+            load_if_exists=True,
+        )
+        return named(found, ["test_accuracy", "gpu_seconds"])
+
+    @patient
+    def archive(self, name: str) -> str:
+        """Give a study and all that belongs to it another name, so that its own is free; returns the new name."""
+        with self.engine.begin() as connection:
+            taken = set(connection.scalars(sql.select(STUDIES.c.name)))
+            new = next(f"{name}~{k}" for k in range(1, len(taken) + 2) if f"{name}~{k}" not in taken)
+            for table in BY_STUDY:
+                connection.execute(table.update().where(table.c.study == name).values(study=new))
+            connection.execute(STUDIES.update().where(STUDIES.c.name == name).values(name=new))
+            rename_studies(connection, name, new)
+        return new
+
+    # Trials
+
+    def trials(self, name: str, strategy: str) -> list[FrozenTrial]:
+        """The trials of a search, of its re-runs or of `leaderboard`; an empty list where nothing was run."""
+        try:
+            study_id = self.optuna.get_study_id_from_name(f"{name}/{strategy}")
+        except KeyError:
+            return []
+        return self.optuna.get_all_trials(study_id, deepcopy=False)
+
+    @told("a trial in Optuna's tables")
+    def outcomes(self, name: str) -> list[Outcome]:
+        """Every attempt at every trial of a study, searches first, then their re-runs, then final runs."""
+        work = self.work(name)
+        nothing = Work()
+        found = []
+        for stage in stages(self.definition(name) or {"spaces": {}}):
+            trials = self.trials(name, stage.place)
+            roots = ordinals(trial.user_attrs for trial in trials)
+            for trial, root in zip(trials, roots, strict=True):
+                found.append(outcome(name, stage, trial, root, work.get(trial._trial_id, nothing)))
+        return found
+
+    def state(self, trial_id: int) -> TrialState:
+        return self.optuna.get_trial(trial_id).state
+
+    def is_running(self, trial_id: int) -> bool:
+        """Whether a trial is under way; False where it has ended or was deleted."""
+        try:
+            return self.state(trial_id) == TrialState.RUNNING
+        except KeyError:
+            return False
+
+    @spooled
+    def report(self, trial_id: int, epoch: int, value: float) -> bool:
+        """Keep an intermediate value; False where the trial has ended, and whoever works on it must stop."""
+        try:
+            self.optuna.set_trial_intermediate_value(trial_id, epoch, value)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
+
+    @spooled
+    def annotate(self, trial_id: int, **attributes: Any) -> bool:
+        """User attributes of a trial, visible in the dashboard; False where it has ended."""
+        try:
+            self.set_attributes(trial_id, attributes)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
+
+    def set_attributes(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        for name, value in attributes.items():
+            self.optuna.set_trial_user_attr(trial_id, name, value)
+
+    @spooled
+    def conclude(self, trial_id: int, state: TrialState, reason: str = "", objectives: Sequence[str] = ()) -> bool:
+        """End a trial with what its stored epochs say of it; False where it had already ended.
+
+        Its values are those of the `objectives`: metrics of the last epoch, or `gpu_seconds`, the cost of all.
+        """
+        done = self.work_on(trial_id)
+        attributes: dict[str, Any] = {"reason": reason} if reason else {}
+        values = None
+        if done:
+            unit = "gpu_seconds" if done.device == "cuda" else "cpu_seconds"
+            attributes |= {unit: round(done.gpu_seconds, 3), "epochs": done.epochs, "images": done.images}
+            attributes["wall_seconds"] = round(done.wall_seconds, 3)
+            attributes |= {name: round(value, 6) for name, value in done.metrics.items()}
+            facts = {**done.metrics, "gpu_seconds": float(done.gpu_seconds)}
+            values = [facts[name] for name in objectives] or None
+        return self.finish(trial_id, state, values, **attributes)
+
+    def finish(self, trial_id: int, state: TrialState, values: list[float] | None = None, **attributes: Any) -> bool:
+        """End a trial; False where it had already ended (cancelled, or given to another worker)."""
+        try:
+            self.set_attributes(trial_id, attributes)
+            self.optuna.set_trial_state_values(trial_id, state, values)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        with suppress(Unreachable):  # a lease that is left behind on a trial that has ended means nothing
+            self.release(trial_id)
+        return True
+
+    def requeue(self, study: optuna.Study, trial_id: int, reason: str, loss: Loss = "foreign") -> TrialState | None:
+        """End an attempt whose worker is gone and queue the same point again, to resume from its checkpoint.
+
+        Both happen or neither does, and once, however many drivers do it at the same time and whatever is killed.
+
+        Args:
+            loss: whose it is. Too many of its own without progress end a trial.
+
+        Returns:
+            WAITING where it was queued, FAIL where it was given up, None where the trial had ended.
+        """
+        lost = self.optuna.get_trial(trial_id)
+        root, inherited = root_of(study, lost), after(lost.user_attrs, self.reached(trial_id), loss)
+        end = given_up(inherited, loss)
+
+        def successor(lost: FrozenTrial) -> FrozenTrial | None:
+            return None if end else next_attempt(lost, root, inherited)
+
+        if not self.shared.replace(trial_id, f"{reason}{end}", successor):
+            return None
+        return TrialState.FAIL if end else TrialState.WAITING
+
+    def retry(self, failed: Outcome) -> bool:
+        """Queue a trial whose last attempt failed once more; False where another driver was quicker."""
+        lost = self.trials(failed.study, failed.place)[failed.trial]
+        inherited = after(lost.user_attrs, self.reached(lost._trial_id), "foreign")
+        again = next_attempt(lost, failed.root, {**inherited, LOSSES: {}})
+        study_id = self.optuna.get_study_id_from_name(f"{failed.study}/{failed.place}")
+        return self.shared.queue_once(study_id, f"attempt {failed.attempt + 1} of {failed.root}", again)
+
+    def enqueue_point(self, search: optuna.Study, ordinal: int) -> bool:
+        """Queue the next trial of a search, its point still to be proposed; as `enqueue_final`."""
+        return self.shared.queue_once(search._study_id, f"point {ordinal}", new_point())
+
+    def propose(
+        self, search: optuna.Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution], uses: Uses
+    ) -> optuna.Trial:
+        """A claimed trial with what it lacks and `uses` of its point, by the sampler of the search."""
+        return propose(search, trial, space, uses)
+
+    def enqueue_final(
+        self, name: str, strategy: str, seed: int, point: Mapping[str, Any], source: int, reread: bool = False
+    ) -> bool:
+        """Queue a final run: the best point of a strategy, found by trial `source`, with a seed of its own.
+
+        A `reread` is one for which the test split was read before, when another point was the best.
+        Returns whether it was queued: False where another driver was quicker.
+        """
+        trial = final_run(self.strategies(name), strategy, seed, point, source, reread)
+        once = f"{strategy} {seed}" + (f" of trial {source}" if reread else "")
+        return self.shared.queue_once(self.leaderboard(name)._study_id, once, trial)
+
+    def enqueue_rerun(self, reruns: optuna.Study, found: FrozenTrial) -> bool:
+        """Queue a re-run, on the study's own task, of a point that a search found on its proxy; as `enqueue_final`."""
+        return self.shared.queue_once(reruns._study_id, f"trial {found.number}", rerun(found))
+
+    def claim(self, trial_id: int) -> bool:
+        """Take a WAITING trial; False where another driver was quicker."""
+        try:
+            return self.optuna.set_trial_state_values(trial_id, TrialState.RUNNING)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+
+
+def named(study: optuna.Study, metrics: list[str]) -> optuna.Study:
+    """The same study, whose objectives have names."""
+    if not study.metric_names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(metrics)
+    return study
+
+
+def root_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> int:
+    """Which trial of its search an attempt belongs to."""
+    trials = study.get_trials(deepcopy=False)[: trial.number + 1]
+    return ordinals(each.user_attrs for each in trials)[-1]
+
+
+def open_patiently(reference: str, patience: float) -> Store:
+    """Open a storage that was there a moment ago: a worker that starts while the server restarts waits for it."""
+    tries = Retrying(
+        retry=retry_if_exception_type(ValueError),
+        wait=wait_random(0.2, 2),
+        stop=stop_after_delay(patience),
+        reraise=True,
+    )
+    return tries(Store, reference, patience)

@@ -1,0 +1,110 @@
+"""Storage URLs: what a reference stands for, and how its engine is set up."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from autoaug.store._mounts import network_file_system
+from autoaug.store._secrets import FORMS, parse, show_reference, show_url
+
+CLOCKS = {
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "extract(epoch from clock_timestamp())",
+}
+"""Seconds since 1970 by the server's own clock: leases must not depend on clocks that differ between hosts."""
+
+
+def resolve(reference: str) -> str:
+    """The storage URL that a reference stands for: a URL, `env:NAME`, or `file:PATH` with the URL in its first line."""
+    kind, _, rest = reference.partition(":")
+    if kind not in ("env", "file"):
+        return reference
+    shown = show_reference(reference)
+    if kind == "env" and not os.environ.get(rest):
+        raise ValueError(f"storage {shown!r}: the environment variable {shown[4:]} is not set: export it")
+    try:
+        url = os.environ[rest] if kind == "env" else Path(rest).read_text().splitlines()[0].strip()
+    except (OSError, IndexError, UnicodeDecodeError) as error:
+        said = f"{shown[5:]} holds no URL ({type(error).__name__})"
+        raise ValueError(f"storage {shown!r}: {said}: write it there") from None
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"storage {shown!r} holds no storage URL: write there {FORMS}") from None
+    return url
+
+
+def portable(reference: str) -> str:
+    """A reference for another process: without a relative path, and without a password."""
+    if reference.startswith("env:"):
+        return reference
+    if reference.startswith("file:"):
+        return f"file:{Path(reference.removeprefix('file:')).absolute()}"
+    url = parse(reference)
+    if is_plain_file(url):
+        return url.set(database=str(Path(url.database or "").absolute())).render_as_string()
+    if url.password or url.query:
+        os.environ["AUTOAUG_STORAGE"] = reference  # inherited by workers, and in no message or pickle
+        return "env:AUTOAUG_STORAGE"
+    return reference
+
+
+def refuse_unusable(url: str) -> None:
+    """What can be known before a connection is tried, said more plainly than the drivers say it."""
+    parsed, shown = parse(url), show_url(url)
+    if parsed.get_backend_name() not in CLOCKS:
+        raise ValueError(f"storage {shown} cannot be opened: studies are stored in {' or '.join(CLOCKS)} only")
+    try:
+        parsed.get_dialect().import_dbapi()
+    except (NoSuchModuleError, ImportError):
+        fix = "pip install 'autoaug[postgres]', and write postgresql+psycopg://"
+        raise ValueError(f"storage {shown} cannot be opened: its driver is not installed: {fix}") from None
+    folder = Path(parsed.database or "").parent
+    if is_plain_file(parsed) and not folder.is_dir():
+        raise ValueError(f"storage {shown} cannot be opened: there is no folder {folder}: make it first")
+    if is_plain_file(parsed) and (kind := network_file_system(folder.resolve())):
+        raise ValueError(
+            f"storage {shown} lies on a network file system ({kind}), where SQLite's locks fail: give a file on a disk "
+            "of this machine, or a PostgreSQL server"
+        )
+
+
+def is_new(reference: str) -> bool:
+    """Whether opening a storage would create its file."""
+    parsed = parse(resolve(reference))
+    return is_plain_file(parsed) and not Path(parsed.database or "").exists()
+
+
+def is_file(reference: str) -> bool:
+    """Whether a storage is a file of this host."""
+    return parse(resolve(reference)).get_backend_name() == "sqlite"
+
+
+def is_plain_file(parsed: sql.URL) -> bool:
+    """Whether a storage is a plain file: not a server, not memory, not one of SQLite's own URIs."""
+    name = parsed.database or ":memory:"
+    return parsed.get_backend_name() == "sqlite" and not name.startswith((":memory:", "file:"))
+
+
+def engine_options(url: str, patience: float) -> dict[str, Any]:
+    if make_url(url).get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": patience}}  # seconds to wait for another writer, instead of 5
+    alive = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+    given = make_url(url)
+    ours = alive if given.drivername.startswith("postgresql+psycopg") else {}
+    return {"pool_pre_ping": True, "connect_args": {name: ours[name] for name in ours if name not in given.query}}
+
+
+def prepare_sqlite(engine: sql.Engine) -> None:
+    """Write-ahead log: readers such as the dashboard do not block the writer, and a commit costs no full sync."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    engine.dispose()  # connections opened from here on are set up by the listener
+
+    @sql.event.listens_for(engine, "connect")
+    def relax(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")

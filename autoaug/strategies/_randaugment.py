@@ -1,0 +1,24 @@
+"""RandAugment: n operations at one strength m (Cubuk et al. 2020), found by black-box search."""
+
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from autoaug.lookup import lookup
+from autoaug.policy import Fixed, ready
+from autoaug.strategies._strategy import Strategy
+from autoaug.strategies.samplers import SAMPLERS
+
+
+def randaugment(sampler: str = "tpe") -> Strategy:
+    """RandAugment (Cubuk et al. 2020): n in 1 to 3 and the strength m in [0, 1], which is the paper's magnitude / 30.
+
+    The first point is n = 2 and m = 0.3, magnitude 9: what the authors' code has as its defaults.
+
+    Args:
+        sampler: a row of `SAMPLERS`.
+    """
+    return Strategy(
+        policy=lambda n, m: Fixed(ready.randaugment(n, m)),
+        space={"policy.n": IntDistribution(1, 3), "policy.m": FloatDistribution(0.0, 1.0)},
+        between=lookup(SAMPLERS, sampler, "sampler of randaugment"),
+        first=({"policy.n": 2, "policy.m": 0.3},),
+    )

@@ -1,0 +1,93 @@
+"""A strategy is a product: what happens between trials, and what happens within one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler, TPESampler
+
+from autoaug.lookup import lookup, suggest
+from autoaug.mixing import build as build_mix
+from autoaug.policy import Policy
+from autoaug.strategies._pruners import PRUNERS
+from autoaug.strategies._space import Space
+from autoaug.train import SAME_IN_ALL_TRIALS, Task
+
+
+class Condition(NamedTuple):
+    """When a dimension means something. Where it does not, it is not asked for, and a point does not hold it."""
+
+    on: tuple[str, ...]
+    """The dimensions that decide. They are asked for first."""
+    inert: Callable[[Mapping[str, Any]], str]
+    """From a point, as far as it is known, to why the dimension changes nothing in it; empty where it does."""
+
+
+class Strategy(NamedTuple):
+    """What is searched, and how.
+
+    RandAugment with TPE is (TPE, nothing); MADAO is (TPE over its few remaining knobs, implicit gradient).
+    """
+
+    policy: Callable[..., Policy]
+    """Built anew for each trial from the `policy.*` part of a point."""
+    space: Space
+    """The dimensions of this strategy's own, beside those that the study shares."""
+    between: Callable[[int], BaseSampler] = lambda seed: TPESampler(seed=seed)
+    """Seed to sampler: proposes a point from the finished trials."""
+    within: Callable[..., Any] | None = None
+    """`(policy, **learner part of a point) -> Learner`; None where the policy stays as it was built."""
+    pruner: BasePruner = NopPruner()
+    """Stops trials that fall behind."""
+    first: tuple[Mapping[str, Any], ...] = ()
+    """Points to try before the sampler proposes any. What a point leaves open is sampled."""
+    proxy: Mapping[str, Any] = {}
+    """Fields of the task that are changed while searching, and only then, such as `{"epochs": 1}`."""
+    mix: Mapping[str, Any] = {}
+    """What of the mix does not vary, such as `{"kind": "cutmix", "alpha": 1.0}`: see `mixed`."""
+    conditions: Mapping[str, Condition] = {}
+    """Dimensions of its own that only some points have, by name. What the policy or the learner is built without must
+    then have a default."""
+
+    def mixed(self, kind: str, **parameters: Any) -> "Strategy":
+        """The same strategy with a row of `MIXES` in every trial, such as `mixed("cutmix", alpha=1.0)`.
+
+        Raises:
+            ValueError: there is no such mix, or a parameter is not its own or out of range.
+        """
+        build_mix(kind, **parameters)
+        return self._replace(mix={"kind": kind, **parameters})
+
+    def pruned(self, name: str) -> "Strategy":
+        """The same strategy with a row of `PRUNERS`.
+
+        Early epochs favour weak augmentation, so that a pruner may throw away what would have been best.
+
+        Raises:
+            ValueError: there is no such pruner.
+        """
+        return self._replace(pruner=lookup(PRUNERS, name, "pruner")())
+
+    def proxied(self, **task_fields: Any) -> "Strategy":
+        """The same strategy, searching on a cheaper task: fewer epochs, a smaller `model`, a `data` of fewer images.
+
+        The best points are trained on the study's own task before one of them wins. A field that is also a dimension
+        of the space has the proxy's value while searching and the searched one afterwards.
+
+        Raises:
+            ValueError: not a field of `Task`, or one that has nothing to do with cost.
+        """
+        check_proxied(task_fields)
+        return self._replace(proxy={**self.proxy, **task_fields})
+
+
+def check_proxied(task_fields: Mapping[str, Any]) -> None:
+    """ValueError for what a proxy may not change. It may have data of its own: none of its scores names a winner."""
+    same = {name: what for name, what in SAME_IN_ALL_TRIALS.items() if name != "data"}
+    known = sorted({field.name for field in fields(Task)} - set(same))
+    for name, value in task_fields.items():
+        if name in same:
+            raise ValueError(f"proxied({name}={value!r}): {same[name]} is the same in all trials; leave it out")
+        if name not in known:
+            raise ValueError(f"proxied({name}={value!r}) is no field of a task: {suggest(name, known)}")

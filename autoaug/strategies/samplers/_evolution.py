@@ -1,0 +1,75 @@
+"""CMA-ES (Hansen 2016, "The CMA Evolution Strategy: A Tutorial") whose state is derived from the stored trials."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial
+
+from autoaug.strategies.samplers._history import Space, common_space, scored, single_direction, value_of
+from autoaug.strategies.samplers._scale import Numeric, from_unit, to_unit
+
+if TYPE_CHECKING:
+    from cmaes import CMA
+
+WIDTH = 0.25
+"""The first standard deviation, as a share of each dimension."""
+
+
+class CmaEsSampler(BaseSampler):
+    """Adapts a normal distribution to the better trials.
+
+    Optuna's own keeps the optimiser between trials, pickled in the storage. Here it is told the stored trials again,
+    generation by generation in the order of their numbers, which takes milliseconds, so nothing but the trials is
+    kept and any process can go on. Points that it did not propose itself, such as known defaults, are told to it like
+    its own. Where a run has converged, another begins with twice the population (Auger and Hansen 2005).
+
+    Categorical dimensions are sampled at random: the method has no use for them.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = RandomSampler(seed=seed)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
+        return dict(numeric(common_space(study)))
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Space) -> dict[str, Any]:
+        single_direction(study)
+        space = numeric(search_space)
+        if not space:
+            return {}
+        optimiser = begin(len(space))
+        told: list[tuple[np.ndarray, float]] = []
+        for past, value in scored(study, search_space):
+            place = np.array([to_unit(rule, value_of(past, name, rule)) for name, rule in space.items()])
+            told.append((place, -value))
+            if len(told) == optimiser.population_size:
+                optimiser.tell(told)
+                told = []
+                if optimiser.should_stop():
+                    optimiser = begin(len(space), 2 * optimiser.population_size)
+        optimiser.reseed_rng(self.seed)
+        self.seed += 1
+        asked = zip(space.items(), optimiser.ask(), strict=True)
+        return {name: from_unit(rule, share) for (name, rule), share in asked}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        single_direction(study)
+        return self.random.sample_independent(study, trial, param_name, param_distribution)
+
+
+def numeric(space: Space) -> dict[str, Numeric]:
+    return {name: rule for name, rule in space.items() if isinstance(rule, Numeric)}
+
+
+def begin(dimensions: int, population: int | None = None) -> "CMA":
+    """The optimiser before it knows anything: in the middle of the unit cube."""
+    from cmaes import CMA  # here, because it brings scipy along, and few searches need it
+
+    bounds = np.array([[0.0, 1.0]] * dimensions)
+    return CMA(np.full(dimensions, 0.5), WIDTH, bounds=bounds, population_size=population, seed=0)

@@ -1,0 +1,101 @@
+"""A walk over the grid of all levels of all dimensions."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+
+from autoaug.strategies.samplers._history import Space, common_space, single_direction, within
+from autoaug.strategies.samplers._scale import levels, nearest_level
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class GridSampler(BaseSampler):
+    """Visits every point of the grid once before it visits any twice.
+
+    The walk is the same in every search and jumps by the golden section of the grid, so that where it is cut short it
+    has been everywhere a little. It goes on from the points that any stored trial has, whoever proposed them. The
+    first trial of a study is a random point of the grid. A point that lacks a conditional dimension stands for all its
+    levels, so that no two points are visited that differ by nothing else.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
+        return common_space(study)
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Space) -> dict[str, Any]:
+        single_direction(study)
+        if not search_space:
+            return {}
+        axes = {name: levels(rule) for name, rule in search_space.items()}
+        sizes = [len(axis) for axis in axes.values()]
+        others = (each for each in study.get_trials(deepcopy=False) if each.number != trial.number)
+        visits = Visits(sizes, (levels_of(each, search_space) for each in others if within(each, search_space)))
+        place = unravel(next_place(visits, math.prod(sizes)), sizes)
+        return {name: axis[k] for (name, axis), k in zip(axes.items(), place, strict=True)}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        single_direction(study)
+        known = levels(param_distribution)
+        return known[self.rng.integers(len(known))]
+
+
+class Visits:
+    """How often each place of a grid has been visited; a point that lacks a dimension was at all its levels."""
+
+    def __init__(self, sizes: list[int], points: Iterable[list[int | None]]) -> None:
+        self.sizes = sizes
+        self.places: Counter[int] = Counter()
+        self.open: list[list[int | None]] = []
+        for point in points:
+            if None in point:
+                self.open.append(point)
+            else:
+                self.places[ravel([k for k in point if k is not None], sizes)] += 1
+
+    def __getitem__(self, number: int) -> int:
+        place = unravel(number, self.sizes)
+        return self.places[number] + sum(
+            all(known in (None, k) for known, k in zip(point, place, strict=True)) for point in self.open
+        )
+
+
+def levels_of(trial: FrozenTrial, space: Space) -> list[int | None]:
+    """The level of a trial in each dimension; None in those that it lacks."""
+    return [nearest_level(rule, trial.params[name]) if name in trial.params else None for name, rule in space.items()]
+
+
+def next_place(visits: Visits | Counter[int], size: int) -> int:
+    """The first place of the walk, round after round, that has not been visited as often as it was passed."""
+    stride = next(k for k in range(max(1, round(GOLDEN * size)), size + 1) if math.gcd(k, size) == 1)
+    step = 0
+    while visits[step * stride % size] > step // size:
+        step += 1
+    return step * stride % size
+
+
+def ravel(place: list[int], sizes: list[int]) -> int:
+    """The number of a place in a grid, in Python's whole numbers, which do not overflow."""
+    number = 0
+    for k, size in zip(place, sizes, strict=True):
+        number = number * size + k
+    return number
+
+
+def unravel(number: int, sizes: list[int]) -> list[int]:
+    place = []
+    for size in reversed(sizes):
+        number, k = divmod(number, size)
+        place.append(k)
+    return place[::-1]

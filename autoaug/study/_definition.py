@@ -1,0 +1,291 @@
+"""A study as it is asked: checked when it is made, before any time is spent."""
+
+import inspect
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Annotated, Any, Literal
+
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.pruners import NopPruner
+
+from autoaug.fields import SEED, TEXT, at_least, check_fields, short
+from autoaug.learners import DEPLOYS
+from autoaug.lookup import lookup, suggest
+from autoaug.mixing import MIXES
+from autoaug.record import LEADERBOARD, Direction
+from autoaug.strategies import Condition, Space, Strategy
+from autoaug.study._budget import Budget
+from autoaug.study._choices import check_choices
+from autoaug.study._conditions import in_order, mix_conditions, never, refuse_useless_mix, task_conditions
+from autoaug.study._dimensions import ends, in_plain_python
+from autoaug.study._known import first_points
+from autoaug.train import SAME_IN_ALL_TRIALS, Task
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Names of studies and strategies become parts of paths and of Optuna's study names."""
+
+METRICS: dict[str, Direction] = {"val_accuracy": "maximize", "val_nll": "minimize"}
+"""What a study may optimise, and in which direction."""
+
+
+def check_name(name: object, what: str) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"{short(name)} cannot name a {what}: use letters, digits, '.', '_' and '-', at most 100")
+    if name == LEADERBOARD:
+        raise ValueError(f"{name!r} cannot name a {what}: the final runs are stored under it")
+    return name
+
+
+def name_of_study(name: object) -> str:
+    """The rule of `Study.name`."""
+    return check_name(name, "study")
+
+
+def reference(storage: object) -> str:
+    """The rule of `Study.storage`; what is refused may hold a password and is not shown."""
+    if isinstance(storage, str) and TEXT.holds(storage):
+        return storage
+    raise ValueError(f"Study.storage is a {type(storage).__name__} that is no reference: give a URL as {TEXT.says}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One question. It is checked when it is made, before any time is spent."""
+
+    name: Annotated[str, name_of_study]
+    task: Task
+    strategies: Mapping[str, Strategy]
+    budget: Budget
+    space: Space = field(default_factory=dict)
+    """Dimensions that every strategy searches beside its own, such as `task.refine_epochs` and `mix.alpha`."""
+    mix: Mapping[str, Any] = field(default_factory=dict)
+    """The mix of every strategy that has none of its own, such as `{"kind": "cutmix", "alpha": 1.0}`. What varies of it
+    stands in the space."""
+    baseline: Annotated[str | None, TEXT] = None
+    """The strategy that the others are compared with; None is the first one."""
+    seeds: Annotated[int, at_least(1, says="the number of final runs, at least 1")] = 3
+    """Final runs per strategy, each with a seed of its own that the strategies share."""
+    rerun: Annotated[int, at_least(1, says="the number of points to train in full, at least 1")] = 3
+    """How many of the best points of a strategy that searches on a proxy are trained on the task itself, before the
+    best of them is named. They are part of the search's cost."""
+    seed: Annotated[int, SEED] = 0
+    """Of the search: the same seed proposes the same points."""
+    metric: Annotated[str, TEXT] = "val_accuracy"
+    deploy: tuple[Annotated[str, TEXT], ...] = ("last_policy",)
+    """How the final runs of a strategy with a learner train again from scratch with the policy that was learned: rows
+    of `DEPLOYS`. Its own network was told by the moving policy what the validation images are, so it proves little."""
+    final_data: Literal["train", "train+val"] = "train"
+    """What the final runs train on. With "train+val" they report no validation scores. A learner needs images to be
+    judged by, so its own network still trains on the training images alone, and what is deployed of it on both."""
+    storage: Annotated[str | None, reference] = None
+    """A storage URL; None is what the command line or AUTOAUG_STORAGE says, else autoaug.db in this folder."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_kinds(self)
+        object.__setattr__(self, "space", in_plain_python(self.space))
+        plain = {name: each._replace(space=in_plain_python(each.space)) for name, each in self.strategies.items()}
+        object.__setattr__(self, "strategies", plain)
+        if not self.strategies:
+            raise ValueError(f"study {self.name!r} has no strategies: give at least one")
+        for name in self.strategies:
+            check_name(name, f"strategy of study {self.name!r}")
+        if self.reference not in self.strategies:
+            known = suggest(self.reference, self.strategies)
+            raise ValueError(f"baseline {self.baseline!r} is no strategy of study {self.name!r}: {known}")
+        if self.metric not in METRICS:
+            raise ValueError(f"unknown metric {self.metric!r} of study {self.name!r}: {suggest(self.metric, METRICS)}")
+        for name in self.deploy:
+            lookup(DEPLOYS, name, f"entry of Study.deploy of {self.name!r}")
+        for name in self.strategies:
+            check_space(self, name)
+            check_choices(self.name, self.space_of(name))
+            check_mix(self, name)
+            check_first(self, name)
+            check_proxy(self, name)
+            check_pruner(self, name)
+
+    @property
+    def reference(self) -> str:
+        return self.baseline if self.baseline is not None else next(iter(self.strategies))
+
+    @property
+    def direction(self) -> Direction:
+        return METRICS[self.metric]
+
+    def space_of(self, strategy: str) -> Space:
+        """All dimensions that a strategy searches, the shared ones and its own, in the order of asking."""
+        return in_order({**self.space, **self.strategies[strategy].space}, self.conditions_of(strategy))
+
+    def mix_of(self, strategy: str) -> dict[str, Any]:
+        """What of a strategy's mix does not vary."""
+        return dict(self.strategies[strategy].mix or self.mix)
+
+    def conditions_of(self, strategy: str) -> dict[str, Condition]:
+        """When each dimension means something that does not in every point."""
+        own = self.strategies[strategy].conditions
+        return {**mix_conditions(self.mix_of(strategy)), **task_conditions(self.task), **own}
+
+    def uses(self, strategy: str, name: str, point: Mapping[str, Any]) -> bool:
+        """Whether a dimension means something in a point, as far as that is known."""
+        rule = self.conditions_of(strategy).get(name)
+        return rule is None or not rule.inert(point)
+
+    def point_of(self, strategy: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What of these values means something: two points of which this is the same are the same."""
+        return {name: value for name, value in values.items() if self.uses(strategy, name, values)}
+
+    def varied(self, strategy: str) -> list[str]:
+        """The dimensions along which the points of a strategy differ."""
+        space, rules = self.space_of(strategy), self.conditions_of(strategy)
+        return [name for name, rule in space.items() if not (rule.single() or never(name, space, rules))]
+
+    def first_of(self, strategy: str) -> tuple[dict[str, Any], ...]:
+        """The points that a search tries first: known defaults. A search takes of them what it asks for."""
+        return first_points(self.strategies[strategy], self.task, self.space)
+
+    def trials_of(self, strategy: str) -> int | None:
+        """The number of trials a strategy may make; None where only cost limits it.
+
+        A space of one point needs one trial: the others would repeat it.
+        """
+        return self.budget.trials if self.varied(strategy) else 1
+
+    def reruns_of(self, strategy: str) -> int:
+        """How many points of a strategy are trained again, in full: none where its search does so."""
+        if not self.strategies[strategy].proxy:
+            return 0
+        return self.rerun if self.varied(strategy) else 1
+
+    def task_of(self, strategy: str) -> Task:
+        """What the trials of a search are trained on: the task, with the changes of the strategy's proxy."""
+        return replace(self.task, **self.strategies[strategy].proxy)
+
+    def describe(self) -> dict[str, Any]:
+        """The study as plain data. Baseline, seeds, budget and strategies may change under a name; the rest may not."""
+        elsewhere = ("root", "device")  # where a study runs is not what it asks
+        return {
+            "task": {name: value for name, value in self.task.describe().items() if name not in elsewhere},
+            "metric": self.metric,
+            "final_data": self.final_data,
+            "seed": self.seed,
+            "baseline": self.reference,
+            "seeds": self.seeds,
+            "budget": asdict(self.budget),
+            "spaces": {
+                strategy: {name: distribution_to_json(rule) for name, rule in sorted(self.space_of(strategy).items())}
+                for strategy in self.strategies
+            },
+            "varied": {name: self.varied(name) for name in self.strategies},
+            "mixes": {name: self.mix_of(name) for name in self.strategies if self.mix_of(name)},
+            "proxies": {
+                name: {changed: self.task_of(name).describe()[changed] for changed in strategy.proxy}
+                for name, strategy in self.strategies.items()
+                if strategy.proxy
+            },
+        }
+
+
+def check_kinds(study: Study) -> None:
+    """Strategies and dimensions are what they should be; a function in place of what it returns is the usual slip."""
+    strategies: Mapping[str, Any] = study.strategies
+    for name, strategy in strategies.items():
+        if not isinstance(strategy, Strategy):
+            fix = "call it" if callable(strategy) else "give a Strategy, such as autoaug.strategies.none()"
+            raise ValueError(f"strategy {name!r} of study {study.name!r} is a {type(strategy).__name__}: {fix}")
+        space: Mapping[str, Any] = {**study.space, **strategy.space}
+        for dimension, rule in space.items():
+            if not isinstance(rule, BaseDistribution):
+                fix = "give one of Optuna's distributions, such as FloatDistribution(0, 1)"
+                raise ValueError(f"dimension {dimension!r} in study {study.name!r} is {rule!r}: {fix}")
+            if not all(math.isfinite(end) for end in ends(rule)):
+                raise ValueError(f"dimension {dimension!r} in study {study.name!r} is {rule!r}: give finite ends")
+
+
+def check_space(study: Study, strategy: str) -> None:
+    """Every dimension must set something that exists and can matter, and only one of the two spaces may set it."""
+    twice = sorted(set(study.space) & set(study.strategies[strategy].space))
+    if twice:
+        raise ValueError(f"{twice[0]!r} is in the space of study {study.name!r} and of strategy {strategy!r}: keep one")
+    settable = settable_names(study.strategies[strategy])
+    for name in study.space_of(strategy):
+        noun, _, what = name.partition(".")
+        if noun not in settable:
+            raise ValueError(
+                f"unknown dimension {name!r} in study {study.name!r}: it starts with {' or '.join(settable)}"
+            )
+        if settable[noun] is not None and what not in settable[noun]:
+            raise ValueError(f"unknown dimension {name!r} in study {study.name!r}: {suggest(what, settable[noun])}")
+        if noun == "task" and what in SAME_IN_ALL_TRIALS:
+            raise ValueError(
+                f"dimension {name!r} in study {study.name!r}: {SAME_IN_ALL_TRIALS[what]} is the same in all trials; "
+                f"leave it out, and give Task({what}=...)"
+            )
+    for name in study.strategies[strategy].conditions:
+        if name not in study.strategies[strategy].space:
+            known = suggest(name, study.strategies[strategy].space)
+            raise ValueError(f"strategy {strategy!r} has a condition for {name!r}, which it does not search: {known}")
+
+
+def check_mix(study: Study, strategy: str) -> None:
+    """What is set of a mix must be able to matter."""
+    try:
+        refuse_useless_mix(study.space_of(strategy), study.mix_of(strategy))
+    except ValueError as error:
+        raise ValueError(f"strategy {strategy!r} of study {study.name!r}: {error}") from None
+
+
+def check_first(study: Study, strategy: str) -> None:
+    """The points that are tried first must lie in the space."""
+    try:
+        study.first_of(strategy)
+    except ValueError as error:
+        raise ValueError(f"strategy {strategy!r} of study {study.name!r}: {error}") from None
+
+
+def check_proxy(study: Study, strategy: str) -> None:
+    """The proxy of a strategy is a task."""
+    try:
+        study.strategies[strategy].proxied(**study.strategies[strategy].proxy)
+        study.task_of(strategy)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the proxy of strategy {strategy!r} of study {study.name!r}: {error}") from None
+
+
+def check_pruner(study: Study, strategy: str) -> None:
+    """A pruner needs something to judge by before the end of a trial."""
+    rule = study.strategies[strategy].pruner
+    if not isinstance(rule, NopPruner) and most_epochs(study, strategy, search=True) < 2:
+        raise ValueError(
+            f"strategy {strategy!r} of study {study.name!r} has the pruner {type(rule).__name__} and trials of one "
+            "epoch, which report nothing before their end: take the pruner away, or give more epochs"
+        )
+
+
+def settable_names(strategy: Strategy) -> dict[str, set[str]]:
+    """What each noun of a point can set, for one strategy."""
+    return {
+        "policy": parameters(strategy.policy),
+        "mix": {"kind"}.union(*(parameters(mix) for mix in MIXES.values())),
+        "task": {field.name for field in fields(Task)},
+        "learner": parameters(strategy.within) if strategy.within else set(),
+    }
+
+
+def parameters(function: Any) -> set[str]:
+    return set(inspect.signature(function).parameters)
+
+
+def most_epochs(study: Study, strategy: str, *, search: bool = False) -> int:
+    """The epochs of the longest trial that a strategy can propose; of its `search` where that has a proxy."""
+    space = study.space_of(strategy)
+    fixed = study.strategies[strategy].proxy if search else {}
+    longest = {
+        name: getattr(space[f"task.{name}"], "high", getattr(study.task, name))
+        if f"task.{name}" in space
+        else getattr(study.task, name)
+        for name in ("epochs", "refine_epochs")
+    }
+    return sum({**longest, **{name: fixed[name] for name in longest if name in fixed}}.values())

@@ -1,0 +1,159 @@
+"""What the trainings of a study are given, in plain facts that a plan shows."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from autoaug.data import Data, copies, is_named
+from autoaug.study._definition import Study
+from autoaug.study._loading import Loader
+from autoaug.study._width import half_width
+from autoaug.text import agreeing, counted, enumerated
+from autoaug.train import Task
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is trained on, and what is always done to it."""
+
+    data: str
+    strategies: tuple[str, ...]
+    """Those whose searches train on it as a proxy; empty: everything else that a study trains."""
+    images: dict[str, int]
+    """How many each split has: "train", "val" (what scores are measured on), "test", and "learner" where the images
+    that a learner is judged by are others."""
+    cut: tuple[str, ...]
+    """The splits that were cut from the training images."""
+    classes: int
+    pixels: tuple[int, int, int]
+    """Channels, height and width of what a network is given."""
+    files: dict[str, Any] | None
+    """Of a folder of images: how many files, from which size to which, what was passed over and what was changed."""
+    copies: tuple[dict[str, Any], ...]
+    """Between which splits there are copies, how many, and a few of them."""
+    own_splits: tuple[str, ...]
+    """The splits that the user divided, where the data are the user's own."""
+    no_effect: tuple[str, ...]
+    """Fields of the task that were given and do nothing, for the data bring validation images of their own."""
+    validation: dict[str, float]
+    """How wide the interval of a validation score is: `half_width` at an `accuracy`."""
+    standard: dict[str, Any]
+    """The augmentation that is always on: its name, what it does, and why it is that one."""
+
+    def sentences(self) -> list[str]:
+        """The facts as lines for people."""
+        where = f" in the search of {', '.join(self.strategies)}" if self.strategies else ""
+        files = read_from(self.files) if self.files else []
+        return [
+            f"data{where}: {self.counted()}",
+            *files,
+            *(f"Task.{name} has no effect: the data bring validation images of their own" for name in self.no_effect),
+            *(sentence(each) for each in self.copies),
+            f"{counted(self.images['val'], 'validation image')}: a score of {figure(self.validation['accuracy'])} is "
+            f"± {figure(self.validation['half_width'])}",
+            f"always on{where}: {self.standard['name']} ({self.standard['reason']})",
+        ]
+
+    def warnings(self) -> list[str]:
+        """What should be mended before time is spent: copies between splits that somebody divided on purpose."""
+        mine = [each for each in self.copies if each["split"] in self.own_splits]
+        return [f"data {self.data!r}: {sentence(each)}: take them out of one" for each in mine]
+
+    def counted(self) -> str:
+        """How many images of how many classes in which split, and of which size."""
+        parts = [f"{self.images[name]:,} {noun}" for name, noun in NOUNS.items() if name in self.images]
+        channels, height, width = self.pixels
+        cut = f" ({' and '.join(NOUNS[name] for name in self.cut)} cut from training)" if self.cut else ""
+        colour = "colour" if channels == 3 else "one channel"
+        return (
+            f"{', '.join(parts)} images{cut} of {counted(self.classes, 'class')}, {height} x {width} pixels in {colour}"
+        )
+
+
+TYPICAL = 0.85
+"""An accuracy to show the width of a validation score at."""
+
+OF_THE_SPLIT = ("val_fraction", "split_seed", "resplit")
+"""Fields of a task that say how validation images are cut from the training images."""
+
+NOUNS = {"train": "training", "learner": "for the learner", "val": "validation", "test": "test"}
+"""What the splits are called."""
+
+
+def read_from(files: dict[str, Any]) -> list[str]:
+    """Which files images were read from, and which were passed over, as lines for people."""
+    (low, wide), (high, widest) = files["smallest"], files["largest"]
+    sizes = f"{low} x {wide}" + (f" to {high} x {widest}" if (low, wide) != (high, widest) else "")
+    said = [
+        f"read from {counted(files['files'], 'file')} of {sizes} pixels"
+        + "".join(f"; {note}" for note in files["notes"])
+    ]
+    rows = files["passed_over"]
+    return [
+        *said,
+        *(
+            f"passed over: {row['count']:,} {row['reason']} ({enumerated(row['examples'], row['count'])})"
+            for row in rows
+        ),
+    ]
+
+
+def sentence(copies: dict[str, Any]) -> str:
+    """How many images of a split are in another too."""
+    kinds = [f"{copies[kind]:,} {kind}" for kind in ("exact", "near") if copies[kind]]
+    count = copies["exact"] + copies["near"]
+    noun = agreeing(count, "copy")
+    wrong = f", {copies['other_class']:,} in another class" if copies["other_class"] else ""
+    places = f"{NOUNS[copies['among']]} images among the {NOUNS[copies['split']]} images"
+    return f"{' and '.join(kinds)} {noun} of {places}{wrong} ({enumerated(copies['examples'], count)})"
+
+
+def figure(value: float) -> str:
+    """A share with two digits: ".85"."""
+    return f"{value:.2f}".removeprefix("0")
+
+
+def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[DataFacts]:
+    """The facts of a study's data, and of the proxies that some of its strategies search on.
+
+    Args:
+        only: these strategies; none named means all.
+    """
+    searches: dict[tuple[Any, str], list[str]] = {}
+    for name in list(only) or study.strategies:
+        task = study.task_of(name)
+        searches.setdefault((task.data, task.standard), []).append(name)
+    own = (study.task.data, study.task.standard)
+    proxies = [(study.task_of(names[0]), names) for key, names in searches.items() if key != own]
+    return [of_task(task, names, load) for task, names in [(study.task, []), *proxies]]
+
+
+def of_task(task: Task, strategies: Sequence[str], load: Loader) -> DataFacts:
+    data = load.whole(task)
+    cut = tuple(name for name, is_cut in {"val": data.val_is_cut, "test": data.test_is_cut}.items() if is_cut)
+    held_out = {"learner": data.val} if data.selection else {}
+    splits = {"train": data.train, **held_out, "val": data.scored, "test": data.test}
+    channels, height, width = data.train.images.shape[1:]
+    return DataFacts(
+        data=str(task.describe()["data"]),
+        strategies=tuple(strategies),
+        images={name: len(split) for name, split in splits.items() if split},
+        cut=cut,
+        classes=len(data.classes),
+        pixels=(channels, height, width),
+        files=asdict(data.reading) if data.reading else None,
+        copies=tuple(asdict(each) for each in copies(data) if each.exact or each.near),
+        own_splits=() if is_named(task.data) else tuple(name for name in ("val", "test") if name not in cut),
+        no_effect=() if data.val_is_cut else tuple(name for name in OF_THE_SPLIT if is_given(task, name)),
+        validation={"accuracy": TYPICAL, "half_width": round(half_width(TYPICAL, len(data.scored)), 4)},
+        standard=standard_of(data),
+    )
+
+
+def is_given(task: Task, name: str) -> bool:
+    """Whether a field of a task has another value than its default."""
+    return bool(getattr(task, name) != getattr(Task(data=task.data), name))
+
+
+def standard_of(data: Data) -> dict[str, Any]:
+    return {"name": str(data.standard), **asdict(data.standard), "reason": data.standard_reason}

@@ -1,0 +1,51 @@
+"""The data of a study, read once for all that is tried, measured and said before it runs."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from autoaug.data import Data, DataError, place_of
+from autoaug.study._definition import Study
+from autoaug.train import Task
+
+
+class Loader:
+    """Loads each dataset that a study's tasks name, once."""
+
+    def __init__(self) -> None:
+        self.loaded: list[tuple[Any, Data]] = []
+
+    def __call__(self, task: Task) -> Data:
+        """What a search sees of the data of a task: no test images."""
+        return replace(self.whole(task), test=None)
+
+    def whole(self, task: Task) -> Data:
+        """All splits. The test images are there to be counted and compared, before anything is trained."""
+        key = (task.data, task.root, task.val_fraction, task.split_seed, task.resplit, task.standard)
+        data = next((data for known, data in self.loaded if known == key), None)
+        if data is None:
+            data = task.load(test=True)
+            self.loaded.append((key, data))
+        return data
+
+
+def read_data(study: Study, load: Loader) -> None:
+    """Read all data of a study, so that what is wrong with them is said of them and not of a strategy.
+
+    Raises:
+        ValueError: some cannot be used; the message names them.
+    """
+    for task in tasks(study):
+        try:
+            load(task)
+        except DataError:
+            raise
+        except Exception as error:  # whatever a user's function may raise
+            said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"{place_of(task.data)}: {said}") from error
+
+
+def tasks(study: Study) -> Iterator[Task]:
+    """The task of a study, and those that its strategies search on."""
+    yield study.task
+    yield from (study.task_of(name) for name, strategy in study.strategies.items() if strategy.proxy)

@@ -1,0 +1,169 @@
+"""What the parts of a training cost on this machine, measured within a given time.
+
+Each part is tried on a few images first, and on twice as many for as long as its time lasts, and then scaled up: where
+a step of the study takes half a minute, nobody waits for several of them.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from autoaug.data import Data, Split, as_float
+from autoaug.study._setup import Setup
+from autoaug.train import Clock, Learner, Run, Task, evaluate, global_generators_guarded, train_step
+
+LEAST = 4
+"""Images that a part is first tried on."""
+
+TIMES = 3
+"""How often a part is measured on as many images as it is to have."""
+
+SAMPLE = 1000
+"""Validation images that are measured, at most."""
+
+SECONDS = {"step": 4.0, "validation": 1.0, "policy": 0.5, "update": 2.0}
+"""For which each part is measured; the last try may take as long again, and one on a few images is always made."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a whole training."""
+
+    device: str
+    """The type of the device that they are of."""
+    whole: float
+    alone: float
+    """The same without its learner."""
+
+
+class Stopwatch:
+    """Measures trainings. What they share is measured once: the step and the validation of the same network."""
+
+    def __init__(self, patience: float = 1.0) -> None:
+        """Take `patience` times the usual `SECONDS`."""
+        self.patience = patience
+        self.known: list[tuple[Any, tuple[float, float]]] = []
+
+    def __call__(self, setup: Setup, data: Data) -> Cost:
+        """Measure a training with and without its learner."""
+        task, learner = setup.task, setup.learner
+        run = Run(task, setup.policy, setup.mix, None, Generator().manual_seed(0), data)
+        with global_generators_guarded(run):
+            plain, validation = self.network(run)
+            policy = self.part("policy", run, lambda size: draw(run, size), task.batch_size)
+            step = plain + policy
+            updated = self.part("update", run, following(run, learner), task.batch_size) if learner else step
+        steps = run.steps_per_epoch
+        alone = task.epochs * steps * step + task.refine_epochs * steps * plain + task.total_epochs * validation
+        return Cost(run.device.type, alone + updates(learner, task, data, steps) * max(0.0, updated - step), alone)
+
+    def network(self, run: Run) -> tuple[float, float]:
+        """A step without policy and mix, and the validation of an epoch."""
+        task, scored = run.task, run.data.scored
+        names = (
+            "data",
+            "root",
+            "standard",
+            "model",
+            "batch_size",
+            "micro_batch",
+            "precision",
+            "device",
+            "val_fraction",
+        )
+        key = [getattr(task, name) for name in names]
+        found = next((seconds for known, seconds in self.known if known == key), None)
+        if found is None:
+            most = min(len(scored), SAMPLE)
+            validation = self.part("validation", run, lambda size: validate(run, size), most) * len(scored) / most
+            found = (self.part("step", run, lambda size: train(run, size), task.batch_size), validation)
+            self.known.append((key, found))
+        return found
+
+    def part(self, name: str, run: Run, work: Callable[[int], object], most: int) -> float:
+        """Seconds that `work(most)` takes, by what it takes on so many images as there is time for.
+
+        On a CPU this is the time of this process: where others work too, it takes longer and finds the same.
+        """
+        now = time.process_time if run.device.type == "cpu" else time.monotonic
+        size, end = min(LEAST, most), now() + self.patience * SECONDS[name]
+        work(size)
+        while True:
+            began, tries = now(), [seconds_of(work, size, run)]
+            if now() + 2 * (now() - began) > end or size == most:
+                break
+            size = min(2 * size, most)
+        while len(tries) < TIMES and now() < end:
+            tries.append(seconds_of(work, size, run))
+        return median(tries) * most / size
+
+
+def seconds_of(work: Callable[[int], object], size: int, run: Run) -> float:
+    clock = Clock(run.device)
+    work(size)
+    return clock.seconds()
+
+
+def first(run: Run, size: int) -> tuple[Tensor, Tensor]:
+    """So many training images and their classes; where there are fewer, some of them again."""
+    chosen = torch.arange(size).remainder(len(run.data.train)).to(run.device)
+    return run.data.train.images[chosen], run.data.train.targets[chosen]
+
+
+def train(run: Run, size: int) -> None:
+    """A step of refinement: without policy, mix and learner."""
+    run.model.train()
+    run.epoch, run.step = run.task.epochs + 1, 0
+    train_step(run, *first(run, size))
+
+
+def validate(run: Run, size: int) -> None:
+    evaluate(run, Split(run.data.scored.images[:size], run.data.scored.targets[:size]), "val")
+
+
+@torch.no_grad()
+def draw(run: Run, size: int) -> None:
+    """What the policy and the mix do in a step."""
+    run.policy.at(1)
+    images, targets = first(run, size)
+    soft = F.one_hot(targets, len(run.data.classes)).float()
+    run.mix(run.policy(as_float(images), run.streams["augment"]), soft, run.streams["mix"])
+
+
+def following(run: Run, learner: Learner) -> Callable[[int], None]:
+    """A step after which the learner is due to move the policy, on a share of the batches of both."""
+    settings = getattr(learner, "updates", None)
+    every = getattr(settings, "every", 1)
+
+    def follow(size: int) -> None:
+        if settings is not None:
+            learner.updates = shrunk(settings, size / run.task.batch_size, run.data)  # type: ignore[attr-defined]
+        run.learner, run.joint = learner, bool(getattr(learner, "joint", False))
+        run.model.train()
+        run.epoch, run.step = run.task.epochs, 2 * every - 1
+        run.policy.at(run.epoch)
+        train_step(run, *first(run, size))
+
+    return follow
+
+
+def shrunk(settings: Any, share: float, data: Data) -> Any:
+    """The settings of a learner with smaller batches."""
+    if share == 1:
+        return settings
+    hyper, val = min(settings.hyper_batch, len(data.train)), min(settings.val_batch or len(data.val), len(data.val))
+    return replace(settings, hyper_batch=max(2, round(share * hyper)), val_batch=max(1, round(share * val)))
+
+
+def updates(learner: Learner | None, task: Task, data: Data, steps: int) -> int:
+    """How many updates a training brings."""
+    if learner is None:
+        return 0
+    count = getattr(learner, "expected_updates", None)
+    return count(task, len(data.train)) if count else task.epochs * steps

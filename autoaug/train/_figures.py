@@ -1,0 +1,79 @@
+"""The figures of an epoch, checked once, whoever measured them: one that is no finite number ends the training."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from autoaug.fields import TEXT, plain, short
+from autoaug.policy import PolicyError
+
+if TYPE_CHECKING:
+    from autoaug.train._run import Run
+
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+KINDS = {"loss": "loss", "nll": "loss", "accuracy": "accuracy"}
+
+LONGEST_NAME = 100
+"""Characters of a figure's name: it becomes an attribute in the storage."""
+
+
+class Diverged(ArithmeticError):
+    """A figure of a training is no longer a finite number: the message names it, the epoch and what to change."""
+
+
+def finite_figures(run: "Run", figures: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of the present epoch as floats.
+
+    Raises:
+        Diverged: one of them is NaN or infinite.
+        TypeError: one is no number, or its name cannot be stored. A learner of the user's has returned it.
+    """
+    found = {name: number(name, value) for name, value in figures.items()}
+    for name, value in found.items():
+        if not math.isfinite(value):
+            raise Diverged(f"diverged: {spoken(name)} is {value} in epoch {run.epoch}: {remedy(run, name)}")
+    return found
+
+
+def number(name: str, value: Any) -> float:
+    """A scalar of Python, numpy or torch as a float."""
+    if not TEXT.holds(name) or len(name) > LONGEST_NAME:
+        raise TypeError(f"a figure has the name {short(name)}: give a text of 1 to {LONGEST_NAME} characters")
+    scalar = value.item() if isinstance(value, Tensor) and value.numel() == 1 else plain(value)
+    if not isinstance(scalar, int | float):
+        raise TypeError(f"the figure {name!r} is {short(value)}: give a number, or leave it out where it has no value")
+    return float(scalar)
+
+
+def spoken(name: str) -> str:
+    """A figure in words: `val_nll` is the validation loss."""
+    split, _, kind = name.partition("_")
+    known = split in SPLITS and kind in KINDS
+    return f"the {SPLITS[split]} {KINDS[kind]}" if known else f"the figure {name!r}"
+
+
+def remedy(run: "Run", name: str) -> str:
+    """What to change where a figure diverged."""
+    lower = f"lower Task.lr ({run.task.lr:g})"
+    if run.learner is None:
+        return lower
+    own = name.partition("_")[0] not in SPLITS
+    return f"{lower} or the rate of the learner" + (", or leave it out where it has no value" if own else "")
+
+
+def snapshot(run: "Run") -> dict[str, Any] | None:
+    """The policy as plain data, where a learner moves it.
+
+    Raises:
+        Diverged: its parameters no longer make a policy.
+    """
+    if run.learner is None:
+        return None
+    try:
+        return run.policy.tree().model_dump(mode="json")
+    except PolicyError as error:
+        raise Diverged(
+            f"diverged: the policy is none any more in epoch {run.epoch}: lower the rate of the learner ({error})"
+        ) from error
