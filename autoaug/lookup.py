@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
-Row = TypeVar("Row")
+Entry = TypeVar("Entry")
 
 
-def lookup(table: Mapping[str, Row], name: str, what: str) -> Row:
+def lookup(table: Mapping[str, Entry], name: str, what: str) -> Entry:
     """The row of a table; `what` says in the error what the name was meant to be."""
     if name in table:
         return table[name]

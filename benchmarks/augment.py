@@ -71,7 +71,7 @@ from torchvision.transforms import v2
 from autoaug.models import build
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Relaxed
-from autoaug.policy._relaxed import COIN_TEMPERATURE
+from autoaug.policy._relaxed import GATE_TEMPERATURE
 from autoaug.policy.ready import randaugment
 
 GOALS = {(128, 32): 5, (1024, 32): 8, (64, 224): 1}
@@ -215,12 +215,12 @@ def gradients(images: Tensor, rounds: int) -> dict[str, float]:
 
 
 def summed(policy: Relaxed, table: Mapping[str, Operation], images: Tensor, rng: Generator) -> Tensor:
-    """Every operation on every image; each image has its own relaxed coins and selection, as in `Relaxed`."""
+    """Every operation on every image; each image has its own relaxed gates and selection, as in `Relaxed`."""
     for stage in range(len(policy.selection)):
         noise = torch.rand(3, len(images), len(policy.ops), generator=rng)
         gumbel, logistic = -(-noise[0].log()).log(), noise[1].logit()
         weights = ((policy.selection[stage] + gumbel) / policy.temperature).softmax(1)
-        weights = weights * ((policy.probability[stage] + logistic) / COIN_TEMPERATURE).sigmoid()
+        weights = weights * ((policy.probability[stage] + logistic) / GATE_TEMPERATURE).sigmoid()
         signs = 1 - 2 * (policy.signed & (noise[2] < 0.5)).float()
         amounts = policy.strength[stage].sigmoid() * signs * torch.tensor([op.most or 0.0 for op in policy.ops])
         columns = zip(policy.ops, weights.unbind(1), amounts.unbind(1), strict=True)

@@ -2,7 +2,7 @@
 
 A training step is what the trainer does: the policy on a batch, forward, backward, SGD with Nesterov momentum. A hyper
 step is one `Bilevel.update` with as many training and validation images, or half as many of both. With "own graph"
-it is `Bilevel.through`, which is part of a training step: of the time of both that of a training step is taken off.
+it is `Bilevel.fused_backward`, part of a training step: of the time of both that of a training step is taken off.
 All are timed in turn, round after round in one process, and compared within their round: CPU-seconds of one thread, or
 CUDA events. The memory of each method is measured in a process of its own.
 
@@ -139,7 +139,7 @@ def work(method: Method, device: str) -> Work:
     part, seen = (Batch(images[:few], targets[:few]) for images, targets in (train, val))
 
     def hyper() -> None:
-        problem = Problem(policy, model, part, seen, rng, through, few // method.parts)
+        problem = Problem(policy, model, part, seen, rng, forward, few // method.parts)
         with second_derivatives(method.plain):
             if method.reuse:
                 followed_step(learner, problem, optimiser)
@@ -154,7 +154,7 @@ def batch(size: int, device: str, rng: Generator) -> Batch:
     return Batch(images.to(device), torch.randint(CLASSES, (size,), generator=rng).to(device))
 
 
-def through(images: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
+def forward(images: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
     """As in the trainer."""
     return network(images.contiguous(memory_format=torch.channels_last))
 
@@ -165,7 +165,7 @@ def training_step(
     with torch.no_grad():
         images = policy(given.images, rng)
     optimiser.zero_grad(set_to_none=True)
-    functional.cross_entropy(through(images, model), given.targets).backward()
+    functional.cross_entropy(forward(images, model), given.targets).backward()
     optimiser.step()
 
 
@@ -174,8 +174,8 @@ def followed_step(learner: Bilevel, problem: Problem, optimiser: torch.optim.Opt
     optimiser.zero_grad(set_to_none=True)
     with TwiceDifferentiable():
         images = problem.policy(problem.train.images, problem.rng)
-        loss = functional.cross_entropy(through(images, problem.model), problem.train.targets)
-        learner.through(loss, problem, optimiser)
+        loss = functional.cross_entropy(forward(images, problem.model), problem.train.targets)
+        learner.fused_backward(loss, problem, optimiser)
     optimiser.step()
 
 
@@ -208,8 +208,8 @@ def cosine_of_half(device: str, steps: int = 40, draws: int = 8) -> float:
         for few in (size // 2, size):
             rng.set_state(state)
             part, seen = (Batch(images[:few], targets[:few]) for images, targets in (train, val))
-            slopes = pathwise(neumann(5, 1e-3), Problem(policy, model, part, seen, rng, through, size // 2))
-            both.append(torch.cat([slope.flatten() for slope in slopes.values()]))
+            grads = pathwise(neumann(5, 1e-3), Problem(policy, model, part, seen, rng, forward, size // 2))
+            both.append(torch.cat([grad.flatten() for grad in grads.values()]))
         found.append(float(functional.cosine_similarity(both[0], both[1], dim=0)))
     return statistics.mean(found)
 

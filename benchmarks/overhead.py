@@ -1,10 +1,11 @@
 """What does a trial cost beside its training? Ask, thirty reported epochs, tell, on SQLite.
 
-A study of one strategy is filled with so many complete trials of thirty epochs. Then a desk hands out further trials,
-and the worker runs them with a training that takes no time, so that all the time that passes is the platform's: the
-proposal, the lease, every epoch's report and row, checks of budget and pruning, provenance, the end of the trial.
+A study of one strategy is filled with so many complete trials of thirty epochs. Then a scheduler hands out further
+trials, and the worker runs them with a training that takes no time, so that all the time that passes is the
+platform's: the proposal, the lease, every epoch's report and row, checks of budget and pruning, provenance, the
+end of the trial.
 
-    next     the desk decides what is next, and the sampler proposes a point
+    next     the scheduler decides what is next, and the sampler proposes a point
     work     the worker's part, thirty epochs
     share    both, of a trial whose training takes thirty seconds; the goal is 2 % at 1,000 trials
 
@@ -36,7 +37,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoaug import Budget, Record, Study, Task
-from autoaug.execution import Desk, Options
+from autoaug.execution import Options, Scheduler
 from autoaug.execution import _worker as worker
 from autoaug.store import Store
 from autoaug.store._schema import EPOCHS as EPOCH_ROWS
@@ -70,7 +71,7 @@ def instant(*args: Any, **more: Any) -> Iterator[Record]:
 
 def fill(store: Store, asked: Study, trials: int) -> None:
     """So many complete trials at random points, with their epochs, which are many: they go in at once."""
-    Desk(asked, store)
+    Scheduler(asked, store)
     search = store.open(asked.name, "x", asked.direction)
     points, rule = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)), asked.space_of("x")
     ids = [
@@ -119,13 +120,13 @@ class Seconds(NamedTuple):
 
 def measure(store: Store, asked: Study, folder: Path) -> list[Seconds]:
     """What each further trial takes, in CPU-seconds and on the clock: medians."""
-    desk, options = Desk(asked, store), Options(artifacts=folder)
+    scheduler, options = Scheduler(asked, store), Options(artifacts=folder)
     clocks = (time.process_time, time.perf_counter)
     found: list[list[Seconds]] = [[] for _ in clocks]
     with mock.patch.object(worker, "train", instant):
         for _ in range(MEASURED + 1):
             start = [clock() for clock in clocks]
-            job = desk.next()
+            job = scheduler.next()
             assert job is not None, "the budget has no end"
             between = [clock() for clock in clocks]
             worker.work(asked, job, store, options, lambda event: None)

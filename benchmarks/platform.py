@@ -33,8 +33,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from autoaug import Budget, Record, Study, Task
-from autoaug.execution import Desk, Job
-from autoaug.execution._job import me
+from autoaug.execution import Job, Scheduler
+from autoaug.execution._job import process_name
 from autoaug.mixing import build as build_mix
 from autoaug.policy import Fixed, ready
 from autoaug.store import Store
@@ -80,7 +80,7 @@ def many(trials: int) -> Study:
 
 def pretend(store: Store, job: Job) -> None:
     """What a worker writes about a trial, without its work."""
-    store.beat(job.trial_id, me())
+    store.beat(job.trial_id, process_name())
     for number in range(1, EPOCHS + 1):
         if not store.report(job.trial_id, number, 0.5):
             return
@@ -93,10 +93,10 @@ def pretend(store: Store, job: Job) -> None:
 def drive(reference: str, trials: int, slots: int) -> None:
     """One driver: it asks for a trial whenever one of its slots is free, until all is over."""
     store = Store(reference)
-    desk, running = Desk(many(trials), store), set[Future[None]]()
+    scheduler, running = Scheduler(many(trials), store), set[Future[None]]()
     with ThreadPoolExecutor(slots) as pool:
-        while running or not desk.over():
-            job = desk.next() if len(running) < slots else None
+        while running or not scheduler.over():
+            job = scheduler.next() if len(running) < slots else None
             if job:
                 running.add(pool.submit(pretend, store, job))
             elif running:

@@ -40,7 +40,7 @@ from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, PolicyTree, ready
 from autoaug.train import Task
 from autoaug.train._loop import global_generators_guarded, one_epoch
-from autoaug.train._run import Run
+from autoaug.train._run import TrainingRun
 from benchmarks.planted import processor
 
 SHARES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -98,7 +98,7 @@ class Seen:
 
 def measured(name: str, case: Case, data: Data, seed: int) -> Seen:
     """Train once, and go on from there at each rate."""
-    run = Run(case.task, Fixed(case.policy()), MIXES[case.mix](), None, Generator().manual_seed(seed), data)
+    run = TrainingRun(case.task, Fixed(case.policy()), MIXES[case.mix](), None, Generator().manual_seed(seed), data)
     before = trained(run, replace(case.task, refine_epochs=0))
     state = copy.deepcopy(run.state_dict())
     after = {}
@@ -108,7 +108,7 @@ def measured(name: str, case: Case, data: Data, seed: int) -> Seen:
     return Seen(name, seed, before, after)
 
 
-def trained(run: Run, task: Task) -> tuple[float, float]:
+def trained(run: TrainingRun, task: Task) -> tuple[float, float]:
     """Test accuracy and log-loss after the task's last epoch, from wherever the run is."""
     run.task = task
     metrics: Mapping[str, float] = {}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from autoaug.compare import Band, Step, anytime, bands
+from autoaug.compare import Band, CurvePoint, anytime, bands
 from autoaug.record import Outcome, Record
 from dashboards.style import colours, layout, pale
 
@@ -33,7 +33,7 @@ def figure(
     return go.Figure(drawn, layout(title, f"{unit}-seconds spent", f"best {metric}"))
 
 
-def line(found: Sequence[Step], colour: str) -> go.Scatter:
+def line(found: Sequence[CurvePoint], colour: str) -> go.Scatter:
     steps = [step for k, step in enumerate(found) if k in (0, len(found) - 1) or step.best != found[k - 1].best]
     return go.Scatter(
         x=[round(step.gpu_seconds, 2) for step in steps],

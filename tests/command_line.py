@@ -34,7 +34,7 @@ def study(**fields: str) -> str:
 
 Call = Callable[..., Result]
 
-POSTGRES = "postgresql+psycopg://me:hunter2@127.0.0.1:1/nowhere"
+POSTGRES = "postgresql+psycopg://process_name:hunter2@127.0.0.1:1/nowhere"
 
 ROTAT = "{'x': Strategy(policy=lambda: Fixed(policy_tree(apply('rotat', 0.5))), space={})}"
 """A strategy whose policy names an operation that does not exist."""

@@ -7,12 +7,12 @@ import pytest
 from outcomes_for_tests import epoch, searched
 from scipy import stats
 
-from autoaug.compare import Band, Step, anytime, bands, leaderboard
+from autoaug.compare import Band, CurvePoint, anytime, bands, leaderboard
 from autoaug.compare._leaderboard import unequal_cost
 from autoaug.record import Outcome, Record
 
 
-def curve(steps: list[Step]) -> list[tuple[str, float, float]]:
+def curve(steps: list[CurvePoint]) -> list[tuple[str, float, float]]:
     return [(step.strategy, step.gpu_seconds, step.best) for step in steps]
 
 
@@ -97,7 +97,7 @@ def test_a_band_covers_the_expected_curve_of_random_search() -> None:
     held = []
     for _ in range(100):
         best = np.maximum.accumulate(rng.uniform(size=(5, 8)), axis=1)
-        steps = [Step("ra", k + 1.0, float(each[k]), f"s{s}") for s, each in enumerate(best) for k in range(8)]
+        steps = [CurvePoint("ra", k + 1.0, float(each[k]), f"s{s}") for s, each in enumerate(best) for k in range(8)]
         held += [band.low <= k / (k + 1) <= band.high for k, band in enumerate(bands(steps), 1)]
     assert len(held) == 800
     assert 0.9 < np.mean(held) < 0.98
@@ -124,7 +124,7 @@ def test_a_strategy_that_is_better_only_because_it_spent_more_is_no_better_at_eq
 
 
 def test_a_long_band_stays_small() -> None:
-    steps = [Step("ra", float(k), k / 5000, name) for name in "ab" for k in range(1, 3000)]
+    steps = [CurvePoint("ra", float(k), k / 5000, name) for name in "ab" for k in range(1, 3000)]
     found = bands(steps)
     assert len(found) == 100
     assert (found[0].gpu_seconds, found[-1].gpu_seconds) == (1.0, 2999.0), "both ends are kept"

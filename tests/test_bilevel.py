@@ -18,7 +18,7 @@ from autoaug.data import Source, Split, Standard, load_data
 from autoaug.hypergrad import neumann, running, unrolled
 from autoaug.learners import Bilevel, Problem, Updates
 from autoaug.learners import _diagnose as diagnose
-from autoaug.learners._bilevel import ahead
+from autoaug.learners._bilevel import with_optimiser_state
 from autoaug.learners._estimators import ESTIMATORS, pathwise
 from autoaug.mixing import MIXES
 from autoaug.models import build
@@ -134,9 +134,9 @@ def test_an_exact_hypergradient_is_aligned_with_differences_and_a_turned_one_is_
     policy = Brightened(20)
     problem = Problem(policy, network(), batch(20, 1), batch(20, 2), seeded(3))
     optimiser = torch.optim.SGD(problem.model.parameters(), lr=0.5, momentum=0.9, nesterov=True)
-    found = pathwise(ahead(unrolled(2, 0.0), problem.weights, optimiser), problem)
+    found = pathwise(with_optimiser_state(unrolled(2, 0.0), problem.weights, optimiser), problem)
     assert diagnose.alignment(found, problem, optimiser, steps=2, reach=0.01) > 0.99
-    turned = {name: -slope for name, slope in found.items()}
+    turned = {name: -grad for name, grad in found.items()}
     assert diagnose.alignment(turned, problem, optimiser, steps=2, reach=0.01) < -0.99
 
 

@@ -104,7 +104,7 @@ def broken(every: int) -> Callable[..., Any]:
 
     def hypergrad(train_loss: Any, val_loss: Any, weights: Any, hyper: Any) -> Any:
         found = identity()(train_loss, val_loss, weights, hyper)
-        return found if next(calls) % every == 0 else {name: slope * math.nan for name, slope in found.items()}
+        return found if next(calls) % every == 0 else {name: grad * math.nan for name, grad in found.items()}
 
     return hypergrad
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from desks import hand_out_at_once
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
+from schedulers import hand_out_at_once
 from studies_for_tests import tiny
 
 from autoaug import Budget
-from autoaug.execution import Desk, Event, Options
+from autoaug.execution import Event, Options, Scheduler
 from autoaug.execution._limits import metered
 from autoaug.execution._worker import work
 from autoaug.executors import check, conduct, run
@@ -40,7 +40,7 @@ def searched(store: Store) -> list[Outcome]:
 
 def test_two_desks_that_decide_at_the_same_instant_hand_out_one_trial(store: Store) -> None:
     study = tiny(strategies={"none": none()}, budget=Budget(trials=1))
-    first, second = Desk(study, store), Desk(study, store)
+    first, second = Scheduler(study, store), Scheduler(study, store)
     look, seen = first.outcomes, []
 
     def look_and_wait() -> dict[str, list[Outcome]]:
@@ -57,18 +57,18 @@ def test_two_desks_that_decide_at_the_same_instant_hand_out_one_trial(store: Sto
 
 def test_many_desks_hand_out_each_trial_once_and_no_more_than_the_budget_has(store: Store) -> None:
     study = tiny(budget=Budget(trials=5))
-    handed = hand_out_at_once(study, store.reference, desks=4)
+    handed = hand_out_at_once(study, store.reference, schedulers=4)
     assert sorted(handed) == [(name, number) for name in ("none", "ra") for number in range(5)]
 
 
 def test_the_points_are_those_of_a_single_desk_that_was_never_interrupted(store: Store, tmp_path: Path) -> None:
     """Who queues a trial and who takes it does not matter for what is proposed."""
     study = tiny(strategies={"ra": randaugment(sampler="random")}, budget=Budget(trials=4))
-    alone = Desk(study, Store(f"sqlite:///{tmp_path / 'alone.db'}"))
+    alone = Scheduler(study, Store(f"sqlite:///{tmp_path / 'alone.db'}"))
     expected = [job.point for job in (alone.next() for _ in range(4)) if job]
-    desk = Desk(study, store)
-    store.enqueue_point(desk.searches["ra"], 0)  # by a driver that died before it took it
-    found = [job.point for job in (Desk(study, store).next() for _ in range(4)) if job]
+    scheduler = Scheduler(study, store)
+    store.enqueue_point(scheduler.searches["ra"], 0)  # by a driver that died before it took it
+    found = [job.point for job in (Scheduler(study, store).next() for _ in range(4)) if job]
     assert found == expected
     assert len(found) == 4
 
@@ -87,21 +87,21 @@ def test_wall_seconds_of_all_trials_together_end_a_search(store: Store, options:
 
 def test_a_trial_that_goes_on_trains_nothing_that_the_budget_cannot_pay_for(store: Store, options: Options) -> None:
     study = tiny(strategies={"none": none()}, budget=Budget(gpu_seconds=1.0), seeds=1)
-    job = Desk(study, store).next()
+    job = Scheduler(study, store).next()
     assert job
     spent = Record(study="tiny", strategy="none", trial=0, epoch=1, phase="augment", gpu_seconds=1.0)
     store.write_epoch(job.trial_id, replace(spent, metrics={"val_accuracy": 0.1}))
-    desk = Desk(study, store)
-    desk.lost(job, "its worker died")
-    again = desk.next()
+    scheduler = Scheduler(study, store)
+    scheduler.lost(job, "its worker died")
+    again = scheduler.next()
     assert again
     assert again.attempt == 2
     work(study, again, store, options, ignore)
     last = searched(store)[-1]
     assert (last.state, last.epochs) == ("PRUNED", 0)
     assert last.reason == "the budget of 1 CPU-seconds was spent before its next epoch"
-    assert desk.next() is None
-    assert desk.over()
+    assert scheduler.next() is None
+    assert scheduler.over()
 
 
 def test_what_an_epoch_cost_that_failed_is_counted(store: Store, options: Options) -> None:
@@ -150,15 +150,15 @@ def test_re_runs_are_paid_for_before_the_search_asks_on(store: Store, options: O
     study = tiny(strategies={"ra": randaugment().proxied(epochs=1)}, budget=Budget(gpu_seconds=9.0), rerun=2, seeds=1)
     study = replace(study, task=replace(study.task, epochs=2), space={})
     store.define("tiny", {**study.describe(), "predicted_seconds": {}, "predicted_rerun_seconds": {"ra": 3.0}})
-    desk = Desk(study, store)
+    scheduler = Scheduler(study, store)
     for trials in (1, 2, 3):
-        job = desk.next()
+        job = scheduler.next()
         assert job
         assert not job.rerun
         spent = Record(study="tiny", strategy="ra", trial=trials - 1, epoch=1, phase="augment", gpu_seconds=1.0)
         store.write_epoch(job.trial_id, replace(spent, metrics={"val_accuracy": 0.1 * trials}))
         store.conclude(job.trial_id, TrialState.COMPLETE, objectives=["val_accuracy"])
-    job = desk.next()
+    job = scheduler.next()
     assert job
     assert job.rerun
     assert job.point == searched(store)[2].point

@@ -21,22 +21,22 @@ from postgres_server import Server, needs_postgres, postgres
 
 from autoaug.record import Outcome, Record
 from autoaug.store import GIVEN_UP, Store
-from autoaug.testing.faults import Plan, Round, audit, play
+from autoaug.testing.faults import ChaosPlan, Round, audit, run_round
 from autoaug.testing.faults._audit import PROMISES
-from autoaug.testing.faults._process_group import Crew
+from autoaug.testing.faults._process_group import ProcessGroup
 from benchmarks.platform import drive_together
 
 ROUNDS = int(os.environ.get("AUTOAUG_CHAOS_ROUNDS", "5"))
 TABLE = os.environ.get("AUTOAUG_CHAOS_TABLE")
 
-SMALL = Plan(epochs=12, patience=math.inf)
+SMALL = ChaosPlan(epochs=12, silence_seconds=math.inf)
 
 PLANS = (
-    replace(SMALL, strikes=("driver", "storage")),
-    replace(SMALL, strikes=("pause", "worker")),
-    replace(SMALL, strikes=("worker", "storage"), drivers=1, trials=None, gpu_seconds=1.5),
-    replace(SMALL, strikes=("worker", "pause", "storage")),
-    replace(SMALL, strikes=("worker", "driver"), drivers=1, executor="ray"),
+    replace(SMALL, faults=("driver", "storage")),
+    replace(SMALL, faults=("pause", "worker")),
+    replace(SMALL, faults=("worker", "storage"), drivers=1, trials=None, gpu_seconds=1.5),
+    replace(SMALL, faults=("worker", "pause", "storage")),
+    replace(SMALL, faults=("worker", "driver"), drivers=1, executor="ray"),
 )
 """Round k plays plan k modulo their number, on PostgreSQL, or every second time on SQLite where nothing restarts it."""
 
@@ -47,7 +47,7 @@ PLAYED: list[tuple[int, Round]] = []
 def table(played: Sequence[tuple[int, Round]]) -> str:
     """What was done and what was lost, by plan and in all, as Markdown."""
     groups = {
-        f"{plan.executor}, {' + '.join(plan.strikes)}": [
+        f"{plan.executor}, {' + '.join(plan.faults)}": [
             each for seed, each in played if PLANS[seed % len(PLANS)] == plan
         ]
         for plan in PLANS
@@ -70,7 +70,7 @@ def table(played: Sequence[tuple[int, Round]]) -> str:
         found = [each.audit for each in rounds]
         sums = [sum(getattr(each, field) for each in found) for field in (*counts, *reports[:-1])]
         most, crashed = max((each.set_back for each in found), default=0), sum(len(each.crashed) for each in rounds)
-        cells = [len(rounds), sum(len(each.strikes) for each in rounds), *sums, most, crashed]
+        cells = [len(rounds), sum(len(each.faults) for each in rounds), *sums, most, crashed]
         lines.append(f"| {' | '.join(map(str, [name, *cells]))} |")
     lines += ["", *(f"- failed: {reason}" for _, each in played for reason in each.audit.reasons)]
     return "\n".join(lines).rstrip() + "\n"
@@ -87,16 +87,16 @@ def server() -> Iterator[Server]:
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_nothing_is_lost_whatever_is_killed(server: Server, tmp_path: Path, seed: int) -> None:
     plan, reference = PLANS[seed % len(PLANS)], server.url
-    if "storage" not in plan.strikes and seed % 2:
+    if "storage" not in plan.faults and seed % 2:
         reference = f"sqlite:///{tmp_path / 'x.db'}"
     # short: the paths of Ray's sockets have a limit
     with tempfile.TemporaryDirectory(prefix="aa", ignore_cleanup_errors=True) as folder:
-        done = play(reference, Path(folder), seed, plan, server.restart)
+        done = run_round(reference, Path(folder), seed, plan, server.restart)
     PLAYED.append((seed, done))
     if TABLE:
         Path(TABLE).write_text(table(PLAYED))
     assert done.broken() == [], done
-    assert done.strikes, "somebody was hit"
+    assert done.faults, "somebody was hit"
     store = Store(reference)
     assert (store.names(), store.leases(), store.optuna.get_all_studies()) == ([], {}, []), "and it was cleaned up"
     store.close()
@@ -112,13 +112,13 @@ def numbers(store: Store) -> tuple[Any, Any]:
 
 @pytest.mark.slow
 def test_a_study_that_is_killed_proposes_the_same_points_and_ends_with_the_same_bits(tmp_path: Path) -> None:
-    plan, found = Plan(drivers=1, strikes=("driver",) * 3, patience=math.inf), []
-    for name, strikes in {"killed": plan.strikes, "left alone": ()}.items():
+    plan, found = ChaosPlan(drivers=1, faults=("driver",) * 3, silence_seconds=math.inf), []
+    for name, strikes in {"killed": plan.faults, "left alone": ()}.items():
         (folder := tmp_path / name).mkdir()
         store = Store(f"sqlite:///{folder / 'x.db'}")
-        done = play(store.reference, folder, 7, replace(plan, strikes=strikes), keep_as="same")
+        done = run_round(store.reference, folder, 7, replace(plan, faults=strikes), keep_as="same")
         assert done.broken() == []
-        assert len(done.strikes) == len(strikes)
+        assert len(done.faults) == len(strikes)
         found.append(numbers(store))
     assert len(found[0][0]) == plan.runs
     assert found[0] == found[1]
@@ -253,21 +253,21 @@ def test_a_round_is_given_up_for_silence_and_never_for_being_slow(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("autoaug.testing.faults._process_group.time", SimpleNamespace(monotonic=lambda: now[0]))
-    with Crew([sys.executable, "-c", "import time; time.sleep(10**6)"], tmp_path) as crew:
-        crew.start()
-        (driver,) = crew.drivers
+    with ProcessGroup([sys.executable, "-c", "import time; time.sleep(10**6)"], tmp_path) as group:
+        group.start()
+        (driver,) = group.drivers
         for _ in range(3):  # every 200 s it says something
             now[0] += 200
-            assert crew.tend()
-            assert crew.silent() == 200
+            assert group.tend()
+            assert group.silent() == 200
             with driver.said.open("a") as file:
                 file.write(json.dumps({"state": "RUNNING"}) + "\n")
-            assert crew.tend()
-            assert crew.silent() == 0
+            assert group.tend()
+            assert group.silent() == 0
         now[0] += 301
-        assert crew.tend()
-        assert crew.silent() == 301 > Plan().patience
+        assert group.tend()
+        assert group.silent() == 301 > ChaosPlan().silence_seconds
         driver.process.kill()
         driver.process.wait()
-        crew.tend()
-        assert crew.silent() == 0, "another one was started"
+        group.tend()
+        assert group.silent() == 0, "another one was started"

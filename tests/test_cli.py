@@ -420,13 +420,13 @@ def test_a_better_point_is_tested_only_if_asked_for(call: Call, tmp_path: Path) 
     (tmp_path / "s.py").write_text(text)
     assert call("run", "s.py", "-q").exit_code == 0
     (tmp_path / "s.py").write_text(text.replace("Budget(trials=1)", "Budget(trials=2)"))
-    said = "one: a better point was found after the final runs, which stay as they were; --reread tests it too"
+    said = "one: a better point was found after the final runs, which stay as they were; --retest tests it too"
     for _ in range(2):
         result = call("run", "s.py", "-q")
         assert result.exit_code == 0
         assert len([line for line in result.stdout.splitlines() if line.startswith(said)]) == 1
     assert json.loads(call("run", "s.py", "--json").stdout.splitlines()[0]) == {"outdated": ["one"]}
-    result = call("run", "s.py", "-q", "--reread")
+    result = call("run", "s.py", "-q", "--retest")
     assert result.exit_code == 0
     assert "a better point" not in result.stdout
     finals = [outcome for outcome in Store("sqlite:///autoaug.db").outcomes("tiny") if outcome.final]

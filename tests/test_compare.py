@@ -14,8 +14,8 @@ from scipy import stats
 
 from autoaug.compare import (
     Difference,
+    LeaderboardRow,
     Rerun,
-    Row,
     failures,
     headline,
     leaderboard,
@@ -26,17 +26,17 @@ from autoaug.compare import (
     verdict,
 )
 from autoaug.compare._figures import number
-from autoaug.compare._leaderboard import Doubt, Run, paired, unequal_cost
+from autoaug.compare._leaderboard import Doubt, FinalRun, paired, unequal_cost
 from autoaug.compare._statistics import holm, p_values
 from autoaug.record import Outcome
 
 
-def row_of(outcomes: Sequence[Outcome], name: str, **more: Any) -> Row:
+def row_of(outcomes: Sequence[Outcome], name: str, **more: Any) -> LeaderboardRow:
     return next(row for row in leaderboard(outcomes, **{"baseline": "none"} | more) if row.name == name)
 
 
-def runs(scores: dict[int, float], study: str = "s") -> dict[Run, float]:
-    return {Run(study, seed): score for seed, score in scores.items()}
+def runs(scores: dict[int, float], study: str = "s") -> dict[FinalRun, float]:
+    return {FinalRun(study, seed): score for seed, score in scores.items()}
 
 
 def test_differences_are_paired_by_seed() -> None:
@@ -405,7 +405,7 @@ def test_a_figure_has_four_decimals_no_minus_zero_and_no_exponent(value: float, 
     assert number(value, sign) == said
 
 
-def doubts(values: Sequence[float], images: int = 80) -> Row:
+def doubts(values: Sequence[float], images: int = 80) -> LeaderboardRow:
     return row_of([searched("ra", k, value, val_images=images) for k, value in enumerate(values)], "ra")
 
 

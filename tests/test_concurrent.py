@@ -276,7 +276,7 @@ not a line of the table
         ("/", None),
         ("/tmp/x", None),
         ("/home", "nfs4"),
-        ("/home/me", "nfs4"),
+        ("/home/process_name", "nfs4"),
         ("/homeless", None),
         ("/home/me/fast disk/studies", None),
         ("/mnt/share/a", "fuse.sshfs"),

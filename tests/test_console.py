@@ -14,7 +14,7 @@ from autoaug import Budget, Study
 from autoaug.cli._console import (
     LineProgress,
     LiveProgress,
-    Watch,
+    ProgressState,
     finite,
     json_line,
     leaderboard_table,
@@ -22,7 +22,7 @@ from autoaug.cli._console import (
     print_event,
 )
 from autoaug.cli._output import alone_on_stdout
-from autoaug.compare import Comparison, Difference, Interval, Rerun, Row, legend, show_p, show_seconds
+from autoaug.compare import Comparison, Difference, Interval, LeaderboardRow, Rerun, legend, show_p, show_seconds
 from autoaug.execution import Event, Job
 from autoaug.record import Outcome, Record
 from autoaug.strategies import none, randaugment, random_policy, trivialaugment
@@ -51,11 +51,11 @@ def difference(value: float, p: float, **more: Any) -> Difference:
     return Difference(value, value - 0.023, value + 0.023, p, **given | more)
 
 
-def board(rows: Sequence[Row], metric: str = "val_accuracy") -> Comparison:
+def board(rows: Sequence[LeaderboardRow], metric: str = "val_accuracy") -> Comparison:
     return comparison(rows=rows, definition={"metric": metric})
 
 
-def row(name: str, mean: float = 0.88, **more: Any) -> Row:
+def row(name: str, mean: float = 0.88, **more: Any) -> LeaderboardRow:
     given = {
         "name": name,
         "test": Interval(mean, mean - 0.0221, mean + 0.0221, 3, "t"),
@@ -71,7 +71,7 @@ def row(name: str, mean: float = 0.88, **more: Any) -> Row:
         "vs_baseline_nll": None if name == "none" else difference(-0.02, 0.2),
         "rank": 2.5,
     }
-    return Row(**given | more)
+    return LeaderboardRow(**given | more)
 
 
 def fits(found: Sequence[str], names: Sequence[str] = NAMES, twice: bool = False) -> None:
@@ -262,7 +262,7 @@ def test_a_plan_shows_what_is_expected_of_searches_re_runs_and_final_runs() -> N
 
 def test_a_re_run_counts_no_trial_and_alone_says_what_is_best() -> None:
     study = tiny(strategies={"p": randaugment().proxied(epochs=1)})
-    watch = Watch(study, [])
+    watch = ProgressState(study, [])
     for k, (value, rerun) in enumerate([(0.9, False), (0.7, True)]):
         ran = Job("p", k, k, {}, 1, k, rerun=rerun)
         watch.see(Event(ran, record=Record(epoch=1, phase="augment", metrics={"val_accuracy": value})))
@@ -294,8 +294,8 @@ def trial(job: Job, *values: float, state: str = "COMPLETE", **more: Any) -> lis
     return [Event(job, state="RUNNING"), *epochs, Event(job, state=state)]
 
 
-def watched(study: Study, events: Sequence[Event], outcomes: Sequence[Outcome] = (), **more: Any) -> Watch:
-    watch = Watch(study, outcomes, **more)
+def watched(study: Study, events: Sequence[Event], outcomes: Sequence[Outcome] = (), **more: Any) -> ProgressState:
+    watch = ProgressState(study, outcomes, **more)
     for event in events:
         watch.see(event)
     return watch
@@ -357,7 +357,7 @@ def test_bars_show_the_limit_that_ends_a_search_first() -> None:
 
 def test_where_there_is_no_terminal_each_trial_is_a_line() -> None:
     file = io.StringIO()
-    watch = Watch(tiny(), [])
+    watch = ProgressState(tiny(), [])
     listen = LineProgress(Console(file=file, width=20), watch)
     last = measured(2, 0.7, metrics={"test_accuracy": 0.65})
     final = job("none", 5, final_seed=1, attempt=2)
@@ -379,7 +379,7 @@ def test_where_there_is_no_terminal_each_trial_is_a_line() -> None:
 def test_on_a_terminal_one_block_is_drawn_again_and_leaves_nothing() -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, force_terminal=True, legacy_windows=False)
-    with LiveProgress(console, Watch(four(), [])) as listen:
+    with LiveProgress(console, ProgressState(four(), [])) as listen:
         for event in trial(job(), 0.5, 0.61, device="cuda"):
             listen(event)
     drawn = file.getvalue()

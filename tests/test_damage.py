@@ -183,7 +183,7 @@ def test_a_damaged_file_of_late_writes_is_passed_over(store: Store, tmp_path: Pa
     path.parent.mkdir()
     path.write_bytes(content.replace(b'"ID"', json.dumps(store.identity).encode()))
     assert read(path) is None
-    assert list(Spool(path.parent, store.identity, "me:1").left()) == []
+    assert list(Spool(path.parent, store.identity, "process_name:1").left()) == []
     (path.parent / "folder.jsonl").mkdir()
     assert read(path.parent / "folder.jsonl") is None
 

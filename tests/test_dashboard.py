@@ -16,7 +16,7 @@ from studies_for_tests import tiny
 
 from autoaug import Budget, run
 from autoaug.cli._page import is_ours, make_dashboard
-from autoaug.execution import Desk, Options
+from autoaug.execution import Options, Scheduler
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
 
@@ -101,7 +101,7 @@ def test_the_leaderboard_draws_cost_against_accuracy(url: str) -> None:
 def test_every_page_says_what_its_trials_are(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'x.db'}")
     strategies = {"none": none(), "proxy": randaugment().proxied(epochs=1)}
-    Desk(tiny(strategies=strategies), store)
+    Scheduler(tiny(strategies=strategies), store)
     with served(store.reference) as port:
         pages = {name: ask(port, f"/api/studies/{number}")[1] for name, number in studies(port).items()}
     about = {name: page["user_attrs"] for name, page in pages.items()}

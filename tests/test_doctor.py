@@ -20,24 +20,23 @@ from typer.testing import CliRunner
 from autoaug.cli import _checks as doctor
 from autoaug.cli import _doctor as printed
 from autoaug.cli import app
-from autoaug.cli._checks import CHECKS, Finding, Where, cpu_quota, guarded
+from autoaug.cli._checks import CHECKS, Finding, Target, cpu_quota, guarded
 from autoaug.record import Record
 from autoaug.store import Store
-from autoaug.store import _maintenance as upkeep
 from autoaug.store._maintenance import delete_study, round_trip, running_trials, server_time
 from autoaug.testing.faults import Audit, Round
 
 
 @pytest.fixture
-def where(tmp_path: Path) -> Where:
-    return Where(f"sqlite:///{tmp_path / 'x.db'}", tmp_path / "artifacts")
+def where(tmp_path: Path) -> Target:
+    return Target(f"sqlite:///{tmp_path / 'x.db'}", tmp_path / "artifacts")
 
 
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CHECKS, "Ray", lambda where: Finding("was not started"))
 
 
-def test_a_healthy_place_passes_and_stays_as_it_is(where: Where, tmp_path: Path) -> None:
+def test_a_healthy_place_passes_and_stays_as_it_is(where: Target, tmp_path: Path) -> None:
     for name in CHECKS.keys() - {"Ray"}:
         found = guarded(CHECKS[name], where)
         assert found.verdict != "fail", found
@@ -47,7 +46,7 @@ def test_a_healthy_place_passes_and_stays_as_it_is(where: Where, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Ray leaves sockets to the garbage collector
-def test_ray_is_tried_out(where: Where) -> None:
+def test_ray_is_tried_out(where: Target) -> None:
     found = guarded(CHECKS["Ray"], where)
     assert (found.verdict, "with room for" in found.finding) == ("ok", True), found
 
@@ -56,7 +55,7 @@ def version_of(**packages: str) -> Any:
     return lambda name: packages.get(name, "1.0")
 
 
-def test_a_torchvision_of_another_torch_is_found(where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torchvision_of_another_torch_is_found(where: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "requires", lambda name: ["numpy", "torch==2.14.1"])
     monkeypatch.setattr(doctor, "version", version_of(torch="2.15.0+cpu", torchvision="0.29.1"))
     assert guarded(CHECKS["torch and torchvision"], where) == Finding(
@@ -66,7 +65,7 @@ def test_a_torchvision_of_another_torch_is_found(where: Where, monkeypatch: pyte
     assert guarded(CHECKS["torch and torchvision"], where).verdict == "ok"
 
 
-def test_a_driver_without_a_torch_that_uses_it_is_found(where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_without_a_torch_that_uses_it_is_found(where: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "nvidia_driver", lambda: "580.1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert guarded(CHECKS["GPUs"], where).verdict == "fail"
@@ -81,7 +80,7 @@ def test_the_limit_of_a_container_is_read(tmp_path: Path, text: str, cores: floa
     assert cpu_quota(tmp_path / "none") is None
 
 
-def test_fewer_cores_than_are_seen_are_found(where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_cores_than_are_seen_are_found(where: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "cpu_quota", lambda: 0.5)
     found = guarded(CHECKS["threads"], where)
     assert (found.verdict, found.fix) == ("warn", "give Ray 1 CPUs (ray start --num-cpus), or the container more")
@@ -92,43 +91,43 @@ def test_fewer_cores_than_are_seen_are_found(where: Where, monkeypatch: pytest.M
     [
         ("env:NOT_SET", "the environment variable NOT_SET is not set", "export it"),
         ("sqlite:////no/such/x.db", "there is no folder /no/such", "make it first"),
-        ("postgresql+psycopg://me@127.0.0.1:1/d", "storage postgresql.* cannot be opened", "port 1"),
+        ("postgresql+psycopg://process_name@127.0.0.1:1/d", "storage postgresql.* cannot be opened", "port 1"),
     ],
 )
 def test_a_storage_that_cannot_be_used_is_a_failure_with_its_fix(
-    where: Where, storage: str, finding: str, fix: str
+    where: Target, storage: str, finding: str, fix: str
 ) -> None:
-    found = guarded(CHECKS["storage"], Where(storage, where.artifacts))
+    found = guarded(CHECKS["storage"], Target(storage, where.artifacts))
     assert found.verdict == "fail"
     said = f"{found.finding}: {found.fix}"
     assert fix in said
     assert all(part in said for part in finding.split(".*"))
 
 
-def test_a_slow_storage_and_a_wrong_clock_are_warnings(where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_storage_and_a_wrong_clock_are_warnings(where: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     Store(where.storage).close()
-    monkeypatch.setattr(upkeep, "round_trip", lambda store, name: [0.01] * 29 + [2.0])
+    monkeypatch.setattr("autoaug.store.round_trip", lambda store, name: [0.01] * 29 + [2.0])
     found = guarded(CHECKS["storage"], where)
     assert (found.verdict, "10.0 ms (p50), 2000.0 ms (p99)" in found.finding) == ("warn", True)
-    monkeypatch.setattr(upkeep, "server_time", lambda store: 0.0)
+    monkeypatch.setattr("autoaug.store.server_time", lambda store: 0.0)
     assert guarded(CHECKS["clock"], where).verdict == "warn"
     monkeypatch.undo()
     assert guarded(CHECKS["clock"], where).verdict == "ok"
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(1e8, "fail"), (1e9, "warn"), (1e11, "ok")])
-def test_little_disk_is_found(where: Where, monkeypatch: pytest.MonkeyPatch, free: float, verdict: str) -> None:
+def test_little_disk_is_found(where: Target, monkeypatch: pytest.MonkeyPatch, free: float, verdict: str) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: SimpleNamespace(free=free))
     assert guarded(CHECKS["checkpoints"], where).verdict == verdict
 
 
-def test_a_folder_that_cannot_be_one_is_found(where: Where, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_one_is_found(where: Target, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert guarded(CHECKS["checkpoints"], Where(where.storage, tmp_path / "file" / "deeper")).verdict == "fail"
+    assert guarded(CHECKS["checkpoints"], Target(where.storage, tmp_path / "file" / "deeper")).verdict == "fail"
 
 
-def test_a_check_that_breaks_down_is_a_failure(where: Where) -> None:
-    def broken(where: Where) -> Finding:
+def test_a_check_that_breaks_down_is_a_failure(where: Target) -> None:
+    def broken(where: Target) -> Finding:
         raise RuntimeError("first line\nsecond line")
 
     found = guarded(broken, where)
@@ -137,7 +136,7 @@ def test_a_check_that_breaks_down_is_a_failure(where: Where) -> None:
 
 
 def test_the_command_prints_every_check_and_ends_well(
-    where: Where, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_ray(monkeypatch)
     call = ["doctor", "--storage", where.storage, "--artifacts", str(where.artifacts)]
@@ -150,17 +149,17 @@ def test_the_command_prints_every_check_and_ends_well(
     assert files(tmp_path) == set()
 
 
-def test_the_command_fails_where_a_check_or_a_promise_does(where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_fails_where_a_check_or_a_promise_does(where: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     without_ray(monkeypatch)
     call = ["doctor", "--storage", where.storage, "--chaos", "--rounds", "2"]
     played = []
 
-    def play(storage: str, folder: Path, seed: int, plan: Any) -> Round:
+    def run_round(storage: str, folder: Path, seed: int, plan: Any) -> Round:
         played.append((storage, folder.is_dir(), seed))
         given = {"executor": plan.executor, "strikes": ("driver after 3 epochs",), "crashed": (), "seconds": 1.0}
         return Round(seed=seed, audit=Audit(trials=2, complete=2 - seed, lost=seed), **given)
 
-    monkeypatch.setattr("autoaug.testing.faults._rounds", play)
+    monkeypatch.setattr("autoaug.testing.faults.run_round", run_round)
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 1
     assert "1 trials that were asked for have not ended" in done.stdout
@@ -175,7 +174,7 @@ def test_the_command_fails_where_a_check_or_a_promise_does(where: Where, monkeyp
 
 def test_a_round_that_kept_its_promises_says_so_in_one_line() -> None:
     found = Audit(trials=8, complete=8, acknowledged=160, repeated=1, set_back=1)
-    done = Round(seed=0, executor="local", strikes=("driver after 3 epochs",), crashed=(), audit=found, seconds=20.0)
+    done = Round(seed=0, executor="local", faults=("driver after 3 epochs",), crashed=(), audit=found, seconds=20.0)
     line = str(printed.chaos_line(done))
     assert "\n" not in line
     assert "8 of 8 trials complete" in line
@@ -215,7 +214,7 @@ def test_a_round_trip_leaves_nothing_and_notices_what_is_lost(tmp_path: Path, mo
 @needs_postgres
 def test_the_doctor_examines_a_server() -> None:
     with postgres() as server:
-        where = Where(server.url, Path("artifacts"))
+        where = Target(server.url, Path("artifacts"))
         assert guarded(CHECKS["storage"], where).verdict != "fail"
         assert "off this host's" in guarded(CHECKS["clock"], where).finding
         store = Store(server.url)

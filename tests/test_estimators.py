@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from autoaug.hypergrad import directional, exact, gauss_newton_cg, identity, neumann, running, unrolled
 from autoaug.learners import Problem
-from autoaug.learners._bilevel import ahead
+from autoaug.learners._bilevel import with_optimiser_state
 from autoaug.learners._estimators import ESTIMATORS, advantage, pathwise, score
 from autoaug.policy import Choices, Relaxed
 
@@ -107,7 +107,7 @@ def test_the_pathwise_look_ahead_is_the_derivative_through_a_real_step_of_the_op
         F.cross_entropy(problem.model(problem.train.images), problem.train.targets).backward()
         optimiser.step()
     optimiser.zero_grad()
-    found = pathwise(ahead(unrolled(1, lr=7.0), problem.weights, optimiser), problem)
+    found = pathwise(with_optimiser_state(unrolled(1, lr=7.0), problem.weights, optimiser), problem)
 
     def after(name: str, entry: tuple[int, ...], way: float) -> float:
         model = copy.deepcopy(problem.model)

@@ -63,7 +63,7 @@ def load(tmp_path: Path) -> Callable[[PolicyTree], ModuleType]:
 def step(module: ModuleType, op: Op, amount: float, seed: int) -> Any:
     """One operation with its arguments, as the exported file draws them."""
     arguments = () if op.most is None else (amount, seed) if op.random else (amount,)
-    return module.Step(getattr(module, op.name), arguments)
+    return module.DrawnOp(getattr(module, op.name), arguments)
 
 
 # ---- the standalone file: pixels ----
@@ -86,7 +86,7 @@ def test_every_operation_equals_ours_on_every_pixel(name: str, shape: tuple[int,
 
 @pytest.mark.parametrize("name", ["randaugment", "uniformaugment", "autoaugment_imagenet"])
 def test_a_policy_does_what_ours_does_with_the_same_draws(name: str, load: Any, rng: Generator) -> None:
-    module, plan = load(READY[name]), Fixed(READY[name]).plan(torch.device("cpu"))
+    module, plan = load(READY[name]), Fixed(READY[name]).compiled(torch.device("cpu"))
     ops = [op for op in plan.ops if not op.random]
     images = eight_bit(photographs(60))
     draws = draw(plan, len(images), rng)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autoaug import Budget, Study, Task
 from autoaug.data import Source, Split
-from autoaug.execution import Desk, Event, Options
+from autoaug.execution import Event, Options, Scheduler
 from autoaug.execution._job import Job
 from autoaug.execution._worker import work
 from autoaug.executors import run
@@ -184,8 +184,8 @@ def test_a_trial_whose_number_somebody_changed_fails_and_removes_nothing(
 ) -> None:
     study, precious = study_of(lambda images: None), tmp_path / "precious"
     precious.mkdir()
-    desk = Desk(study, store)
-    job = desk.next()
+    scheduler = Scheduler(study, store)
+    job = scheduler.next()
     assert job
     events: list[Event] = []
     work(study, replace(job, root="../../../precious"), store, options, events.append)  # type: ignore[arg-type]

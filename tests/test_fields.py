@@ -112,7 +112,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: affine_grid(reach="far"), r"^affine_grid\(reach='far'\): give a number above 0 and up to 1$"),
     (lambda: Updates(every=True), r"^Updates.every is True: give a whole number of at least 1$"),
     (lambda: Options(only="none"), r"^only is 'none': give a tuple$"),
-    (lambda: Options(reread=1), r"^reread is 1: give True or False$"),
+    (lambda: Options(retest=1), r"^retest is 1: give True or False$"),
     (lambda: apply("rotate", np.float32(math.nan)), r"^apply\(\) at strength: nan is neither"),
     (lambda: apply("rotate", np.True_), r"^apply\(\) at strength: True is neither"),
 ]
@@ -126,7 +126,7 @@ def test_a_refusal_names_the_value_the_place_and_the_fix(make: Callable[[], Any]
 
 def test_a_storage_that_is_refused_is_not_shown() -> None:
     with pytest.raises(ValueError, match=r"^Study.storage is a str that is no reference: give a URL") as error:
-        replace(MADE[2], storage="postgresql://me:hunter2@h/d\0")
+        replace(MADE[2], storage="postgresql://process_name:hunter2@h/d\0")
     assert "hunter2" not in str(error.value)
     with pytest.raises(ValueError, match=r"^Study.storage is a int that is no reference"):
         replace(MADE[2], storage=5)

@@ -180,9 +180,9 @@ def test_trees_dtypes_and_devices(name: str, device: str, dtype: torch.dtype) ->
     assert found.keys() == wanted.keys()
     assert isinstance(found["scales"], tuple)
     assert not found["nothing"].any()
-    for slope, value, truth in zip(found["scales"], problem.hyper["scales"], wanted["scales"], strict=True):
-        assert (slope.shape, slope.dtype, slope.device) == (value.shape, dtype, value.device)
-        assert relative(slope.cpu().double(), truth) < TOLERANCES[dtype]
+    for grad, value, truth in zip(found["scales"], problem.hyper["scales"], wanted["scales"], strict=True):
+        assert (grad.shape, grad.dtype, grad.device) == (value.shape, dtype, value.device)
+        assert relative(grad.cpu().double(), truth) < TOLERANCES[dtype]
 
 
 @pytest.mark.parametrize("name", ALL)

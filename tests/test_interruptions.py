@@ -16,7 +16,7 @@ from studies_for_tests import tiny
 
 from autoaug import Budget, Study, Task
 from autoaug.checkpoint import FORMAT
-from autoaug.execution import Desk, Event, Options
+from autoaug.execution import Event, Options, Scheduler
 from autoaug.executors import run
 from autoaug.record import Outcome
 from autoaug.store import Store
@@ -77,10 +77,10 @@ def test_a_trial_that_is_interrupted_again_and_again_ends_as_if_nothing_had_happ
 
 def test_a_trial_that_waits_to_start_loses_nothing_when_its_driver_dies(store: Store, options: Options) -> None:
     for _ in range(12):
-        job = Desk(one_trial(), store).next()
+        job = Scheduler(one_trial(), store).next()
         assert job
         store.beat(job.trial_id, "elsewhere:1")  # of a host that went away
-        Desk(one_trial(), store, grace=-1)
+        Scheduler(one_trial(), store, grace=-1)
     run(one_trial(), store, options=options)
     assert searched(store)[-1].state == "COMPLETE"
 
@@ -230,7 +230,9 @@ def at_epoch(epoch: int) -> Callable[[Node], bool]:
 def test_a_long_trial_outlives_four_ends_of_its_process(tmp_path: Path, how: signal.Signals, code: int) -> None:
     node = Node(tmp_path, epochs=20_000)
     assert [node.end_when(at_epoch(epoch), how) for epoch in (5, 12, 20, 28)] == [code] * 4
-    Desk(one_trial(task=replace(LONG, epochs=20_000)), node.store)  # takes back what was killed, as the next run does
+    Scheduler(
+        one_trial(task=replace(LONG, epochs=20_000)), node.store
+    )  # takes back what was killed, as the next run does
     last = node.last()
     assert last
     assert (last.state, last.attempt) == ("WAITING", 5)

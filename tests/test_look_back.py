@@ -17,13 +17,13 @@ from torch.nn import functional as F
 from autoaug.checkpoint import Checkpoint
 from autoaug.hypergrad import TwiceDifferentiable, identity, unrolled
 from autoaug.learners import Batch, Bilevel, Problem, Updates
-from autoaug.learners._bilevel import ahead
+from autoaug.learners._bilevel import with_optimiser_state
 from autoaug.learners._estimators import pathwise
 from autoaug.mixing import MIXES
 from autoaug.policy import Relaxed, Warp
 from autoaug.record import Record
 from autoaug.strategies import truncated
-from autoaug.train import Run, Task, train
+from autoaug.train import Task, TrainingRun, train
 
 ON = Updates(estimator="pathwise", every=1, val_batch=100, reuse_graph=True)
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -74,14 +74,14 @@ def test_it_equals_the_look_ahead_from_the_same_weights_on_the_same_batch(
     settings: dict[str, Any], warm: int, cheap: bool
 ) -> None:
     problem, optimiser = posed(settings, warm)
-    wanted = pathwise(ahead(unrolled(1, lr=99.0), problem.weights, optimiser), problem)
+    wanted = pathwise(with_optimiser_state(unrolled(1, lr=99.0), problem.weights, optimiser), problem)
     learner = Bilevel(problem.policy, unrolled(1, lr=99.0), ON)
 
     def step() -> None:
         with TwiceDifferentiable() if cheap else torch.enable_grad():
             images = problem.policy(problem.train.images, problem.rng)
             loss = F.cross_entropy(problem.model(images), problem.train.targets)
-            learner.through(loss, problem, optimiser)
+            learner.fused_backward(loss, problem, optimiser)
 
     found = found_by(learner, step)
     for name, slope in wanted.items():
@@ -97,7 +97,7 @@ def test_the_model_gets_the_gradients_that_it_gets_otherwise() -> None:
     twin, images = deepcopy(problem.model), problem.policy(problem.train.images, problem.rng)
     F.cross_entropy(twin(images.detach()), problem.train.targets).backward()
     before = deepcopy(list(problem.model.parameters()))
-    Bilevel(problem.policy, unrolled(1, lr=0.0), ON).through(
+    Bilevel(problem.policy, unrolled(1, lr=0.0), ON).fused_backward(
         F.cross_entropy(problem.model(images), problem.train.targets), problem, optimiser
     )
     for one, two, old in zip(problem.model.parameters(), twin.parameters(), before, strict=True):
@@ -119,12 +119,12 @@ def records(updates: Updates | None, task: Task = TASK, **more: Any) -> list[Rec
 def test_the_network_trains_the_same_until_the_policy_first_moves(micro_batch: int | None) -> None:
     task = replace(TASK, model=lambda classes, channels: Noisy(), micro_batch=micro_batch, refine_epochs=1)
     still = replace(ON, optimiser=partial(torch.optim.SGD, lr=0.0))
-    plain, followed = (records(updates, task) for updates in (None, still))
-    for one, two in zip(plain, followed, strict=True):
+    plain, wants_graph = (records(updates, task) for updates in (None, still))
+    for one, two in zip(plain, wants_graph, strict=True):
         assert two.metrics["train_loss"] == pytest.approx(one.metrics["train_loss"], rel=1e-4)  # up to rounding
         assert two.metrics["val_nll"] == pytest.approx(one.metrics["val_nll"], rel=1e-3)
-    assert followed[-1].metrics["hyper_updates"] == 24
-    assert followed[0].metrics["hypergradient_norm"] > 0
+    assert wants_graph[-1].metrics["hyper_updates"] == 24
+    assert wants_graph[0].metrics["hypergradient_norm"] > 0
 
 
 def test_only_steps_that_are_due_are_differentiated_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_only_steps_that_are_due_are_differentiated_twice(monkeypatch: pytest.Mo
     steps: list[tuple[int, int, tuple[int, ...]]] = []
     plain = learner.backward
 
-    def backward(run: Run, loss: Tensor, images: Tensor, targets: Tensor) -> None:
+    def backward(run: TrainingRun, loss: Tensor, images: Tensor, targets: Tensor) -> None:
         steps.append((run.epoch, run.step + 1, tuple(images.shape)))
         plain(run, loss, images, targets)
 
@@ -199,4 +199,4 @@ def test_a_module_that_works_in_place_is_named() -> None:
     problem = Problem(policy, model, given, Batch(*batch(8, 2)), seeded())
     loss = F.cross_entropy(model(policy(given.images, seeded())), given.targets)
     with pytest.raises(RuntimeError, match=r"Sequential has no second derivative: 2\. no hypergradient"):
-        learner.through(loss, problem, torch.optim.SGD(model.parameters(), 0.1))
+        learner.fused_backward(loss, problem, torch.optim.SGD(model.parameters(), 0.1))

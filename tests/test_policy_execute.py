@@ -28,7 +28,7 @@ def go(monkeypatch):
 @pytest.mark.parametrize("name", ["randaugment", "random_policy", "autoaugment_imagenet"])
 def test_all_ways_give_the_same_pixels(name, rng, go):
     images = torch.rand(48, 3, 9, 12, generator=rng)
-    plan = Fixed(getattr(ready, name)()).plan(rng.device)
+    plan = Fixed(getattr(ready, name)()).compiled(rng.device)
     draws = draw(plan, len(images), rng)
     found = []
     for way in WAYS:
@@ -40,7 +40,7 @@ def test_all_ways_give_the_same_pixels(name, rng, go):
 
 def test_composed_movements_give_the_same_pixels_in_groups(rng, go):
     images = torch.rand(48, 3, 9, 12, generator=rng)
-    plan = Fixed(ready.random_policy(probability=1.0)).plan(rng.device)
+    plan = Fixed(ready.random_policy(probability=1.0)).compiled(rng.device)
     draws = draw(plan, len(images), rng)
     found = []
     for way in WAYS[:2]:
@@ -52,7 +52,7 @@ def test_composed_movements_give_the_same_pixels_in_groups(rng, go):
 @pytest.mark.parametrize("way", WAYS)
 def test_images_of_8_bits_become_floats_on_the_way(way, rng, go):
     images = torch.randint(256, (48, 3, 9, 12), generator=rng, dtype=torch.uint8)
-    plan = Fixed(ready.randaugment()).plan(rng.device)
+    plan = Fixed(ready.randaugment()).compiled(rng.device)
     draws = draw(plan, len(images), rng)
     go(way)
     expected = execute(plan.ops, images.float() / 255, draws, rng)
@@ -84,7 +84,7 @@ def test_few_and_large_images_go_one_by_one_unless_an_operation_draws(monkeypatc
 @pytest.mark.parametrize("wanted", ["images", "strength"])
 def test_where_a_gradient_is_wanted_images_lie_side_by_side(wanted, rng):
     images = torch.rand(2, 3, 8, 8, generator=rng, requires_grad=wanted == "images")
-    plan = Fixed(ready.randaugment()).plan(rng.device)
+    plan = Fixed(ready.randaugment()).compiled(rng.device)
     draws = draw(plan, 2, rng)
     draws = draws._replace(strength=draws.strength.requires_grad_(wanted == "strength"))
     assert execute(plan.ops, images, draws, rng).requires_grad
@@ -94,10 +94,10 @@ def test_where_a_gradient_is_wanted_images_lie_side_by_side(wanted, rng):
 
 def test_gradients_are_those_of_each_operation_on_each_image(rng):
     images = torch.rand(32, 3, 8, 8, generator=rng, dtype=torch.float64, requires_grad=True)
-    plan = Fixed(ready.random_policy(probability=1.0)).plan(rng.device)
+    plan = Fixed(ready.random_policy(probability=1.0)).compiled(rng.device)
     draws = draw(plan, len(images), rng)
     draws = draws._replace(strength=draws.strength.double().requires_grad_())
-    slope = torch.rand(images.shape, generator=rng, dtype=torch.float64)
+    grad = torch.rand(images.shape, generator=rng, dtype=torch.float64)
 
     def alone(place: int) -> Tensor:
         image = images[place : place + 1]
@@ -106,15 +106,15 @@ def test_gradients_are_those_of_each_operation_on_each_image(rng):
         return image
 
     wanted = (images, draws.strength)
-    found = torch.autograd.grad(execute(plan.ops, images, draws, rng), wanted, slope)
-    expected = torch.autograd.grad(torch.cat([alone(place) for place in range(len(images))]), wanted, slope)
+    found = torch.autograd.grad(execute(plan.ops, images, draws, rng), wanted, grad)
+    expected = torch.autograd.grad(torch.cat([alone(place) for place in range(len(images))]), wanted, grad)
     assert found[1].count_nonzero() > 16
     assert_close(found, expected)
 
 
 def test_a_batch_meets_each_operation_once_per_stage_and_geometric_ones_together(monkeypatch, rng):
     met = []
-    plan = Fixed(ready.random_policy(probability=1.0)).plan(rng.device)
+    plan = Fixed(ready.random_policy(probability=1.0)).compiled(rng.device)
     count = [replace(op, function=counting(op, met)) for op in plan.ops]
     monkeypatch.setattr("autoaug.policy._execute.affine", lambda images, matrix: met.append("affine") or images)
     execute(count, torch.rand(500, 3, 4, 4, generator=rng), draw(plan, 500, rng), rng)
@@ -130,7 +130,7 @@ def counting(op, met):
 def test_the_output_is_new_memory_and_a_batch_may_be_empty(size, rng):
     images = torch.rand(1, 3, size, size, generator=rng)
     policy = Fixed(ready.randaugment(ops=["identity"]))
-    plan = policy.plan(rng.device)
+    plan = policy.compiled(rng.device)
     nothing = Draws(torch.zeros(2, 1, dtype=torch.long), torch.zeros(2, 1))
     out = execute(plan.ops, images, nothing, rng)
     assert torch.equal(out, images)

@@ -23,7 +23,7 @@ DETERMINISTIC = ["none", "randaugment", "trivialaugment", "random_policy", "auto
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_a_batch_equals_its_images_one_by_one(name, dtype, rng):
     images = torch.rand(40, 3, 9, 12, generator=rng).to(dtype)
-    plan = Fixed(getattr(ready, name)()).plan(rng.device)
+    plan = Fixed(getattr(ready, name)()).compiled(rng.device)
     draws = draw(plan, len(images), rng)
     together = execute(plan.ops, images, draws, rng)
     for k, image in enumerate(images):
@@ -142,7 +142,7 @@ def test_composition_skips_stages_at_which_nothing_happens(rng):
 def test_composition_mixes_with_the_rest_image_by_image(rng):
     images = smooth(32).repeat(200, 1, 1, 1)
     stage = choice([(1, apply("rotate", (0, 0.3))), (1, apply("invert")), (1, apply("translate_x", (0, 0.1)))])
-    plan = Fixed(policy_tree(sequence([stage] * 3))).plan(rng.device)
+    plan = Fixed(policy_tree(sequence([stage] * 3))).compiled(rng.device)
     draws = draw(plan, len(images), rng)
     joined = execute(plan.ops, images, draws, rng, compose=True)
     in_turn = execute(plan.ops, images, draws, rng)

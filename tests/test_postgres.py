@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from desks import hand_out_at_once
 from postgres_server import Server, needs_postgres, postgres
+from schedulers import hand_out_at_once
 from studies_for_tests import tiny
 
 from autoaug import Budget, Task
@@ -77,7 +77,7 @@ def test_leases_archives_and_added_strategies(there: Store) -> None:
 
 
 def test_many_desks_hand_out_each_trial_once_and_no_more_than_the_budget_has(server: Server) -> None:
-    handed = hand_out_at_once(tiny(name="crowded", budget=Budget(trials=5)), server.url, desks=4)
+    handed = hand_out_at_once(tiny(name="crowded", budget=Budget(trials=5)), server.url, schedulers=4)
     assert sorted(handed) == [(name, number) for name in ("none", "ra") for number in range(5)]
 
 
@@ -105,7 +105,7 @@ def test_a_server_that_restarts_while_trials_run_costs_nothing(there: Store, ser
 def test_a_server_that_stays_away_ends_the_driver_and_loses_nothing(server: Server, tmp_path: Path) -> None:
     study = tiny(name="away", strategies={"none": none()}, budget=Budget(trials=1), seeds=1, space={})
     study = replace(study, task=replace(study.task, epochs=4))
-    store, options = Store(server.url, patience=0.5), Options(artifacts=tmp_path, patience_seconds=0.5)
+    store, options = Store(server.url, retry_seconds=0.5), Options(artifacts=tmp_path, retry_seconds=0.5)
     stopped = []
 
     def stop(event: Event) -> None:

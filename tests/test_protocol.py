@@ -16,7 +16,7 @@ from autoaug.executors import run
 from autoaug.record import Outcome, Record, best_complete
 from autoaug.store import Store
 from autoaug.strategies import PRUNERS, madao, none, randaugment, random_policy
-from autoaug.train import Run
+from autoaug.train import TrainingRun
 from autoaug.train import _loop as loop
 
 
@@ -31,13 +31,13 @@ def test_no_trial_of_a_search_and_no_learner_is_given_the_test_split(
     store: Store, options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[tuple[bool, bool]] = []
-    begin = loop.Run.__init__
+    begin = loop.TrainingRun.__init__
 
-    def watch(self: Run, task: Task, policy: Any, mix: Any, learner: Any, rng: Any, data: Data) -> None:
+    def watch(self: TrainingRun, task: Task, policy: Any, mix: Any, learner: Any, rng: Any, data: Data) -> None:
         given.append((data.test is not None, learner is not None))
         begin(self, task, policy, mix, learner, rng, data)
 
-    monkeypatch.setattr(loop.Run, "__init__", watch)
+    monkeypatch.setattr(loop.TrainingRun, "__init__", watch)
     study = tiny(strategies={"ra": randaugment().proxied(epochs=1)}, budget=Budget(trials=2), rerun=1, seeds=2)
     run(study, store, options=options)
     assert given.count((True, False)) == 2, "the final runs"
@@ -79,15 +79,15 @@ def test_a_better_point_leaves_the_final_runs_as_they_are(extended: Study, store
 def test_a_better_point_is_tested_if_asked_for_and_that_is_recorded(
     extended: Study, store: Store, options: Options
 ) -> None:
-    assert not is_over(extended, store, reread=True)
-    run(extended, store, options=replace(options, reread=True))
+    assert not is_over(extended, store, retest=True)
+    run(extended, store, options=replace(options, retest=True))
     assert [(o.seed, o.point["policy.n"]) for o in finals(store)] == [(0, 3), (1, 3), (0, 1), (1, 1)]
     assert {o.state for o in finals(store)} == {"COMPLETE"}
     assert outdated(extended, store) == []
-    assert is_over(extended, store, reread=True)
+    assert is_over(extended, store, retest=True)
     with store.engine.connect() as connection:
         reads = connection.exec_driver_sql("SELECT seed, why FROM autoaug_test_reads ORDER BY id").all()
-    assert [tuple(read) for read in reads] == [(0, "final run"), (1, "final run"), (0, "reread"), (1, "reread")]
+    assert [tuple(read) for read in reads] == [(0, "final run"), (1, "final run"), (0, "retest"), (1, "retest")]
     run(extended, store, options=options)
     assert len(finals(store)) == 4
 
@@ -98,7 +98,7 @@ def test_a_final_run_that_would_read_the_test_split_again_fails_before_it_does(s
     run(study, store, options=options)
     (final,) = finals(store)
     assert (final.state, final.epochs) == ("FAIL", 0)
-    assert "final run 0 of none has read the test split before: ask with --reread" in final.reason
+    assert "final run 0 of none has read the test split before: ask with --retest" in final.reason
 
 
 @pytest.mark.parametrize("after", [1, 2])
@@ -154,13 +154,13 @@ def test_final_runs_share_initial_weights_and_the_order_of_the_data(
     seen: dict[str, list[tuple[torch.Tensor, list[torch.Tensor]]]] = {}
     train_epoch, batches = loop.train_epoch, loop.batches
 
-    def watch_epoch(training: Run) -> float:
+    def watch_epoch(training: TrainingRun) -> float:
         if training.data.test is not None and training.epoch == 1:
             weights = torch.cat([each.detach().clone().flatten() for each in training.model.parameters()])
             seen.setdefault(type(training.policy).__name__ + str(training.learner is None), []).append((weights, []))
         return train_epoch(training)
 
-    def watch_batches(training: Run) -> Iterator[torch.Tensor]:
+    def watch_batches(training: TrainingRun) -> Iterator[torch.Tensor]:
         for batch in batches(training):
             if training.data.test is not None:
                 seen[type(training.policy).__name__ + str(training.learner is None)][-1][1].append(batch)

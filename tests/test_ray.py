@@ -1,4 +1,4 @@
-"""The Ray executor finds what the local one finds, with the same desk, worker and storage."""
+"""The Ray executor finds what the local one finds, with the same scheduler, worker and storage."""
 
 import os
 import signal
@@ -18,9 +18,9 @@ from torch import Generator, Tensor, nn
 
 from autoaug import Budget, Study, Task
 from autoaug.cli._project import load_study
-from autoaug.execution import Desk, Event, Options
+from autoaug.execution import Event, Options, Scheduler
 from autoaug.executors import run
-from autoaug.executors.ray import DeskSearcher, refuse_too_much
+from autoaug.executors.ray import SchedulerSearcher, refuse_too_much
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Policy, ready
 from autoaug.record import last_attempts
@@ -222,7 +222,7 @@ def test_a_trial_that_ends_its_own_worker_every_time_fails_and_the_others_go_on(
 
 def test_what_tune_pickles_holds_nothing_of_the_storage(tmp_path: Path) -> None:
     store = open_store(tmp_path, "canary")
-    searcher = DeskSearcher(Desk(tiny(), store), lambda event: None)
+    searcher = SchedulerSearcher(Scheduler(tiny(), store), lambda event: None)
     assert b"canary" not in ray.cloudpickle.dumps(searcher)
 
 

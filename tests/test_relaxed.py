@@ -87,7 +87,7 @@ def test_sampled_operations_coins_and_signs_have_their_probabilities() -> None:
         assert chisquare(counted(choices.option[stage], 3), wanted.tolist(), sum_check=False).pvalue > 1e-4
         for k, op in enumerate(policy.ops):
             met = choices.option[stage] == k
-            heads = int(choices.coin[stage][met].sum())
+            heads = int(choices.gate[stage][met].sum())
             share = policy.probability[stage, k].sigmoid().item()
             assert binomtest(heads, int(met.sum()), share).pvalue > 1e-4
             negative = int((choices.sign[stage][met] < 0).sum())
@@ -95,7 +95,7 @@ def test_sampled_operations_coins_and_signs_have_their_probabilities() -> None:
                 assert binomtest(negative, int(met.sum()), 0.5).pvalue > 1e-4
             else:
                 assert negative == 0
-    together = int((choices.coin[0] & choices.coin[1]).sum())
+    together = int((choices.gate[0] & choices.gate[1]).sum())
     shares = [(p.softmax(0) * q.sigmoid()).sum() for p, q in zip(policy.selection, policy.probability, strict=True)]
     assert binomtest(together, 20_000, (shares[0] * shares[1]).item()).pvalue > 1e-4, "stages are independent"
 
@@ -111,8 +111,8 @@ def test_the_relaxed_draw_selects_and_flips_with_the_same_probabilities(monkeypa
     policy = spread(Relaxed(("rotate", "invert", "brightness"), stages=1, temperature=0.3))
     policy(torch.zeros(20_000, 1, 1, 1), seeded())
     [draws] = seen
-    assert draws.coin is not None
-    [bucket], [strength], [changed] = draws.bucket, draws.strength.detach(), draws.coin.detach()
+    assert draws.gate is not None
+    [bucket], [strength], [changed] = draws.bucket, draws.strength.detach(), draws.gate.detach()
     wanted = policy.selection[0].softmax(0) * 20_000
     assert (
         chisquare([int((bucket == policy.bucket[k]).sum()) for k in range(3)], wanted.tolist(), sum_check=False)[1]
@@ -129,7 +129,7 @@ def test_the_relaxed_draw_selects_and_flips_with_the_same_probabilities(monkeypa
 
 
 def test_selection_is_hard_in_value_and_soft_in_gradient() -> None:
-    """With sure coins, each image is what one operation at its strength makes of it, to the last bit."""
+    """With sure gates, each image is what one operation at its strength makes of it, to the last bit."""
     policy = spread(Relaxed(SMOOTH, stages=1))
     with torch.no_grad():
         policy.probability.fill_(1e4)
@@ -216,7 +216,7 @@ def by_definition(policy: Relaxed, images: Tensor, rng: Generator) -> Tensor:
         for stage, uniform in enumerate(numbers):
             u = ((policy.selection[stage] - (-uniform[:width].log()).log()) / policy.temperature).softmax(0)
             k = int(u.argmax())
-            b = ((policy.probability[stage, k] + uniform[width].logit()) / relaxed.COIN_TEMPERATURE).sigmoid()
+            b = ((policy.probability[stage, k] + uniform[width].logit()) / relaxed.GATE_TEMPERATURE).sigmoid()
             sign = -1 if policy.ops[k].signed and uniform[width + 1] < 0.5 else 1
             changed = policy.ops[k](image, sign * policy.strength[stage, k].sigmoid()[None])
             image = u[k] / u[k].detach() * (b * changed + (1 - b) * image)
@@ -251,7 +251,7 @@ def test_log_probabilities_belong_to_the_sampled_distribution() -> None:
     chances = policy.log_probability(choices).exp()
     assert float(chances.sum().detach()) == pytest.approx(1)
     drawn = policy.sample(40_000, seeded())
-    code = ((drawn.option[0] * 3 + drawn.option[1]) * 2 + drawn.coin[0].long()) * 2 + drawn.coin[1].long()
+    code = ((drawn.option[0] * 3 + drawn.option[1]) * 2 + drawn.gate[0].long()) * 2 + drawn.gate[1].long()
     assert chisquare(counted(code, 36), (chances * 40_000).tolist(), sum_check=False).pvalue > 1e-4
 
 

@@ -10,7 +10,7 @@ from autoaug.execution._options import is_remote, refuse_remote
 from autoaug.executors import run
 from autoaug.store import Store
 
-SERVER = "postgresql+psycopg://me@db.example/studies"
+SERVER = "postgresql+psycopg://process_name@db.example/studies"
 REMOTE = "ray://203.0.113.7:10001"  # of a network that is kept free for documentation
 
 

@@ -8,7 +8,7 @@ from outcomes_for_tests import comparison, epoch, searched
 
 from autoaug.cli._project import load_figures, shipped_root
 from autoaug.cli._report import draw, report
-from autoaug.compare import Importance, Row, leaderboard
+from autoaug.compare import Importance, LeaderboardRow, leaderboard
 from autoaug.compare._tables import to_flat
 from autoaug.data import image_folder
 from autoaug.record import Outcome, Record
@@ -45,7 +45,7 @@ def final(strategy: str, seed: int, **metrics: float) -> Outcome:
     )
 
 
-def rows() -> list[Row]:
+def rows() -> list[LeaderboardRow]:
     outcomes = [final("none", seed, test_accuracy=0.5 + seed / 100) for seed in range(3)]
     learned = [
         final("<b>madao</b>", seed, test_accuracy=0.9, last_policy_test_accuracy=0.6 + seed / 10) for seed in range(3)

@@ -19,7 +19,7 @@ from scipy import stats
 from autoaug.strategies import SAMPLERS, SeededByTrial
 from autoaug.strategies.samplers import _gaussian as gaussian
 from autoaug.strategies.samplers import _ppo as ppo
-from autoaug.strategies.samplers._controller import Controller, Ppo, Training
+from autoaug.strategies.samplers._controller import Controller, ControllerTraining, Ppo
 from autoaug.strategies.samplers._grid import next_place, ravel, unravel
 from autoaug.strategies.samplers._scale import LEVELS, from_unit, levels, nearest_level, to_unit
 
@@ -220,7 +220,7 @@ def test_a_controller_that_has_learned_nothing_decides_evenly() -> None:
 
 
 def test_the_steps_of_sampling_have_the_probabilities_that_training_uses() -> None:
-    training = Training([2, 3], Ppo(batch=4))
+    training = ControllerTraining([2, 3], Ppo(batch=4))
     taken = torch.tensor([[0, 1], [1, 2], [0, 2], [1, 0]])
     training.update(taken, torch.tensor([1.0, 0.0, 0.5, -1.0]))
     every = torch.cartesian_prod(torch.arange(2), torch.arange(3))
@@ -234,7 +234,7 @@ def test_the_steps_of_sampling_have_the_probabilities_that_training_uses() -> No
 
 
 def test_equal_rewards_teach_nothing() -> None:
-    training = Training([3, 3], Ppo())
+    training = ControllerTraining([3, 3], Ppo())
     training.update(torch.tensor([[0, 1], [2, 2]]), torch.tensor([0.5, 0.5]))
     assert training.controller(torch.zeros(1, 2, dtype=torch.long)).unique().numel() == 1
 

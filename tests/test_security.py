@@ -20,7 +20,7 @@ from command_line import Call, calling, study
 from postgres_server import Server, needs_postgres, postgres
 from studies_for_tests import tiny
 
-from autoaug.store import Store, refuse_exposed, show_reference, show_url
+from autoaug.store import Store, refuse_exposed, show_storage, show_url
 from autoaug.store._secrets import without_secrets
 from autoaug.strategies import none
 
@@ -193,25 +193,29 @@ def test_no_way_to_write_a_storage_prints_its_secrets(
         assert "4711" not in said
 
 
-@pytest.mark.parametrize("name", ["sqlite:///x.db?timeout=5", "postgresql+psycopg://me@h:1/d?port=2&sslmode=require"])
+@pytest.mark.parametrize(
+    "name", ["sqlite:///x.db?timeout=5", "postgresql+psycopg://process_name@h:1/d?port=2&sslmode=require"]
+)
 def test_what_is_harmless_is_shown_as_it_can_be_pasted(name: str) -> None:
-    assert show_url(name) == show_reference(name) == name
+    assert show_url(name) == show_storage(name) == name
     refuse_exposed(name)
 
 
 def test_an_unknown_option_is_hidden_and_refused_on_the_command_line() -> None:
-    assert show_url("postgresql://me@h/d?sslmode=off&x=1") == "postgresql://me@h/d?sslmode=off&x=***"
+    assert (
+        show_url("postgresql://process_name@h/d?sslmode=off&x=1") == "postgresql://process_name@h/d?sslmode=off&x=***"
+    )
     with pytest.raises(ValueError, match=r"x=\*\*\*: the option 'x' may hold a secret, and ps shows it: .* env:NAME"):
-        refuse_exposed("postgresql://me@h/d?x=1")
+        refuse_exposed("postgresql://process_name@h/d?x=1")
 
 
-@pytest.mark.parametrize("reference", ["env:PLACE", "file:/home/me/url", "file:~/.autoaug/url-1"])
+@pytest.mark.parametrize("reference", ["env:PLACE", "file:/home/process_name/url", "file:~/.autoaug/url-1"])
 def test_a_name_is_shown_as_it_was_given(reference: str) -> None:
-    assert show_reference(reference) == reference
+    assert show_storage(reference) == reference
 
 
 def test_what_a_driver_says_is_shown_without_the_secrets_of_the_url() -> None:
-    url = "postgresql+psycopg://me:a%2Fb%20c@h/d?token=t%26k"
+    url = "postgresql+psycopg://process_name:a%2Fb%20c@h/d?token=t%26k"
     said = "no: 'a/b c', a%2Fb%20c, a%2Fb+c, t&k, t%26k"
     assert without_secrets(said, url) == "no: '***', ***, ***, ***, ***"
     assert without_secrets(said, "sqlite:///x.db") == said

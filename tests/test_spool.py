@@ -16,13 +16,13 @@ from sqlalchemy.exc import OperationalError, PendingRollbackError, ProgrammingEr
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
-from autoaug.execution import Desk, Event, Options, write_leftovers
-from autoaug.execution._job import me
+from autoaug.execution import Event, Options, Scheduler, write_pending
+from autoaug.execution._job import process_name
 from autoaug.execution._pending_writes import spool_of
 from autoaug.executors import run
 from autoaug.record import Outcome, Record
 from autoaug.store import SPOOL_FOLDER, Spool, Store, Unreachable
-from autoaug.store._retrying import Patience
+from autoaug.store._retrying import RetryPolicy
 from autoaug.store._spool import read
 from autoaug.strategies import none
 
@@ -34,14 +34,14 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(file: Path) -> Iterator[Store]:
-    opened = Store(f"sqlite:///{file}", patience=0.1)
+    opened = Store(f"sqlite:///{file}", retry_seconds=0.1)
     yield opened
     opened.close()
 
 
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
-    return Options(artifacts=tmp_path / "artifacts", patience_seconds=0.1)
+    return Options(artifacts=tmp_path / "artifacts", retry_seconds=0.1)
 
 
 class Lock:
@@ -132,21 +132,21 @@ def dead() -> str:
     """A process of this host that has ended."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    return f"{me().rpartition(':')[0]}:{gone.pid}"
+    return f"{process_name().rpartition(':')[0]}:{gone.pid}"
 
 
 def test_what_a_dead_process_left_is_written_and_that_of_a_living_one_is_its_own(
     store: Store, options: Options
 ) -> None:
-    desk = Desk(one_trial(), store)
-    job = desk.next()
+    scheduler = Scheduler(one_trial(), store)
+    job = scheduler.next()
     assert job
-    living = leave(replace(spool_of(store, options), owner=f"{me().rpartition(':')[0]}:1"), job.trial_id)
-    write_leftovers(store, options)
+    living = leave(replace(spool_of(store, options), owner=f"{process_name().rpartition(':')[0]}:1"), job.trial_id)
+    write_pending(store, options)
     assert store.is_running(job.trial_id)
     assert living.exists()
     path = leave(replace(spool_of(store, options), owner=dead()), job.trial_id)
-    write_leftovers(store, options)
+    write_pending(store, options)
     (outcome,) = searched(store)
     assert (outcome.state, outcome.value, outcome.epochs) == ("COMPLETE", 0.5, 1)
     assert store.trials("tiny", "none")[0].user_attrs["warning"] == "no checkpoint"
@@ -156,12 +156,12 @@ def test_what_a_dead_process_left_is_written_and_that_of_a_living_one_is_its_own
 def test_what_is_found_of_a_trial_that_another_worker_took_over_is_dropped(
     store: Store, options: Options, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk = Desk(one_trial(), store)
-    job = desk.next()
+    scheduler = Scheduler(one_trial(), store)
+    job = scheduler.next()
     assert job
     path = leave(replace(spool_of(store, options), owner=dead()), job.trial_id)
-    desk.lost(job, "no sign of life")
-    write_leftovers(store, options)
+    scheduler.lost(job, "no sign of life")
+    write_pending(store, options)
     assert [outcome.state for outcome in searched(store)] == ["FAIL", "WAITING"]
     assert store.epochs("tiny") == []
     assert "4 writes about trial id 1 are dropped: it has ended, or another worker has it" in caplog.text
@@ -182,7 +182,7 @@ def test_lines_that_were_cut_off_or_are_not_ours_do_no_harm(store: Store, option
     assert [left.path for left in spool.left()] == [path]
 
 
-# Patience
+# RetryPolicy
 
 
 class Server:
@@ -210,7 +210,7 @@ def hidden(cause: Exception) -> StorageInternalError:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of patience, which take no time: its clock shows their sum."""
+    """The pauses between retries, which take no time: its clock shows their sum."""
     taken: list[float] = []
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=taken.append))
     monkeypatch.setattr("tenacity.time", SimpleNamespace(monotonic=lambda: sum(taken)))
@@ -221,30 +221,30 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize("error", [lost(), hidden(lost()), hidden(PendingRollbackError("Can't reconnect until"))])
 def test_an_action_without_an_answer_is_tried_again(error: Exception) -> None:
     server = Server(2, error)
-    assert Patience(5.0, "sqlite:///x")(server) == "answer"
+    assert RetryPolicy(5.0, "sqlite:///x")(server) == "answer"
     assert server.calls == 3
 
 
 def test_after_waiting_in_vain_it_tries_once_until_there_is_an_answer(pauses: list[float]) -> None:
-    patience, server = Patience(0.3, "sqlite:///x"), Server(1000, lost())
+    policy, server = RetryPolicy(0.3, "sqlite:///x"), Server(1000, lost())
     with pytest.raises(Unreachable, match=r"storage sqlite:///x did not answer for 0\.3 s: server closed"):
-        patience(server)
+        policy(server)
     assert server.calls == len(pauses) + 1 >= 2
     assert sum(pauses[:-1]) < 0.3 <= sum(pauses)
     before = server.calls
     with pytest.raises(Unreachable):
-        patience(server)
+        policy(server)
     assert server.calls == before + 1
     server.left = 0
-    assert patience(server) == "answer"
+    assert policy(server) == "answer"
     again = Server(2, lost())
-    patience.seconds = 5.0
-    assert patience(again) == "answer", "it has patience again"
+    policy.seconds = 5.0
+    assert policy(again) == "answer", "it retries again"
 
 
 @pytest.mark.parametrize("error", [lost("no such table: trials"), ProgrammingError("x", {}, Exception("syntax"))])
 def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
     server = Server(1, error)
     with pytest.raises(type(error)):
-        Patience(5.0, "sqlite:///x")(server)
+        RetryPolicy(5.0, "sqlite:///x")(server)
     assert server.calls == 1

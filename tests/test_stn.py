@@ -16,7 +16,7 @@ from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, SpatialTransformer, load_policy, ready
 from autoaug.record import Record
 from autoaug.strategies import stn
-from autoaug.train import Run, Task, train
+from autoaug.train import Task, TrainingRun, train
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=2, batch_size=50, lr=0.2, device="cpu")
 
@@ -137,7 +137,7 @@ def test_it_descends_the_gradient_of_the_training_loss_on_the_same_batch() -> No
     rng = seeded()
     rng.set_state(state)
     data = load_data("digits-100")
-    run = Run(task, fresh, MIXES["none"](), None, seeded(), data)
+    run = TrainingRun(task, fresh, MIXES["none"](), None, seeded(), data)
     drawn = (images[:, None] == data.train.images[None]).flatten(2).all(2).float().argmax(1)
     loss = F.cross_entropy(run.logits(fresh(images, rng)), data.train.targets[drawn])
     wanted = torch.autograd.grad(loss, list(fresh.parameters()))

@@ -219,11 +219,15 @@ def test_a_final_run_reads_the_test_split_once(store: Store) -> None:
     assert store.note_test_read(11, "s", "none", seed=0, root=0, who="me"), "the next attempt at the same run"
     assert not store.note_test_read(12, "s", "none", seed=0, root=1, who="me")
     assert store.test_reads("s") == 1
-    assert store.note_test_read(12, "s", "none", seed=0, root=1, who="you", reread=True)
+    assert store.note_test_read(12, "s", "none", seed=0, root=1, who="you", retest=True)
     assert store.note_test_read(13, "s", "none", seed=1, root=2, who="me")
     with store.engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT trial_id, who, why, at FROM autoaug_test_reads ORDER BY id").all()
-    assert [row[:3] for row in rows] == [(9, "me", "final run"), (12, "you", "reread"), (13, "me", "final run")]
+    assert [row[:3] for row in rows] == [
+        (9, "me", "final run"),
+        (12, "you", "retest"),
+        (13, "me", "final run"),
+    ]
     assert all(abs(row[3] - time.time()) < 60 for row in rows)
 
 
@@ -246,7 +250,7 @@ SECRET = f"postgresql+psycopg://me:{CANARY}@127.0.0.1:1/nowhere"
         (lambda folder: f"file:{folder}/none", r"holds no URL"),
         (lambda folder: f"sqlite:///{folder}/no/such/folder/x.db", r"cannot be opened"),
         (lambda folder: "nonsense", r"'nonsense' is no storage URL: write sqlite:///"),
-        (lambda folder: "mysql://me@127.0.0.1/x", r"mysql.*"),
+        (lambda folder: "mysql://process_name@127.0.0.1/x", r"mysql.*"),
         (lambda folder: SECRET, r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/nowhere cannot be opened"),
     ],
 )

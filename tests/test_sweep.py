@@ -19,8 +19,8 @@ from torch import Generator, Tensor
 
 from autoaug import Budget, Study
 from autoaug.cli._project import load_figures, shipped_root
-from autoaug.execution import Desk, Event, Options, is_over
-from autoaug.execution._job import Job, is_gone, me
+from autoaug.execution import Event, Options, Scheduler, is_over
+from autoaug.execution._job import Job, is_gone, process_name
 from autoaug.execution._worker import lease, seed_of, sign, work
 from autoaug.executors import conduct, run
 from autoaug.policy import Fixed, ready
@@ -380,33 +380,33 @@ def test_only_some_strategies_can_be_run(store: Store, options: Options) -> None
 
 def test_the_trial_of_a_dead_process_of_this_host_is_taken_back_at_once(store: Store) -> None:
     study = tiny()
-    desk = Desk(study, store)
-    job = desk.next()
+    scheduler = Scheduler(study, store)
+    job = scheduler.next()
     assert job
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    store.beat(job.trial_id, f"{me().rpartition(':')[0]}:{gone.pid}")
-    again = Desk(study, store).next()
+    store.beat(job.trial_id, f"{process_name().rpartition(':')[0]}:{gone.pid}")
+    again = Scheduler(study, store).next()
     assert again
     assert (again.root, again.attempt, again.point) == (job.number, 2, job.point)
 
 
 def test_the_trial_of_a_living_worker_is_left_alone_until_its_lease_is_old(store: Store) -> None:
     study = tiny()
-    job = Desk(study, store).next()
+    job = Scheduler(study, store).next()
     assert job
-    Desk(study, store)
+    Scheduler(study, store)
     assert store.state(job.trial_id) == TrialState.RUNNING
     time.sleep(0.05)
-    Desk(study, store, grace=0.01)
+    Scheduler(study, store, grace=0.01)
     assert store.state(job.trial_id) == TrialState.FAIL
 
 
 def test_a_young_trial_that_nobody_has_signed_yet_is_left_alone(store: Store) -> None:
     study = tiny()
-    desk = Desk(study, store)
-    desk.searches["none"].ask(dict(study.space_of("none")))
-    Desk(study, store)
+    scheduler = Scheduler(study, store)
+    scheduler.searches["none"].ask(dict(study.space_of("none")))
+    Scheduler(study, store)
     assert [o.state for o in store.outcomes("tiny")] == ["RUNNING"]
 
 
@@ -423,25 +423,25 @@ def test_a_lease_is_renewed_for_as_long_as_the_work_takes(store: Store, monkeypa
     monkeypatch.setattr(store, "beat", count)
     with lease(store, 1, every=0.02):
         often.wait()
-        assert store.leases()[1][0] == me()
+        assert store.leases()[1][0] == process_name()
     for thread in threading.enumerate():
         if thread.name == "lease-1":
             thread.join()  # it ends, or else this never does
 
 
 def test_whether_an_owner_is_gone_is_known_on_its_own_host_only() -> None:
-    assert not is_gone(me())
+    assert not is_gone(process_name())
     assert not is_gone("some-other-host:1")
 
 
 def test_a_worker_that_lost_its_trial_cannot_overwrite_its_successor(store: Store, options: Options) -> None:
     """A paused worker wakes up after its trial was given to somebody else: it writes nothing that counts."""
     study = tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=1)
-    desk = Desk(study, store)
-    zombie = desk.next()
+    scheduler = Scheduler(study, store)
+    zombie = scheduler.next()
     assert zombie
-    desk.lost(zombie, "no sign of life")
-    successor = desk.next()
+    scheduler.lost(zombie, "no sign of life")
+    successor = scheduler.next()
     assert successor
     assert successor.attempt == 2
     events: list[Event] = []

@@ -15,7 +15,7 @@ from autoaug.data import Data, Source, Split, Standard, load_data, resized, subs
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.record import Record
-from autoaug.train import Diverged, Run, Task, learning_rate, train
+from autoaug.train import Diverged, Task, TrainingRun, learning_rate, train
 from autoaug.train import _loop as training
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=2, refine_epochs=1, batch_size=50, lr=0.2, device="cpu")
@@ -92,7 +92,7 @@ def test_strategies_share_initial_weights_and_data_order(monkeypatch: pytest.Mon
         starts, orders = [], []
         original = training.batches
 
-        def spying(run: Run) -> Any:
+        def spying(run: TrainingRun) -> Any:
             starts.append(next(run.model.parameters()).detach().clone())
             for batch in original(run):
                 orders.append(batch)
@@ -167,13 +167,13 @@ def test_a_loss_that_is_not_a_number_ends_the_run_with_a_reason() -> None:
 
 def test_standard_augmentation_stays_while_refining(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    original = Run.standard
+    original = TrainingRun.standard
 
-    def spying(self: Run, images: Tensor) -> Tensor:
+    def spying(self: TrainingRun, images: Tensor) -> Tensor:
         calls.append(self.phase)
         return original(self, images)
 
-    monkeypatch.setattr(Run, "standard", spying)
+    monkeypatch.setattr(TrainingRun, "standard", spying)
     run(replace(TASK, epochs=1, refine_epochs=1))
     assert calls == ["augment"] * 8 + ["refine"] * 8
 

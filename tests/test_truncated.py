@@ -22,7 +22,7 @@ from autoaug.execution import _worker as worker
 from autoaug.executors import run
 from autoaug.hypergrad import unrolled
 from autoaug.learners import Bilevel, Updates
-from autoaug.learners._bilevel import ahead
+from autoaug.learners._bilevel import with_optimiser_state
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, Warp
 from autoaug.record import Record
@@ -92,7 +92,7 @@ def test_the_look_ahead_ends_where_the_optimiser_goes(settings: dict[str, Any], 
         return sum(weight.square().sum() for weight in weights.values())
 
     weights = dict(model.named_parameters())
-    exact = ahead(unrolled(steps, lr=99.0), weights, optimiser)
+    exact = with_optimiser_state(unrolled(steps, lr=99.0), weights, optimiser)
     exact(train_loss, val_loss, weights, [torch.zeros((), dtype=torch.float64)])
     for _ in range(steps):
         advance(model, optimiser, images, targets)
@@ -112,7 +112,7 @@ def test_the_look_ahead_ends_where_the_optimiser_goes(settings: dict[str, Any], 
 def test_an_optimiser_that_cannot_be_followed_exactly_is_refused(optimiser: Any, message: str) -> None:
     weights = dict(smooth_network().named_parameters())
     with pytest.raises((TypeError, ValueError), match=message):
-        ahead(unrolled(1, lr=0.0), weights, optimiser(list(weights.values())))
+        with_optimiser_state(unrolled(1, lr=0.0), weights, optimiser(list(weights.values())))
 
 
 class Still(Warp):
@@ -155,14 +155,14 @@ def test_the_hypergradient_is_that_of_real_optimiser_steps(form: str, settings: 
     model, optimiser = trained(SETTINGS[settings])
     policy = Still("affine", form).double()
     found = hypergradient(policy, model, optimiser, steps)
-    for parameter, slope in zip(policy.parameters(), found, strict=True):
-        k, entry = int(slope.abs().argmax()), parameter.data.view(-1)
+    for parameter, grad in zip(policy.parameters(), found, strict=True):
+        k, entry = int(grad.abs().argmax()), parameter.data.view(-1)
         kept, losses = entry[k].item(), []
         for sign in (1, -1):
             entry[k] = kept + sign * 1e-6
             losses.append(true_val_loss(policy, model, optimiser, steps))
         entry[k] = kept
-        assert slope.view(-1)[k].item() == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-3, abs=1e-8)
+        assert grad.view(-1)[k].item() == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-3, abs=1e-8)
 
 
 def test_momentum_and_decay_change_the_hypergradient() -> None:
@@ -249,7 +249,7 @@ def outcome(strategy: Strategy, seed: int, flipped: bool = False) -> tuple[float
     policy, learner = set_up(strategy)
     if flipped:
         move = learner.move
-        learner.move = lambda slopes: move({name: -slope for name, slope in slopes.items()})
+        learner.move = lambda grads: move({name: -grad for name, grad in grads.items()})
     last = list(train(TASK, policy, MIXES["none"](), learner, seeded(seed), test=True))[-1]
     return last.metrics["test_accuracy"], policy.ranges()["rotate"][1] if learner else 0.0
 

@@ -121,10 +121,10 @@ def test_a_pass_back_to_the_images_skips_the_weights(rng: Generator, monkeypatch
     torch.autograd.grad(out.sum(), images, retain_graph=True)
     torch.autograd.grad(out.sum(), weight, retain_graph=True)
     assert masks == [[True, False, False], [False, True, False]]
-    slope = torch.autograd.grad(out.square().sum(), weight, create_graph=True)
+    grad = torch.autograd.grad(out.square().sum(), weight, create_graph=True)
     masks.clear()
-    torch.autograd.grad(slope, images, torch.ones_like(weight))
-    assert [False, True, False] not in masks, "no part of this is a slope of a weight"
+    torch.autograd.grad(grad, images, torch.ones_like(weight))
+    assert [False, True, False] not in masks, "no part of this is a grad of a weight"
 
 
 def test_autocast_gives_what_it_gives_otherwise(rng: Generator) -> None:
@@ -138,11 +138,11 @@ def test_autocast_gives_what_it_gives_otherwise(rng: Generator) -> None:
     found, wanted = within(call, *given), call(*given)
     assert found.dtype == wanted.dtype == torch.bfloat16
     assert torch.equal(found, wanted)
-    slopes = [torch.autograd.grad(out.float().pow(3).sum(), given, create_graph=True) for out in (found, wanted)]
-    for ours, theirs in zip(*slopes, strict=True):
+    grads = [torch.autograd.grad(out.float().pow(3).sum(), given, create_graph=True) for out in (found, wanted)]
+    for ours, theirs in zip(*grads, strict=True):
         assert ours.dtype == torch.float32
         assert torch.allclose(ours, theirs, rtol=0.02, atol=0.02 * float(theirs.detach().abs().max()) + 1e-3)
-    seconds = [torch.autograd.grad(each[1].square().sum(), given[:2]) for each in slopes]
+    seconds = [torch.autograd.grad(each[1].square().sum(), given[:2]) for each in grads]
     for ours, theirs in zip(*seconds, strict=True):
         assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.99
 

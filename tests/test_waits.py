@@ -26,7 +26,7 @@ from autoaug.ops import OPS
 from autoaug.policy import Fixed, Relaxed, SpatialTransformer, Warp, ready
 from autoaug.strategies import none
 from autoaug.study import preflight
-from autoaug.train import Run, Task, train
+from autoaug.train import Task, TrainingRun, train
 from autoaug.train._loop import batches, evaluate, one_epoch, train_step
 
 
@@ -69,7 +69,7 @@ def gpu() -> Iterator[PretendedGpu]:
 
 def steps(gpu: PretendedGpu, policy: Any, mix: Mix | None = None, learner: Any = None) -> list[tuple[Counter, Counter]]:
     """The waits and the copies of each training step of an epoch but the first, which brings tables to the GPU."""
-    run = Run(TASK, policy, mix or MIXES["none"](), learner, seeded(), TASK.load())
+    run = TrainingRun(TASK, policy, mix or MIXES["none"](), learner, seeded(), TASK.load())
     run.epoch, found = 1, []
     run.model.train()
     for batch in batches(run):
@@ -178,7 +178,7 @@ def test_an_update_is_told_what_it_decides_by_and_no_more(name: str, gpu: Preten
 @pytest.mark.parametrize(("resplit", "stops"), [("fixed", 3), ("per_epoch", 5)])
 def test_an_epoch_stops_for_its_loss_its_validation_and_its_end(resplit: Any, stops: int, gpu: PretendedGpu) -> None:
     task = replace(TASK, resplit=resplit)
-    run = Run(task, Fixed(ready.randaugment()), MIXES["mixup"](), None, seeded(), task.load())
+    run = TrainingRun(task, Fixed(ready.randaugment()), MIXES["mixup"](), None, seeded(), task.load())
     gpu.take()
     with torch.random.fork_rng([]):
         one_epoch(run, test=False)
@@ -205,9 +205,9 @@ def test_a_training_on_the_gpu_equals_that_on_the_cpu(name: str) -> None:
 
 
 def test_updates_of_a_run_that_goes_on_are_told_no_more(gpu: PretendedGpu, tmp_path: Path) -> None:
-    def run() -> Run:
+    def run() -> TrainingRun:
         policy, learner = learner_of("score")
-        return Run(TASK, policy, MIXES["none"](), learner, seeded(), TASK.load())
+        return TrainingRun(TASK, policy, MIXES["none"](), learner, seeded(), TASK.load())
 
     with torch.random.fork_rng([]):
         first, second = run(), run()

@@ -24,7 +24,7 @@ from autoaug.policy import Fixed, PolicyTree, apply, decode, encode, policy_tree
 from autoaug.record import LEADERBOARD, Record
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, randaugment
-from autoaug.train import Run
+from autoaug.train import TrainingRun
 
 VERSIONS = {"autoaug": "0.1.0", "torch": "2.0"}
 
@@ -147,7 +147,7 @@ def test_every_standard_augmentation_is_exported_as_it_is_applied(name: str, tmp
     images = torch.zeros(count, 1, 8, 8)
     images[:, :, 3, 5] = 1.0
     task = Task(data="digits", model="convnet", standard=name, device="cpu")
-    run = Run(task, Fixed(ready.none()), MIXES["none"](), None, rng, task.load())
+    run = TrainingRun(task, Fixed(ready.none()), MIXES["none"](), None, rng, task.load())
     path = tmp_path / "policy.py"
     path.write_text(export(policy_tree(sequence(nodes_of(standard))), "torchvision").text)
     exported = runpy.run_path(str(path))["Policy"]()

@@ -8,14 +8,14 @@ from autoaug.cli._output import err, out, say, thinking
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autoaug.cli._project import Found
+    from autoaug.cli._project import LoadedStudy
     from autoaug.execution import Options
     from autoaug.policy import PolicyTree
     from autoaug.store import Store
     from autoaug.study import DataFacts, Loader, Prediction, Study
 
 
-def load(reference: str) -> "Found":
+def load(reference: str) -> "LoadedStudy":
     """A study by name or file, while a spinner says that torch is being imported."""
     with thinking("loading"):
         from autoaug.cli._project import load_study
@@ -39,11 +39,11 @@ def where(storage: str | None, study: "Study | None" = None) -> str:
 
 def open_existing(reference: str) -> "Store":
     """A storage to read from; none is made."""
-    from autoaug.store import Store, is_new, show_reference
+    from autoaug.store import Store, is_new, show_storage
 
     if is_new(reference):
         raise ValueError(
-            f"there is no storage {show_reference(reference)} yet: run a study first, or give another --storage"
+            f"there is no storage {show_storage(reference)} yet: run a study first, or give another --storage"
         )
     return Store(reference, existing=True)
 
@@ -98,17 +98,17 @@ def prepare(
 
     What cannot run is refused before anything is written.
     """
-    from autoaug.execution import failed, is_over, write_leftovers
+    from autoaug.execution import failed, is_over, write_pending
     from autoaug.store import Store, is_new
 
     if not fresh and not is_new(reference):
-        store = Store(reference, options.patience_seconds)
-        write_leftovers(store, options)
+        store = Store(reference, options.retry_seconds)
+        write_pending(store, options)
         again = options.retry_failed and failed(study, store, options.only)
-        if is_over(study, store, options.only, options.reread) and not again:
+        if is_over(study, store, options.only, options.retest) and not again:
             return store, None
     predictions = measured(study, executor, options, reference, load)
-    return Store(reference, options.patience_seconds), predictions
+    return Store(reference, options.retry_seconds), predictions
 
 
 def measured(

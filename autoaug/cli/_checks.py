@@ -46,7 +46,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Where:
+class Target:
     """What is examined."""
 
     storage: str
@@ -56,23 +56,23 @@ class Where:
     """Of a running Ray cluster; None starts one."""
 
 
-def examine(where: Where) -> Iterator[tuple[str, Callable[[], Finding]]]:
+def examine(where: Target) -> Iterator[tuple[str, Callable[[], Finding]]]:
     """Every check, by name, in the order in which one thing needs another. A check that breaks down is a failure."""
     for name, check in CHECKS.items():
         yield name, lambda check=check: guarded(check, where)  # type: ignore[misc]
 
 
-def guarded(check: Callable[[Where], Finding], where: Where) -> Finding:
+def guarded(check: Callable[[Target], Finding], where: Target) -> Finding:
     try:
         return check(where)
     except ValueError as error:  # it names value, place and fix
         said, _, fix = str(error).partition(": ")
         return Finding(said if fix else str(error), "fail", fix)
-    except Exception as error:  # the patient may have any disease
+    except Exception as error:  # the retrying may have any disease
         return Finding(f"{type(error).__name__}: {error}".splitlines()[0], "fail", "reinstall what this check names")
 
 
-def check_versions(where: Where) -> Finding:
+def check_versions(where: Target) -> Finding:
     there = {name: installed(name) for name in PACKAGES}
     found = ", ".join(f"{name} {number}" for name, number in there.items() if number)
     return Finding(f"Python {platform.python_version()}, {found}")
@@ -85,7 +85,7 @@ def installed(name: str) -> str | None:
         return None
 
 
-def check_torch_pair(where: Where) -> Finding:
+def check_torch_pair(where: Target) -> Finding:
     """torchvision is built against one exact torch; with another one its operators are missing or crash."""
     wanted = next(
         (found[1] for each in requires("torchvision") or () if (found := re.match(r"torch==([\d.]+)", each))), None
@@ -97,7 +97,7 @@ def check_torch_pair(where: Where) -> Finding:
     return Finding(f"{pair} belong together")
 
 
-def check_gpus(where: Where) -> Finding:
+def check_gpus(where: Target) -> Finding:
     import torch
 
     driver = nvidia_driver()
@@ -124,7 +124,7 @@ def nvidia_driver() -> str | None:
     return done.stdout.strip().partition("\n")[0] or None
 
 
-def check_threads(where: Where) -> Finding:
+def check_threads(where: Target) -> Finding:
     """A container often may use fewer cores than it sees; more threads than cores make each other wait."""
     import torch
 
@@ -146,7 +146,7 @@ def cpu_quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:
         return None
 
 
-def check_ray(where: Where) -> Finding:
+def check_ray(where: Target) -> Finding:
     from autoaug.execution import Options
     from autoaug.executors.ray import cluster, slots
 
@@ -157,9 +157,9 @@ def check_ray(where: Where) -> Finding:
     return Finding(f"{what} in {seconds:.1f} s, with room for {counted(room, 'trial')} of one CPU")
 
 
-def check_storage(where: Where) -> Finding:
+def check_storage(where: Target) -> Finding:
     """Write, read back and remove a study that trains nothing."""
-    from autoaug.store import Store, round_trip, show_reference
+    from autoaug.store import Store, round_trip, show_storage
 
     with trial_storage(where.storage) as reference:
         store = Store(reference)
@@ -171,9 +171,7 @@ def check_storage(where: Where) -> Finding:
         kind = store.engine.dialect.name
         speed = f"an epoch is reported in {1000 * median:.1f} ms (p50), {1000 * slow:.1f} ms (p99)"
     shown = (
-        store.shown
-        if reference == where.storage
-        else f"{show_reference(where.storage)} (not there yet, tried beside it)"
+        store.shown if reference == where.storage else f"{show_storage(where.storage)} (not there yet, tried beside it)"
     )
     if slow > SLOW_REPORT:
         fix = "use a local disk" if kind == "sqlite" else "use a server that is nearer, or less busy"
@@ -197,7 +195,7 @@ def trial_storage(reference: str) -> Iterator[str]:
         yield f"sqlite:///{folder}/trial.db"
 
 
-def check_clock(where: Where) -> Finding:
+def check_clock(where: Target) -> Finding:
     from autoaug.store import Store, is_new, server_time
 
     if is_new(where.storage):
@@ -214,7 +212,7 @@ def check_clock(where: Where) -> Finding:
     return Finding(f"the storage's clock is {skew:+.2f} s off this host's")
 
 
-def check_disk(where: Where) -> Finding:
+def check_disk(where: Target) -> Finding:
     from autoaug.store import network_file_system
 
     place = existing(where.artifacts)
@@ -228,7 +226,7 @@ def check_disk(where: Where) -> Finding:
     return Finding(found)
 
 
-def check_fsync(where: Where) -> Finding:
+def check_fsync(where: Target) -> Finding:
     """How long the disk takes until a checkpoint of 1 MB is safe."""
     from autoaug.checkpoint import write_atomically
 
@@ -250,7 +248,7 @@ def existing(folder: Path) -> Path:
     return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
 
 
-CHECKS: dict[str, Callable[[Where], Finding]] = {
+CHECKS: dict[str, Callable[[Target], Finding]] = {
     "versions": check_versions,
     "torch and torchvision": check_torch_pair,
     "GPUs": check_gpus,

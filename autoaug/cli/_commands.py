@@ -15,7 +15,7 @@ from autoaug.cli._output import (
     FAILED,
     INTERRUPTED,
     SOME_FAILED,
-    Voice,
+    Output,
     command_again,
     complain,
     err,
@@ -103,9 +103,9 @@ def run(
     lease_seconds: Annotated[float, recovery("Between two signs of life of a worker.")] = 10.0,
     grace_seconds: Annotated[float, recovery("Without a sign of life, a trial is given to another worker.")] = 60.0,
     hang_seconds: Annotated[float, recovery("Without a training step, a trial is given up.")] = 1800.0,
-    patience_seconds: Annotated[float, recovery("Without an answer, a worker goes on without the storage.")] = 60.0,
-    reread: Annotated[
-        bool, typer.Option("--reread", help="Test the better points that were found after the final runs, too.")
+    retry_seconds: Annotated[float, recovery("Without an answer, a worker goes on without the storage.")] = 60.0,
+    retest: Annotated[
+        bool, typer.Option("--retest", help="Test the better points that were found after the final runs, too.")
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Take up again what failed, and say why it had.")
@@ -116,7 +116,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Run a study, or go on with one that was interrupted."""
-    voice = Voice(as_json, quiet)
+    voice = Output(as_json, quiet)
     with usage_errors():
         found = load(study)
         from autoaug.execution import Options
@@ -130,14 +130,14 @@ def run(
             gpus_per_trial=gpus_per_trial,
             at_once=at_once,
             address=address,
-            reread=reread,
+            retest=retest,
             retry_failed=retry_failed,
             insecure=insecure,
             checkpoint_seconds=checkpoint_seconds,
             lease_seconds=lease_seconds,
             grace_seconds=grace_seconds,
             hang_seconds=hang_seconds,
-            patience_seconds=patience_seconds,
+            retry_seconds=retry_seconds,
         )
         if dry_run:
             show_plan(found.study, executor, options, voice)
@@ -162,16 +162,16 @@ def run(
             raise typer.Exit(stop)
     from autoaug.compare import stored_comparison
     from autoaug.execution import failed, outdated
-    from autoaug.store import show_reference
+    from autoaug.store import show_storage
 
     if late := outdated(found.study, store, options.only):
         kept = "a better point was found after the final runs, which stay as they were"
-        voice.tell(f"{', '.join(late)}: {kept}; --reread tests it too, and is recorded", outdated=late)
+        voice.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
     code = print_leaderboard(stored_comparison([(store, found.study.name)]), voice)
     if failed(found.study, store, options.only):
         again = f"{command_again()} --retry-failed"
         voice.tell("take up again what failed with:", f"  {again}", retry=again)
-    named = f" --storage {shlex.quote(show_reference(store.reference))}" if storage or found.study.storage else ""
+    named = f" --storage {shlex.quote(show_storage(store.reference))}" if storage or found.study.storage else ""
     voice.tell(f"details: {program()} dashboard{named}")
     raise typer.Exit(code)
 
@@ -200,7 +200,7 @@ def compare(
             write_csv(csv, found)
         if html:
             write_html(html, found)
-    print_leaderboard(found, Voice(as_json))
+    print_leaderboard(found, Output(as_json))
 
 
 @app.command()
@@ -281,21 +281,21 @@ def execute(
     store: "Store",
     executor: str,
     options: "Options",
-    voice: "Voice",
+    voice: "Output",
     predictions: "dict[str, Prediction]",
     given: "list[DataFacts]",
 ) -> int:
     """Run a study with progress; returns 0, or the exit code of what ended it early."""
-    from autoaug.cli._console import Watch
+    from autoaug.cli._console import ProgressState
     from autoaug.executors import conduct
     from autoaug.store import Unreachable
 
     outcomes = store.outcomes(study.name)
-    watch = Watch(study, outcomes, options.only)
+    watch = ProgressState(study, outcomes, options.only)
     were = agreeing(len(outcomes), "was", "were")
     begun = f" · {counted(len(outcomes), 'trial')} {were} begun before" if outcomes else ""
     if not voice.quiet:
-        voice.tell(f"{study.name} · {counted(len(watch.lanes), 'strategy')} · {store.shown}{begun}")
+        voice.tell(f"{study.name} · {counted(len(watch.strategies), 'strategy')} · {store.shown}{begun}")
     try:
         with voice.progress(watch) as listen, terminated_is_interrupted():
             conduct(study, store, executor, options, listen, predictions, given)
@@ -314,7 +314,7 @@ def inert_knobs(study: "Study", load: "Loader", only: tuple[str, ...]) -> list[s
     return sayings([knob for knob in knobs(study, only, load, seconds=2.0) if knob.effect is False])
 
 
-def print_leaderboard(found: "Comparison", voice: "Voice") -> int:
+def print_leaderboard(found: "Comparison", voice: "Output") -> int:
     """Print it, and what failed; returns the exit code that it deserves."""
     from autoaug.cli._console import leaderboard_table
     from autoaug.compare import failures, to_json
@@ -342,7 +342,7 @@ def why_failed(outcome: "Outcome") -> str:
     return outcome.reason or "stopped from outside"
 
 
-def take_up_again(study: "Study", store: "Store", options: "Options", voice: "Voice") -> None:
+def take_up_again(study: "Study", store: "Store", options: "Options", voice: "Output") -> None:
     """Queue what failed once more, and say of each why it had."""
     from autoaug.execution import retry_failed
 
@@ -372,7 +372,7 @@ def write_html(path: Path, found: "Comparison") -> None:
         path.write_text(page, encoding="utf-8")
 
 
-def show_plan(study: "Study", executor: str, options: "Options", voice: "Voice") -> None:
+def show_plan(study: "Study", executor: str, options: "Options", voice: "Output") -> None:
     """What a run would do, checked as a run is."""
     from autoaug.cli._console import plan_table
     from autoaug.execution import trials_at_once

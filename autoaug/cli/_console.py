@@ -132,7 +132,7 @@ def title(text: str) -> Text:
 
 
 @dataclass
-class Lane:
+class StrategyProgress:
     """How far one strategy is."""
 
     trials: int = 0
@@ -145,52 +145,52 @@ class Lane:
     """Whether its final runs have begun: nothing is left to search then."""
 
 
-class Watch:
+class ProgressState:
     """Follows a study event by event. It starts from what the storage already holds."""
 
     def __init__(self, study: Study, outcomes: Sequence[Outcome], only: Sequence[str] = ()) -> None:
         self.study = study
         self.better = max if study.direction == "maximize" else min
-        self.lanes = {name: Lane() for name in study.strategies if not only or name in only}
+        self.strategies = {name: StrategyProgress() for name in study.strategies if not only or name in only}
         self.unit = unit_of(outcome.device for outcome in outcomes)
         self.last: dict[int, Record] = {}
-        mine = [outcome for outcome in outcomes if outcome.strategy in self.lanes]
+        mine = [outcome for outcome in outcomes if outcome.strategy in self.strategies]
         for outcome in last_attempts(outcome for outcome in mine if not outcome.final):
             if outcome.over:
                 self.count(outcome.strategy, outcome.state, outcome.value, rerun=outcome.rerun)
         for outcome in mine:
-            lane = self.lanes[outcome.strategy]
-            lane.seconds += 0.0 if outcome.final else outcome.gpu_seconds
-            lane.finals += outcome.final and outcome.state == "COMPLETE"
-            lane.searched |= outcome.final
+            counts = self.strategies[outcome.strategy]
+            counts.seconds += 0.0 if outcome.final else outcome.gpu_seconds
+            counts.finals += outcome.final and outcome.state == "COMPLETE"
+            counts.searched |= outcome.final
 
     def see(self, event: Event) -> None:
         """Take in one event."""
-        job, lane = event.job, self.lanes[event.job.strategy]
-        lane.searched |= job.final
+        job, counts = event.job, self.strategies[event.job.strategy]
+        counts.searched |= job.final
         if event.record:
             self.unit = unit_of([event.record.device])
             if not event.record.training:
                 self.last[job.trial_id] = event.record
-            lane.seconds += 0.0 if job.final else event.record.gpu_seconds
+            counts.seconds += 0.0 if job.final else event.record.gpu_seconds
             again = f" {event.record.training.replace('_', ' ')}" if event.record.training else ""
-            lane.now = f"{self.name(job)}{again} epoch {event.record.epoch}"
+            counts.now = f"{self.name(job)}{again} epoch {event.record.epoch}"
         elif event.state in ("COMPLETE", "PRUNED", "FAIL"):
-            lane.now = ""
+            counts.now = ""
             last = self.last.pop(job.trial_id, None)
             value = last.metrics.get(self.study.metric) if last else None
             self.count(job.strategy, event.state, value, job.final, job.rerun)
 
     def count(self, strategy: str, state: str, value: float | None, final: bool = False, rerun: bool = False) -> None:
         """Take in how a trial ended. What was reached on a proxy is not the best of anything."""
-        lane, in_full = self.lanes[strategy], rerun or not self.study.reruns_of(strategy)
-        lane.failed += state == "FAIL"
+        counts, in_full = self.strategies[strategy], rerun or not self.study.reruns_of(strategy)
+        counts.failed += state == "FAIL"
         if final:
-            lane.finals += state == "COMPLETE"
+            counts.finals += state == "COMPLETE"
             return
-        lane.trials += not rerun
+        counts.trials += not rerun
         if state == "COMPLETE" and value is not None and in_full:
-            lane.best = value if lane.best is None else self.better(lane.best, value)
+            counts.best = value if counts.best is None else self.better(counts.best, value)
 
     def name(self, job: Job) -> str:
         """Of a trial as the dashboard numbers it; of a final run as people count."""
@@ -201,42 +201,43 @@ class Watch:
     def block(self) -> Group:
         """One line per strategy."""
         drawn = Table(box=None, pad_edge=False, header_style="dim")
-        failed = [f"{lane.failed or ''}" for lane in self.lanes.values()]
+        failed = [f"{counts.failed or ''}" for counts in self.strategies.values()]
         drawn.add_column("strategy", overflow="fold")
         drawn.add_column("")
         for heading in ("trials", f"best {short(self.study.metric)}", self.unit, "failed" if any(failed) else ""):
             drawn.add_column(heading, justify="right", no_wrap=True)
         drawn.add_column("now", no_wrap=True)
-        for (name, lane), lost in zip(self.lanes.items(), failed, strict=True):
-            drawn.add_row(plain(name), self.bar(name), *self.figures(name), lost, plain(lane.now or self.finals(lane)))
+        for (name, counts), lost in zip(self.strategies.items(), failed, strict=True):
+            now = plain(counts.now or self.finals(counts))
+            drawn.add_row(plain(name), self.bar(name), *self.figures(name), lost, now)
         return Group(drawn, Text("Ctrl-C keeps what is there", style="dim"))
 
     def bar(self, name: str) -> ProgressBar:
         """How much of its budget a search has used."""
-        lane, limit = self.lanes[name], self.study.trials_of(name)
-        used = max(lane.trials / limit if limit else 0.0, self.study.budget.spent(0, lane.seconds))
-        return ProgressBar(total=1.0, completed=1.0 if lane.searched else min(used, 1.0), width=10)
+        counts, limit = self.strategies[name], self.study.trials_of(name)
+        used = max(counts.trials / limit if limit else 0.0, self.study.budget.spent(0, counts.seconds))
+        return ProgressBar(total=1.0, completed=1.0 if counts.searched else min(used, 1.0), width=10)
 
     def figures(self, name: str) -> tuple[str, str, str]:
         """Trials, best value and seconds, each with its limit where it has one."""
-        lane, trials, seconds = self.lanes[name], self.study.trials_of(name), self.study.budget.gpu_seconds
+        counts, trials, seconds = self.strategies[name], self.study.trials_of(name), self.study.budget.gpu_seconds
         return (
-            f"{lane.trials}/{trials}" if trials else str(lane.trials),
-            show_value(lane.best),
-            show_seconds(lane.seconds) + (f"/{show_limit(seconds)}" if seconds else ""),
+            f"{counts.trials}/{trials}" if trials else str(counts.trials),
+            show_value(counts.best),
+            show_seconds(counts.seconds) + (f"/{show_limit(seconds)}" if seconds else ""),
         )
 
-    def finals(self, lane: Lane) -> str:
-        return f"{lane.finals}/{counted(self.study.seeds, 'final run')}" if lane.finals else ""
+    def finals(self, counts: StrategyProgress) -> str:
+        return f"{counts.finals}/{counted(self.study.seeds, 'final run')}" if counts.finals else ""
 
 
 class LiveProgress:
     """One live block on a terminal."""
 
-    def __init__(self, console: Console, watch: Watch) -> None:
-        self.watch = watch
+    def __init__(self, console: Console, progress: ProgressState) -> None:
+        self.progress = progress
         # drawn on events only: a thread that draws would be counted as cost of the trials
-        self.live = Live(watch.block(), console=console, auto_refresh=False, transient=True)
+        self.live = Live(progress.block(), console=console, auto_refresh=False, transient=True)
         self.drawn = 0.0
 
     def __enter__(self) -> "LiveProgress":
@@ -247,30 +248,30 @@ class LiveProgress:
         self.live.stop()
 
     def __call__(self, event: Event) -> None:
-        self.watch.see(event)
+        self.progress.see(event)
         if event.state or time.monotonic() - self.drawn > SECONDS_BETWEEN_FRAMES:
-            self.live.update(self.watch.block(), refresh=True)
+            self.live.update(self.progress.block(), refresh=True)
             self.drawn = time.monotonic()
 
 
 class LineProgress:
     """One plain line per trial that ended, where there is no terminal."""
 
-    def __init__(self, console: Console, watch: Watch) -> None:
-        self.console, self.watch = console, watch
+    def __init__(self, console: Console, progress: ProgressState) -> None:
+        self.console, self.progress = console, progress
 
     def __call__(self, event: Event) -> None:
-        last = self.watch.last.get(event.job.trial_id)
-        self.watch.see(event)
+        last = self.progress.last.get(event.job.trial_id)
+        self.progress.see(event)
         if event.state and event.state != "RUNNING":
             self.console.print(plain(self.line(event, last)), soft_wrap=True)
 
     def line(self, event: Event, last: Record | None) -> str:
         """What happened, with which score, and what the search has cost by then."""
-        job, spent = event.job, show_seconds(self.watch.lanes[event.job.strategy].seconds)
-        metric = "test_accuracy" if job.final else self.watch.study.metric
+        job, spent = event.job, show_seconds(self.progress.strategies[event.job.strategy].seconds)
+        metric = "test_accuracy" if job.final else self.progress.study.metric
         score = f"{metric} {last.metrics[metric]:.4f}" if last and metric in last.metrics else ""
-        cost = "" if job.final else f"{spent} {self.watch.unit} so far"
+        cost = "" if job.final else f"{spent} {self.progress.unit} so far"
         said = [(event.state or "").lower(), score, cost, event.reason]
         return f"{job}: {', '.join(filter(None, said))}"
 

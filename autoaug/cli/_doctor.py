@@ -12,7 +12,7 @@ from rich.text import Text
 
 from autoaug.cli._arguments import where
 from autoaug.cli._commands import StorageOption, app
-from autoaug.cli._output import FAILED, Voice, out, usage_errors
+from autoaug.cli._output import FAILED, Output, out, usage_errors
 from autoaug.text import counted, shown
 
 if TYPE_CHECKING:
@@ -34,24 +34,24 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Check that everything a study needs is here: versions, GPUs, Ray, storage, clock, disk."""
-    voice = Voice(as_json)
+    voice = Output(as_json)
     with usage_errors():
         reference = where(storage)
         checks = show_checks(reference, artifacts, address, voice)
-        played = list(show_chaos(reference, rounds, voice)) if chaos else []
-    healthy = not any(check["verdict"] == "fail" for check in checks) and not any(each.broken() for each in played)
+        rounds_done = list(show_chaos(reference, rounds, voice)) if chaos else []
+    healthy = not any(check["verdict"] == "fail" for check in checks) and not any(each.broken() for each in rounds_done)
     if as_json:
-        lost = [{**asdict(each), "broken": each.broken()} for each in played]
+        lost = [{**asdict(each), "broken": each.broken()} for each in rounds_done]
         voice.show("", {"healthy": healthy, "checks": checks, "chaos": lost})
     raise typer.Exit(0 if healthy else FAILED)
 
 
-def show_checks(storage: str, artifacts: Path, address: str | None, voice: Voice) -> list[dict[str, str]]:
+def show_checks(storage: str, artifacts: Path, address: str | None, voice: Output) -> list[dict[str, str]]:
     """Make every check and print what it finds; returns them as plain data."""
-    from autoaug.cli._checks import Where, examine
+    from autoaug.cli._checks import Target, examine
 
     made = []
-    for name, check in examine(Where(storage, artifacts, address)):
+    for name, check in examine(Target(storage, artifacts, address)):
         with waiting(name, voice):
             found = check()
         made.append({"name": name, **asdict(found)})
@@ -61,17 +61,17 @@ def show_checks(storage: str, artifacts: Path, address: str | None, voice: Voice
     return made
 
 
-def show_chaos(storage: str, rounds: int, voice: Voice) -> Iterator["Round"]:
+def show_chaos(storage: str, rounds: int, voice: Output) -> Iterator["Round"]:
     """Play rounds of chaos on a storage, every third one on Ray, and print what each has lost."""
-    from autoaug.testing.faults import Plan, play
+    from autoaug.testing.faults import ChaosPlan, run_round
 
     if not voice.as_json:
         out.print(f"{rounds} rounds of chaos: small studies, whose processes are killed and hang at random moments")
     for seed in range(rounds):
-        plan = Plan(executor="ray", drivers=1) if seed % 3 == 2 else Plan()
+        plan = ChaosPlan(executor="ray", drivers=1) if seed % 3 == 2 else ChaosPlan()
         place = tempfile.TemporaryDirectory(prefix="autoaug-chaos-", ignore_cleanup_errors=True)
         with place as folder, waiting(f"round {seed + 1} of {rounds}", voice):
-            done = play(storage, Path(folder), seed, plan)
+            done = run_round(storage, Path(folder), seed, plan)
         if not voice.as_json:
             out.print(chaos_line(done), soft_wrap=True)
         yield done
@@ -81,7 +81,7 @@ def chaos_line(done: "Round") -> Text:
     """What was done in a round, and what was lost."""
     broken, found = done.broken(), done.audit
     verdict = "fail" if broken else "ok"
-    strikes = ", ".join(strike.partition(" ")[0] for strike in done.strikes) or "nobody was hit in time"
+    strikes = ", ".join(strike.partition(" ")[0] for strike in done.faults) or "nobody was hit in time"
     said = (
         f"{strikes}; {found.complete} of {counted(found.trials, 'trial')} complete, {found.failed} failed, "
         f"{counted(found.repeated, 'epoch')} repeated, {found.missing} of {counted(found.acknowledged, 'report')} "
@@ -91,6 +91,6 @@ def chaos_line(done: "Round") -> Text:
     return Text.assemble(f"{name:{WIDTH}}", (f"{verdict:6}", STYLES[verdict]), "\n  ".join(map(shown, [said, *broken])))
 
 
-def waiting(what: str, voice: Voice) -> AbstractContextManager[object]:
+def waiting(what: str, voice: Output) -> AbstractContextManager[object]:
     """A line that moves for as long as one waits, on a terminal."""
     return out.status(what) if out.is_terminal and not voice.as_json else nullcontext()

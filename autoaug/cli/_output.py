@@ -16,7 +16,7 @@ from rich.text import Text
 from autoaug.text import LONGEST, shown
 
 if TYPE_CHECKING:
-    from autoaug.cli._console import Watch
+    from autoaug.cli._console import ProgressState
     from autoaug.execution import Event, Listen
 
 FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
@@ -58,7 +58,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Voice:
+class Output:
     """How a call answers: in text or in JSON lines, with progress or without."""
 
     as_json: bool = False
@@ -80,7 +80,7 @@ class Voice:
         else:  # a file has no width that a table must fit into
             (out if out.is_terminal else Console(highlight=False, width=1000)).print(picture)
 
-    def progress(self, watch: "Watch") -> AbstractContextManager["Listen"]:
+    def progress(self, watch: "ProgressState") -> AbstractContextManager["Listen"]:
         """What listens to the events of a study."""
         from autoaug.cli._console import LineProgress, LiveProgress
         from autoaug.executors import ignore

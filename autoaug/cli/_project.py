@@ -26,14 +26,14 @@ def shipped_root() -> Path:
 
 
 @dataclass(frozen=True)
-class Found:
+class LoadedStudy:
     """A study, and the project that its imports are read from."""
 
     study: "Study"
     root: Path
 
 
-def load_study(reference: str) -> Found:
+def load_study(reference: str) -> LoadedStudy:
     """The study that a reference names: `quickstart`, `studies/mine.py`, or `studies/mine.py:name`.
 
     A name is looked for in the `studies/` of this folder's project first, then among the shipped ones.
@@ -46,7 +46,7 @@ def load_study(reference: str) -> Found:
     root = root_of(path)
     refuse_repeated_keys(path)
     module = execute(path, root)
-    return Found(pick_study(module, path, name), root)
+    return LoadedStudy(pick_study(module, path, name), root)
 
 
 def known_studies() -> dict[str, Path]:

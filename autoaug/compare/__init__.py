@@ -1,9 +1,9 @@
 """Which strategy is better, by how much, how sure that is, and what it has cost."""
 
-from autoaug.compare._anytime import Band, Step, anytime, bands
+from autoaug.compare._anytime import Band, CurvePoint, anytime, bands
 from autoaug.compare._figures import short, show_interval, show_p, show_seconds, show_value, unit_of
 from autoaug.compare._importance import Importance, importances
-from autoaug.compare._leaderboard import Rerun, Row, failures, leaderboard
+from autoaug.compare._leaderboard import LeaderboardRow, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
 from autoaug.compare._statistics import Difference, Interval, interval
 from autoaug.compare._stored import ALWAYS_ON, Comparison, stored_comparison, stored_leaderboard
@@ -14,12 +14,12 @@ __all__ = [
     "ALWAYS_ON",
     "Band",
     "Comparison",
+    "CurvePoint",
     "Difference",
     "Importance",
     "Interval",
+    "LeaderboardRow",
     "Rerun",
-    "Row",
-    "Step",
     "Table",
     "anytime",
     "bands",

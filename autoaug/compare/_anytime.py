@@ -13,7 +13,7 @@ MOST_POINTS = 100
 
 
 @dataclass(frozen=True)
-class Step:
+class CurvePoint:
     """A point of an anytime curve: what was known after so much had been spent."""
 
     strategy: str
@@ -27,7 +27,7 @@ def anytime(
     metric: str = "val_accuracy",
     maximize: bool = True,
     outcomes: Sequence[Outcome] | None = None,
-) -> list[Step]:
+) -> list[CurvePoint]:
     """Best validation value so far, against all that the search had spent by then, per study and strategy.
 
     A training that was cut short, or that ran on a proxy of the task, costs and is never ranked: its value does not
@@ -42,7 +42,7 @@ def anytime(
     better = max if maximize else min
     searched = [record for record in records if not record.final]
     full = complete(outcomes) if outcomes is not None else long_enough(searched)
-    steps: list[Step] = []
+    steps: list[CurvePoint] = []
     for study, name in dict.fromkeys((record.study, record.strategy) for record in searched):
         spent, best = 0.0, None
         mine = [record for record in searched if (record.study, record.strategy) == (study, name)]
@@ -54,26 +54,26 @@ def anytime(
                     value = record.metrics[metric]
                     best = value if best is None else better(best, value)
                 if best is not None:
-                    steps.append(Step(name, spent, best, study))
+                    steps.append(CurvePoint(name, spent, best, study))
     return steps
 
 
-Training = tuple[str, str, int]
+TrainingKey = tuple[str, str, int]
 """Study, place below it, and Optuna's number there, which counts attempts."""
 
 
-def key(training: Record | Outcome) -> Training:
+def key(training: Record | Outcome) -> TrainingKey:
     return training.study, training.place, training.trial
 
 
-def complete(outcomes: Sequence[Outcome]) -> set[Training]:
+def complete(outcomes: Sequence[Outcome]) -> set[TrainingKey]:
     """The trainings whose values may be ranked."""
     return {key(each) for each in outcomes if each.state == "COMPLETE" and not each.proxy}
 
 
-def long_enough(records: Sequence[Record]) -> set[Training]:
+def long_enough(records: Sequence[Record]) -> set[TrainingKey]:
     """The trainings with as many augmented epochs as any of their strategy."""
-    augmented: dict[Training, int] = {}
+    augmented: dict[TrainingKey, int] = {}
     for record in records:
         augmented[key(record)] = max(augmented.get(key(record), 0), record.epoch if record.phase == "augment" else 0)
     most: dict[tuple[str, str], int] = {}
@@ -94,7 +94,7 @@ class Band:
     n: int
 
 
-def bands(steps: Sequence[Step], metric: str = "") -> list[Band]:
+def bands(steps: Sequence[CurvePoint], metric: str = "") -> list[Band]:
     """The mean over the searches of a strategy, and its 95 % interval, from where all of them have found something.
 
     The searches are those of several studies that differ in their seed. One study gives no band: its trials cannot be

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from autoaug.compare._leaderboard import Row
+from autoaug.compare._leaderboard import LeaderboardRow
 from autoaug.compare._statistics import ROUNDING, Difference, Interval
 
 NOTHING = "–"
@@ -80,7 +80,7 @@ def show_value(value: float | None) -> str:
     return NOTHING if value is None else number(value)
 
 
-def show_trials(row: Row) -> str:
+def show_trials(row: LeaderboardRow) -> str:
     lost = row.pruned + row.failed
     return f"{row.trials - lost}/{row.trials}" if lost else str(row.trials)
 

@@ -19,14 +19,14 @@ SLACK = 1.1
 """Two searches have cost the same where one could not have made another trial for what the other spent, within this."""
 
 
-class Run(NamedTuple):
+class FinalRun(NamedTuple):
     """Which final run: the strategies share the seeds of a study."""
 
     study: str
     seed: int
 
 
-Scores = Mapping[Run, float]
+Scores = Mapping[FinalRun, float]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class Row:
+class LeaderboardRow:
     """One strategy of a leaderboard.
 
     Means and intervals are over final runs. Where several studies are compared, which repeat the search, they are over
@@ -109,7 +109,7 @@ def leaderboard(
     test_reads: Mapping[str, int] | None = None,
     looks: Mapping[str, Looks] | None = None,
     one_point: Collection[str] = (),
-) -> list[Row]:
+) -> list[LeaderboardRow]:
     """One row per strategy, best mean test accuracy first; those without a final run come last.
 
     Args:
@@ -132,7 +132,7 @@ def leaderboard(
         tried = [outcome for outcome in ends if not outcome.rerun]
         best = best_complete(ends, maximize)
         rows.append(
-            Row(
+            LeaderboardRow(
                 name=name,
                 test=interval(units(accuracy[name], repeated), span("test_accuracy")),
                 test_nll=interval(units(nll[name], repeated), span("test_nll")),
@@ -184,10 +184,10 @@ def retrained(mine: Sequence[Outcome], name: str, repeated: bool) -> dict[str, I
     return {deploy: each for deploy, each in found.items() if each}
 
 
-def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str = "test_accuracy") -> dict[Run, float]:
+def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str = "test_accuracy") -> dict[FinalRun, float]:
     """A test metric of a strategy's complete final runs."""
     return {
-        Run(outcome.study, outcome.seed): outcome.metrics[metric]
+        FinalRun(outcome.study, outcome.seed): outcome.metrics[metric]
         for outcome in outcomes
         if outcome.strategy == strategy and outcome.final and outcome.state == "COMPLETE" and metric in outcome.metrics
     }
@@ -244,10 +244,10 @@ def shared_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
 
 def lost_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
     """By strategy, how many of its final runs cannot be compared because they, or the baseline's, have failed."""
-    failed: dict[str, set[Run]] = defaultdict(set)
+    failed: dict[str, set[FinalRun]] = defaultdict(set)
     for outcome in last_attempts(outcomes):
         if outcome.final and outcome.state == "FAIL":
-            failed[outcome.strategy].add(Run(outcome.study, outcome.seed))
+            failed[outcome.strategy].add(FinalRun(outcome.study, outcome.seed))
     names = dict.fromkeys(outcome.strategy for outcome in outcomes)
     return {name: len(failed[name] | failed[baseline]) for name in names}
 
@@ -272,7 +272,7 @@ def reruns(ends: Sequence[Outcome], maximize: bool) -> list[Rerun]:
     return found
 
 
-def unequal_cost(rows: Sequence[Row]) -> list[tuple[Row, int]]:
+def unequal_cost(rows: Sequence[LeaderboardRow]) -> list[tuple[LeaderboardRow, int]]:
     """The searches that were given less than another strategy, and how many trials more they could have made.
 
     A strategy with nothing to search is never short of trials, but what it spent on learning within one counts.

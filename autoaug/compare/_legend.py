@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from autoaug.compare._figures import equal, number, show_p, show_seconds, significant, unit_of
-from autoaug.compare._leaderboard import Row, unequal_cost
+from autoaug.compare._leaderboard import LeaderboardRow, unequal_cost
 from autoaug.compare._statistics import MOST_SEEDS, Difference
 from autoaug.compare._stored import Comparison
 from autoaug.record import Outcome
 from autoaug.text import counted, plural
 
 
-def verdict(row: Row, baseline: str, unit: str = "final run") -> str:
+def verdict(row: LeaderboardRow, baseline: str, unit: str = "final run") -> str:
     """What may be said of a strategy beside the baseline: in words, with its figures where there are any.
 
     Args:
@@ -66,7 +66,7 @@ ONE_SEARCH = (
 )
 
 
-def intervals(rows: Sequence[Row], unit: str) -> Iterator[str]:
+def intervals(rows: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
     """What the intervals are, and over how many runs."""
     runs = {row.test.n: row.test.method for row in rows if row.test}
     if set(runs) == {1}:
@@ -85,7 +85,7 @@ INTERVALS = {
 }
 
 
-def differences_to(baseline: str, compared: Sequence[Row], unit: str) -> Iterator[str]:
+def differences_to(baseline: str, compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
     """What the differences and p are."""
     tests = sum(row.vs_baseline is not None and row.vs_baseline.p is not None for row in compared)
     if tests:
@@ -97,7 +97,7 @@ def differences_to(baseline: str, compared: Sequence[Row], unit: str) -> Iterato
         yield "* of the negative log-likelihood: more than chance, by the same test; less is better"
 
 
-def looked(compared: Sequence[Row], unit: str) -> Iterator[str]:
+def looked(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
     """What p and the intervals of differences are corrected for, where looks are counted."""
     unit = "final run" if unit == "seed" else unit
     for looks in dict.fromkeys(row.vs_baseline.looks for row in compared if row.vs_baseline and row.vs_baseline.looks):
@@ -110,7 +110,7 @@ def looked(compared: Sequence[Row], unit: str) -> Iterator[str]:
         )
 
 
-def missing_evidence(compared: Sequence[Row], unit: str) -> Iterator[str]:
+def missing_evidence(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
     """Which strategies may or may not differ from the baseline, and how many seeds would tell."""
     lacking = [(row.name, row.vs_baseline) for row in compared if row.vs_baseline]
     said = [f"{name} ({needed(each, unit)})" for name, each in lacking if not significant(each)]
@@ -130,7 +130,7 @@ def needed(found: Difference, unit: str) -> str:
     return f"about {counted(found.seeds_needed, unit)}"
 
 
-def doubtful(rows: Sequence[Row]) -> Iterator[str]:
+def doubtful(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
     """Of which searches most points lie so near the best that the validation images may have chosen it by chance."""
     for row in rows:
         if (each := row.doubt) and 2 * each.near >= each.others:
@@ -141,7 +141,7 @@ def doubtful(rows: Sequence[Row]) -> Iterator[str]:
             )
 
 
-def unequal(rows: Sequence[Row]) -> Iterator[str]:
+def unequal(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
     """That a strategy may look better because it spent more."""
     if short_of := unequal_cost(rows):
         most = max(rows, key=lambda row: row.gpu_seconds)
@@ -150,7 +150,7 @@ def unequal(rows: Sequence[Row]) -> Iterator[str]:
         yield f"unequal cost: for the {spent}, others could have made more trials: {said}"
 
 
-def marks(rows: Sequence[Row]) -> Iterator[str]:
+def marks(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
     """What the marks in the tables mean."""
     if any(each and equal(each) for row in rows for each in (row.test, row.vs_baseline)):
         yield "(n equal): runs with the same score show no spread; more of them, or more test images, would"

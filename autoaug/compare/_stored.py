@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from autoaug.compare._importance import Importance, importances
-from autoaug.compare._leaderboard import Row, leaderboard, lost_runs, shared_runs
+from autoaug.compare._leaderboard import LeaderboardRow, leaderboard, lost_runs, shared_runs
 from autoaug.compare._looks import Looks
 from autoaug.data import Standard
 from autoaug.lookup import lookup
@@ -29,7 +29,7 @@ class Comparison:
     studies: tuple[str, ...]
     definition: Mapping[str, Any]
     """Of the first study. The others differ from it in their seed, and may in budget and number of final runs."""
-    rows: Sequence[Row]
+    rows: Sequence[LeaderboardRow]
     outcomes: Sequence[Outcome] = ()
     records: Sequence[Record] = ()
     importance: Importance = field(default_factory=Importance)
@@ -67,7 +67,7 @@ def maximizes(definition: Mapping[str, Any]) -> bool:
     return lookup(METRICS, definition["metric"], "metric in the table autoaug_studies of the storage,") == "maximize"
 
 
-def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[Row]]:
+def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[LeaderboardRow]]:
     """The definition of a study that was run, and its leaderboard; whoever asks has looked at it."""
     definition = store.definition(name)
     assert definition is not None, "the callers know that it is there"

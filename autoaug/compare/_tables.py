@@ -18,7 +18,7 @@ from autoaug.compare._figures import (
     show_value,
     unit_of,
 )
-from autoaug.compare._leaderboard import Doubt, Row
+from autoaug.compare._leaderboard import Doubt, LeaderboardRow
 from autoaug.compare._legend import headline, legend, verdict
 from autoaug.compare._statistics import Difference, Interval
 from autoaug.compare._stored import Comparison
@@ -34,7 +34,7 @@ NESTED: dict[str, type] = {
 """The fields of a row that have fields of their own."""
 
 
-def to_csv(rows: Sequence[Row]) -> str:
+def to_csv(rows: Sequence[LeaderboardRow]) -> str:
     """A leaderboard as one line per strategy, the same columns for all of them."""
     text = io.StringIO()
     flat = [to_flat(row) for row in rows]
@@ -44,7 +44,7 @@ def to_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def to_flat(row: Row) -> dict[str, Any]:
+def to_flat(row: LeaderboardRow) -> dict[str, Any]:
     """A row without rows inside; None where there is nothing."""
     flat: dict[str, Any] = {"strategy": row.name}
     for name, value in asdict(row).items():
@@ -138,7 +138,7 @@ def search_table(found: Comparison, wide: bool) -> Table:
     return Table(headings, cells)
 
 
-def show_reruns(row: Row, wide: bool) -> Iterator[tuple[str, str, str]]:
+def show_reruns(row: LeaderboardRow, wide: bool) -> Iterator[tuple[str, str, str]]:
     """What the search had seen of the points that were trained in full: a name, values, epochs."""
     for each in row.reruns if wide else ():
         values = f"{show_value(each.proxy)} → {show_value(each.full)}"

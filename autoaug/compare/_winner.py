@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autoaug.compare import ALWAYS_ON, Row, show_interval, stored_leaderboard, verdict
+from autoaug.compare import ALWAYS_ON, LeaderboardRow, show_interval, stored_leaderboard, verdict
 from autoaug.data import Standard, public_name
 from autoaug.learners import learned
 from autoaug.lookup import lookup
@@ -68,7 +68,7 @@ def in_turn(nodes: Sequence[Apply], then: Node) -> InTurn:
     return sequence([*nodes, *(then.nodes if isinstance(then, InTurn) else [then])])
 
 
-def evidence(row: Row, baseline: str) -> dict[str, str]:
+def evidence(row: LeaderboardRow, baseline: str) -> dict[str, str]:
     """What the final runs say of a strategy, as facts of a policy file."""
     facts = {"verdict": verdict(row, baseline)}
     return {"test_accuracy": show_interval(row.test), **facts} if row.test else facts

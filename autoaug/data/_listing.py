@@ -76,7 +76,7 @@ def readable() -> frozenset[str]:
 
 
 def listing(folder: Path) -> Listing:
-    """All images at or below a folder, and what is passed over there. Links are followed, each folder once."""
+    """All images at or below a folder, and what is passed over there. Links are wants_graph, each folder once."""
     found = Listing([], [])
     _walk(folder, found, set())
     found.images.sort()

@@ -28,7 +28,7 @@ def grey(data: Any) -> Tensor:
     return torch.as_tensor(data).unsqueeze(1)
 
 
-class Row(NamedTuple):
+class TorchvisionDataset(NamedTuple):
     """One dataset of torchvision and how its objects hold what we read."""
 
     kind: str
@@ -42,10 +42,10 @@ class Row(NamedTuple):
     """Empty: the object's own `classes`."""
 
 
-ROWS: dict[str, Row] = {
-    "cifar10": Row("CIFAR10", channels_last, Standard()),
-    "cifar100": Row("CIFAR100", channels_last, Standard()),
-    "svhn": Row(
+ROWS: dict[str, TorchvisionDataset] = {
+    "cifar10": TorchvisionDataset("CIFAR10", channels_last, Standard()),
+    "cifar100": TorchvisionDataset("CIFAR100", channels_last, Standard()),
+    "svhn": TorchvisionDataset(
         "SVHN",
         channels_first,
         Standard(flip=False),
@@ -54,8 +54,8 @@ ROWS: dict[str, Row] = {
         test={"split": "test"},
         classes=tuple("0123456789"),
     ),
-    "mnist": Row("MNIST", grey, Standard(flip=False)),
-    "fashion-mnist": Row("FashionMNIST", grey, Standard()),
+    "mnist": TorchvisionDataset("MNIST", grey, Standard(flip=False)),
+    "fashion-mnist": TorchvisionDataset("FashionMNIST", grey, Standard()),
 }
 
 

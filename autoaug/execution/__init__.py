@@ -2,19 +2,19 @@
 
 from autoaug.execution._job import Event, Job, Listen
 from autoaug.execution._options import ON_A_SERVER, Options, refuse_more_than, refuse_remote, trials_at_once
-from autoaug.execution._pending_writes import write_leftovers
+from autoaug.execution._pending_writes import write_pending
 from autoaug.execution._progress import check_only, is_over, outdated
 from autoaug.execution._retry import failed, retry_failed
-from autoaug.execution._scheduler import Desk
+from autoaug.execution._scheduler import Scheduler
 from autoaug.execution._worker import end, explain, work
 
 __all__ = [
     "ON_A_SERVER",
-    "Desk",
     "Event",
     "Job",
     "Listen",
     "Options",
+    "Scheduler",
     "check_only",
     "end",
     "explain",
@@ -26,5 +26,5 @@ __all__ = [
     "retry_failed",
     "trials_at_once",
     "work",
-    "write_leftovers",
+    "write_pending",
 ]

@@ -27,10 +27,10 @@ class Job:
     """Which of the final runs this is; None in the search."""
     rerun: bool = False
     """A re-run in full of a point that was found on a proxy."""
-    reread: bool = False
+    retest: bool = False
     """A final run that was asked for though the test split was read before, when another point was the best."""
     driver: str = ""
-    """The process that handed it out, as `me` names it. Of the local executor it is the worker too."""
+    """The process that handed it out, as `process_name` names it. Of the local executor it is the worker too."""
 
     @property
     def final(self) -> bool:
@@ -73,7 +73,7 @@ class Event:
 Listen = Callable[[Event], None]
 
 
-def me() -> str:
+def process_name() -> str:
     """This process, for a lease: `host:pid`."""
     return f"{socket.gethostname()}:{os.getpid()}"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import inf
 
-from autoaug.execution._job import me
+from autoaug.execution._job import process_name
 from autoaug.store import Store, Unreachable
 from autoaug.text import shown
 
@@ -42,7 +42,7 @@ def lease(
                 give_up()
                 return
             with suppress(Unreachable):  # the training goes on without its storage
-                store.beat(trial_id, me())
+                store.beat(trial_id, process_name())
             if over.wait(min(every, hang)):
                 return
 

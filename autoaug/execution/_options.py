@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from autoaug.fields import TEXT, above, at_least, check_fields, short
-from autoaug.store import is_file, show_reference
+from autoaug.store import is_file, show_storage
 
 ON_A_SERVER = "give a server, such as --storage env:NAME with postgresql+psycopg://user@host/database"
 
@@ -35,7 +35,7 @@ class Options:
     """Share of a GPU for each trial; below 1, trials share one."""
     at_once: Annotated[int | None, at_least(1, says="at least 1 trial at a time")] = None
     """The most trials at the same time; None is as many as fit."""
-    reread: bool = False
+    retest: bool = False
     """Where a better point was found after the final runs of a strategy, make final runs of it too. The test split is
     then read a second time, and that is recorded."""
     retry_failed: bool = False
@@ -52,7 +52,7 @@ class Options:
     """A worker that has said nothing for so long is dead, and its trial is given to another."""
     hang_seconds: Annotated[float, at_least(0.01)] = 1800.0
     """A training that has made no step for so long hangs, and is given up. The first step waits for the data."""
-    patience_seconds: Annotated[float, at_least(0)] = 60.0
+    retry_seconds: Annotated[float, at_least(0)] = 60.0
     """For so long a storage that does not answer is tried again, before a worker goes on without it."""
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ def refuse_remote(options: Options, storage: str) -> None:
         return
     if is_file(storage):
         raise ValueError(
-            f"storage {show_reference(storage)} is a file, and workers at {address} cannot open it: {ON_A_SERVER}"
+            f"storage {show_storage(storage)} is a file, and workers at {address} cannot open it: {ON_A_SERVER}"
         )
     if os.environ.get("RAY_AUTH_MODE") != "token" and not options.insecure:
         raise ValueError(

@@ -1,16 +1,16 @@
 """What workers could not write while the storage was away, and left behind when they ended."""
 
-from autoaug.execution._job import is_gone, me
+from autoaug.execution._job import is_gone, process_name
 from autoaug.execution._options import Options
 from autoaug.store import SPOOL_FOLDER, Spool, Store, replay
 
 
 def spool_of(store: Store, options: Options) -> Spool:
     """Where this process keeps what it cannot write."""
-    return Spool(options.artifacts / SPOOL_FOLDER, store.identity, me())
+    return Spool(options.artifacts / SPOOL_FOLDER, store.identity, process_name())
 
 
-def write_leftovers(store: Store, options: Options) -> None:
+def write_pending(store: Store, options: Options) -> None:
     """Write it now. It comes before any lease is judged: a trial that is found to be over is not run again.
 
     Raises:

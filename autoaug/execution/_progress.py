@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from autoaug.execution._scheduler import Desk
+from autoaug.execution._scheduler import Scheduler
 from autoaug.lookup import suggest
 from autoaug.store import Store, refuse_contradiction
 from autoaug.study import Study
@@ -10,10 +10,10 @@ from autoaug.study import Study
 
 def outdated(study: Study, store: Store, only: Sequence[str] = ()) -> list[str]:
     """The strategies of which a better point was found after their final runs, which stay as they were."""
-    return Desk(study, store, only).outdated()
+    return Scheduler(study, store, only).outdated()
 
 
-def is_over(study: Study, store: Store, only: Sequence[str] = (), reread: bool = False) -> bool:
+def is_over(study: Study, store: Store, only: Sequence[str] = (), retest: bool = False) -> bool:
     """Whether nothing is left to run: a finished study says so at once.
 
     Raises:
@@ -24,7 +24,9 @@ def is_over(study: Study, store: Store, only: Sequence[str] = (), reread: bool =
     if stored is None:
         return False
     refuse_contradiction(study.name, stored, study.describe())
-    return set(only or study.strategies) <= set(stored["spaces"]) and Desk(study, store, only, reread=reread).over()
+    return (
+        set(only or study.strategies) <= set(stored["spaces"]) and Scheduler(study, store, only, retest=retest).over()
+    )
 
 
 def check_only(study: Study, only: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from autoaug.execution._job import Job, me
+from autoaug.execution._job import Job, process_name
 from autoaug.study import Study
 
 
@@ -23,7 +23,7 @@ def provenance(study: Study, job: Job, seed: int) -> dict[str, Any]:
         "seed": seed,
         "attempt": job.attempt,
         "root": job.root,
-        "worker": me(),
+        "worker": process_name(),
         "driver": job.driver,
         "versions": versions(),
         "git_commit": git_commit(),

@@ -1,8 +1,8 @@
-"""The desk hands out the work of a study: which trial runs next, and when all of it is over.
+"""The scheduler hands out the work of a study: which trial runs next, and when all of it is over.
 
-It keeps nothing in memory that the storage does not hold, so any number of desks can share a study, and a new desk
-goes on where a dead one stopped. Whatever a desk decides to run is queued under a name that can be queued once, and
-then claimed: of two desks that decide the same at the same time, one is told to look again.
+It keeps nothing in memory that the storage does not hold, so any number of schedulers can share a study, and a new one
+goes on where a dead one stopped. Whatever a scheduler decides to run is queued under a name that can be queued once,
+and then claimed: of two schedulers that decide the same at the same time, one is told to look again.
 """
 
 import time
@@ -14,7 +14,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autoaug.execution._descriptions import OF_FINALS, OF_RERUNS, about_search, describe, metric_of
-from autoaug.execution._job import Job, is_gone, me
+from autoaug.execution._job import Job, is_gone, process_name
 from autoaug.record import LEADERBOARD, Outcome, best_complete, complete_by_value, last_attempts, place
 from autoaug.store import Loss, Store, final_seed, root_of
 from autoaug.strategies import SeededByTrial
@@ -24,28 +24,28 @@ GRACE_SECONDS = 60.0
 """A lease older than this is dead, and its trial is given to somebody else."""
 
 RECONCILE_SECONDS = 5.0
-"""How often an idle desk looks for workers that died."""
+"""How often an idle scheduler looks for workers that died."""
 
 
 HOPELESS = 5
 """So many failed trials in a row end a search."""
 
 
-class Desk:
+class Scheduler:
     """Hands out the work of one study."""
 
     def __init__(
-        self, study: Study, store: Store, only: Iterable[str] = (), grace: float = GRACE_SECONDS, reread: bool = False
+        self, study: Study, store: Store, only: Iterable[str] = (), grace: float = GRACE_SECONDS, retest: bool = False
     ) -> None:
         """Create what is missing in the storage, and take back the trials of workers that died.
 
         Args:
-            reread: where a better point was found after the final runs of a strategy, make final runs of it too.
+            retest: where a better point was found after the final runs of a strategy, make final runs of it too.
 
         Raises:
             ValueError: the study contradicts what was run under its name.
         """
-        self.study, self.store, self.grace, self.reread = study, store, grace, reread
+        self.study, self.store, self.grace, self.retest = study, store, grace, retest
         store.define(study.name, study.describe())
         self.predicted: dict[str, float] = (store.definition(study.name) or {}).get("predicted_rerun_seconds", {})
         named = [name for name in study.strategies if not only or name in only]
@@ -82,7 +82,7 @@ class Desk:
         return None
 
     def over(self) -> bool:
-        """Whether every search and every final run of this desk has ended."""
+        """Whether every search and every final run of this scheduler has ended."""
         return all(
             self.search_over(name, found) and self.reruns_over(name, found) and self.finals_over(found)
             for name, found in self.outcomes().items()
@@ -133,7 +133,7 @@ class Desk:
     def ask(self, name: str, outcomes: dict[str, list[Outcome]]) -> Job | None:
         """A point that was queued before, or else a new one from the strategy's sampler.
 
-        None where other desks were quicker.
+        None where other schedulers were quicker.
         """
         search, mine = self.searches[name], outcomes[name]
         if not waiting(mine):
@@ -144,11 +144,11 @@ class Desk:
         return None
 
     def claim(self, where: str) -> FrozenTrial | None:
-        """Take the first trial that waits there, of a strategy of this desk."""
+        """Take the first trial that waits there, of a strategy of this scheduler."""
         for trial in self.store.trials(self.study.name, where):
             mine = trial.state == TrialState.WAITING and trial.params.get("strategy", "") in ("", *self.searches)
             if mine and self.store.claim(trial._trial_id):
-                self.store.beat(trial._trial_id, me())
+                self.store.beat(trial._trial_id, process_name())
                 return trial
         return None
 
@@ -159,7 +159,7 @@ class Desk:
             number=trial.number,
             attempt=trial.user_attrs.get("attempt", 1),
             root=root_of(among, trial),
-            driver=me(),
+            driver=process_name(),
             **more,
         )
 
@@ -220,7 +220,7 @@ class Desk:
         """
         best = best_complete(outcomes, self.maximize)
         tested = [outcome for outcome in outcomes if outcome.final]
-        if self.reread or not tested:
+        if self.retest or not tested:
             return best
         complete = complete_by_value(outcomes, self.maximize)
         return next((outcome for outcome in complete if outcome.point == tested[-1].point and not outcome.proxy), best)
@@ -244,7 +244,7 @@ class Desk:
         there = {outcome.seed for outcome in outcomes if outcome.final and outcome.point == chosen.point}
         tested = {outcome.seed for outcome in outcomes if outcome.final}
         for seed in sorted(set(range(self.study.seeds)) - there):
-            self.store.enqueue_final(self.study.name, name, seed, chosen.point, chosen.trial, reread=seed in tested)
+            self.store.enqueue_final(self.study.name, name, seed, chosen.point, chosen.trial, retest=seed in tested)
 
     def next_final(self) -> Job | None:
         trial = self.claim(LEADERBOARD)
@@ -256,7 +256,7 @@ class Desk:
             self.finals,
             point=trial.user_attrs["point"],
             final_seed=final_seed(trial),
-            reread=trial.user_attrs.get("reread", False),
+            retest=trial.user_attrs.get("retest", trial.user_attrs.get("reread", False)),  # its name before 0.2
         )
 
     def finals_over(self, outcomes: Sequence[Outcome]) -> bool:
@@ -284,7 +284,7 @@ class Desk:
         self.looked = time.monotonic()
         leases = self.store.leases()
         # while the storage was away nobody could renew a lease
-        fair = self.looked - self.store.patience.troubled > self.grace
+        fair = self.looked - self.store.retry_policy.last_failure > self.grace
         for study in (*self.searches.values(), *self.reruns.values(), self.finals):
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 # without a lease, the driver that asked for it may have died before it could sign

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Data, train_on_val
-from autoaug.execution._job import Event, Job, Listen, me
+from autoaug.execution._job import Event, Job, Listen, process_name
 from autoaug.execution._lease import Hung, interruptible, lease
 from autoaug.execution._limits import Cut, Limits, metered
 from autoaug.execution._options import Options
@@ -103,8 +103,8 @@ def note_test_read(study: Study, job: Job, store: Store) -> None:
         PermissionError: another final run of the same strategy and seed has read it.
     """
     seed = job.final_seed or 0
-    if not store.note_test_read(job.trial_id, study.name, job.strategy, seed, job.root, me(), job.reread):
-        raise PermissionError(f"final run {seed} of {job.strategy} has read the test split before: ask with --reread")
+    if not store.note_test_read(job.trial_id, study.name, job.strategy, seed, job.root, process_name(), job.retest):
+        raise PermissionError(f"final run {seed} of {job.strategy} has read the test split before: ask with --retest")
 
 
 def queue_again(study: Study, job: Job, store: Store, reason: str, loss: Loss) -> State:
@@ -124,7 +124,7 @@ def settled(store: Store, trial_id: int) -> bool:
     """Whether all that a trial found is in the storage; waits for one that is away as long as patience lasts."""
     if store.spool is None or not store.spool.holds(trial_id):
         return True
-    store.patience.in_vain = False
+    store.retry_policy.gave_up = False
     try:
         settle(store, trial_id)
     except Unreachable:

@@ -1,4 +1,4 @@
-"""What is refused before a study runs: more than a machine has, a budget for less than a trial, an unwritable folder."""
+"""What is refused before a study runs: more than a machine has, a budget for no trial, an unwritable folder."""
 
 import os
 from collections.abc import Callable, Mapping

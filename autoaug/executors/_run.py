@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from autoaug.data import STANDARDS
-from autoaug.execution import Event, Listen, Options, retry_failed, write_leftovers
+from autoaug.execution import Event, Listen, Options, retry_failed, write_pending
 from autoaug.executors._check import check
 from autoaug.executors._table import EXECUTORS
 from autoaug.store import Store
@@ -51,10 +51,10 @@ def conduct(
     """Run a study that was checked. What it was expected to cost and what was read is kept beside its definition.
 
     Raises:
-        Unreachable: the storage did not answer for longer than `Options.patience_seconds`. What was found is kept.
+        Unreachable: the storage did not answer for longer than `Options.retry_seconds`. What was found is kept.
     """
-    store.patience.seconds = options.patience_seconds
-    write_leftovers(store, options)
+    store.retry_policy.seconds = options.retry_seconds
+    write_pending(store, options)
     if (stored := store.definition(study.name)) and "standard" not in stored["task"]:
         refuse_other_data(study)
     found = (predictions or {}).items()

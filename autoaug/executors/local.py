@@ -4,19 +4,19 @@ import time
 
 import torch
 
-from autoaug.execution import Desk, Listen, Options, work, write_leftovers
+from autoaug.execution import Listen, Options, Scheduler, work, write_pending
 from autoaug.store import Store
 from autoaug.study import Study
 
 
 def run_local(study: Study, store: Store, options: Options, listen: Listen) -> None:
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))
-    desk = Desk(study, store, options.only, options.grace_seconds, options.reread)
+    scheduler = Scheduler(study, store, options.only, options.grace_seconds, options.retest)
     while True:
-        if job := desk.next():
+        if job := scheduler.next():
             work(study, job, store, options, listen)
-        elif desk.over():
+        elif scheduler.over():
             return
         else:
-            write_leftovers(store, options)
+            write_pending(store, options)
             time.sleep(1.0)  # others are still working on trials of this study

@@ -1,7 +1,7 @@
 """The Ray executor: trials as Ray Tune actors, several at once, on one machine or a cluster.
 
-Tune only places and runs the trials. What they are comes from the desk, what they find goes from the worker straight
-into the storage, and nothing that Tune keeps on disk is ever read again: a restart begins a fresh Tuner.
+Tune only places and runs the trials. What they are comes from the scheduler, what they find goes from the worker
+straight into the storage, and nothing that Tune keeps on disk is ever read again: a restart begins a fresh Tuner.
 """
 
 import json
@@ -25,19 +25,19 @@ from ray.tune.search import Searcher
 
 from autoaug.execution import (
     ON_A_SERVER,
-    Desk,
     Event,
     Job,
     Listen,
     Options,
+    Scheduler,
     end,
     explain,
     refuse_more_than,
     work,
-    write_leftovers,
+    write_pending,
 )
 from autoaug.record import FULL, LEADERBOARD, Record, State
-from autoaug.store import Loss, Store, Unreachable, open_patiently
+from autoaug.store import Loss, Store, Unreachable, open_retrying
 from autoaug.study import Study
 
 QUIET = {
@@ -60,13 +60,13 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
     with cluster(options):
         refuse_too_much(options)
         refuse_unshared(store)
-        desk = Desk(study, store, options.only, options.grace_seconds, options.reread)
-        searcher = DeskSearcher(desk, listen, when_idle=lambda: write_leftovers(store, options))
+        scheduler = Scheduler(study, store, options.only, options.grace_seconds, options.retest)
+        searcher = SchedulerSearcher(scheduler, listen, when_idle=lambda: write_pending(store, options))
         trainable = tune.with_parameters(
             run_on_worker,
             code=sources(options.project),
-            study=ray.cloudpickle.dumps(replace(desk.study, task=desk.study.task.anchored(), storage=None)),
-            storage=desk.store.portable(),
+            study=ray.cloudpickle.dumps(replace(scheduler.study, task=scheduler.study.task.anchored(), storage=None)),
+            storage=scheduler.store.portable(),
             options=options,
         )
         trainable = tune.with_resources(trainable, {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial})
@@ -83,7 +83,7 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
                 mode="max",
             ),
             run_config=tune.RunConfig(
-                name=f"{desk.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+                name=f"{scheduler.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
                 storage_path=str((options.artifacts / "ray").absolute()),
                 failure_config=tune.FailureConfig(max_failures=0),
                 log_to_file=True,
@@ -96,18 +96,18 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
         except KeyboardInterrupt:
             for job in searcher.running.values():
                 with suppress(Unreachable):  # its lease ends, and the next driver takes it back
-                    desk.lost(job, "interrupted")
+                    scheduler.lost(job, "interrupted")
             raise
         if searcher.away:
             raise searcher.away
 
 
-class DeskSearcher(Searcher):
-    """Tune asks it for the next trial; it asks the desk."""
+class SchedulerSearcher(Searcher):
+    """Tune asks it for the next trial; it asks the scheduler."""
 
-    def __init__(self, desk: Desk, listen: Listen, when_idle: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, scheduler: Scheduler, listen: Listen, when_idle: Callable[[], None] = lambda: None) -> None:
         super().__init__(metric="epoch", mode="max")
-        self.desk, self.listen, self.when_idle = desk, listen, when_idle
+        self.scheduler, self.listen, self.when_idle = scheduler, listen, when_idle
         self.running: dict[str, Job] = {}
         self.away: Unreachable | None = None
         """Why there is no next trial: the storage does not answer."""
@@ -115,10 +115,10 @@ class DeskSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         try:
             self.away = None
-            job = self.desk.next()
+            job = self.scheduler.next()
             if job is None:  # Tune asks again unless all is over: a running trial may still have to be repeated
                 self.when_idle()
-                return Searcher.FINISHED if self.desk.over() else None
+                return Searcher.FINISHED if self.scheduler.over() else None
         except Unreachable as away:
             self.away = away
             return None if self.running else Searcher.FINISHED  # what runs goes on, and may outlast it
@@ -134,16 +134,16 @@ class DeskSearcher(Searcher):
         job = self.running.pop(trial_id, None)
         if job is None or not error:
             return
-        with suppress(Unreachable):  # its lease ends, and a desk takes it back
+        with suppress(Unreachable):  # its lease ends, and a scheduler takes it back
             reason, loss = self.explain(job)
-            state = self.desk.lost(job, reason, loss)
+            state = self.scheduler.lost(job, reason, loss)
             if state is not None:
                 said = f"{reason}: queued again" if state == TrialState.WAITING else f"{reason} again and again"
                 self.listen(Event(job, state=cast(State, state.name), reason=said))
 
     def explain(self, job: Job) -> tuple[str, Loss]:
         """Why a trial has lost its worker, and whose loss that is."""
-        attributes = self.desk.store.optuna.get_trial(job.trial_id).user_attrs
+        attributes = self.scheduler.store.optuna.get_trial(job.trial_id).user_attrs
         if "worker" not in attributes:
             return "its worker died before it began", "unseen"
         if attributes.get("node") not in (None, *(node["NodeID"] for node in ray.nodes() if node["Alive"])):
@@ -183,10 +183,10 @@ def run_on_worker(
     job = Job(**config["job"])
     install(code)
     try:
-        store = open_store(storage, options.patience_seconds)
-        write_leftovers(store, options)
+        store = open_store(storage, options.retry_seconds)
+        write_pending(store, options)
         store.annotate(job.trial_id, node=ray.get_runtime_context().get_node_id())
-    except (ValueError, Unreachable) as away:  # its lease ends, and a desk takes it back
+    except (ValueError, Unreachable) as away:  # its lease ends, and a scheduler takes it back
         tell(Event(job, state="WAITING", reason=str(away)))
         return
     try:
@@ -198,9 +198,9 @@ def run_on_worker(
 
 
 @cache
-def open_store(reference: str, patience: float) -> Store:
+def open_store(reference: str, retry_seconds: float) -> Store:
     """One connection pool per worker process, which serves many trials."""
-    return open_patiently(reference, patience)
+    return open_retrying(reference, retry_seconds)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import math
 
 from autoaug.export._code import Brackets, call, listing
 from autoaug.export._export import Export
-from autoaug.export._target import Dialect, Row, translate
+from autoaug.export._target import ExportTarget, OpExport, translate
 from autoaug.policy import PolicyTree
 
 DOC = """An augmentation policy for albumentations 2.0.8, its last release.
@@ -37,7 +37,7 @@ def to_albumentations(tree: PolicyTree) -> Export:
     return translate(tree, ALBUMENTATIONS)
 
 
-def jitter(what: str, lost: str = "") -> Row:
+def jitter(what: str, lost: str = "") -> OpExport:
     """One of the adjustments of ColorJitter, which are torchvision's; the others stay neutral."""
 
     def code(low: float, high: float, p: float) -> Brackets:
@@ -45,22 +45,24 @@ def jitter(what: str, lost: str = "") -> Row:
         still: dict[str, object] = dict.fromkeys(("brightness", "contrast", "saturation"), (1, 1))
         return call("A.ColorJitter", **still | {"hue": (0, 0), what: moved}, p=p)
 
-    return Row(code, lost=lost)
+    return OpExport(code, lost=lost)
 
 
-def shear(axis: str) -> Row:
+def shear(axis: str) -> OpExport:
     still = {"x": (0.0, 0.0), "y": (0.0, 0.0)}
 
     def code(low: float, high: float, p: float) -> Brackets:
         angles = math.degrees(math.atan(low)), math.degrees(math.atan(high))
         return call("A.Affine", shear=still | {axis: angles}, p=p)
 
-    return Row(code, lost_in_ranges=ANGLE)
+    return OpExport(code, lost_in_ranges=ANGLE)
 
 
-def translation(axis: str) -> Row:
+def translation(axis: str) -> OpExport:
     still = {"x": (0.0, 0.0), "y": (0.0, 0.0)}
-    return Row(lambda low, high, p: call("A.Affine", translate_percent=still | {axis: (low, high)}, p=p), lost=PIXELS)
+    return OpExport(
+        lambda low, high, p: call("A.Affine", translate_percent=still | {axis: (low, high)}, p=p), lost=PIXELS
+    )
 
 
 def posterize(low: float, high: float, p: float) -> Brackets:
@@ -85,46 +87,46 @@ def cutout(low: float, high: float, p: float) -> Brackets:
     return call("A.CoarseDropout", num_holes_range=(1, 1), hole_height_range=side, hole_width_range=side, fill=0, p=p)
 
 
-ROWS: dict[str, Row] = {
+ROWS: dict[str, OpExport] = {
     "shear_x": shear("x"),
     "shear_y": shear("y"),
     "translate_x": translation("x"),
     "translate_y": translation("y"),
-    "rotate": Row(lambda low, high, p: call("A.Affine", rotate=(low, high), p=p)),
-    "invert": Row(lambda low, high, p: call("A.InvertImg", p=p)),
-    "auto_contrast": Row(lambda low, high, p: call("A.AutoContrast", cutoff=0, method="pil", p=p), lost=HISTOGRAM),
-    "equalize": Row(lambda low, high, p: call("A.Equalize", mode="pil", p=p), lost=HISTOGRAM),
-    "solarize": Row(lambda low, high, p: call("A.Solarize", threshold_range=(1 - high, 1 - low), p=p)),
+    "rotate": OpExport(lambda low, high, p: call("A.Affine", rotate=(low, high), p=p)),
+    "invert": OpExport(lambda low, high, p: call("A.InvertImg", p=p)),
+    "auto_contrast": OpExport(lambda low, high, p: call("A.AutoContrast", cutoff=0, method="pil", p=p), lost=HISTOGRAM),
+    "equalize": OpExport(lambda low, high, p: call("A.Equalize", mode="pil", p=p), lost=HISTOGRAM),
+    "solarize": OpExport(lambda low, high, p: call("A.Solarize", threshold_range=(1 - high, 1 - low), p=p)),
     "color": jitter("saturation"),
-    "posterize": Row(posterize, lost_in_ranges="posterize draws all numbers of bits equally often"),
+    "posterize": OpExport(posterize, lost_in_ranges="posterize draws all numbers of bits equally often"),
     "contrast": jitter("contrast"),
     "brightness": jitter("brightness"),
-    "sharpness": Row(
+    "sharpness": OpExport(
         sharpness,
         lost="sharpness changes the border too, and below zero it is a Gaussian blur of about the same strength",
         splits=True,
     ),
     "hue": jitter("hue", lost="hue has 180 steps on 8-bit images"),
     "saturation": jitter("saturation", lost="saturation is that of color, not of HSV"),
-    "cutout": Row(
+    "cutout": OpExport(
         cutout,
         lost="cutout lies wholly inside the image, and is square only where the image is",
         lost_in_ranges="cutout draws height and width apart",
     ),
-    "hflip": Row(lambda low, high, p: call("A.HorizontalFlip", p=p)),
-    "vflip": Row(lambda low, high, p: call("A.VerticalFlip", p=p)),
-    "gaussian_noise": Row(
+    "hflip": OpExport(lambda low, high, p: call("A.HorizontalFlip", p=p)),
+    "vflip": OpExport(lambda low, high, p: call("A.VerticalFlip", p=p)),
+    "gaussian_noise": OpExport(
         lambda low, high, p: call("A.GaussNoise", std_range=(low, high), p=p),
         lost="gaussian_noise is about 2 % weaker on 8-bit images",
     ),
-    "crop": Row(
+    "crop": OpExport(
         lambda low, high, p: call("A.Affine", translate_percent={"x": (-high, high), "y": (-high, high)}, p=p),
         lost="crop does not reach its outermost places, and leaves the image where it is twice as often",
         lost_in_ranges="crop has one padding, the largest of the range",
     ),
 }
 
-ALBUMENTATIONS = Dialect(
+ALBUMENTATIONS = ExportTarget(
     rows=ROWS,
     whole=lambda code: call("A.Compose", listing([code])),
     doc=DOC,

@@ -4,7 +4,7 @@ import math
 
 from autoaug.export._code import call
 from autoaug.export._export import Export
-from autoaug.export._target import Dialect, Row, translate
+from autoaug.export._target import ExportTarget, OpExport, translate
 from autoaug.policy import PolicyTree
 
 DOC = """An augmentation policy for kornia 0.8.2 or newer.
@@ -38,49 +38,49 @@ def degrees(low: float, high: float) -> tuple[float, float]:
     return math.degrees(math.atan(low)), math.degrees(math.atan(high))
 
 
-def jitter(what: str) -> Row:
+def jitter(what: str) -> OpExport:
     """One of the adjustments of ColorJitter, which are torchvision's."""
-    return Row(lambda low, high, p: call("K.ColorJitter", **{what: (1 + low, 1 + high)}, p=p))
+    return OpExport(lambda low, high, p: call("K.ColorJitter", **{what: (1 + low, 1 + high)}, p=p))
 
 
-ROWS: dict[str, Row] = {
-    "shear_x": Row(
+ROWS: dict[str, OpExport] = {
+    "shear_x": OpExport(
         lambda low, high, p: call("K.RandomShear", shear=(*degrees(low, high), 0.0, 0.0), p=p), lost_in_ranges=ANGLE
     ),
-    "shear_y": Row(
+    "shear_y": OpExport(
         lambda low, high, p: call("K.RandomShear", shear=(0.0, 0.0, *degrees(low, high)), p=p), lost_in_ranges=ANGLE
     ),
-    "translate_x": Row(lambda low, high, p: call("K.RandomTranslate", translate_x=(low, high), p=p)),
-    "translate_y": Row(lambda low, high, p: call("K.RandomTranslate", translate_y=(low, high), p=p)),
-    "rotate": Row(lambda low, high, p: call("K.RandomRotation", degrees=(low, high), p=p)),
-    "invert": Row(lambda low, high, p: call("K.RandomInvert", p=p)),
-    "auto_contrast": Row(lambda low, high, p: call("K.RandomAutoContrast", p=p), lost_between=LEVELS),
-    "equalize": Row(lambda low, high, p: call("K.RandomEqualize", p=p), lost_between=LEVELS),
-    "solarize": Row(
+    "translate_x": OpExport(lambda low, high, p: call("K.RandomTranslate", translate_x=(low, high), p=p)),
+    "translate_y": OpExport(lambda low, high, p: call("K.RandomTranslate", translate_y=(low, high), p=p)),
+    "rotate": OpExport(lambda low, high, p: call("K.RandomRotation", degrees=(low, high), p=p)),
+    "invert": OpExport(lambda low, high, p: call("K.RandomInvert", p=p)),
+    "auto_contrast": OpExport(lambda low, high, p: call("K.RandomAutoContrast", p=p), lost_between=LEVELS),
+    "equalize": OpExport(lambda low, high, p: call("K.RandomEqualize", p=p), lost_between=LEVELS),
+    "solarize": OpExport(
         lambda low, high, p: call("K.RandomSolarize", thresholds=(1 - high, 1 - low), additions=(0.0, 0.0), p=p)
     ),
     "color": jitter("saturation"),
-    "posterize": Row(
+    "posterize": OpExport(
         lambda low, high, p: call("K.RandomPosterize", bits=(8 - high, 8 - low), p=p), lost_between=LEVELS
     ),
     "contrast": jitter("contrast"),
     "brightness": jitter("brightness"),
-    "sharpness": Row(lambda low, high, p: call("K.RandomSharpness", sharpness=(1 + low, 1 + high), p=p)),
-    "hue": Row(lambda low, high, p: call("K.RandomHue", hue=(low, high), p=p)),
-    "saturation": Row(lambda low, high, p: call("K.RandomSaturation", saturation=(1 + low, 1 + high), p=p)),
-    "cutout": Row(
+    "sharpness": OpExport(lambda low, high, p: call("K.RandomSharpness", sharpness=(1 + low, 1 + high), p=p)),
+    "hue": OpExport(lambda low, high, p: call("K.RandomHue", hue=(low, high), p=p)),
+    "saturation": OpExport(lambda low, high, p: call("K.RandomSaturation", saturation=(1 + low, 1 + high), p=p)),
+    "cutout": OpExport(
         lambda low, high, p: call("K.RandomErasing", scale=(low * low, high * high), ratio=(1.0, 1.0), p=p),
         lost="cutout's square lies wholly inside the image, and its side is right only where images are square",
         lost_in_ranges="cutout draws an area uniformly, not a side",
     ),
-    "hflip": Row(lambda low, high, p: call("K.RandomHorizontalFlip", p=p)),
-    "vflip": Row(lambda low, high, p: call("K.RandomVerticalFlip", p=p)),
-    "gaussian_noise": Row(
+    "hflip": OpExport(lambda low, high, p: call("K.RandomHorizontalFlip", p=p)),
+    "vflip": OpExport(lambda low, high, p: call("K.RandomVerticalFlip", p=p)),
+    "gaussian_noise": OpExport(
         lambda low, high, p: call("K.RandomGaussianNoise", mean=0.0, std=(low + high) / 2, p=p),
         lost="gaussian_noise is not cut to [0, 1]",
         lost_in_ranges="gaussian_noise has one deviation, the middle of the range",
     ),
-    "crop": Row(
+    "crop": OpExport(
         lambda low, high, p: call(
             "K.RandomTranslate", translate_x=(-high, high), translate_y=(-high, high), resample="NEAREST", p=p
         ),
@@ -89,7 +89,7 @@ ROWS: dict[str, Row] = {
     ),
 }
 
-KORNIA = Dialect(
+KORNIA = ExportTarget(
     rows=ROWS,
     whole=lambda code: call("in_turn", code),
     doc=DOC,

@@ -202,14 +202,14 @@ def crop(image: Tensor, padding: float, seed: int) -> Tensor:
 POLICY: dict[int, Node] = {1: InTurn([])}
 
 
-class Step(NamedTuple):
+class DrawnOp(NamedTuple):
     """An operation with the arguments that were drawn for it."""
 
     operation: Callable[..., Tensor]
     arguments: tuple[float, ...]
 
 
-def draw(node: Node, rng: Generator) -> list[Step]:
+def draw(node: Node, rng: Generator) -> list[DrawnOp]:
     """What happens to one image."""
     if isinstance(node, Apply):
         return draw_step(node, rng)
@@ -220,18 +220,18 @@ def draw(node: Node, rng: Generator) -> list[Step]:
     return draw(chosen, rng)
 
 
-def draw_step(node: Apply, rng: Generator) -> list[Step]:
-    """The operation where its coin says so, with an amount, a sign and a seed."""
-    coin, level, sign = torch.rand(3, generator=rng).tolist()
-    if coin >= node.probability:
+def draw_step(node: Apply, rng: Generator) -> list[DrawnOp]:
+    """The operation where its gate says so, with an amount, a sign and a seed."""
+    gate, level, sign = torch.rand(3, generator=rng).tolist()
+    if gate >= node.probability:
         return []
     if node.amount is None:
-        return [Step(node.operation, ())]
+        return [DrawnOp(node.operation, ())]
     low, high = node.amount if isinstance(node.amount, tuple) else (node.amount,) * 2
     amount = low + (high - low) * level
     amount = -amount if node.mirror and sign < 0.5 else amount
     seed = (int(torch.randint(2**32, (), generator=rng)),) if node.random else ()
-    return [Step(node.operation, (amount, *seed))]
+    return [DrawnOp(node.operation, (amount, *seed))]
 
 
 @lru_cache(maxsize=1)

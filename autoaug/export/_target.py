@@ -11,7 +11,7 @@ from autoaug.policy import AnyNode, Apply, Choice, PolicyTree, Schedule, Sequenc
 
 
 @dataclass(frozen=True)
-class Row:
+class OpExport:
     """An operation in the words of another library, and what is lost."""
 
     code: Callable[[float, float, float], Code]
@@ -26,10 +26,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Dialect:
+class ExportTarget:
     """How a library says a policy."""
 
-    rows: Mapping[str, Row]
+    rows: Mapping[str, OpExport]
     whole: Callable[[Code], Code]
     """What the outermost node stands in."""
     doc: str
@@ -58,7 +58,7 @@ LIMITS: dict[str, Range] = {
 """Amounts beyond these are refused by other libraries. None of the ranges of autoaug.ops goes beyond them."""
 
 
-def translate(tree: PolicyTree, dialect: Dialect) -> Export:
+def translate(tree: PolicyTree, dialect: ExportTarget) -> Export:
     """A policy as a file of Python that defines `policy`, or for a schedule `policies`, by the first epoch."""
     require_known((node.op for node in walk(tree) if isinstance(node, Apply)), dialect.rows)
     lost = losses(tree, dialect)
@@ -68,7 +68,7 @@ def translate(tree: PolicyTree, dialect: Dialect) -> Export:
     return Export(f"{heading(tree, dialect.doc, lost)}\n{dialect.imports}\n\n{data}\n", lost)
 
 
-def write(node: AnyNode, tree: PolicyTree, dialect: Dialect) -> Code:
+def write(node: AnyNode, tree: PolicyTree, dialect: ExportTarget) -> Code:
     match node:
         case Apply():
             return write_apply(node, RANGES[tree.ranges][node.op], dialect)
@@ -78,7 +78,7 @@ def write(node: AnyNode, tree: PolicyTree, dialect: Dialect) -> Code:
             return one_of((option.weight, write(option.node, tree, dialect)) for option in node.options)
 
 
-def write_apply(node: Apply, op: Op, dialect: Dialect) -> Code:
+def write_apply(node: Apply, op: Op, dialect: ExportTarget) -> Code:
     """One transform, or a choice of several where the amount has a random sign."""
     row = dialect.rows[node.op]
     if node.amount == 0:
@@ -114,7 +114,7 @@ def cut(op: str, amount: float) -> float:
     return min(max(amount, least), most)
 
 
-def losses(tree: PolicyTree, dialect: Dialect) -> tuple[str, ...]:
+def losses(tree: PolicyTree, dialect: ExportTarget) -> tuple[str, ...]:
     """What a dialect cannot say of a policy, each once, in the order of the policy."""
     several = stages(tree.root) > 1
     found = [dialect.lost_between if several else ""]
@@ -126,7 +126,7 @@ def losses(tree: PolicyTree, dialect: Dialect) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, found)))
 
 
-def apply_losses(node: Apply, op: Op, dialect: Dialect, several: bool) -> list[str]:
+def apply_losses(node: Apply, op: Op, dialect: ExportTarget, several: bool) -> list[str]:
     row = dialect.rows[node.op]
     low, high = bounds(node.amount or 0.0)
     mirrored = -high if op.signed and node.mirror else low

@@ -21,7 +21,7 @@ Each call, as `neumann(steps=5, lr=0.1)`, gives a `Hypergrad`: a function of a t
 and hyperparameters. Both losses are functions of (weights, hyper), for a module by `torch.func.functional_call`:
 
     weights = dict(net.named_parameters())
-    [slope] = neumann(5, 0.1)(train_loss, val_loss, weights, [magnitudes])     # one tensor per entry of hyper
+    [grad] = neumann(5, 0.1)(train_loss, val_loss, weights, [magnitudes])     # one tensor per entry of hyper
 
 Second derivatives are taken by double backward. Differences of gradients would be cheaper, and are wrong on networks
 with ReLU: its masks flip between the two points. `benchmarks/fidelity.py` measures what each method is worth, and

@@ -79,7 +79,7 @@ def leaves(tree: Tree, name: str) -> Leaves:
     return Leaves([tensor.detach().requires_grad_() for tensor in tensors], spec)
 
 
-class Training(NamedTuple):
+class Linearisation(NamedTuple):
     """The training loss around a point, by the graph of its gradient g."""
 
     product: Product
@@ -88,15 +88,15 @@ class Training(NamedTuple):
     """v -> ∂/∂hyper <v, g>, once: it frees the graph."""
 
 
-Curvature = Callable[[Loss, Leaves, Leaves], Training]
+Curvature = Callable[[Loss, Leaves, Leaves], Linearisation]
 """(train_loss, weights, hyper) -> Training."""
 
 
-def hessian(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Training:
+def hessian(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Linearisation:
     """The Hessian of the training loss. Away from a minimum, as on any mini-batch, it has negative eigenvalues too."""
     with TwiceDifferentiable():
-        gradient = slopes(train_loss(weights.tree(), hyper.tree()), weights.tensors, "train_loss")
-    return Training(
+        gradient = grads(train_loss(weights.tree(), hyper.tree()), weights.tensors, "train_loss")
+    return Linearisation(
         partial(pull_back, gradient, weights.tensors), partial(pull_back, gradient, hyper.tensors, last=True)
     )
 
@@ -121,7 +121,7 @@ class ModelLoss:
         return found if isinstance(found, tuple) else (found,)
 
 
-def gauss_newton(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Training:
+def gauss_newton(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Linearisation:
     """Jᵀ L J with J = ∂logits/∂weights and L = ∂²loss/∂logits²: the Hessian without the network's own curvature.
 
     Positive semidefinite where the loss is convex in the logits, as cross-entropy and squared error are (Schraudolph
@@ -132,16 +132,16 @@ def gauss_newton(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Training:
         raise TypeError(f"Gauss-Newton products need train_loss as ModelLoss(logits, loss), got a {kind}")
     with TwiceDifferentiable():
         logits, *rest = train_loss.outputs(weights.tree(), hyper.tree())
-        gradient = slopes(train_loss.loss(logits, *rest), weights.tensors, "train_loss")
+        gradient = grads(train_loss.loss(logits, *rest), weights.tensors, "train_loss")
         pushed = pusher(logits, weights.tensors)
     outputs = logits.detach().requires_grad_()
     fixed = [other.detach() if isinstance(other, Tensor) else other for other in rest]
-    slope = slopes(train_loss.loss(outputs, *fixed), [outputs], "train_loss")
+    grad = grads(train_loss.loss(outputs, *fixed), [outputs], "train_loss")
 
     def product(vector: Vector) -> Vector:
-        return pull_back([logits], weights.tensors, pull_back(slope, [outputs], [pushed(vector)]))
+        return pull_back([logits], weights.tensors, pull_back(grad, [outputs], [pushed(vector)]))
 
-    return Training(product, partial(pull_back, gradient, hyper.tensors, last=True))
+    return Linearisation(product, partial(pull_back, gradient, hyper.tensors, last=True))
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Parts:
         return zip(self.shares, self.losses, strict=True)
 
 
-def in_parts(curvature: Curvature, train_loss: Parts, weights: Leaves, hyper: Leaves) -> Training:
+def in_parts(curvature: Curvature, train_loss: Parts, weights: Leaves, hyper: Leaves) -> Linearisation:
     """The curvature of each part in turn."""
 
     def product(vector: Vector) -> Vector:
@@ -171,7 +171,7 @@ def in_parts(curvature: Curvature, train_loss: Parts, weights: Leaves, hyper: Le
     def mixed(vector: Vector) -> Vector:
         return weighed(train_loss, lambda part: curvature(part, weights, hyper).mixed(vector))
 
-    return Training(product, mixed)
+    return Linearisation(product, mixed)
 
 
 def weighed(parts: Parts, call: Callable[[Loss], Vector]) -> Vector:
@@ -227,7 +227,7 @@ def pull_back(
         )
 
 
-def slopes(loss: Tensor, weights: Vector, name: str) -> Vector:
+def grads(loss: Tensor, weights: Vector, name: str) -> Vector:
     """d loss/d weights with its graph; zeros for a weight that the loss does not use."""
     return filled(used(partials(loss, weights), name), weights)
 
@@ -255,7 +255,7 @@ def partials(loss: Tensor, inputs: Vector, create_graph: bool = True) -> list[Te
 
 def used(found: list[Tensor | None], name: str) -> list[Tensor | None]:
     """`found` as it is; ValueError where the loss `name` uses none of the weights, so was computed with others."""
-    if all(slope is None for slope in found):
+    if all(grad is None for grad in found):
         raise ValueError(
             f"{name} does not depend on the weights it was called with: compute with these and not with the module's "
             "own (torch.func.functional_call), and with gradients on"
@@ -265,7 +265,7 @@ def used(found: list[Tensor | None], name: str) -> list[Tensor | None]:
 
 def filled(found: Sequence[Tensor | None], like: Vector) -> Vector:
     """`found` with zeros for None."""
-    return [zero if slope is None else slope for zero, slope in zip(zeros(like), found, strict=True)]
+    return [zero if grad is None else grad for zero, grad in zip(zeros(like), found, strict=True)]
 
 
 def zeros(like: Vector) -> Vector:

@@ -9,10 +9,10 @@ import torch
 from autoaug.hypergrad._calculus import (
     Curvature,
     Leaves,
+    Linearisation,
     Loss,
     Parts,
     Product,
-    Training,
     Tree,
     Vector,
     gauss_newton,
@@ -59,7 +59,7 @@ class Implicit:
     @torch.enable_grad()
     def _solved(
         self, train_loss: Loss, val_loss: Loss, weights: Leaves, hyper: Leaves
-    ) -> tuple[Training, Vector, Vector]:
+    ) -> tuple[Linearisation, Vector, Vector]:
         pull, direct = outer_slopes(val_loss, weights, hyper)
         if isinstance(train_loss, Parts):
             training = in_parts(self.curvature, train_loss, weights, hyper)

@@ -76,13 +76,13 @@ class Convolution(torch.autograd.Function):
         return torch.convolution(x, weight, bias, *settings)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Any:
-        found = ConvolutionSlopes.apply(*slopes, *ctx.saved_tensors, ctx.sizes, ctx.settings, needed(ctx))
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        found = ConvolutionGrads.apply(*grads, *ctx.saved_tensors, ctx.sizes, ctx.settings, needed(ctx))
         return *found, None
 
 
-class ConvolutionSlopes(torch.autograd.Function):
-    """The slopes of a convolution by its input, weight and bias, bilinear in its slope g and the former two."""
+class ConvolutionGrads(torch.autograd.Function):
+    """The grads of a convolution by its input, weight and bias, bilinear in its grad g and the former two."""
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, x: Tensor, weight: Tensor, sizes: Any, settings: Any, mask: list[bool]) -> Any:
@@ -123,14 +123,14 @@ class BatchNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Any:
+    def backward(ctx: Any, *grads: Tensor) -> Any:
         _, weight, *_ = ctx.saved_tensors
-        by_x, by_weight, by_bias = BatchNormSlopes.apply(*slopes, *ctx.saved_tensors, ctx.eps)
+        by_x, by_weight, by_bias = BatchNormGrads.apply(*grads, *ctx.saved_tensors, ctx.eps)
         return by_x, None if weight is None else by_weight, by_bias if ctx.biased else None, None, None, None, None
 
 
-class BatchNormSlopes(torch.autograd.Function):
-    """The slopes of batch normalisation by its input, weight γ and bias, of which the slope of the output is g.
+class BatchNormGrads(torch.autograd.Function):
+    """The grads of batch normalisation by its input, weight γ and bias, of which the grad of the output is g.
 
     With x̂ = s (x - m), the normalised activations of a channel, N their number, and P g = g - mean g - x̂ mean(g x̂)
     they are γ s P g, Σ g x̂ and Σ g. The derivative of <u, γ s P g> + a Σ g x̂ + b Σ g is γ s P u + a x̂ + b by g,
@@ -203,7 +203,7 @@ def cast(*tensors: Tensor | None) -> list[Tensor | None]:
 
 
 def needed(ctx: Any) -> list[bool]:
-    """Which of a function's first three inputs the backward pass under way wants a slope of.
+    """Which of a function's first three inputs the backward pass under way wants a grad of.
 
     `needs_input_grad` says which could ever be wanted. A pass back to the images alone, or to the weights alone, needs
     half of that.

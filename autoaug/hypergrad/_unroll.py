@@ -50,17 +50,17 @@ class Unrolled:
     @torch.enable_grad()
     def __call__(self, train_loss: Loss, val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
         at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
-        slopes, state = slopes_of(train_loss, at, over), self._start(at)
+        grads, state = grads_of(train_loss, at, over), self._start(at)
         taken: list[tuple[State, State | None]] = []
         for _ in range(self.steps):
-            after = self._step(slopes, state)
+            after = self._step(grads, state)
             taken.append((state, None if self.recompute else after))
             state = cut(after)
         pull, total = outer_slopes(val_loss, at._replace(tensors=state.weights), over)
         adjoint = [*pull, *scaled(state.velocity, 0.0)]  # ∂val/∂state, pulled back step by step
         while taken:
             before, kept = taken.pop()
-            reached = joined(kept or self._step(slopes, before))
+            reached = joined(kept or self._step(grads, before))
             inputs = joined(before) if taken else []  # where the first step began is of no interest
             found = pull_back(reached, [*inputs, *over.tensors], adjoint, last=True)
             adjoint, total = found[: len(inputs)], add(total, found[len(inputs) :])
@@ -78,31 +78,31 @@ class Unrolled:
             f"neumann({max(self.steps - 1, 0)}, {self.lr}) has one and agrees with it near a stationary point",
         )
         at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
-        after = cut(self._step(slopes_of(train_loss, at, over), self._start(at)))
+        after = cut(self._step(grads_of(train_loss, at, over), self._start(at)))
         pull, _ = outer_slopes(val_loss, at._replace(tensors=after.weights), over)
         return at.like(scaled(pull, self._reach))
 
     @torch.enable_grad()
-    def through(self, slopes: list[Tensor | None], val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
+    def fused_backward(self, grads: list[Tensor | None], val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
         """The same for a single step that training is about to take anyway: nothing of it is computed again.
 
         Args:
-            slopes: the gradient of the training loss with its graph, which is freed; one tensor per weight, None for
+            grads: the gradient of the training loss with its graph, which is freed; one tensor per weight, None for
                 a weight that the loss does not use.
             hyper: the very tensors that the graph begins with.
         """
         require(self.steps == 1, f"only a single step can be one of training, not unrolled(steps={self.steps})")
         at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
-        fixed = [slope if slope is None else slope.detach() for slope in slopes]
+        fixed = [grad if grad is None else grad.detach() for grad in grads]
         after = cut(self._step(lambda _: fixed, self._start(at)))
         pull, direct = outer_slopes(val_loss, at._replace(tensors=after.weights), over)
-        pairs = [(slope, each) for slope, each in zip(slopes, pull, strict=True) if slope is not None]
-        moved = pull_back([slope for slope, _ in pairs], tree_leaves(hyper), [each for _, each in pairs], last=True)
+        pairs = [(grad, each) for grad, each in zip(grads, pull, strict=True) if grad is not None]
+        moved = pull_back([grad for grad, _ in pairs], tree_leaves(hyper), [each for _, each in pairs], last=True)
         return over.like(add(direct, moved, -self._reach))
 
     @property
     def _reach(self) -> float:
-        """How far a step moves a weight against its slope."""
+        """How far a step moves a weight against its grad."""
         return self.lr * (1.0 + self.momentum * self.nesterov)
 
     def _start(self, weights: Leaves) -> State:
@@ -111,18 +111,18 @@ class Unrolled:
         require(found == wanted, f"velocity must have one tensor per weight, got {found} for {wanted} weights")
         return cut(State(weights.tensors, kept))
 
-    def _step(self, slopes: Slopes, state: State) -> State:
+    def _step(self, grads: Slopes, state: State) -> State:
         """A step of SGD with its graph. A weight without a gradient stays, as in torch."""
-        rows = zip(state.weights, state.velocity, slopes(state.weights), strict=True)
-        moved = [(w, v) if slope is None else self._moved(w, v, slope) for w, v, slope in rows]
+        rows = zip(state.weights, state.velocity, grads(state.weights), strict=True)
+        moved = [(w, v) if grad is None else self._moved(w, v, grad) for w, v, grad in rows]
         return State([w for w, _ in moved], [v for _, v in moved])
 
-    def _moved(self, weight: Tensor, velocity: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        slope = slope + self.weight_decay * weight
+    def _moved(self, weight: Tensor, velocity: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+        grad = grad + self.weight_decay * weight
         if not self.momentum:
-            return weight - self.lr * slope, velocity
-        velocity = self.momentum * velocity + slope
-        return weight - self.lr * (slope + self.momentum * velocity if self.nesterov else velocity), velocity
+            return weight - self.lr * grad, velocity
+        velocity = self.momentum * velocity + grad
+        return weight - self.lr * (grad + self.momentum * velocity if self.nesterov else velocity), velocity
 
 
 def unrolled(
@@ -137,14 +137,14 @@ def unrolled(
     return Unrolled(steps, lr, momentum, weight_decay, nesterov)
 
 
-def slopes_of(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Slopes:
+def grads_of(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Slopes:
     """The gradient of `train_loss` as a function of flat weights, with its graph."""
 
-    def slopes(at: Vector) -> list[Tensor | None]:
+    def grads(at: Vector) -> list[Tensor | None]:
         with TwiceDifferentiable():
             return used(partials(train_loss(weights.like(at), hyper.tree()), at), "train_loss")
 
-    return slopes
+    return grads
 
 
 def cut(state: State) -> State:

@@ -26,7 +26,7 @@ from autoaug.policy import Relaxed
 
 if TYPE_CHECKING:
     from autoaug.data import Data, Split
-    from autoaug.train import Run, Task
+    from autoaug.train import Task, TrainingRun
 
 PATIENCE = 10
 """Hypergradients in a row that are no numbers, before the training is given up."""
@@ -64,7 +64,7 @@ class Bilevel:
         self.last = {"hyper_val_loss": math.nan, "hypergradient_norm": math.nan}
         self.watch = Stopwatch()
 
-    def step(self, run: "Run") -> None:
+    def step(self, run: "TrainingRun") -> None:
         """After a training step: an update, where one is due."""
         if self.updates.reuse_graph or not self.due(run.epoch, run.step):
             return
@@ -74,19 +74,19 @@ class Bilevel:
         hyper = given._replace(images=run.standard(given.images, rng))
         self.advance(self.problem(run, hyper, batch_of(val, seen, run.device)), run.optimiser)
 
-    def follows(self, run: "Run") -> bool:
+    def wants_graph(self, run: "TrainingRun") -> bool:
         """Before a training step: whether an update is due that needs its graph."""
         if run.step == 0:
             self.check(run.task, len(run.data.train), len(run.data.val))
         return self.updates.reuse_graph and self.due(run.epoch, run.step + 1)
 
-    def backward(self, run: "Run", loss: Tensor, images: Tensor, targets: Tensor) -> None:
+    def backward(self, run: "TrainingRun", loss: Tensor, images: Tensor, targets: Tensor) -> None:
         """In a training step that it follows: the gradients of the model, and an update."""
         rng = run.streams["learner"]
         val = batch_of(run.data.val, pick(len(run.data.val), self.updates.val_batch, rng), run.device)
-        self.through(loss, self.problem(run, Batch(images, targets), val), run.optimiser)
+        self.fused_backward(loss, self.problem(run, Batch(images, targets), val), run.optimiser)
 
-    def problem(self, run: "Run", train: Batch, val: Batch) -> Problem:
+    def problem(self, run: "TrainingRun", train: Batch, val: Batch) -> Problem:
         micro_batch = self.updates.micro_batch or run.task.micro_batch
         return Problem(self.policy, run.model, train, val, run.streams["learner"], run.logits, micro_batch)
 
@@ -119,18 +119,19 @@ class Bilevel:
     def advance(self, problem: Problem, optimiser: torch.optim.Optimizer | None = None) -> None:
         """`update` of a problem, which also says how images in [0, 1] go through the model."""
         clock = Clock(problem.train.images.device)
-        hypergrad = ahead(self.hypergrad, problem.weights, optimiser)
+        hypergrad = with_optimiser_state(self.hypergrad, problem.weights, optimiser)
         with in_place_named(problem.model):
             found = self.estimate(hypergrad, problem)
         self.follow(found, problem, optimiser)
         self.watch.add(clock)
 
-    def through(self, loss: Tensor, problem: Problem, optimiser: torch.optim.Optimizer) -> None:
+    def fused_backward(self, loss: Tensor, problem: Problem, optimiser: torch.optim.Optimizer) -> None:
         """`loss.backward()` and an update in one, by the derivative through the step that `optimiser` takes next.
 
             with TwiceDifferentiable():                                  # of autoaug.hypergrad: the same in less time
                 loss = F.cross_entropy(model(policy(images, rng)), targets)
-                learner.through(loss, Problem(policy, model, Batch(images, targets), Batch(*val), rng), optimiser)
+                problem = Problem(policy, model, Batch(images, targets), Batch(*val), rng)
+                learner.fused_backward(loss, problem, optimiser)
             optimiser.step()
 
         The seconds that it records are what it takes beyond the backward pass of training.
@@ -138,21 +139,21 @@ class Bilevel:
         Args:
             loss: of a training batch, with its graph, which begins with the parameters of model and policy.
         """
-        hypergrad, weights = ahead(self.hypergrad, problem.weights, optimiser), problem.weights
+        hypergrad, weights = with_optimiser_state(self.hypergrad, problem.weights, optimiser), problem.weights
         assert isinstance(hypergrad, Unrolled), "check_reuse has seen to that"
         with in_place_named(problem.model):
-            slopes = partials(loss, list(weights.values()))
+            grads = partials(loss, list(weights.values()))
             clock = Clock(loss.device)
-            found = hypergrad.through(slopes, problem.outer, weights, problem.hyper)
-        for weight, slope in zip(weights.values(), slopes, strict=True):
-            weight.grad = None if slope is None else slope.detach()
+            found = hypergrad.fused_backward(grads, problem.outer, weights, problem.hyper)
+        for weight, grad in zip(weights.values(), grads, strict=True):
+            weight.grad = None if grad is None else grad.detach()
         self.follow(found, problem, optimiser)
         self.watch.add(clock)
 
     def follow(self, found: Weights, problem: Problem, optimiser: torch.optim.Optimizer | None) -> None:
         """Measure a hypergradient and move the policy along it."""
         val_loss = torch.stack(problem.val_losses).sum()
-        norm = torch.stack([slope.double().norm() for slope in found.values()]).norm()
+        norm = torch.stack([grad.double().norm() for grad in found.values()]).norm()
         both = torch.stack([val_loss.double(), norm]).tolist()  # a GPU stops for it, and once is enough
         self.last["hyper_val_loss"], self.last["hypergradient_norm"] = both
         if self.updates.diagnose and optimiser and self.counts["updates"] % self.updates.diagnose == 0:
@@ -162,10 +163,10 @@ class Bilevel:
         else:
             self.skip(self.last["hypergradient_norm"])
 
-    def move(self, slopes: Weights) -> None:
+    def move(self, grads: Weights) -> None:
         """A step of the policy's optimiser along a hypergradient."""
         for name, parameter in self.policy.named_parameters():
-            parameter.grad = slopes.get(name)
+            parameter.grad = grads.get(name)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.counts["updates"] += 1
@@ -228,7 +229,7 @@ class Bilevel:
             self.hypergrad.load_state_dict(state["hypergrad"])  # type: ignore[attr-defined]
 
 
-def ahead(hypergrad: Hypergrad, weights: Weights, optimiser: torch.optim.Optimizer | None) -> Hypergrad:
+def with_optimiser_state(hypergrad: Hypergrad, weights: Weights, optimiser: torch.optim.Optimizer | None) -> Hypergrad:
     """An `unrolled` hypergradient through the steps that this optimiser would take next; others as they are."""
     if not isinstance(hypergrad, Unrolled) or optimiser is None:
         return hypergrad

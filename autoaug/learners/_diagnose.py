@@ -37,7 +37,7 @@ def alignment(
     for direction in directions(found, seen):
         after = [objective(moved(problem.hyper, direction, way * reach), problem, optimiser, steps) for way in (1, -1)]
         measured.append((after[0] - after[1]) / (2 * reach))
-        claimed.append(sum(float((slope * direction[name]).sum()) for name, slope in found.items()))
+        claimed.append(sum(float((grad * direction[name]).sum()) for name, grad in found.items()))
     problem.rng.set_state(state)
     return cosine(torch.tensor(claimed), torch.tensor(measured))
 
@@ -69,8 +69,8 @@ def objective(hyper: Weights, problem: Problem, optimiser: torch.optim.Optimizer
         with torch.no_grad():
             images = functional_call(problem.policy, hyper, (images, rng))
         loss = F.cross_entropy(problem.predict(weights, images), targets)
-        for weight, slope in zip(weights.values(), torch.autograd.grad(loss, list(weights.values())), strict=True):
-            weight.grad = slope
+        for weight, grad in zip(weights.values(), torch.autograd.grad(loss, list(weights.values())), strict=True):
+            weight.grad = grad
         stepper.step()
     with torch.no_grad():
         return float(F.cross_entropy(problem.predict(weights, problem.val.images), problem.val.targets))

@@ -45,7 +45,7 @@ def pathwise(hypergrad: Hypergrad, problem: Problem) -> Weights:
 
 
 def score(hypergrad: Hypergrad, problem: Problem) -> Weights:
-    """Hard draws c ~ q; selection and coins by Σ_i (r_i - mean r of the others) ∇ log q(c_i), strengths pathwise.
+    """Hard draws c ~ q; selection and gates by Σ_i (r_i - mean r of the others) ∇ log q(c_i), strengths pathwise.
 
     The credit r_i is the hypergradient of a weight on the loss of image i: weighing an image up is what drawing its
     operations more often does. For an implicit hypergradient it is -1/B times the derivative of the image's training
@@ -69,7 +69,7 @@ def score(hypergrad: Hypergrad, problem: Problem) -> Weights:
     ones = next(iter(problem.weights.values())).new_ones(len(problem.train.targets))
     found = hypergrad(train_loss, problem.outer, problem.weights, {"policy": problem.hyper, "weight": ones})
     drawn = score_function(policy, choices.values(), advantage(found["weight"]), problem.hyper)
-    return {name: slope + drawn[name] for name, slope in found["policy"].items()}
+    return {name: grad + drawn[name] for name, grad in found["policy"].items()}
 
 
 def weighted(logits: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -86,8 +86,8 @@ def score_function(policy: Scored, choices: Iterable[Any], credit: Tensor, hyper
     """Σ_i credit_i ∇ log q(choices_i), of the choices of one batch after the other."""
     with torch.enable_grad():
         total = credit @ torch.cat([policy.log_probability(each) for each in choices]).to(credit)
-        slopes = torch.autograd.grad(total, list(hyper.values()), materialize_grads=True, allow_unused=True)
-    return dict(zip(hyper, slopes, strict=True))
+        grads = torch.autograd.grad(total, list(hyper.values()), materialize_grads=True, allow_unused=True)
+    return dict(zip(hyper, grads, strict=True))
 
 
 ESTIMATORS: dict[str, Estimator] = {"pathwise": pathwise, "score": score}

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from autoaug.train import Run
+    from autoaug.train import TrainingRun
 
 
 class Joint:
@@ -29,7 +29,7 @@ class Joint:
             raise ValueError(f"a {kind} has no parameters to train: give a policy such as SpatialTransformer or Warp")
         self.optimiser = torch.optim.SGD(policy.parameters(), lr=lr, momentum=0.9)
 
-    def step(self, run: "Run") -> None:
+    def step(self, run: "TrainingRun") -> None:
         """Descend the gradient that the training step left in the policy's parameters."""
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)

@@ -59,10 +59,10 @@ def bump(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
 
 
 def either(lam: Tensor, height: int, width: int, rng: Generator, switch: float = 0.5) -> Tensor:
-    """`cut` with the probability `switch`, otherwise `even`, by one coin for each λ."""
-    coin = torch.rand(len(lam), generator=rng, device=rng.device) < switch
-    coin = to_device(coin, lam.device)[:, None, None, None]
-    return torch.where(coin, cut(lam, height, width, rng), even(lam, height, width, rng))
+    """`cut` with the probability `switch`, otherwise `even`, by one gate for each λ."""
+    gate = torch.rand(len(lam), generator=rng, device=rng.device) < switch
+    gate = to_device(gate, lam.device)[:, None, None, None]
+    return torch.where(gate, cut(lam, height, width, rng), even(lam, height, width, rng))
 
 
 def box(share: Tensor, height: int, width: int, rng: Generator) -> Tensor:

@@ -54,20 +54,20 @@ Slope = Callable[..., Tensor] | Literal[0, 1]
 """The derivative of each pixel in an argument, as a function of all arguments; or 0 or 1 everywhere."""
 
 
-def sloped(value: Tensor, arguments: Sequence[Tensor], slopes: Sequence[Slope]) -> Tensor:
+def with_local_grads(value: Tensor, arguments: Sequence[Tensor], grads: Sequence[Slope]) -> Tensor:
     """`value` with derivatives in these arguments, besides those that it has (reverse mode).
 
-    A slope is a constant, computed in the backward pass and only if its argument is differentiated. An argument
+    A grad is a constant, computed in the backward pass and only if its argument is differentiated. An argument
     [B, 1, 1, 1] gets the sum over the pixels of its image.
     """
     if not (torch.is_grad_enabled() and any(argument.requires_grad for argument in arguments)):
         return value
-    with_slopes: Tensor = _Sloped.apply(value, slopes, *arguments)
+    with_slopes: Tensor = _Sloped.apply(value, grads, *arguments)
     return with_slopes
 
 
 def chord(at: Callable[[Tensor, Tensor], Tensor], reach: float) -> Slope:
-    """The slope of a step-shaped operation from amount - reach to amount + reach; its value is `at(images, amount)`.
+    """The grad of a step-shaped operation from amount - reach to amount + reach; its value is `at(images, amount)`.
 
     It is the central finite difference of the operation itself: where the loss is linear in the pixels, the gradient
     equals (loss(amount + reach) - loss(amount - reach)) / (2 reach) exactly.
@@ -79,27 +79,27 @@ class _Sloped(torch.autograd.Function):
     """No arithmetic on the images forwards."""
 
     @staticmethod
-    def forward(value: Tensor, slopes: Sequence[Slope], *arguments: Tensor) -> Tensor:
+    def forward(value: Tensor, grads: Sequence[Slope], *arguments: Tensor) -> Tensor:
         return value.view_as(value)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, ctx.slopes, *arguments = inputs
+        _, ctx.grads, *arguments = inputs
         ctx.shapes = [argument.shape for argument in arguments]
-        ctx.save_for_backward(*(arguments if any(map(callable, ctx.slopes)) else ()))
+        ctx.save_for_backward(*(arguments if any(map(callable, ctx.grads)) else ()))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        rows = zip(ctx.slopes, ctx.shapes, ctx.needs_input_grad[2:], strict=True)
+        rows = zip(ctx.grads, ctx.shapes, ctx.needs_input_grad[2:], strict=True)
         return gradient, None, *(along(gradient, *row, ctx.saved_tensors) for row in rows)
 
 
-def along(gradient: Tensor, slope: Slope, shape: Size, wanted: bool, arguments: Sequence[Tensor]) -> Tensor | None:
+def along(gradient: Tensor, grad: Slope, shape: Size, wanted: bool, arguments: Sequence[Tensor]) -> Tensor | None:
     """The gradient of an argument of this shape, if it is wanted."""
-    if not wanted or slope == 0:
+    if not wanted or grad == 0:
         return None
-    if slope == 1:
+    if grad == 1:
         return gradient
     with torch.no_grad():
-        found = slope(*arguments)
+        found = grad(*arguments)
     return (gradient * found).sum_to_size(shape)

@@ -11,7 +11,7 @@ change nothing gets no gradient. Reverse mode only: forward-mode derivatives of 
 import torch
 from torch import Tensor
 
-from autoaug.ops._contract import check_images, chord, sloped, working
+from autoaug.ops._contract import check_images, chord, with_local_grads, working
 
 _TIE = 1e-6  # a pixel on the threshold counts as above it, whatever the last bit of the strength
 
@@ -26,7 +26,7 @@ def solarize(images: Tensor, fraction: Tensor) -> Tensor:
     x, a = working(images, fraction)
     with torch.no_grad():
         value = _inverted(x, a).sub_(x).abs_()
-    return sloped(value, (x, a), (_mirror, _solarize_chord)).to(images.dtype)
+    return with_local_grads(value, (x, a), (_mirror, _solarize_chord)).to(images.dtype)
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def posterize(images: Tensor, bits: Tensor) -> Tensor:
     Gradient of the image: straight-through, 1. Gradient of the bits: straight-through, the chord over bits ± 1.
     """
     x, a = working(images, bits)
-    return sloped(_posterized(x, a), (x, a), (1, chord(_posterized, 1))).to(images.dtype)
+    return with_local_grads(_posterized(x, a), (x, a), (1, chord(_posterized, 1))).to(images.dtype)
 
 
 def auto_contrast(images: Tensor) -> Tensor:
@@ -45,13 +45,13 @@ def auto_contrast(images: Tensor) -> Tensor:
     level at a few places). Gradient of the image: straight-through, 1.
     """
     check_images(images)
-    return sloped(_stretched(images), [images], [1])
+    return with_local_grads(_stretched(images), [images], [1])
 
 
 def equalize(images: Tensor) -> Tensor:
     """Flatten each channel's histogram by Pillow's rule. Gradient of the image: straight-through, 1."""
     check_images(images)
-    return sloped(_equalized(images), [images], [1])
+    return with_local_grads(_equalized(images), [images], [1])
 
 
 def _inverted(x: Tensor, fraction: Tensor) -> Tensor:

@@ -107,8 +107,8 @@ class _Edges(torch.autograd.Function):
         ctx.direct = inputs[1]
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        return _Edges.apply(slope, not ctx.direct), None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _Edges.apply(grad, not ctx.direct), None
 
 
 def _edges(x: Tensor) -> Tensor:

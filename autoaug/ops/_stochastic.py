@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from autoaug.devices import to_device
-from autoaug.ops._contract import chord, per_image, sloped, working
+from autoaug.ops._contract import chord, per_image, with_local_grads, working
 
 
 def cutout(images: Tensor, side: Tensor, rng: Generator) -> Tensor:
@@ -47,7 +47,7 @@ def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
     draws = _uniform(images, rng)
     pixel = 1 / min(images.shape[2:])
     cropped = partial(_cropped, draws=draws)
-    return sloped(cropped(images, amount), (images, amount), (0, chord(cropped, pixel))).to(images.dtype)
+    return with_local_grads(cropped(images, amount), (images, amount), (0, chord(cropped, pixel))).to(images.dtype)
 
 
 def _uniform(images: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:

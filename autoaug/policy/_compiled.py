@@ -19,7 +19,7 @@ from autoaug.ops import Op
 from autoaug.policy._nodes import AnyNode, Apply, Choice, Sequence, bounds, children
 
 
-class Pick(NamedTuple):
+class ChoiceTable(NamedTuple):
     """A choice."""
 
     edges: Tensor
@@ -33,10 +33,10 @@ class Pick(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class CompiledPolicy:
     """A compiled tree."""
 
-    picks: tuple[Pick, ...]
+    picks: tuple[ChoiceTable, ...]
     """Choices, each after the one under which it stands."""
     ops: tuple[Op, ...]
     """The distinct operations, geometric ones first. Bucket k holds the images that meet ops[k - 1]; bucket 0 those
@@ -50,7 +50,7 @@ class Plan:
     span: Tensor
     mirror: Tensor
 
-    def to(self, device: torch.device) -> "Plan":
+    def to(self, device: torch.device) -> "CompiledPolicy":
         """The same plan with its tables on a device."""
         names = ("base", "bucket", "probability", "low", "span", "mirror")
         picks = (p._replace(edges=to_device(p.edges, device), leaves=to_device(p.leaves, device)) for p in self.picks)
@@ -63,27 +63,27 @@ class Draws(NamedTuple):
 
     bucket: Tensor
     strength: Tensor
-    coin: Tensor | None = None
+    gate: Tensor | None = None
     """The share of the changed image in the result of a stage, where it is not all of it."""
     factor: Tensor | None = None
-    """Goes with the coin, see `stage.relaxed`."""
+    """Goes with the gate, see `stage.relaxed`."""
 
 
-def draw(plan: Plan, batch: int, rng: Generator) -> Draws:
-    """Draw options, coins, strengths and signs for a batch, all independent between images.
+def draw(plan: CompiledPolicy, batch: int, rng: Generator) -> Draws:
+    """Draw options, gates, strengths and signs for a batch, all independent between images.
 
     How many random numbers are taken depends on the tree and the batch size alone, never on what is drawn.
     """
     stages = len(plan.base)
     numbers = torch.rand(len(plan.picks) + 3 * stages, batch, generator=rng, device=rng.device)
-    choosing, coin, level, sign = numbers.split([len(plan.picks), stages, stages, stages])
+    choosing, gate, level, sign = numbers.split([len(plan.picks), stages, stages, stages])
     leaf = draw_leaves(plan, choosing)
-    bucket = plan.bucket[leaf] * (coin < plan.probability[leaf])
+    bucket = plan.bucket[leaf] * (gate < plan.probability[leaf])
     strength = torch.addcmul(plan.low[leaf], plan.span[leaf], level)
     return Draws(bucket, torch.where(plan.mirror[leaf] & (sign < 0.5), -strength, strength))
 
 
-def draw_leaves(plan: Plan, choosing: Tensor) -> Tensor:
+def draw_leaves(plan: CompiledPolicy, choosing: Tensor) -> Tensor:
     """The leaf that each image meets at each stage, [S, B], from uniform numbers [P, B]."""
     leaf = plan.base[:, None].repeat(1, choosing.shape[1])
     drawn: list[Tensor] = []
@@ -97,15 +97,15 @@ def draw_leaves(plan: Plan, choosing: Tensor) -> Tensor:
     return leaf
 
 
-def compile_plan(node: AnyNode, table: Mapping[str, Op]) -> Plan:
+def compile_policy(node: AnyNode, table: Mapping[str, Op]) -> CompiledPolicy:
     """The tables of a node; its strengths refer to a table of operations."""
     builder = Builder()
-    base = builder.lay(node, 0, None)
+    base = builder.compile_node(node, 0, None)
     leaves = list(builder.leaves)
     keys = sorted({(leaf.op, leaf.most) for leaf in leaves}, key=lambda key: rank(table, *key))
     buckets = {key: k for k, key in enumerate(keys, start=1)}
     ranges = [bounds(leaf.strength) for leaf in leaves]
-    return Plan(
+    return CompiledPolicy(
         picks=tuple(builder.picks[k] for k in range(len(builder.picks))),
         ops=tuple(with_most(table[name], most) for name, most in keys),
         base=torch.tensor(base, dtype=torch.long),
@@ -132,9 +132,9 @@ class Builder:
 
     def __init__(self) -> None:
         self.leaves: dict[Apply, int] = {}
-        self.picks: dict[int, Pick] = {}
+        self.picks: dict[int, ChoiceTable] = {}
 
-    def lay(self, node: AnyNode, first: int, parent: tuple[int, int] | None) -> list[int]:
+    def compile_node(self, node: AnyNode, first: int, parent: tuple[int, int] | None) -> list[int]:
         """The leaves that the node itself puts into the stages from `first` on; 0 where a choice will put them."""
         match node:
             case Apply():
@@ -142,19 +142,21 @@ class Builder:
             case Sequence():
                 row: list[int] = []
                 for _, child in children(node):
-                    row += self.lay(child, first + len(row), parent)
+                    row += self.compile_node(child, first + len(row), parent)
                 return row
             case Choice():
-                return self.lay_choice(node, first, parent)
+                return self.compile_choice(node, first, parent)
 
-    def lay_choice(self, node: Choice, first: int, parent: tuple[int, int] | None) -> list[int]:
+    def compile_choice(self, node: Choice, first: int, parent: tuple[int, int] | None) -> list[int]:
         index = len(self.picks)
-        self.picks[index] = Pick(torch.empty(0), torch.empty(0), first, parent)  # keeps its place before those below
-        rows = [self.lay(child, first, (index, k)) for k, (_, child) in enumerate(children(node))]
+        self.picks[index] = ChoiceTable(
+            torch.empty(0), torch.empty(0), first, parent
+        )  # keeps its place before those below
+        rows = [self.compile_node(child, first, (index, k)) for k, (_, child) in enumerate(children(node))]
         leaves = torch.zeros(max(map(len, rows)), len(rows) + 1, dtype=torch.long)
         for k, row in enumerate(rows):
             leaves[: len(row), k] = torch.tensor(row, dtype=torch.long)
-        self.picks[index] = Pick(edges(node), leaves, first, parent)
+        self.picks[index] = ChoiceTable(edges(node), leaves, first, parent)
         return [0] * len(leaves)
 
 

@@ -62,7 +62,7 @@ def execute(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator, *, c
     matrix = matrices(ops[:geometric], bucket, amount, images)
     if compose:
         drawn, matrix = join(bucket, matrix, geometric)
-    relaxing = [each for each in (draws.coin, draws.factor) if each is not None]
+    relaxing = [each for each in (draws.gate, draws.factor) if each is not None]
     groups = grouped(drawn, [matrix, amount, *relaxing], geometric, len(ops))
     if in_cache:
         return group_by_group(ops[geometric:], images, groups, rng)
@@ -95,7 +95,7 @@ def grouped(bucket: Tensor, numbers: Listing[Tensor], geometric: int, count: int
 def differentiated(images: Tensor, draws: Draws) -> bool:
     """Whether something is relaxed, or a gradient wanted."""
     wanted = images.requires_grad or draws.strength.requires_grad
-    return draws.coin is not None or (torch.is_grad_enabled() and wanted)
+    return draws.gate is not None or (torch.is_grad_enabled() and wanted)
 
 
 def side_by_side(ops: Listing[Op], images: Tensor, groups: Groups, rng: Generator) -> Tensor:

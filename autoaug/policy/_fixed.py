@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from autoaug.ops import RANGES
-from autoaug.policy._compiled import Draws, Plan, compile_plan, draw
+from autoaug.policy._compiled import CompiledPolicy, Draws, compile_policy, draw
 from autoaug.policy._execute import as_floats, execute
 from autoaug.policy._files import load_tree, save
 from autoaug.policy._tree import PolicyTree, Schedule
@@ -15,7 +15,7 @@ from autoaug.policy._tree import PolicyTree, Schedule
 class Fixed(nn.Module):
     """A policy that is written down as a tree and does not learn.
 
-    Every image gets a draw of its own: its options, its coins, its strengths and its signs. The images of a batch
+    Every image gets a draw of its own: its options, its gates, its strengths and its signs. The images of a batch
     that meet the same operation at the same stage are gathered and pass through it together.
 
     Args:
@@ -28,8 +28,8 @@ class Fixed(nn.Module):
         self._tree = tree
         self.compose = compose
         steps = [step.epoch for step in tree.root.steps] if isinstance(tree.root, Schedule) else [1]
-        self._compiled = {epoch: compile_plan(tree.at(epoch), RANGES[tree.ranges]) for epoch in steps}
-        self._placed: dict[tuple[int, torch.device], Plan] = {}
+        self._compiled = {epoch: compile_policy(tree.at(epoch), RANGES[tree.ranges]) for epoch in steps}
+        self._placed: dict[tuple[int, torch.device], CompiledPolicy] = {}
         self.epoch = 1
 
     def forward(self, images: Tensor, rng: Generator) -> Tensor:
@@ -56,7 +56,7 @@ class Fixed(nn.Module):
             return as_floats(images)
         return execute(compiled.ops, images, draws, rng, compose=self.compose)
 
-    def compiled(self, device: torch.device) -> Plan:
+    def compiled(self, device: torch.device) -> CompiledPolicy:
         """The compiled tree of this epoch, its tables on the device where the random numbers are drawn."""
         step = max(epoch for epoch in self._compiled if epoch <= self.epoch)
         if (step, device) not in self._placed:

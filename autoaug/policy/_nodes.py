@@ -122,7 +122,7 @@ class Choice(BaseModel):
         return options
 
 
-class Step(BaseModel):
+class ScheduleStep(BaseModel):
     """One tree of a schedule, in force from `epoch` on."""
 
     model_config = FROZEN
@@ -135,11 +135,11 @@ class Schedule(BaseModel):
 
     model_config = FROZEN
     kind: Literal["schedule"] = "schedule"
-    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_LIST)]
+    steps: Annotated[tuple[ScheduleStep, ...], Field(min_length=1, max_length=MAX_LIST)]
 
     @field_validator("steps")
     @classmethod
-    def in_order(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    def in_order(cls, steps: tuple[ScheduleStep, ...]) -> tuple[ScheduleStep, ...]:
         epochs = [step.epoch for step in steps]
         if epochs[0] != 1 or any(one >= two for one, two in pairwise(epochs)):
             raise ValueError(f"epochs {short(epochs)} must begin with 1 and increase")
@@ -152,7 +152,7 @@ AnyNode = Apply | Sequence | Choice
 
 Sequence.model_rebuild()
 Option.model_rebuild()
-Step.model_rebuild()
+ScheduleStep.model_rebuild()
 Choice.model_rebuild()
 Schedule.model_rebuild()
 

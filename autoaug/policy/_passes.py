@@ -20,15 +20,15 @@ def reordered(images: Tensor, order: Tensor) -> Tensor:
     return moved
 
 
-def relaxed(before: Tensor, after: Listing[Tensor], coin: Tensor, factor: Tensor) -> Tensor:
-    """factor * (coin * after + (1 - coin) * before), with one coin and one factor for each image, [B].
+def relaxed(before: Tensor, after: Listing[Tensor], gate: Tensor, factor: Tensor) -> Tensor:
+    """factor * (gate * after + (1 - gate) * before), with one gate and one factor for each image, [B].
 
     Args:
         after: what the operations of the stage made of consecutive parts of the batch, some of which may be empty.
         factor: 1 in value, only its derivative counts (Hataya et al. 2022, eq. 9: u/SG(u)).
     """
-    coin, factor = (each.to(before).view(-1, 1, 1, 1) for each in (coin, factor))
-    mixed: Tensor = _Relaxed.apply(coin, factor, before, *(part for part in after if len(part)))
+    gate, factor = (each.to(before).view(-1, 1, 1, 1) for each in (gate, factor))
+    mixed: Tensor = _Relaxed.apply(gate, factor, before, *(part for part in after if len(part)))
     return mixed
 
 
@@ -42,18 +42,18 @@ class _Reordered(torch.autograd.Function):
         ctx.save_for_backward(inputs[1])
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (order,) = ctx.saved_tensors
-        return reordered(slope, order.argsort()), None
+        return reordered(grad, order.argsort()), None
 
 
 class _Relaxed(torch.autograd.Function):
     """Part by part, so that what one line reads is still in the cache from the line before."""
 
     @staticmethod
-    def forward(coin: Tensor, factor: Tensor, before: Tensor, *after: Tensor) -> Tensor:
+    def forward(gate: Tensor, factor: Tensor, before: Tensor, *after: Tensor) -> Tensor:
         mixed = torch.empty_like(before)
-        for part, own, old, weight in zip(after, *split(after, mixed, before, coin), strict=True):
+        for part, own, old, weight in zip(after, *split(after, mixed, before, gate), strict=True):
             torch.lerp(old, part, weight, out=own)
         return mixed
 
@@ -62,16 +62,16 @@ class _Relaxed(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        coin, factor, before, *after = ctx.saved_tensors
-        weight = factor * coin
-        of_before = slope * (factor - weight) if ctx.needs_input_grad[2] else None
-        slopes, olds, weights = split(after, slope, before, weight)
-        along_before = torch.cat([inner(one, old) for one, old in zip(slopes, olds, strict=True)])
-        along_after = torch.cat([inner(one, part) for one, part in zip(slopes, after, strict=True)])
-        rows = zip(slopes, weights, ctx.needs_input_grad[3:], strict=True)
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        gate, factor, before, *after = ctx.saved_tensors
+        weight = factor * gate
+        of_before = grad * (factor - weight) if ctx.needs_input_grad[2] else None
+        grads, olds, weights = split(after, grad, before, weight)
+        along_before = torch.cat([inner(one, old) for one, old in zip(grads, olds, strict=True)])
+        along_after = torch.cat([inner(one, part) for one, part in zip(grads, after, strict=True)])
+        rows = zip(grads, weights, ctx.needs_input_grad[3:], strict=True)
         of_after = [one * own if wanted else None for one, own, wanted in rows]
-        of_factor = torch.lerp(along_before, along_after, coin)
+        of_factor = torch.lerp(along_before, along_after, gate)
         return factor * (along_after - along_before), of_factor, of_before, *of_after
 
 

@@ -15,15 +15,15 @@ from autoaug.devices import to_device
 from autoaug.fields import above, at_least, checked
 from autoaug.lookup import lookup
 from autoaug.ops import RANGES, Op
-from autoaug.policy._compiled import Draws, Plan, compile_plan, draw
+from autoaug.policy._compiled import CompiledPolicy, Draws, compile_policy, draw
 from autoaug.policy._execute import execute
 from autoaug.policy._files import save
 from autoaug.policy._nodes import Choice, apply, choice, sequence
 from autoaug.policy._tree import PolicyTree, policy_tree
 from autoaug.policy.ready import MADAO_OPS
 
-COIN_TEMPERATURE = 0.1
-"""Of the relaxed coin. MADAO's appendix is not public; Faster AutoAugment, which it builds on, has this one."""
+GATE_TEMPERATURE = 0.1
+"""Of the relaxed gate. MADAO's appendix is not public; Faster AutoAugment, which it builds on, has this one."""
 
 
 class Choices(NamedTuple):
@@ -31,7 +31,7 @@ class Choices(NamedTuple):
 
     option: Tensor
     """Which operation, from 0 to K - 1."""
-    coin: Tensor
+    gate: Tensor
     """Whether it is applied, bool."""
     sign: Tensor
     """1 or -1 for a signed operation, 1 for the others."""
@@ -74,20 +74,20 @@ class Relaxed(nn.Module):
         buckets = [1 + self.geometric_first.index(op) for op in self.ops]
         self.register_buffer("bucket", torch.tensor(buckets), persistent=False)
         self.register_buffer("signed", torch.tensor([op.signed for op in self.ops]), persistent=False)
-        self._compiled: tuple[list[Tensor], list[int], Plan] | None = None
+        self._compiled: tuple[list[Tensor], list[int], CompiledPolicy] | None = None
 
     def forward(self, images: Tensor, rng: Generator, choices: Choices | None = None) -> Tensor:
         """Images [B, C, H, W] in [0, 1] to images of the same shape and type, one draw for each.
 
-        Without gradients, as in ordinary training, operations and coins are drawn as they are. With gradients on,
+        Without gradients, as in ordinary training, operations and gates are drawn as they are. With gradients on,
         the draw can be differentiated in all three parameters: see `relaxed`. Given `choices`, only the strengths
         can.
         """
         if choices is not None:
-            return self.played(images, choices, rng)
+            return self.apply_draws(images, choices, rng)
         if torch.is_grad_enabled():
             return self.relaxed(images, rng)
-        plan = self.plan()
+        plan = self.compiled()
         plan = plan if rng.device.type == "cpu" else plan.to(rng.device)
         return execute(plan.ops, images, draw(plan, len(images), rng), rng)
 
@@ -95,7 +95,7 @@ class Relaxed(nn.Module):
         """A draw with pathwise gradients (Hataya et al. 2022, eq. 8 and 9).
 
         One operation O per stage and image by the Gumbel softmax u, multiplied by u/SG(u), which is 1 and carries the
-        gradient of the selection; b O(x; μ) + (1 - b) x with a relaxed coin b, which is mostly near 0 or 1.
+        gradient of the selection; b O(x; μ) + (1 - b) x with a relaxed gate b, which is mostly near 0 or 1.
         """
         stages, width = self.selection.shape
         noise = torch.rand(stages, len(images), width + 2, generator=rng, device=rng.device)
@@ -109,7 +109,7 @@ class Relaxed(nn.Module):
         draws = Draws(
             self.bucket[option],
             strength,
-            coin=torch.sigmoid(logit / COIN_TEMPERATURE),
+            gate=torch.sigmoid(logit / GATE_TEMPERATURE),
             factor=(log_share - log_share.detach()).exp(),
         )
         return execute(self.geometric_first, images, draws, rng)
@@ -125,29 +125,29 @@ class Relaxed(nn.Module):
             option, numbers[1] < self.probability.sigmoid().gather(1, option), self._signs(option, numbers[2])
         )
 
-    def played(self, images: Tensor, choices: Choices, rng: Generator) -> Tensor:
+    def apply_draws(self, images: Tensor, choices: Choices, rng: Generator) -> Tensor:
         """Images with these draws applied, differentiable in the strengths."""
-        bucket = self.bucket[choices.option] * choices.coin
+        bucket = self.bucket[choices.option] * choices.gate
         strength = self.strength.sigmoid().gather(1, choices.option) * choices.sign
         return execute(self.geometric_first, images, Draws(bucket, strength), rng)
 
     def log_probability(self, choices: Choices) -> Tensor:
-        """log q of each image's operations and coins, [B], differentiable in selection and probability."""
+        """log q of each image's operations and gates, [B], differentiable in selection and probability."""
         selected = self.selection.log_softmax(1).gather(1, choices.option)
         logit = self.probability.gather(1, choices.option)
-        return (selected + F.logsigmoid(torch.where(choices.coin, logit, -logit))).sum(0)
+        return (selected + F.logsigmoid(torch.where(choices.gate, logit, -logit))).sum(0)
 
     def _signs(self, option: Tensor, uniform: Tensor) -> Tensor:
         return 1 - 2 * (self.signed[option] & (uniform < 0.5)).to(self.strength)
 
-    def plan(self) -> Plan:
+    def compiled(self) -> CompiledPolicy:
         """The tables of `tree()`, kept until a parameter moves."""
         parameters: list[Tensor] = list(self.parameters())
         versions = [parameter._version for parameter in parameters]  # no look at the values: a GPU would have to stop
         kept = self._compiled
         if kept and all(a is b for a, b in zip(kept[0], parameters, strict=True)) and kept[1] == versions:
             return kept[2]
-        plan = compile_plan(self.tree().at(1), RANGES[self.ranges])
+        plan = compile_policy(self.tree().at(1), RANGES[self.ranges])
         self._compiled = parameters, versions, plan
         return plan
 

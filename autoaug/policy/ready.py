@@ -32,7 +32,7 @@ def none() -> PolicyTree:
 def standard(padding: float = 0.125, flip: float = 0.5) -> PolicyTree:
     """Pad by a fraction of the size and crop at random, then flip horizontally with a probability.
 
-    The defaults are those of He et al. 2016 for CIFAR: 4 of 32 pixels, and a fair coin.
+    The defaults are those of He et al. 2016 for CIFAR: 4 of 32 pixels, and a fair gate.
     """
     crop = [apply("crop", most=padding)] if padding else []
     return policy_tree(sequence([*crop, apply("hflip", probability=flip)]))
@@ -55,7 +55,7 @@ def trivialaugment() -> PolicyTree:
 def uniformaugment() -> PolicyTree:
     """Two operations of 15, uniform strength (LingChen et al. 2020, "UniformAugment").
 
-    The paper draws the probability uniformly for every image, which is a fair coin. The operations are MADAO's 14
+    The paper draws the probability uniformly for every image, which is a fair gate. The operations are MADAO's 14
     and cutout of up to a fifth of the size.
     """
     cutout = apply("cutout", (0.0, 1.0), 0.5, most=0.2)

@@ -7,10 +7,10 @@ from autoaug.store._maintenance import delete_study, round_trip, running_trials,
 from autoaug.store._mounts import network_file_system
 from autoaug.store._queued import final_seed
 from autoaug.store._retrying import Unreachable
-from autoaug.store._secrets import refuse_exposed, show_reference, show_url
+from autoaug.store._secrets import refuse_exposed, show_storage, show_url
 from autoaug.store._spool import FOLDER as SPOOL_FOLDER
 from autoaug.store._spool import Spool, replay, settle
-from autoaug.store._store import Store, open_patiently, root_of
+from autoaug.store._store import Store, open_retrying, root_of
 from autoaug.store._url import is_file, is_new, resolve
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "is_file",
     "is_new",
     "network_file_system",
-    "open_patiently",
+    "open_retrying",
     "refuse_contradiction",
     "refuse_exposed",
     "replay",
@@ -37,6 +37,6 @@ __all__ = [
     "running_trials",
     "server_time",
     "settle",
-    "show_reference",
+    "show_storage",
     "show_url",
 ]

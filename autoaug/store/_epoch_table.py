@@ -13,7 +13,7 @@ from autoaug.fields import finite
 from autoaug.record import Record
 from autoaug.store._damage import checked_epoch, told
 from autoaug.store._outcome import Work, add_up
-from autoaug.store._retrying import Patience, patient
+from autoaug.store._retrying import RetryPolicy, retrying
 from autoaug.store._schema import EPOCHS, LEASES, LOOKS, TEST_READS
 from autoaug.store._spool import Spool, spooled
 from autoaug.text import LOG
@@ -30,13 +30,13 @@ class Look(NamedTuple):
     """By strategy: how many of these were planned at the time."""
 
 
-class Ledger:
+class EpochTable:
     """The part of a storage that is written and read trial by trial, in tables of our own."""
 
     engine: sql.Engine
     clock: sql.ColumnElement[float]
     """Seconds since 1970 by the clock of the server."""
-    patience: Patience
+    retry_policy: RetryPolicy
     spool: Spool | None = None
     """Where writes about trials are kept while the storage is away; None where nobody asked for that."""
 
@@ -51,7 +51,7 @@ class Ledger:
         return self.work_where(EPOCHS.c.trial_id == trial_id).get(trial_id)
 
     @told("the table autoaug_epochs")
-    @patient
+    @retrying
     def reached(self, trial_id: int) -> int:
         """How many epochs an attempt had behind it, those of the attempts before it and of retrainings included."""
         last = sql.select(sql.func.max(EPOCHS.c.epoch).label("epoch")).where(EPOCHS.c.trial_id == trial_id)
@@ -60,7 +60,7 @@ class Ledger:
             return connection.scalar(sql.select(sql.func.sum(by_training.c.epoch))) or 0
 
     @told("the table autoaug_epochs")
-    @patient
+    @retrying
     def work_where(self, condition: sql.ColumnElement[bool]) -> dict[int, "Work"]:
         total = (
             sql.select(
@@ -84,7 +84,7 @@ class Ledger:
         return {trial_id: add_up(trainings) for trial_id, trainings in by_trial.items()}
 
     @told("the table autoaug_epochs")
-    @patient
+    @retrying
     def spent(self, name: str, strategy: str, unit: str = "gpu_seconds") -> float:
         """What a search and its re-runs have cost so far, lost and running work included.
 
@@ -96,7 +96,7 @@ class Ledger:
 
     # Leases
 
-    @patient
+    @retrying
     def beat(self, trial_id: int, owner: str) -> None:
         """Say that somebody works on a trial."""
         update = LEASES.update().where(LEASES.c.trial_id == trial_id).values(owner=owner, beat=self.clock)
@@ -105,13 +105,13 @@ class Ledger:
                 with suppress(IntegrityError), connection.begin_nested():
                     connection.execute(LEASES.insert().values(trial_id=trial_id, owner=owner, beat=self.clock))
 
-    @patient
+    @retrying
     def release(self, trial_id: int) -> None:
         """Say that nobody works on a trial any more."""
         with self.engine.begin() as connection:
             connection.execute(LEASES.delete().where(LEASES.c.trial_id == trial_id))
 
-    @patient
+    @retrying
     def leases(self) -> dict[int, tuple[str, float]]:
         """Owner and age in seconds of every lease, by trial id."""
         query = sql.select(LEASES.c.trial_id, LEASES.c.owner, self.clock - LEASES.c.beat)
@@ -122,7 +122,7 @@ class Ledger:
     # Epochs
 
     @spooled
-    @patient
+    @retrying
     def write_epoch(self, trial_id: int, record: Record) -> None:
         """Keep one epoch. An epoch that a resumed attempt repeats replaces the earlier row."""
         row = {**asdict(record), "trial_id": trial_id}
@@ -132,7 +132,7 @@ class Ledger:
             connection.execute(EPOCHS.insert().values(**row))
 
     @told("the table autoaug_epochs")
-    @patient
+    @retrying
     def epochs(self, name: str) -> list[Record]:
         """Every stored epoch of a study."""
         columns = [column for column in EPOCHS.c if column.name != "trial_id"]
@@ -141,14 +141,14 @@ class Ledger:
         with self.engine.connect() as connection:
             return [Record(**sound(row)) for row in connection.execute(query).mappings()]
 
-    @patient
+    @retrying
     def note_test_read(
-        self, trial_id: int, name: str, strategy: str, seed: int, root: int, who: str = "", reread: bool = False
+        self, trial_id: int, name: str, strategy: str, seed: int, root: int, who: str = "", retest: bool = False
     ) -> bool:
         """Keep that a final run is about to read the test split; all its attempts are one read.
 
         Returns whether it may: False where another final run with the same strategy and seed has done so, unless it
-        was asked to `reread`.
+        was asked to `retest`.
         """
         mine = sql.select(TEST_READS.c.root).where(
             TEST_READS.c.study == name, TEST_READS.c.strategy == strategy, TEST_READS.c.seed == seed
@@ -156,22 +156,22 @@ class Ledger:
         row: dict[str, Any] = {"trial_id": trial_id, "study": name, "strategy": strategy, "seed": seed, "root": root}
         with self.engine.begin() as connection:
             before = connection.scalars(mine).all()
-            if before and root not in before and not reread:
+            if before and root not in before and not retest:
                 return False
             if root not in before:
-                why = "reread" if before else "final run"
+                why = "retest" if before else "final run"
                 connection.execute(TEST_READS.insert().values(**row, who=who, why=why, at=self.clock))
         return True
 
     @told("the table autoaug_test_reads")
-    @patient
+    @retrying
     def test_reads(self, name: str) -> int:
         query = sql.select(sql.func.count()).select_from(TEST_READS).where(TEST_READS.c.study == name)
         with self.engine.connect() as connection:
             return connection.scalar(query) or 0
 
     @told("the table autoaug_test_reads")
-    @patient
+    @retrying
     def test_reads_by_strategy(self, name: str) -> dict[str, int]:
         mine = sql.select(TEST_READS.c.strategy, sql.func.count()).where(TEST_READS.c.study == name)
         with self.engine.connect() as connection:
@@ -192,7 +192,7 @@ class Ledger:
                 f"this look at study {name!r} is not recorded, later ones cannot be corrected for it: {error.orig}"
             )
 
-    @patient
+    @retrying
     def looks(self, name: str) -> list[Look]:
         """Each look at what a study showed, the first one first."""
         mine = sql.select(LOOKS.c.compared, LOOKS.c.runs, LOOKS.c.planned).where(LOOKS.c.study == name)

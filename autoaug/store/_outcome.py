@@ -38,7 +38,7 @@ def add_up(trainings: Sequence[Mapping[str, Any]]) -> Work:
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrialGroup:
     """What the trials of one Optuna study are to ours."""
 
     strategy: str = ""
@@ -53,17 +53,17 @@ class Stage:
         return place(self.strategy, self.final, self.rerun)
 
 
-def stages(definition: Mapping[str, Any]) -> list[Stage]:
+def stages(definition: Mapping[str, Any]) -> list[TrialGroup]:
     """The Optuna studies of a study: searches, re-runs of those that have a proxy, final runs."""
     proxies = {strategy for strategy, changes in definition.get("proxies", {}).items() if changes}
     return [
-        *(Stage(strategy, proxy=strategy in proxies) for strategy in definition["spaces"]),
-        *(Stage(strategy, rerun=True) for strategy in definition["spaces"] if strategy in proxies),
-        Stage(final=True),
+        *(TrialGroup(strategy, proxy=strategy in proxies) for strategy in definition["spaces"]),
+        *(TrialGroup(strategy, rerun=True) for strategy in definition["spaces"] if strategy in proxies),
+        TrialGroup(final=True),
     ]
 
 
-def outcome(name: str, stage: Stage, trial: FrozenTrial, root: int, work: Work) -> Outcome:
+def outcome(name: str, stage: TrialGroup, trial: FrozenTrial, root: int, work: Work) -> Outcome:
     """A trial as the rest of the library sees it."""
     final = stage.final
     return Outcome(

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 FINAL_RUN = "final_run"
 """User attribute of a final run: which one of its strategy it is, counted from 0; strategies share these seeds."""
 
-KEPT = ("point", "source", "reread", FINAL_RUN)
+KEPT = ("point", "source", "retest", "reread", FINAL_RUN)
 """User attributes that the next attempt at a trial inherits."""
 
 
@@ -58,7 +58,7 @@ def propose(
 
 
 def final_run(
-    strategies: Sequence[str], strategy: str, seed: int, point: Mapping[str, Any], source: int, reread: bool
+    strategies: Sequence[str], strategy: str, seed: int, point: Mapping[str, Any], source: int, retest: bool
 ) -> FrozenTrial:
     """The best point of a strategy, found by trial `source`, with a seed of its own.
 
@@ -68,7 +68,7 @@ def final_run(
         state=TrialState.WAITING,
         params={"strategy": strategy},
         distributions={"strategy": CategoricalDistribution(strategies)},
-        user_attrs={FINAL_RUN: seed, "point": dict(point), "source": source} | ({"reread": True} if reread else {}),
+        user_attrs={FINAL_RUN: seed, "point": dict(point), "source": source} | ({"retest": True} if retest else {}),
     )
 
 

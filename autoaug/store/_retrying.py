@@ -24,7 +24,7 @@ class Unreachable(ConnectionError):
     """The storage did not answer for as long as we were willing to wait."""
 
 
-class Patience:
+class RetryPolicy:
     """Tries an action on the storage again, with longer and longer pauses, for a bounded time.
 
     Once it has waited in vain it tries only once, until the storage answers again: a training that goes on without
@@ -33,8 +33,8 @@ class Patience:
 
     def __init__(self, seconds: float, shown: str) -> None:
         self.seconds, self.shown = seconds, shown
-        self.in_vain = False
-        self.troubled = -float("inf")
+        self.gave_up = False
+        self.last_failure = -float("inf")
         """When the storage last failed to answer, by the monotonic clock."""
 
     def __call__(self, action: Callable[[], Answer]) -> Answer:
@@ -51,18 +51,18 @@ class Patience:
             retry_error_callback=self.give_up,
         )
         answer = tries(action)
-        self.in_vain = False
+        self.gave_up = False
         return answer
 
     def enough(self, tries: RetryCallState) -> bool:
-        return self.in_vain or (tries.seconds_since_start or 0.0) >= self.seconds
+        return self.gave_up or (tries.seconds_since_start or 0.0) >= self.seconds
 
     def note(self, tries: RetryCallState) -> None:
-        self.troubled = time.monotonic()
+        self.last_failure = time.monotonic()
 
     def give_up(self, tries: RetryCallState) -> Any:
         self.note(tries)
-        self.in_vain = True
+        self.gave_up = True
         error = tries.outcome.exception() if tries.outcome else None
         reason = str(getattr(cause(error), "orig", None) or error).splitlines()[0]
         raise Unreachable(f"storage {self.shown} did not answer for {self.seconds:g} s: {reason}") from None
@@ -71,15 +71,15 @@ class Patience:
 class Waits(Protocol):
     """Whoever has patience."""
 
-    patience: Patience
+    retry_policy: RetryPolicy
 
 
-def patient(method: Callable[Concatenate[Any, Given], Answer]) -> Callable[Concatenate[Any, Given], Answer]:
+def retrying(method: Callable[Concatenate[Any, Given], Answer]) -> Callable[Concatenate[Any, Given], Answer]:
     """A method that one transaction makes up, tried again while the storage is away."""
 
     @wraps(method)
     def tried(self: Waits, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
-        return self.patience(lambda: method(self, *args, **kwargs))
+        return self.retry_policy(lambda: method(self, *args, **kwargs))
 
     return tried
 

@@ -55,7 +55,7 @@ def show_url(url: str) -> str:
     return shown.replace(quote_plus(HIDDEN), HIDDEN)
 
 
-def show_reference(reference: str) -> str:
+def show_storage(reference: str) -> str:
     """How a storage was given, as it may be printed: `env:NAME` and `file:PATH` as they are."""
     kind, colon, rest = reference.partition(":")
     if kind in ("env", "file"):

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
 from autoaug.store._damage import told
-from autoaug.store._retrying import Patience, patient
+from autoaug.store._retrying import RetryPolicy, retrying
 from autoaug.store._schema import LEASES
 
 QUEUED_AS = "queued_as"
@@ -28,8 +28,8 @@ class SharedStorage(RDBStorage):
     lock on the whole file before it reads. On PostgreSQL it locks the row.
     """
 
-    def __init__(self, url: str, engine_options: dict[str, Any], patience: Patience) -> None:
-        self.patience = patience
+    def __init__(self, url: str, engine_options: dict[str, Any], retry_policy: RetryPolicy) -> None:
+        self.retry_policy = retry_policy
         try:
             super().__init__(url, engine_kwargs=engine_options)
         except BaseException:  # another process creates the same tables: whoever opens it tries again
@@ -39,7 +39,7 @@ class SharedStorage(RDBStorage):
 
     @property
     def shown(self) -> str:
-        return self.patience.shown
+        return self.retry_policy.shown
 
     @contextmanager
     def locked(self, model: Any, row: int) -> Iterator[tuple[Session, Any]]:
@@ -68,9 +68,9 @@ class SharedStorage(RDBStorage):
             finally:
                 session.close()
 
-        return self.patience(change)
+        return self.retry_policy(change)
 
-    @patient
+    @retrying
     def replace(self, trial_id: int, reason: str, successor: Callable[[FrozenTrial], FrozenTrial | None]) -> bool:
         """End a running trial as FAIL and queue its successor, both or neither; False where it was not running."""
         with self.locked(TrialModel, trial_id) as (session, trial):
@@ -85,7 +85,7 @@ class SharedStorage(RDBStorage):
                 self._get_prepared_new_trial(trial.study_id, following, session)
             return True
 
-    @patient
+    @retrying
     def queue_once(self, study_id: int, name: str, trial: FrozenTrial) -> bool:
         """Queue a trial; False where one was queued under the same name, by whomever and however it ended."""
         trial.set_user_attr(QUEUED_AS, name)
@@ -111,7 +111,7 @@ def wait_in_every_method() -> None:
     public = [name for name, value in vars(BaseStorage).items() if callable(value) and not name.startswith("_")]
     readable = told("a row of Optuna's tables", KeyError)  # KeyError is what they say where there is no such study
     for name in {*public, *private} - {*vars(SharedStorage), "remove_session", "check_trial_is_updatable"}:
-        waiting = patient(getattr(RDBStorage, name))
+        waiting = retrying(getattr(RDBStorage, name))
         setattr(SharedStorage, name, readable(waiting) if name.lstrip("_").startswith("get_") else waiting)
 
 

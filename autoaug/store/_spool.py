@@ -62,7 +62,7 @@ class Spool:
         """Leave what is kept of a trial to whichever process comes first: its worker is through with it."""
         self.path(trial_id).rename(self.path(trial_id).with_suffix(FREE))
 
-    def left(self) -> Iterator["Left"]:
+    def left(self) -> Iterator["PendingFile"]:
         """The files of every process that keeps its writes here for the same storage, as far as they can be read."""
         for path in sorted(self.folder.glob("*.jsonl")):
             found = read(path)
@@ -71,7 +71,7 @@ class Spool:
 
 
 @dataclass(frozen=True)
-class Left:
+class PendingFile:
     """A file of writes that were not made yet."""
 
     path: Path
@@ -86,7 +86,7 @@ class Left:
         return self.path.name.endswith(FREE)
 
 
-def read(path: Path) -> Left | None:
+def read(path: Path) -> PendingFile | None:
     """A file of a spool; None where it is none. A line that a crash cut off was never promised to anybody."""
     lines = []
     try:
@@ -97,7 +97,7 @@ def read(path: Path) -> Left | None:
         calls = tuple((str(each["call"]), restore(each["arguments"])) for each in writes if each["call"] in WRITES)
         for call, arguments in calls:
             inspect.signature(WRITES[call]).bind(None, int(head["trial_id"]), **arguments)
-        return Left(path, str(head["storage"]), int(head["trial_id"]), str(head["owner"]), calls)
+        return PendingFile(path, str(head["storage"]), int(head["trial_id"]), str(head["owner"]), calls)
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None
 
@@ -148,7 +148,7 @@ def settle(store: Any, trial_id: int) -> None:
         replay(store, found)
 
 
-def replay(store: Any, left: Left) -> None:
+def replay(store: Any, left: PendingFile) -> None:
     """Make the writes of a file and remove it. If the trial has ended, or another worker has it, they are dropped."""
     running = store.is_running(left.trial_id)
     if running:

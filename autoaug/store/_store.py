@@ -22,12 +22,12 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from autoaug.record import LEADERBOARD, Direction, Outcome, ordinals
 from autoaug.store._contradiction import refuse_contradiction
 from autoaug.store._damage import checked_definition, fix, reason, refuse_damaged, told
-from autoaug.store._epoch_table import Ledger
+from autoaug.store._epoch_table import EpochTable
 from autoaug.store._losses import LOSSES, Loss, after, given_up
 from autoaug.store._optuna_tables import fail_trials_without_value, rename_studies, widen_leaderboard
 from autoaug.store._outcome import Work, outcome, stages
 from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
-from autoaug.store._retrying import Patience, Unreachable, open_together, patient
+from autoaug.store._retrying import RetryPolicy, Unreachable, open_together, retrying
 from autoaug.store._schema import BY_STUDY, STUDIES, meta, prepare_tables
 from autoaug.store._secrets import show_url, without_secrets
 from autoaug.store._shared import SharedStorage
@@ -35,14 +35,14 @@ from autoaug.store._spool import spooled
 from autoaug.store._url import CLOCKS, engine_options, portable, prepare_sqlite, refuse_unusable, resolve
 
 
-class Store(Ledger):
+class Store(EpochTable):
     """An open storage. It can be shared by the threads of a process, and by any number of processes."""
 
-    def __init__(self, reference: str, patience: float = 60.0, *, existing: bool = False) -> None:
+    def __init__(self, reference: str, retry_seconds: float = 60.0, *, existing: bool = False) -> None:
         """Open it, and create the tables where they are missing.
 
         Args:
-            patience: seconds for which a read or a write that gets no answer is tried again. Opening is not.
+            retry_seconds: seconds for which a read or a write that gets no answer is tried again. Opening is not.
             existing: refuse what holds no studies yet, and make nothing of it.
 
         Raises:
@@ -51,7 +51,7 @@ class Store(Ledger):
         self.reference = reference
         url = resolve(reference)
         self.shown = show_url(url)
-        self.patience = Patience(patience, self.shown)
+        self.retry_policy = RetryPolicy(retry_seconds, self.shown)
         refuse_unusable(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
@@ -64,9 +64,9 @@ class Store(Ledger):
         self.optuna = get_storage(self.shared)
 
     def connect(self, url: str, existing: bool) -> SharedStorage:
-        options = engine_options(url, self.patience.seconds)
+        options = engine_options(url, self.retry_policy.seconds)
         refuse_damaged(url, options, self.shown, existing)
-        shared = SharedStorage(url, options, self.patience)
+        shared = SharedStorage(url, options, self.retry_policy)
         self.engine: sql.Engine = shared.engine
         self.clock: sql.ColumnElement[float] = sql.literal_column(CLOCKS[self.engine.dialect.name], sql.Float)
         try:
@@ -112,7 +112,7 @@ class Store(Ledger):
         except IntegrityError:  # another driver has just defined it
             self.merge(name, definition)
 
-    @patient
+    @retrying
     def merge(self, name: str, definition: Mapping[str, Any]) -> None:
         merged, mine = dict(definition), STUDIES.c.name == name
         with self.engine.begin() as connection:
@@ -130,14 +130,14 @@ class Store(Ledger):
             widen_leaderboard(connection, name, list(merged["spaces"]))
 
     @told("the table autoaug_studies")
-    @patient
+    @retrying
     def definition(self, name: str) -> dict[str, Any] | None:
         with self.engine.connect() as connection:
             found = connection.scalar(sql.select(STUDIES.c.definition).where(STUDIES.c.name == name))
         return checked_definition(found)
 
     @told("the table autoaug_studies")
-    @patient
+    @retrying
     def names(self) -> list[str]:
         with self.engine.connect() as connection:
             return list(connection.scalars(sql.select(STUDIES.c.name).order_by(STUDIES.c.name)))
@@ -163,7 +163,7 @@ class Store(Ledger):
         )
         return named(found, ["test_accuracy", "gpu_seconds"])
 
-    @patient
+    @retrying
     def archive(self, name: str) -> str:
         """Give a study and all that belongs to it another name, so that its own is free; returns the new name."""
         with self.engine.begin() as connection:
@@ -300,15 +300,15 @@ class Store(Ledger):
         return propose(search, trial, space, uses)
 
     def enqueue_final(
-        self, name: str, strategy: str, seed: int, point: Mapping[str, Any], source: int, reread: bool = False
+        self, name: str, strategy: str, seed: int, point: Mapping[str, Any], source: int, retest: bool = False
     ) -> bool:
         """Queue a final run: the best point of a strategy, found by trial `source`, with a seed of its own.
 
-        A `reread` is one for which the test split was read before, when another point was the best.
+        A `retest` is one for which the test split was read before, when another point was the best.
         Returns whether it was queued: False where another driver was quicker.
         """
-        trial = final_run(self.strategies(name), strategy, seed, point, source, reread)
-        once = f"{strategy} {seed}" + (f" of trial {source}" if reread else "")
+        trial = final_run(self.strategies(name), strategy, seed, point, source, retest)
+        once = f"{strategy} {seed}" + (f" of trial {source}" if retest else "")
         return self.shared.queue_once(self.leaderboard(name)._study_id, once, trial)
 
     def enqueue_rerun(self, reruns: optuna.Study, found: FrozenTrial) -> bool:
@@ -338,12 +338,12 @@ def root_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> int:
     return ordinals(each.user_attrs for each in trials)[-1]
 
 
-def open_patiently(reference: str, patience: float) -> Store:
+def open_retrying(reference: str, retry_seconds: float) -> Store:
     """Open a storage that was there a moment ago: a worker that starts while the server restarts waits for it."""
     tries = Retrying(
         retry=retry_if_exception_type(ValueError),
         wait=wait_random(0.2, 2),
-        stop=stop_after_delay(patience),
+        stop=stop_after_delay(retry_seconds),
         reraise=True,
     )
-    return tries(Store, reference, patience)
+    return tries(Store, reference, retry_seconds)

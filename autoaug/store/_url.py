@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from autoaug.store._mounts import network_file_system
-from autoaug.store._secrets import FORMS, parse, show_reference, show_url
+from autoaug.store._secrets import FORMS, parse, show_storage, show_url
 
 CLOCKS = {
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
@@ -23,7 +23,7 @@ def resolve(reference: str) -> str:
     kind, _, rest = reference.partition(":")
     if kind not in ("env", "file"):
         return reference
-    shown = show_reference(reference)
+    shown = show_storage(reference)
     if kind == "env" and not os.environ.get(rest):
         raise ValueError(f"storage {shown!r}: the environment variable {shown[4:]} is not set: export it")
     try:
@@ -90,9 +90,9 @@ def is_plain_file(parsed: sql.URL) -> bool:
     return parsed.get_backend_name() == "sqlite" and not name.startswith((":memory:", "file:"))
 
 
-def engine_options(url: str, patience: float) -> dict[str, Any]:
+def engine_options(url: str, retry_seconds: float) -> dict[str, Any]:
     if make_url(url).get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": patience}}  # seconds to wait for another writer, instead of 5
+        return {"connect_args": {"timeout": retry_seconds}}  # seconds to wait for another writer, instead of 5
     alive = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
     given = make_url(url)
     ours = alive if given.drivername.startswith("postgresql+psycopg") else {}

@@ -61,8 +61,8 @@ def plain(value: Any) -> Any:
 def unapplied(study: Study, strategy: str, point: Mapping[str, Any], *, search: bool = False) -> list[str]:
     """The dimensions of a point of which nothing is seen in what is made of it: any other value makes the same.
 
-    Left out are those that the proxy of a search sets, and those of a single value. What objects hold is compared, also
-    what their functions hold; nothing is trained. Where two makings of one point differ, nothing is said.
+    Left out are those that the proxy of a search sets, and those of a single value. What objects hold is compared,
+    also what their functions hold; nothing is trained. Where two makings of one point differ, nothing is said.
     """
     known, hidden = study.space_of(strategy), study.strategies[strategy].proxy if search else {}
     asked = [name for name in point if name in known and name.removeprefix("task.") not in hidden]

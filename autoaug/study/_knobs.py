@@ -24,7 +24,7 @@ from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
 from autoaug.study._predict import midpoint
 from autoaug.study._setup import Setup, set_up
-from autoaug.train import Run, global_generators_guarded, learning_rate, pick_device, train_step
+from autoaug.train import TrainingRun, global_generators_guarded, learning_rate, pick_device, train_step
 
 BY_DESIGN = {
     "task.micro_batch": "it saves memory and changes nothing else, except in layers that look at the batch",
@@ -221,7 +221,7 @@ def made(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
 def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """Losses, weights and the policy's parameters after a few steps of each phase, of a small network."""
     task = replace(setup.task, model="convnet", device="cpu", batch_size=min(setup.task.batch_size, BATCH))
-    run = Run(task, setup.policy, setup.mix, setup.learner, Generator().manual_seed(0), few)
+    run = TrainingRun(task, setup.policy, setup.mix, setup.learner, Generator().manual_seed(0), few)
     run.steps_per_epoch = max(1, len(data.train) // setup.task.batch_size)
     run.model.train()
     every = getattr(getattr(setup.learner, "updates", None), "every", 1)
@@ -237,8 +237,8 @@ def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     yield from run.policy.state_dict().values()
 
 
-Stage = Callable[[Setup, Data, Data], Iterator[Any]]
-STAGES: tuple[Stage, ...] = (due, mixed, made, moved)
+Evidence = Callable[[Setup, Data, Data], Iterator[Any]]
+STAGES: tuple[Evidence, ...] = (due, mixed, made, moved)
 """Kinds of evidence, the cheapest first."""
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from autoaug.data import Data, Split, as_float
 from autoaug.study._setup import Setup
-from autoaug.train import Clock, Learner, Run, Task, evaluate, global_generators_guarded, train_step
+from autoaug.train import Clock, Learner, Task, TrainingRun, evaluate, global_generators_guarded, train_step
 
 LEAST = 4
 """Images that a part is first tried on."""
@@ -53,7 +53,7 @@ class Stopwatch:
     def __call__(self, setup: Setup, data: Data) -> Cost:
         """Measure a training with and without its learner."""
         task, learner = setup.task, setup.learner
-        run = Run(task, setup.policy, setup.mix, None, Generator().manual_seed(0), data)
+        run = TrainingRun(task, setup.policy, setup.mix, None, Generator().manual_seed(0), data)
         with global_generators_guarded(run):
             plain, validation = self.network(run)
             policy = self.part("policy", run, lambda size: draw(run, size), task.batch_size)
@@ -63,7 +63,7 @@ class Stopwatch:
         alone = task.epochs * steps * step + task.refine_epochs * steps * plain + task.total_epochs * validation
         return Cost(run.device.type, alone + updates(learner, task, data, steps) * max(0.0, updated - step), alone)
 
-    def network(self, run: Run) -> tuple[float, float]:
+    def network(self, run: TrainingRun) -> tuple[float, float]:
         """A step without policy and mix, and the validation of an epoch."""
         task, scored = run.task, run.data.scored
         names = (
@@ -86,7 +86,7 @@ class Stopwatch:
             self.known.append((key, found))
         return found
 
-    def part(self, name: str, run: Run, work: Callable[[int], object], most: int) -> float:
+    def part(self, name: str, run: TrainingRun, work: Callable[[int], object], most: int) -> float:
         """Seconds that `work(most)` takes, by what it takes on so many images as there is time for.
 
         On a CPU this is the time of this process: where others work too, it takes longer and finds the same.
@@ -104,31 +104,31 @@ class Stopwatch:
         return median(tries) * most / size
 
 
-def seconds_of(work: Callable[[int], object], size: int, run: Run) -> float:
+def seconds_of(work: Callable[[int], object], size: int, run: TrainingRun) -> float:
     clock = Clock(run.device)
     work(size)
     return clock.seconds()
 
 
-def first(run: Run, size: int) -> tuple[Tensor, Tensor]:
+def first(run: TrainingRun, size: int) -> tuple[Tensor, Tensor]:
     """So many training images and their classes; where there are fewer, some of them again."""
     chosen = torch.arange(size).remainder(len(run.data.train)).to(run.device)
     return run.data.train.images[chosen], run.data.train.targets[chosen]
 
 
-def train(run: Run, size: int) -> None:
+def train(run: TrainingRun, size: int) -> None:
     """A step of refinement: without policy, mix and learner."""
     run.model.train()
     run.epoch, run.step = run.task.epochs + 1, 0
     train_step(run, *first(run, size))
 
 
-def validate(run: Run, size: int) -> None:
+def validate(run: TrainingRun, size: int) -> None:
     evaluate(run, Split(run.data.scored.images[:size], run.data.scored.targets[:size]), "val")
 
 
 @torch.no_grad()
-def draw(run: Run, size: int) -> None:
+def draw(run: TrainingRun, size: int) -> None:
     """What the policy and the mix do in a step."""
     run.policy.at(1)
     images, targets = first(run, size)
@@ -136,7 +136,7 @@ def draw(run: Run, size: int) -> None:
     run.mix(run.policy(as_float(images), run.streams["augment"]), soft, run.streams["mix"])
 
 
-def following(run: Run, learner: Learner) -> Callable[[int], None]:
+def following(run: TrainingRun, learner: Learner) -> Callable[[int], None]:
     """A step after which the learner is due to move the policy, on a share of the batches of both."""
     settings = getattr(learner, "updates", None)
     every = getattr(settings, "every", 1)

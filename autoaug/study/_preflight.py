@@ -15,7 +15,7 @@ from autoaug.study._definition import Study
 from autoaug.study._loading import Loader, read_data
 from autoaug.study._probes import probes
 from autoaug.study._setup import Setup, set_up
-from autoaug.train import Run, global_generators_guarded, pick_device, smallest_part, train_step
+from autoaug.train import TrainingRun, global_generators_guarded, pick_device, smallest_part, train_step
 
 DRAWS = 8
 """Images that a policy and a mix are tried on: so many that a mix with probability 1/2 mixes at least one of them."""
@@ -107,12 +107,12 @@ def refuse_no_numbers(made: Tensor, maker: str) -> None:
         raise ValueError(f"the {maker} makes values that are NaN or infinite: narrow the ranges of its parameters")
 
 
-def rehearsed(setup: Setup, data: Data, device: str = "cpu") -> Run:
+def rehearsed(setup: Setup, data: Data, device: str = "cpu") -> TrainingRun:
     """A training of the smallest part of a minibatch, but two images at most, without its learner."""
     few = min(2, smallest_part(setup.task, len(data.train)))
     small = replace(data, train=Split(data.train.images[:few], data.train.targets[:few]))
     task = replace(setup.task, device=device)
-    run = Run(task, setup.policy, setup.mix, setup.learner, Generator().manual_seed(0), small)
+    run = TrainingRun(task, setup.policy, setup.mix, setup.learner, Generator().manual_seed(0), small)
     run.learner, run.epoch = None, 1
     return run
 

@@ -10,7 +10,7 @@ from autoaug.fields import TEXT, plain, short
 from autoaug.policy import PolicyError
 
 if TYPE_CHECKING:
-    from autoaug.train._run import Run
+    from autoaug.train._run import TrainingRun
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 KINDS = {"loss": "loss", "nll": "loss", "accuracy": "accuracy"}
@@ -23,7 +23,7 @@ class Diverged(ArithmeticError):
     """A figure of a training is no longer a finite number: the message names it, the epoch and what to change."""
 
 
-def finite_figures(run: "Run", figures: Mapping[str, Any]) -> dict[str, float]:
+def finite_figures(run: "TrainingRun", figures: Mapping[str, Any]) -> dict[str, float]:
     """The figures of the present epoch as floats.
 
     Raises:
@@ -54,7 +54,7 @@ def spoken(name: str) -> str:
     return f"the {SPLITS[split]} {KINDS[kind]}" if known else f"the figure {name!r}"
 
 
-def remedy(run: "Run", name: str) -> str:
+def remedy(run: "TrainingRun", name: str) -> str:
     """What to change where a figure diverged."""
     lower = f"lower Task.lr ({run.task.lr:g})"
     if run.learner is None:
@@ -63,7 +63,7 @@ def remedy(run: "Run", name: str) -> str:
     return f"{lower} or the rate of the learner" + (", or leave it out where it has no value" if own else "")
 
 
-def snapshot(run: "Run") -> dict[str, Any] | None:
+def snapshot(run: "TrainingRun") -> dict[str, Any] | None:
     """The policy as plain data, where a learner moves it.
 
     Raises:

@@ -22,7 +22,7 @@ from autoaug.policy import Policy
 from autoaug.record import Record
 from autoaug.seeding import derive_seed
 from autoaug.train._figures import finite_figures, snapshot
-from autoaug.train._run import Learner, Run
+from autoaug.train._run import Learner, TrainingRun
 from autoaug.train._task import Task, learning_rate
 
 
@@ -58,7 +58,7 @@ def train(
     """
     if data is None:
         data = task.load(test=test)
-    run = Run(task, policy, mix, learner, rng or Generator().manual_seed(0), data)
+    run = TrainingRun(task, policy, mix, learner, rng or Generator().manual_seed(0), data)
     run.pulse = pulse or run.pulse
     if resume:
         resume.load(run.restore)
@@ -70,7 +70,7 @@ def train(
             resume.save(run.state_dict)
 
 
-def one_epoch(run: Run, test: bool, validate: bool = True) -> Record:
+def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
     """Train for one epoch, validate, and say what it cost."""
     clock, wall = Clock(run.device), time.perf_counter()
     run.epoch += 1
@@ -99,7 +99,7 @@ def one_epoch(run: Run, test: bool, validate: bool = True) -> Record:
     )
 
 
-def train_epoch(run: Run) -> float:
+def train_epoch(run: TrainingRun) -> float:
     """One pass over the training images in a fresh random order; returns the mean loss in nats."""
     run.model.train()
     total = torch.zeros((), device=run.device)
@@ -108,18 +108,18 @@ def train_epoch(run: Run) -> float:
     return (total / run.steps_per_epoch).item()
 
 
-def train_step(run: Run, images: Tensor, targets: Tensor) -> Tensor:
+def train_step(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
     """One step of SGD on a minibatch; returns its loss, detached."""
     set_learning_rate(run)
     images = given = run.standard(as_float(images))
-    followed = run.followed()
+    wants_graph = run.wants_graph()
     soft = F.one_hot(targets, len(run.data.classes)).to(images.dtype)
     if run.phase == "augment":
-        with torch.set_grad_enabled(run.joint or followed):
+        with torch.set_grad_enabled(run.joint or wants_graph):
             images = run.policy(images, run.streams["augment"])
             images, soft = run.mix(images, soft, run.streams["mix"])
     run.optimiser.zero_grad(set_to_none=True)
-    loss = followed_backward(run, images, soft, Split(given, targets)) if followed else backward(run, images, soft)
+    loss = followed_backward(run, images, soft, Split(given, targets)) if wants_graph else backward(run, images, soft)
     run.optimiser.step()
     run.step += 1
     if run.learner and run.phase == "augment":
@@ -128,7 +128,7 @@ def train_step(run: Run, images: Tensor, targets: Tensor) -> Tensor:
     return loss
 
 
-def backward(run: Run, images: Tensor, soft: Tensor) -> Tensor:
+def backward(run: TrainingRun, images: Tensor, soft: Tensor) -> Tensor:
     """Leave the gradients of the mean loss of a minibatch in the parameters, in parts of `Task.micro_batch` images."""
     total = torch.zeros((), device=run.device)
     for loss, last in losses(run, images, soft):
@@ -137,7 +137,7 @@ def backward(run: Run, images: Tensor, soft: Tensor) -> Tensor:
     return total
 
 
-def followed_backward(run: Run, images: Tensor, soft: Tensor, given: Split) -> Tensor:
+def followed_backward(run: TrainingRun, images: Tensor, soft: Tensor, given: Split) -> Tensor:
     """The same by the learner, which differentiates all parts together and twice. `given` is what the policy got."""
     learner: Any = run.learner
     with TwiceDifferentiable():
@@ -146,7 +146,7 @@ def followed_backward(run: Run, images: Tensor, soft: Tensor, given: Split) -> T
     return loss.detach()
 
 
-def losses(run: Run, images: Tensor, soft: Tensor) -> Iterator[tuple[Tensor, bool]]:
+def losses(run: TrainingRun, images: Tensor, soft: Tensor) -> Iterator[tuple[Tensor, bool]]:
     """What each part of a minibatch adds to its mean loss, and whether it is the last one."""
     count = parts(run.task, len(images))
     pairs = list(zip(images.tensor_split(count), soft.tensor_split(count), strict=True))
@@ -165,21 +165,21 @@ def smallest_part(task: Task, images: int) -> int:
     return minibatch // parts(task, minibatch)
 
 
-def batches(run: Run) -> Iterator[Tensor]:
+def batches(run: TrainingRun) -> Iterator[Tensor]:
     """Index tensors of full minibatches; what is left over waits for the next epoch's order."""
     order = to_device(torch.randperm(len(run.data.train), generator=run.streams["order"]), run.device)
     for k in range(run.steps_per_epoch):
         yield order[k * run.task.batch_size : (k + 1) * run.task.batch_size]
 
 
-def set_learning_rate(run: Run) -> None:
+def set_learning_rate(run: TrainingRun) -> None:
     lr = learning_rate(run.task, run.step, run.steps_per_epoch)
     for group in run.optimiser.param_groups:
         group["lr"] = lr
 
 
 @torch.no_grad()
-def evaluate(run: Run, split: Split, name: str) -> dict[str, float]:
+def evaluate(run: TrainingRun, split: Split, name: str) -> dict[str, float]:
     """Accuracy in [0, 1] and negative log-likelihood in nats of a split, unaugmented."""
     run.model.eval()
     right, nll = torch.zeros((), device=run.device), torch.zeros((), device=run.device)
@@ -193,7 +193,7 @@ def evaluate(run: Run, split: Split, name: str) -> dict[str, float]:
 
 
 @contextmanager
-def global_generators_guarded(run: Run) -> Iterator[None]:
+def global_generators_guarded(run: TrainingRun) -> Iterator[None]:
     """Dropout and the like know only torch's global generators: seed them per epoch, put them back after."""
     devices = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices):

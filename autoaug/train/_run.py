@@ -24,12 +24,12 @@ class Learner(Protocol):
     With an attribute `joint = True` the training loss is differentiated by the policy's parameters too, and `step`
     finds these gradients in them.
 
-    With `follows(run)`, called before every training step with the policy on, it may ask for the graph of that step.
+    With `wants_graph(run)`, called before each training step with the policy on, it may ask for that step's graph.
     Then `backward(run, loss, images, targets)` takes the place of `loss.backward()`: the loss can be differentiated
     twice, by the policy's parameters too, and the images [B, C, H, W] are those that the policy was given.
     """
 
-    def step(self, run: "Run") -> None:
+    def step(self, run: "TrainingRun") -> None:
         """Called once after every training step with the policy on."""
 
     def metrics(self) -> dict[str, float]:
@@ -47,7 +47,7 @@ STREAMS = ("weights", "order", "augment", "mix", "model", "learner")
 """Separate generators, so that two strategies share initial weights and data order whatever else they draw."""
 
 
-class Run:
+class TrainingRun:
     """A training under way: all that a learner may look at, and all that a checkpoint must hold."""
 
     def __init__(
@@ -81,9 +81,9 @@ class Run:
     def phase(self) -> Phase:
         return "augment" if self.epoch <= self.task.epochs else "refine"
 
-    def followed(self) -> bool:
+    def wants_graph(self) -> bool:
         """Whether the learner asks for the graph of the training step that comes."""
-        follows = getattr(self.learner, "follows", None)
+        follows = getattr(self.learner, "wants_graph", None)
         return self.phase == "augment" and follows is not None and bool(follows(self))
 
     def state_dict(self) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Controller(nn.Module):
         return taken
 
 
-class Training:
+class ControllerTraining:
     """A controller and what its training remembers."""
 
     def __init__(self, sizes: Sequence[int], settings: Ppo) -> None:

@@ -16,7 +16,7 @@ Space = dict[str, BaseDistribution]
 def common_space(study: Study) -> Space:
     """The dimensions that vary, by name: those of all complete trials, and after them those of some (conditional ones).
 
-    Left out are dimensions that were not the same in all trials that have them.
+    PendingFile out are dimensions that were not the same in all trials that have them.
     """
     trials = [each.distributions for each in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
     found = {name: rule for each in trials for name, rule in each.items()}

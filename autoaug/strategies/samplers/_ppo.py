@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 from torch import Generator
 
-from autoaug.strategies.samplers._controller import Ppo, Training
+from autoaug.strategies.samplers._controller import ControllerTraining, Ppo
 from autoaug.strategies.samplers._history import Space, common_space, scored, single_direction, value_of
 from autoaug.strategies.samplers._scale import levels, nearest_level
 
@@ -23,7 +23,7 @@ REMEMBERED = 16
 Batch = tuple[tuple[tuple[int, ...], float], ...]
 """Decisions and reward of the trials of one update."""
 
-states: OrderedDict[str, Training] = OrderedDict()
+states: OrderedDict[str, ControllerTraining] = OrderedDict()
 """Controllers by the history that they have learned from: a shortcut, which changes no proposal."""
 
 
@@ -63,14 +63,14 @@ class PPOSampler(BaseSampler):
         return self.random.sample_independent(study, trial, param_name, param_distribution)
 
 
-def train(space: Space, settings: Ppo, batches: Sequence[Batch]) -> Training:
+def train(space: Space, settings: Ppo, batches: Sequence[Batch]) -> ControllerTraining:
     """The controller after a history, from the longest part of it that is remembered."""
     names = digests(space, settings, batches)
     known = max((k for k, name in enumerate(names) if name in states), default=None)
     if known == len(batches):
         return states[names[-1]]
     if known is None:
-        training = Training([len(levels(rule)) for rule in space.values()], settings)
+        training = ControllerTraining([len(levels(rule)) for rule in space.values()], settings)
     else:
         training = copy.deepcopy(states[names[known]])
     for batch in batches[known or 0 :]:

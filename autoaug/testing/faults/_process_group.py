@@ -45,7 +45,7 @@ class Driver:
 
 
 @dataclass
-class Crew:
+class ProcessGroup:
     """Some drivers of one study, each replaced where it dies."""
 
     command: Sequence[str]
@@ -122,7 +122,7 @@ class Crew:
             del self.asleep[pid]
             send(pid, signal.SIGCONT)
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "ProcessGroup":
         return self
 
     def __exit__(self, *_: object) -> None:

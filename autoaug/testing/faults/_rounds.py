@@ -12,7 +12,7 @@ from pathlib import Path
 
 from autoaug.store import Store, delete_study, running_trials
 from autoaug.testing.faults._audit import Audit, audit
-from autoaug.testing.faults._process_group import Crew
+from autoaug.testing.faults._process_group import ProcessGroup
 from autoaug.text import counted
 
 STUDY = """
@@ -38,14 +38,14 @@ STRATEGIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ChaosPlan:
     """What is done to a study."""
 
     executor: str = "local"
     drivers: int = 2
     """Processes that run the study side by side."""
-    strikes: tuple[str, ...] = ("worker", "driver", "pause")
-    """What is done, in random order and at random moments: rows of STRIKES, or `storage`."""
+    faults: tuple[str, ...] = ("worker", "driver", "pause")
+    """What is done, in random order and at random moments: rows of FAULTS, or `storage`."""
     trials: int | None = 2
     """Of each strategy."""
     gpu_seconds: float | None = None
@@ -55,7 +55,7 @@ class Plan:
     """Seconds between two signs of life of a worker."""
     grace: float = 3.0
     """Seconds without a sign of life after which a worker counts as dead."""
-    patience: float = 300.0
+    silence_seconds: float = 300.0
     """Seconds of silence after which a round is given up: what is not done then is lost. A slow round may take long."""
 
     @property
@@ -69,7 +69,7 @@ class Round:
 
     seed: int
     executor: str
-    strikes: tuple[str, ...]
+    faults: tuple[str, ...]
     crashed: tuple[str, ...]
     """Drivers that ended by themselves and without success."""
     audit: Audit
@@ -80,11 +80,11 @@ class Round:
         return [*self.audit.broken(), *(f"a driver crashed with {words}" for words in self.crashed)]
 
 
-def play(
+def run_round(
     reference: str,
     folder: Path,
     seed: int,
-    plan: Plan = Plan(),
+    plan: ChaosPlan = ChaosPlan(),
     restart_storage: Callable[[], None] | None = None,
     keep_as: str | None = None,
 ) -> Round:
@@ -93,19 +93,23 @@ def play(
     Args:
         reference: the storage; the study gets a name that nobody else has.
         folder: for the study's file, checkpoints and logs.
-        seed: of the study, of the strikes and of their moments.
+        seed: of the study, of the faults and of their moments.
         restart_storage: what the strike `storage` does.
         keep_as: the study's name, under which it stays in the storage.
     """
     rng, started, store = random.Random(seed), time.monotonic(), Store(reference)
     name = keep_as or f"chaos-{uuid.uuid4().hex[:12]}"
     try:
-        with Crew(command(store, folder, name, seed, plan), folder) as crew:
+        with ProcessGroup(command(store, folder, name, seed, plan), folder) as processes:
             for _ in range(plan.drivers):
-                crew.start()
-            done = list(strike(Trouble(crew, store, name, plan, rng, restart_storage), plan.patience))
-            crew.tend()
-        found = audit(store, name, crew.acknowledged, plan.drivers if plan.executor == "local" else os.cpu_count() or 1)
+                processes.start()
+            done = list(
+                inject_faults(FaultInjector(processes, store, name, plan, rng, restart_storage), plan.silence_seconds)
+            )
+            processes.tend()
+        found = audit(
+            store, name, processes.acknowledged, plan.drivers if plan.executor == "local" else os.cpu_count() or 1
+        )
     finally:
         if not keep_as:
             delete_study(store, name)
@@ -113,14 +117,14 @@ def play(
     return Round(
         seed=seed,
         executor=plan.executor,
-        strikes=tuple(done),
-        crashed=tuple(crew.crashed),
+        faults=tuple(done),
+        crashed=tuple(processes.crashed),
         audit=found,
         seconds=time.monotonic() - started,
     )
 
 
-def command(store: Store, folder: Path, name: str, seed: int, plan: Plan) -> list[str]:
+def command(store: Store, folder: Path, name: str, seed: int, plan: ChaosPlan) -> list[str]:
     """What a driver is: the command that a user would type."""
     file = folder / f"{name.replace('-', '_')}.py"
     fields = {"name": name, "seed": seed, "epochs": plan.epochs, "trials": plan.trials, "finals": plan.finals}
@@ -138,27 +142,27 @@ def command(store: Store, folder: Path, name: str, seed: int, plan: Plan) -> lis
 
 
 @dataclass
-class Trouble:
+class FaultInjector:
     """What can happen to the processes of a study. Each returns whether there was somebody to happen to."""
 
-    crew: Crew
+    processes: ProcessGroup
     store: Store
     name: str
-    plan: Plan
+    plan: ChaosPlan
     rng: random.Random
     restart_storage: Callable[[], None] | None = None
 
     def driver(self) -> bool:
         """SIGKILL to a driver, which may still be starting."""
-        return self.hit([driver.process.pid for driver in self.crew.working()], self.crew.kill)
+        return self.hit([driver.process.pid for driver in self.processes.working()], self.processes.kill)
 
     def worker(self) -> bool:
         """SIGKILL to a process that trains; with the local executor it is a driver too."""
-        return self.hit(self.training(), self.crew.kill)
+        return self.hit(self.training(), self.processes.kill)
 
     def pause(self) -> bool:
         """A process that trains hangs until its lease is over, and then goes on."""
-        return self.hit(self.training(), lambda pid: self.crew.stop(pid, self.plan.grace + 2))
+        return self.hit(self.training(), lambda pid: self.processes.stop(pid, self.plan.grace + 2))
 
     def storage(self) -> bool:
         """The server of the storage dies and comes back."""
@@ -181,20 +185,20 @@ class Trouble:
         return sorted(int(pid) for host, _, pid in owners if host == socket.gethostname())
 
 
-STRIKES = ("worker", "driver", "pause", "storage")
-"""What can be done to a study: the methods of `Trouble`."""
+FAULTS = ("worker", "driver", "pause", "storage")
+"""What can be done to a study: the methods of `FaultInjector`."""
 
 
-def strike(trouble: Trouble, patience: float) -> Iterator[str]:
-    """Make trouble at random moments until the drivers are done; yields what was done."""
-    crew, plan, rng = trouble.crew, trouble.plan, trouble.rng
-    kinds = rng.sample(plan.strikes, len(plan.strikes))
+def inject_faults(injector: FaultInjector, silence_seconds: float) -> Iterator[str]:
+    """Make faults at random moments until the drivers are done; yields what was done."""
+    processes, plan, rng = injector.processes, injector.plan, injector.rng
+    kinds = rng.sample(plan.faults, len(plan.faults))
     moments = sorted(rng.randrange(plan.runs * plan.epochs * 9 // 10) for _ in kinds)
     for kind, moment in zip(kinds, moments, strict=True):
-        while len(crew.acknowledged) < moment and crew.tend() and crew.silent() < patience:
+        while len(processes.acknowledged) < moment and processes.tend() and processes.silent() < silence_seconds:
             time.sleep(0.05)
         time.sleep(rng.random() / 5)  # within an epoch, or between two
-        if crew.tend() and getattr(trouble, kind)():
-            yield f"{kind} after {counted(len(crew.acknowledged), 'epoch')}"
-    while crew.tend() and crew.silent() < patience:
+        if processes.tend() and getattr(injector, kind)():
+            yield f"{kind} after {counted(len(processes.acknowledged), 'epoch')}"
+    while processes.tend() and processes.silent() < silence_seconds:
         time.sleep(0.05)

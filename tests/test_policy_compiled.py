@@ -24,7 +24,7 @@ from autoaug.policy import (
     ready,
     sequence,
 )
-from autoaug.policy._compiled import compile_plan, draw_leaves
+from autoaug.policy._compiled import compile_policy, draw_leaves
 
 NAMES = list(OPS)
 CODES = {name: code for code, name in enumerate(NAMES, start=1)}
@@ -98,7 +98,7 @@ NESTED = {
     "weights": choice([(1, A), (2.5, B), (0, C), (3, D)]),
     "zero weight at the end": choice([(1, A), (1, B), (0, C)]),
     "one option": choice([(0.3, A)]),
-    "coins": sequence([apply("solarize", 1, 0.3), apply("invert", 1, 0.9), apply("posterize", 1, 0.0)]),
+    "gates": sequence([apply("solarize", 1, 0.3), apply("invert", 1, 0.9), apply("posterize", 1, 0.0)]),
     "options of different length": choice([(1, sequence([A, B, C])), (1, B), (2, sequence())]),
     "choice in a choice": choice([(1, choice([(1, A), (3, B)])), (2, C), (1, choice([(5, D), (1, A)]))]),
     "choice after an action": sequence([A, choice([(1, sequence([B, choice([(1, C), (4, D)])])), (1, D)]), B]),
@@ -196,7 +196,7 @@ def test_strengths_and_signs_of_two_stages_are_independent(probe, rng):
 def test_the_largest_random_number_draws_the_last_option_that_has_weight(count, rng):
     weights = (10 ** (6 * torch.rand(count, generator=rng) - 3)).tolist()
     node = choice([(0, C), *((weight, A) for weight in weights[:-1]), (weights[-1], B), (0, D)])
-    plan = compile_plan(node, OPS)
+    plan = compile_policy(node, OPS)
     numbers = torch.tensor([[0.0, 1 - 2**-24]])
     drawn = [plan.ops[k - 1].name for k in plan.bucket[draw_leaves(plan, numbers)][0]]
     assert drawn == ["solarize", "posterize"]
