@@ -156,7 +156,7 @@ def test_the_command_fails_where_a_check_or_a_promise_does(where: Target, monkey
 
     def run_round(storage: str, folder: Path, seed: int, plan: Any) -> Round:
         played.append((storage, folder.is_dir(), seed))
-        given = {"executor": plan.executor, "strikes": ("driver after 3 epochs",), "crashed": (), "seconds": 1.0}
+        given = {"executor": plan.executor, "faults": ("driver after 3 epochs",), "crashed": (), "seconds": 1.0}
         return Round(seed=seed, audit=Audit(trials=2, complete=2 - seed, lost=seed), **given)
 
     monkeypatch.setattr("autoaug.testing.faults.run_round", run_round)
