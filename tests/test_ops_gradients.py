@@ -69,14 +69,14 @@ def test_white_that_is_interpolated_keeps_its_gradient() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "grad"),
+    ("name", "factor"),
     [("invert", -1.0), ("posterize", 1.0), ("auto_contrast", 1.0), ("equalize", 1.0)],
 )
-def test_what_passes_to_the_image(name: str, grad: float) -> None:
+def test_what_passes_to_the_image(name: str, factor: float) -> None:
     images = photographs().double().requires_grad_()
     weights = photographs(seed=1).double()
     (passed,) = grad((weights * OPS[name](images, torch.full([6], 0.5))).sum(), images)
-    torch.testing.assert_close(passed, grad * weights)
+    torch.testing.assert_close(passed, factor * weights)
 
 
 def test_solarize_passes_the_sign_it_gave_each_pixel() -> None:
