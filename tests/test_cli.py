@@ -47,7 +47,7 @@ def test_a_finished_study_says_so_and_trains_nothing(
     first = call("run", "s.py", "-q")
     outcomes = Store("sqlite:///autoaug.db").outcomes("tiny")
     monkeypatch.setattr("autoaug.executors.conduct", lambda *_: pytest.fail("something ran"))
-    monkeypatch.setattr("autoaug.executors.preflight", lambda *_: pytest.fail("something was tried"))
+    monkeypatch.setattr("autoaug.executors._check.preflight", lambda *_: pytest.fail("something was tried"))
     second = call("run", "s.py")
     assert second.exit_code == 0
     assert second.stdout.startswith("tiny is finished: nothing is left to run\n")
