@@ -1,12 +1,10 @@
 """One measured epoch, and how a trial ended. Everything that is compared or drawn is made of these."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Phase = Literal["augment", "refine"]
-Direction = Literal["maximize", "minimize"]
 State = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 
 LEADERBOARD = "leaderboard"
@@ -21,11 +19,6 @@ def place(strategy: str, final: bool = False, rerun: bool = False) -> str:
     if final:
         return LEADERBOARD
     return f"{strategy}/{FULL}" if rerun else strategy
-
-
-def span(metric: str) -> tuple[float, float]:
-    """Between what a metric lies: accuracies in [0, 1], losses and log-likelihoods with their sign turned from 0 on."""
-    return (0.0, 1.0) if metric.endswith("accuracy") else (0.0, math.inf)
 
 
 @dataclass(frozen=True, kw_only=True)

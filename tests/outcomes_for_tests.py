@@ -53,5 +53,5 @@ def comparison(outcomes: Sequence[Outcome] = (), **more: Any) -> Comparison:
     definition = DEFINITION | more.pop("definition", {})
     rows = more.pop("rows", None)
     if rows is None:
-        rows = leaderboard(outcomes, definition["baseline"], maximize=definition["metric"] == "val_accuracy")
+        rows = leaderboard(outcomes, definition["baseline"], metric=definition["metric"])
     return Comparison(studies=studies, definition=definition, rows=rows, outcomes=outcomes, **more)

@@ -95,12 +95,12 @@ def test_a_leaderboard_ranks_by_the_test_split_and_not_by_the_search() -> None:
     good = row_of(outcomes, "good")
     assert good.test is not None
     assert good.test.mean == pytest.approx(0.81)
-    assert good.test_nll is not None
-    assert good.test_nll.mean == pytest.approx(0.19)
+    assert good.others["nll"].test is not None
+    assert good.others["nll"].test.mean == pytest.approx(0.19)
     assert good.vs_baseline
     assert good.vs_baseline.difference == pytest.approx(0.1)
-    assert good.vs_baseline_nll
-    assert good.vs_baseline_nll.difference == pytest.approx(-0.1)
+    assert good.others["nll"].vs_baseline
+    assert good.others["nll"].vs_baseline.difference == pytest.approx(-0.1)
     assert row_of(outcomes, "none").vs_baseline is None
     assert row_of(outcomes, "unfinished").test is None
 
@@ -134,7 +134,7 @@ def test_the_cost_of_a_search_leaves_out_the_final_runs() -> None:
 
 def test_a_metric_that_is_minimised_has_its_best_at_the_bottom() -> None:
     outcomes = [searched("ra", 0, 0.7, epochs=9), searched("ra", 1, 0.3, epochs=4)]
-    best = row_of(outcomes, "ra", maximize=False)
+    best = row_of(outcomes, "ra", metric="val_nll")
     assert (best.val_best, best.epochs) == (0.3, 4)
     assert row_of(outcomes, "ra").val_best == 0.7
 
@@ -221,7 +221,7 @@ def test_a_leaderboard_of_simulated_studies_says_what_the_simulation_says() -> N
             assert found
             assert found.p_holm == pytest.approx(p)
             assert (found.verdict == "not enough evidence") == (p >= 0.05)
-            assert (rows[name].vs_baseline_nll or found).p_holm == pytest.approx(nll)
+            assert (rows[name].others["nll"].vs_baseline or found).p_holm == pytest.approx(nll)
 
 
 def test_a_rank_is_the_mean_place_over_shared_seeds() -> None:
@@ -369,10 +369,11 @@ def test_bounds_of_an_accuracy_lie_in_0_to_1_everywhere() -> None:
     ra, none = leaderboard([*finals("none", {0: 0.05, 1: 0.08}), *finals("ra", {0: 0.97, 1: 1.0})], "none")
     assert none.test
     assert ra.test
-    assert ra.test_nll
+    by_nll = ra.others["nll"].test
+    assert by_nll
     assert (none.test.low, none.test.high) == (0.0, pytest.approx(0.065 + 12.7062 * 0.015, abs=1e-4))
     assert (ra.test.low, ra.test.high) == (pytest.approx(0.985 - 12.7062 * 0.015, abs=1e-4), 1.0)
-    assert (ra.test_nll.low, ra.test_nll.high) == (0.0, pytest.approx(0.015 + 12.7062 * 0.015, abs=1e-4))
+    assert (by_nll.low, by_nll.high) == (0.0, pytest.approx(0.015 + 12.7062 * 0.015, abs=1e-4))
     line = next(csv.DictReader(io.StringIO(to_csv([none]))))
     assert float(line["test_low"]) == 0.0
     wide = row_of([*finals("none", {0: 0.0, 1: 0.9}), *finals("ra", {0: 0.9, 1: 0.0})], "ra").vs_baseline
@@ -428,4 +429,4 @@ def test_a_search_that_cannot_tell_its_points_apart_is_named() -> None:
     assert many.doubt
     assert many.doubt.near == 0
     loss = [searched("ra", k, value, val_images=80) for k, value in enumerate((0.5, 0.51))]
-    assert row_of(loss, "ra", maximize=False).doubt is None, "a loss has no such width"
+    assert row_of(loss, "ra", metric="val_nll").doubt is None, "a loss has no such width"

@@ -22,7 +22,17 @@ from autoaug.cli._console import (
     print_event,
 )
 from autoaug.cli._output import alone_on_stdout
-from autoaug.compare import Comparison, Difference, Interval, LeaderboardRow, Rerun, legend, show_p, show_seconds
+from autoaug.compare import (
+    Comparison,
+    Difference,
+    Interval,
+    LeaderboardRow,
+    OtherMetric,
+    Rerun,
+    legend,
+    show_p,
+    show_seconds,
+)
 from autoaug.execution import Event, Job
 from autoaug.record import Outcome, Record
 from autoaug.strategies import none, randaugment, random_policy, trivialaugment
@@ -55,11 +65,14 @@ def board(rows: Sequence[LeaderboardRow], metric: str = "val_accuracy") -> Compa
     return comparison(rows=rows, definition={"metric": metric})
 
 
+def by_nll(versus: Difference | None) -> OtherMetric:
+    return OtherMetric(Interval(0.4512, 0.4012, 0.5012, 3, "t"), versus)
+
+
 def row(name: str, mean: float = 0.88, **more: Any) -> LeaderboardRow:
-    given = {
+    given: dict[str, Any] = {
         "name": name,
         "test": Interval(mean, mean - 0.0221, mean + 0.0221, 3, "t"),
-        "test_nll": Interval(0.4512, 0.4012, 0.5012, 3, "t"),
         "val_best": 0.8933,
         "trials": 12,
         "pruned": 0,
@@ -68,7 +81,7 @@ def row(name: str, mean: float = 0.88, **more: Any) -> LeaderboardRow:
         "device": "cpu",
         "epochs": 20,
         "vs_baseline": None if name == "none" else difference(0.077, 0.0199),
-        "vs_baseline_nll": None if name == "none" else difference(-0.02, 0.2),
+        "others": {"nll": by_nll(None if name == "none" else difference(-0.02, 0.2))},
         "rank": 2.5,
     }
     return LeaderboardRow(**given | more)
@@ -120,7 +133,7 @@ def test_the_widest_figures_are_not_cut(width: int) -> None:
         row(
             "tpe-randaugment",
             vs_baseline=difference(-0.1234, 0.06),
-            vs_baseline_nll=difference(-12.3456, 0.0001),
+            others={"nll": by_nll(difference(-12.3456, 0.0001))},
             gpu_seconds=123456.7,
             trials=10000,
             failed=12,
@@ -144,10 +157,9 @@ def test_a_leaderboard_says_what_is_missing() -> None:
         row(
             "broken",
             test=None,
-            test_nll=None,
+            others={"nll": OtherMetric()},
             val_best=None,
             vs_baseline=None,
-            vs_baseline_nll=None,
             pruned=2,
             failed=3,
         ),
@@ -196,7 +208,7 @@ def test_final_runs_of_one_search_are_called_what_they_are() -> None:
 
 
 def test_a_log_likelihood_that_differs_by_more_than_chance_has_a_star() -> None:
-    found = board([row("none"), row("ra", vs_baseline_nll=difference(0.3, 0.01, verdict="worse"))])
+    found = board([row("none"), row("ra", others={"nll": by_nll(difference(0.3, 0.01, verdict="worse"))})])
     assert any(" +0.3000* " in line for line in lines(leaderboard_table(found)))
     assert any(line.startswith("* of the negative log-likelihood") for line in legend(found))
 
@@ -211,7 +223,7 @@ def test_a_narrow_terminal_folds_names_and_keeps_numbers() -> None:
 
 
 def test_a_failed_baseline_stands_above_the_leaderboard() -> None:
-    rows = [row("ra", vs_baseline=None), row("none", test=None, test_nll=None, reason="diverged: in epoch 1")]
+    rows = [row("ra", vs_baseline=None), row("none", test=None, others={}, reason="diverged: in epoch 1")]
     found = lines(leaderboard_table(board(rows)))
     assert found[0].startswith("the baseline 'none' failed: diverged: in epoch 1; how the others differ")
     assert "s: the leaderboard" in found[:4]

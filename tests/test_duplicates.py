@@ -20,9 +20,10 @@ from autoaug import Budget, Study, Task, run
 from autoaug.data import Copies, Source, Split, copies, load_data, resized, subset
 from autoaug.data._duplicates import LEAST_SIDE, MOST_PAIRS
 from autoaug.execution import Options
+from autoaug.metrics import half_width
 from autoaug.store import Store
 from autoaug.strategies import none
-from autoaug.study import Loader, data_facts, half_width
+from autoaug.study import Loader, data_facts
 
 
 def pictures(count: int, seed: int = 0, size: int = 48, channels: int = 3) -> Tensor:

@@ -36,7 +36,7 @@ TASK = Task(data="digits", model="convnet", epochs=1, batch_size=400, warmup=0.0
 EXPLODING = replace(TASK, lr=1e8)
 """Its training loss is that of the only step, before the weights explode; its validation loss is NaN."""
 
-VALIDATION = "diverged: the validation loss is nan in epoch 1: lower Task.lr (1e+08)"
+VALIDATION = "diverged: the validation negative log-likelihood is nan in epoch 1: lower Task.lr (1e+08)"
 
 
 def figures(task: Task, learner: Any = None, policy: Any = None) -> dict[str, float]:
@@ -185,7 +185,7 @@ def test_the_training_from_scratch_that_follows_a_final_run_is_checked_too(store
     run(study, store, options=options, listen=listen)
     (final,) = (outcome for outcome in store.outcomes("tiny") if outcome.final)
     assert (final.state, final.epochs) == ("FAIL", 1), "the run that learned, and nothing of the one after it"
-    assert final.reason == "diverged: the validation loss is nan in epoch 1: lower Task.lr (0.1)"
+    assert final.reason == "diverged: the validation negative log-likelihood is nan in epoch 1: lower Task.lr (0.1)"
 
 
 # What an earlier version stored

@@ -57,7 +57,7 @@ def test_a_trial_that_diverges_fails_with_the_reason_that_it_has_elsewhere(there
     again = Store(there.reference)
     (outcome,) = again.outcomes("wild")
     again.close()
-    reason = "diverged: the validation loss is nan in epoch 1: lower Task.lr (1e+09)"
+    reason = "diverged: the validation negative log-likelihood is nan in epoch 1: lower Task.lr (1e+09)"
     assert (outcome.state, outcome.reason) == ("FAIL", reason)
 
 

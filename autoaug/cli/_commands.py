@@ -187,7 +187,7 @@ def compare(
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the leaderboard as CSV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Print the leaderboard of a study: test accuracy with intervals, cost, and the difference to the baseline.
+    """Print the leaderboard of a study: its metric on the test split, the difference to the baseline, cost.
 
     Several studies are one comparison of repeated searches: they ask the same question with different seeds.
     """

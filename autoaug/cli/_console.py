@@ -16,6 +16,7 @@ from rich.text import Text
 from autoaug.compare import Comparison, headline, legend, short, show_seconds, show_value, tables, unit_of
 from autoaug.compare import Table as Figures
 from autoaug.execution import Event, Job
+from autoaug.metrics import on_split
 from autoaug.record import Outcome, Record, last_attempts
 from autoaug.study import Advice, DataFacts, Knob, Line, Study, by_the_clock, most_epochs, sayings
 from autoaug.text import by_clock, counted, shown
@@ -269,7 +270,7 @@ class LineProgress:
     def line(self, event: Event, last: Record | None) -> str:
         """What happened, with which score, and what the search has cost by then."""
         job, spent = event.job, show_seconds(self.progress.strategies[event.job.strategy].seconds)
-        metric = "test_accuracy" if job.final else self.progress.study.metric
+        metric = on_split("test", self.progress.study.metric) if job.final else self.progress.study.metric
         score = f"{metric} {last.metrics[metric]:.4f}" if last and metric in last.metrics else ""
         cost = "" if job.final else f"{spent} {self.progress.unit} so far"
         said = [(event.state or "").lower(), score, cost, event.reason]

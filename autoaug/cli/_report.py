@@ -35,7 +35,7 @@ def report(found: Comparison, figures: Mapping[str, Figure]) -> str:
         about=about(found),
         tables=tables(found, wide=True),
         headline=headline(found),
-        legend=legend(found),
+        legend=legend(found, wide=True),
         # the first figure brings Plotly's JavaScript for all
         figures=[
             (title, figure.to_html(full_html=False, include_plotlyjs=k == 0, config=CONFIG))

@@ -3,7 +3,7 @@
 from autoaug.compare._anytime import Band, CurvePoint, anytime, bands
 from autoaug.compare._figures import short, show_interval, show_p, show_seconds, show_value, unit_of
 from autoaug.compare._importance import Importance, importances
-from autoaug.compare._leaderboard import LeaderboardRow, Rerun, failures, leaderboard
+from autoaug.compare._leaderboard import LeaderboardRow, OtherMetric, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
 from autoaug.compare._statistics import Difference, Interval, interval
 from autoaug.compare._stored import ALWAYS_ON, Comparison, stored_comparison, stored_leaderboard
@@ -19,6 +19,7 @@ __all__ = [
     "Importance",
     "Interval",
     "LeaderboardRow",
+    "OtherMetric",
     "Rerun",
     "Table",
     "anytime",

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoaug.compare._statistics import EVERYWHERE, interval
-from autoaug.record import Outcome, Record, span
+from autoaug.compare._statistics import interval
+from autoaug.metrics import DEFAULT_METRIC, metric_of, range_of
+from autoaug.record import Outcome, Record
 
 MOST_POINTS = 100
 """Of a band; a figure must stay small."""
@@ -24,8 +25,8 @@ class CurvePoint:
 
 def anytime(
     records: Sequence[Record],
-    metric: str = "val_accuracy",
-    maximize: bool = True,
+    metric: str = DEFAULT_METRIC,
+    maximize: bool | None = None,
     outcomes: Sequence[Outcome] | None = None,
 ) -> list[CurvePoint]:
     """Best validation value so far, against all that the search had spent by then, per study and strategy.
@@ -35,11 +36,12 @@ def anytime(
 
     Args:
         records: in the order in which they are stored, attempts of a trial apart.
-        metric: of the records; `maximize` says in which direction it is better.
+        metric: of the records. Which direction is better stands in its row of `METRICS`; of a value that is of no row,
+            `maximize` says it.
         outcomes: how the trainings ended. Without them a training counts as cut short where it has fewer augmented
             epochs than another one of its strategy, and every search as one on the task itself.
     """
-    better = max if maximize else min
+    better = max if (metric_of(metric).maximize if maximize is None else maximize) else min
     searched = [record for record in records if not record.final]
     full = complete(outcomes) if outcomes is not None else long_enough(searched)
     steps: list[CurvePoint] = []
@@ -101,7 +103,7 @@ def bands(steps: Sequence[CurvePoint], metric: str = "") -> list[Band]:
     shuffled into other searches, for a sampler that learns proposes each point because of those before it.
 
     Args:
-        metric: of the steps: the intervals of an accuracy end at 0 and 1.
+        metric: of the steps: intervals end where its values do.
     """
     found: list[Band] = []
     for name in dict.fromkeys(step.strategy for step in steps):
@@ -114,7 +116,7 @@ def bands(steps: Sequence[CurvePoint], metric: str = "") -> list[Band]:
         chosen = {round(k) for k in np.linspace(0, len(grid) - 1, min(len(grid), MOST_POINTS))}
         for seconds in (grid[k] for k in sorted(chosen)):
             best = [[step.best for step in curve if step.gpu_seconds <= seconds][-1] for curve in curves]
-            at = interval(best, span(metric) if metric else EVERYWHERE)
+            at = interval(best, range_of(metric))
             assert at is not None, "two searches or more"
             assert at.low is not None
             assert at.high is not None

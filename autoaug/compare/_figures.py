@@ -5,13 +5,14 @@ from collections.abc import Iterable
 
 from autoaug.compare._leaderboard import LeaderboardRow
 from autoaug.compare._statistics import ROUNDING, Difference, Interval
+from autoaug.metrics import DEFAULT_METRIC, row_of
 
 NOTHING = "–"
 
 
 def short(metric: str) -> str:
-    """`val` for val_accuracy: what else would be best on validation."""
-    return metric.removesuffix("_accuracy")
+    """Return the name of a metric, without what goes without saying: "val" of the default metric."""
+    return metric.removesuffix(f"_{row_of(DEFAULT_METRIC)}")
 
 
 def unit_of(devices: Iterable[str]) -> str:
@@ -53,8 +54,8 @@ def show_difference(found: Difference | None, wide: bool) -> tuple[str, str, str
     )
 
 
-def show_nll(found: Difference | None, wide: bool) -> str:
-    """A difference whose sign says what is better; with a star where it is more than chance."""
+def show_starred(found: Difference | None, wide: bool) -> str:
+    """Return a difference by another metric than the study's, with a star where it is more than chance."""
     if found is None:
         return NOTHING
     star = "*" * significant(found)

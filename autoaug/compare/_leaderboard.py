@@ -10,10 +10,10 @@ import numpy as np
 from scipy import stats
 
 from autoaug.compare._looks import Looks
-from autoaug.compare._statistics import EVERYWHERE, Difference, Interval, interval, judge, of_differences
+from autoaug.compare._statistics import Difference, Interval, interval, judge, of_differences
 from autoaug.learners import DEPLOYS
-from autoaug.record import Outcome, best_complete, complete_by_value, last_attempts, span
-from autoaug.study import half_width
+from autoaug.metrics import ANY_NUMBER, DEFAULT_METRIC, METRICS, Limits, Metric, metric_of, on_split, row_of
+from autoaug.record import Outcome, best_complete, complete_by_value, last_attempts
 
 SLACK = 1.1
 """Two searches have cost the same where one could not have made another trial for what the other spent, within this."""
@@ -56,6 +56,14 @@ class Doubt:
 
 
 @dataclass(frozen=True)
+class OtherMetric:
+    """What the final runs of a strategy say by a metric that the study does not go by."""
+
+    test: Interval | None = None
+    vs_baseline: Difference | None = None
+
+
+@dataclass(frozen=True)
 class LeaderboardRow:
     """One strategy of a leaderboard.
 
@@ -65,9 +73,7 @@ class LeaderboardRow:
 
     name: str
     test: Interval | None
-    """Test accuracy; None before the first final run has ended."""
-    test_nll: Interval | None
-    """Negative log-likelihood on the test split, in nats."""
+    """The study's metric on the test split; None before the first final run has ended."""
     val_best: float | None
     """The study's metric of the best complete trial on the study's own task."""
     trials: int
@@ -80,10 +86,12 @@ class LeaderboardRow:
     epochs: int
     """Of the best complete trial: a score is worth what its epochs are."""
     vs_baseline: Difference | None
-    vs_baseline_nll: Difference | None = None
-    """The same for the negative log-likelihood, where less is better."""
+    """By the study's metric: where less of that is better, a negative difference is."""
+    others: Mapping[str, OtherMetric] = field(default_factory=dict)
+    """Test and difference by the other rows of `METRICS`, under their names."""
     rank: float | None = None
-    """Mean over final runs of the place among the strategies, by test accuracy; 1 is the best, ties share places."""
+    """Mean over final runs of the place among the strategies, by the study's metric on the test split; 1 is the best,
+    ties share places."""
     predicted_seconds: float | None = None
     """What the search was expected to cost when it was started, where that is known."""
     test_reads: int = 0
@@ -93,8 +101,8 @@ class LeaderboardRow:
     reruns: tuple[Rerun, ...] = ()
     """Where the search ran on a proxy: the points that were trained in full, the best first."""
     retrained: Mapping[str, Interval] = field(default_factory=dict)
-    """Test accuracy of networks trained from scratch with what a learner had found, by how it was deployed; empty
-    for strategies without a learner."""
+    """As `test`, of networks trained from scratch with what a learner had found, by how it was deployed; empty for
+    strategies without a learner."""
     reason: str = ""
     """Why its last trial or final run failed, where it has no test score because of that."""
     doubt: Doubt | None = None
@@ -104,26 +112,30 @@ class LeaderboardRow:
 def leaderboard(
     outcomes: Sequence[Outcome],
     baseline: str,
-    maximize: bool = True,
+    metric: str = DEFAULT_METRIC,
     predicted_seconds: Mapping[str, float] | None = None,
     test_reads: Mapping[str, int] | None = None,
     looks: Mapping[str, Looks] | None = None,
     one_point: Collection[str] = (),
 ) -> list[LeaderboardRow]:
-    """One row per strategy, best mean test accuracy first; those without a final run come last.
+    """Return one row per strategy, the best mean test value first; those without a final run come last.
 
     Args:
+        metric: of the study. Its row of `METRICS` on the test split is what strategies are ranked and tested by.
         one_point: strategies with dimensions along which nothing varies.
         looks: by strategy, the looks that p and intervals of differences are corrected for; the present one is last.
     """
     strategies = list(dict.fromkeys(outcome.strategy for outcome in outcomes))
     repeated = len({outcome.study for outcome in outcomes}) > 1
-    accuracy, nll = (
-        {name: final_scores(outcomes, name, metric) for name in strategies} for metric in ("test_accuracy", "test_nll")
-    )
-    vs_accuracy = against(accuracy, baseline, repeated, looks, within=(-1.0, 1.0))
-    vs_nll = against(nll, baseline, repeated, looks, higher_is_better=False)
-    ranks = mean_ranks(accuracy)
+    ruling, maximize = metric_of(metric), metric_of(metric).maximize
+    scores = {row: {name: final_scores(outcomes, name, row) for name in strategies} for row in METRICS}
+    versus = {row: against(scores[row], METRICS[row], baseline, repeated, looks) for row in METRICS}
+    main = row_of(metric)
+    ranks = mean_ranks(scores[main], maximize)
+
+    def tested(row: str, name: str) -> Interval | None:
+        return interval(units(scores[row][name], repeated), METRICS[row].range)
+
     rows = []
     for name in strategies:
         mine = [outcome for outcome in outcomes if outcome.strategy == name]
@@ -134,8 +146,7 @@ def leaderboard(
         rows.append(
             LeaderboardRow(
                 name=name,
-                test=interval(units(accuracy[name], repeated), span("test_accuracy")),
-                test_nll=interval(units(nll[name], repeated), span("test_nll")),
+                test=tested(main, name),
                 val_best=best.value if best else None,
                 trials=len(tried),
                 pruned=sum(outcome.state == "PRUNED" for outcome in tried),
@@ -143,28 +154,32 @@ def leaderboard(
                 gpu_seconds=sum(outcome.gpu_seconds for outcome in search),
                 device=next((outcome.device for outcome in search if outcome.epochs), "cpu"),
                 epochs=best.epochs if best else 0,
-                vs_baseline=vs_accuracy.get(name),
-                vs_baseline_nll=vs_nll.get(name),
+                vs_baseline=versus[main].get(name),
+                others={row: OtherMetric(tested(row, name), versus[row].get(name)) for row in METRICS if row != main},
                 rank=ranks.get(name),
                 predicted_seconds=(predicted_seconds or {}).get(name),
                 test_reads=(test_reads or {}).get(name, 0),
                 searches=name not in one_point and any(outcome.point for outcome in search),
                 reruns=tuple(reruns(ends, maximize)),
-                retrained=retrained(mine, name, repeated),
-                reason="" if accuracy[name] else reason_of(mine),
-                doubt=doubt(ends, best) if maximize else None,
+                retrained=retrained(mine, name, metric, repeated),
+                reason="" if scores[main][name] else reason_of(mine),
+                doubt=doubt(ends, best, ruling),
             )
         )
-    return sorted(rows, key=lambda row: -row.test.mean if row.test else math.inf)
+    sign = -1 if maximize else 1
+    return sorted(rows, key=lambda row: sign * row.test.mean if row.test else math.inf)
 
 
-def doubt(ends: Sequence[Outcome], best: Outcome | None) -> Doubt | None:
-    """How many trials the best one, by accuracy, cannot be told apart from: its score is one of a few images."""
-    others = [each for each in complete_by_value(ends, True) if best and each is not best and each.proxy == best.proxy]
+def doubt(ends: Sequence[Outcome], best: Outcome | None, metric: Metric) -> Doubt | None:
+    """Return how many trials the best one cannot be told apart from, where its score is a share of a few images."""
+    alike = complete_by_value(ends, metric.maximize)
+    others = [each for each in alike if best and each is not best and each.proxy == best.proxy]
     if best is None or best.value is None or not best.val_images or not others:
         return None
-    width = half_width(best.value, best.val_images)
-    near = sum(best.value - (each.value or 0.0) <= width for each in others)
+    width = metric.half_width(best.value, best.val_images)
+    if width is None:
+        return None
+    near = sum(abs(best.value - (each.value or 0.0)) <= width for each in others)
     return Doubt(best.val_images, width, near, len(others))
 
 
@@ -174,22 +189,22 @@ def reason_of(mine: Sequence[Outcome]) -> str:
     return (lost[-1].reason or "stopped from outside") if lost else ""
 
 
-def retrained(mine: Sequence[Outcome], name: str, repeated: bool) -> dict[str, Interval]:
-    """Test accuracy of new networks with what a learner had found, by how it was deployed."""
-    metrics = {deploy: f"{deploy}_test_accuracy" for deploy in DEPLOYS}
-    found = {
-        deploy: interval(units(final_scores(mine, name, metric), repeated), span(metric))
-        for deploy, metric in metrics.items()
+def retrained(mine: Sequence[Outcome], name: str, metric: str, repeated: bool) -> dict[str, Interval]:
+    """Return the test values of new networks with what a learner had found, by how it was deployed."""
+    within = metric_of(metric).range
+    intervals = {
+        deploy: interval(units(final_scores(mine, name, metric, deploy), repeated), within) for deploy in DEPLOYS
     }
-    return {deploy: each for deploy, each in found.items() if each}
+    return {deploy: each for deploy, each in intervals.items() if each}
 
 
-def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str = "test_accuracy") -> dict[FinalRun, float]:
-    """A test metric of a strategy's complete final runs."""
+def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str, deploy: str = "") -> dict[FinalRun, float]:
+    """Return a metric on the test split of a strategy's complete final runs, or of what was deployed of them."""
+    name = f"{deploy}_{on_split('test', metric)}" if deploy else on_split("test", metric)
     return {
-        FinalRun(outcome.study, outcome.seed): outcome.metrics[metric]
+        FinalRun(outcome.study, outcome.seed): outcome.metrics[name]
         for outcome in outcomes
-        if outcome.strategy == strategy and outcome.final and outcome.state == "COMPLETE" and metric in outcome.metrics
+        if outcome.strategy == strategy and outcome.final and outcome.state == "COMPLETE" and name in outcome.metrics
     }
 
 
@@ -205,20 +220,19 @@ def units(scores: Scores, repeated: bool) -> list[float]:
 
 def against(
     scores: Mapping[str, Scores],
+    metric: Metric,
     baseline: str,
     repeated: bool,
     looks: Mapping[str, Looks] | None = None,
-    higher_is_better: bool = True,
-    within: tuple[float, float] = EVERYWHERE,
 ) -> dict[str, Difference | None]:
-    """What can be said of every other strategy and the baseline."""
+    """Return what can be said of every other strategy and the baseline by a metric."""
     reference, seen = scores.get(baseline, {}), looks or {}
     others = {
-        name: paired(mine, reference, repeated, seen.get(name), within)
+        name: paired(mine, reference, repeated, seen.get(name), metric.differences)
         for name, mine in scores.items()
         if name != baseline
     }
-    return judge(others, higher_is_better)
+    return judge(others, metric.maximize)
 
 
 def paired(
@@ -226,19 +240,19 @@ def paired(
     reference: Scores,
     repeated: bool = False,
     looks: Looks | None = None,
-    within: tuple[float, float] = EVERYWHERE,
+    within: Limits = ANY_NUMBER,
 ) -> Difference | None:
     """A strategy minus the baseline over the runs that both have, by itself; None where they share none."""
     both = {run: scores[run] - reference[run] for run in sorted(set(scores) & set(reference))}
     return of_differences(np.array(units(both, repeated)), looks, within)
 
 
-def shared_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
+def shared_runs(outcomes: Sequence[Outcome], baseline: str, metric: str) -> dict[str, int]:
     """By strategy, over how many final runs it is compared with the baseline; over how many studies if they repeat."""
     repeated = len({outcome.study for outcome in outcomes}) > 1
-    reference = final_scores(outcomes, baseline)
+    reference = final_scores(outcomes, baseline, metric)
     names = dict.fromkeys(outcome.strategy for outcome in outcomes)
-    shared = {name: set(final_scores(outcomes, name)) & set(reference) for name in names}
+    shared = {name: set(final_scores(outcomes, name, metric)) & set(reference) for name in names}
     return {name: len({run.study for run in runs} if repeated else runs) for name, runs in shared.items()}
 
 
@@ -252,13 +266,14 @@ def lost_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
     return {name: len(failed[name] | failed[baseline]) for name in names}
 
 
-def mean_ranks(scores: Mapping[str, Scores]) -> dict[str, float]:
+def mean_ranks(scores: Mapping[str, Scores], maximize: bool = True) -> dict[str, float]:
     """The mean place of each strategy over the final runs that all of them have; those without any have no rank."""
     ranked = {name: mine for name, mine in scores.items() if mine}
     shared = set.intersection(*(set(mine) for mine in ranked.values())) if ranked else set()
     if not shared:
         return {}
-    table = np.array([[-mine[run] for run in sorted(shared)] for mine in ranked.values()])
+    sign = -1 if maximize else 1
+    table = np.array([[sign * mine[run] for run in sorted(shared)] for mine in ranked.values()])
     return dict(zip(ranked, map(float, stats.rankdata(table, axis=0).mean(axis=1)), strict=True))
 
 

@@ -7,6 +7,7 @@ from autoaug.compare._figures import equal, number, show_p, show_seconds, signif
 from autoaug.compare._leaderboard import LeaderboardRow, unequal_cost
 from autoaug.compare._statistics import MOST_SEEDS, Difference
 from autoaug.compare._stored import Comparison
+from autoaug.metrics import label_of, metric_of, words_of
 from autoaug.record import Outcome
 from autoaug.text import counted, plural
 
@@ -43,14 +44,25 @@ def headline(found: Comparison) -> str:
     )
 
 
-def legend(found: Comparison) -> list[str]:
-    """How the tables are to be read: only what concerns these."""
+def other_metrics(rows: Sequence[LeaderboardRow], wide: bool) -> list[str]:
+    """Return the metrics that tables show beside the study's own: all where there is room, or else the first."""
+    names = list(dict.fromkeys(name for row in rows for name in row.others))
+    return names if wide else names[:1]
+
+
+def legend(found: Comparison, wide: bool = False) -> list[str]:
+    """Return how the tables are to be read: only what concerns these.
+
+    Args:
+        wide: of tables with every metric.
+    """
     repeated, compared = len(found.studies) > 1, [row for row in found.rows if row.vs_baseline]
     unit = "study" if repeated else "seed"
     return [
         *([f"always on, whatever the strategy: {found.always_on}"] if found.always_on else []),
         *intervals(found.rows, "study" if repeated else "final run"),
-        *differences_to(found.baseline, compared, unit),
+        *differences_to(found, compared, unit),
+        *starred(compared, other_metrics(found.rows, wide)),
         *missing_evidence(compared, unit),
         *doubtful(found.rows),
         *unequal(found.rows),
@@ -85,16 +97,23 @@ INTERVALS = {
 }
 
 
-def differences_to(baseline: str, compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
-    """What the differences and p are."""
+def differences_to(found: Comparison, compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
+    """Return what the differences and p are, and which sign is better where that is not the plus."""
     tests = sum(row.vs_baseline is not None and row.vs_baseline.p is not None for row in compared)
     if tests:
         corrected = f", Holm-corrected over {tests} strategies" if tests > 1 else ""
-        yield f"difference to {baseline}, paired by {unit}; p of a paired t-test{corrected}"
+        less = "" if found.maximize else f"; {metric_of(found.metric).better}"
+        yield f"difference to {found.baseline}, paired by {unit}{less}; p of a paired t-test{corrected}"
         yield from looked(compared, unit)
-        yield "rank: mean place by test accuracy over the final runs that all share"
-    if any(row.vs_baseline_nll and significant(row.vs_baseline_nll) for row in compared):
-        yield "* of the negative log-likelihood: more than chance, by the same test; less is better"
+        yield f"rank: mean place by {label_of(found.test_metric)} over the final runs that all share"
+
+
+def starred(compared: Sequence[LeaderboardRow], metrics: Sequence[str]) -> Iterator[str]:
+    """Return what the stars of other metrics mean, where there are any."""
+    for name in metrics:
+        differences = [row.others[name].vs_baseline for row in compared if name in row.others]
+        if any(each and significant(each) for each in differences):
+            yield f"* of the {words_of(name)}: more than chance, by the same test; {metric_of(name).better}"
 
 
 def looked(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from autoaug.compare._looks import Looks
+from autoaug.metrics import ANY_NUMBER, Limits
 
 CONFIDENCE = 0.95
 
@@ -31,9 +32,6 @@ RESAMPLES = 4999
 
 ROUNDING = 1e-9
 """Differences that are closer than this are the same: subtracting accuracies leaves errors of 1e-16."""
-
-EVERYWHERE = (-math.inf, math.inf)
-"""Where a value may lie of which nothing is known."""
 
 Method = Literal["t", "bootstrap"]
 Verdict = Literal["better", "worse", "not enough evidence"]
@@ -157,7 +155,7 @@ def seeds_needed(difference: float, sd: float, comparisons: int = 1, looks: Look
     return candidates[first] if first < len(candidates) else None
 
 
-def interval(values: Iterable[float], within: tuple[float, float] = EVERYWHERE) -> Interval | None:
+def interval(values: Iterable[float], within: Limits = ANY_NUMBER) -> Interval | None:
     """Mean and 95 % interval of a sample, which ends where the values must; None of an empty one."""
     sample = np.asarray(list(values), dtype=float)
     if not len(sample):
@@ -168,9 +166,7 @@ def interval(values: Iterable[float], within: tuple[float, float] = EVERYWHERE) 
     return Interval(float(sample.mean()), float(low), float(high), len(sample), method_for(len(sample)))
 
 
-def of_differences(
-    sample: np.ndarray, looks: Looks | None = None, within: tuple[float, float] = EVERYWHERE
-) -> Difference | None:
+def of_differences(sample: np.ndarray, looks: Looks | None = None, within: Limits = ANY_NUMBER) -> Difference | None:
     """What a sample of paired differences says, by itself, to somebody who has looked at its beginnings."""
     if not len(sample):
         return None

@@ -12,10 +12,9 @@ from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, leaderboard, lost_runs, shared_runs
 from autoaug.compare._looks import Looks
 from autoaug.data import Standard
-from autoaug.lookup import lookup
+from autoaug.metrics import Direction, metric_of, on_split
 from autoaug.record import Outcome, Record
 from autoaug.store import Look, Store, differences
-from autoaug.study import METRICS
 from autoaug.text import counted
 
 Place = tuple[Store, str]
@@ -54,27 +53,40 @@ class Comparison:
         return self.provenance.get(ALWAYS_ON, "")
 
     @property
+    def test_metric(self) -> str:
+        """The study's metric on the test split: "test_nll"."""
+        return on_split("test", self.metric)
+
+    @property
+    def direction(self) -> Direction:
+        """Which direction of the metric is better."""
+        return metric_of(self.metric).direction
+
+    @property
     def maximize(self) -> bool:
-        return maximizes(self.definition)
+        """Whether more of the metric is better."""
+        return metric_of(self.metric).maximize
 
 
-def maximizes(definition: Mapping[str, Any]) -> bool:
-    """Whether more is better of what a stored study optimises.
+def stored_metric(definition: Mapping[str, Any]) -> str:
+    """Return the metric of a stored study.
 
     Raises:
         ValueError: it is no metric of this release.
     """
-    return lookup(METRICS, definition["metric"], "metric in the table autoaug_studies of the storage,") == "maximize"
+    name = str(definition["metric"])
+    metric_of(name, "metric in the table autoaug_studies of the storage,")
+    return name
 
 
 def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[LeaderboardRow]]:
     """The definition of a study that was run, and its leaderboard; whoever asks has looked at it."""
     definition = store.definition(name)
     assert definition is not None, "the callers know that it is there"
-    maximize, outcomes = maximizes(definition), store.outcomes(name)
+    metric, outcomes = stored_metric(definition), store.outcomes(name)
     seen = looks_until_now([(store, name)], [definition], outcomes)
     baseline, one = definition["baseline"], one_point(definition)
-    return definition, leaderboard(outcomes, baseline, maximize, looks=seen, one_point=one)
+    return definition, leaderboard(outcomes, baseline, metric, looks=seen, one_point=one)
 
 
 def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Comparison:
@@ -89,7 +101,7 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
     assert all(definitions), "the callers know that they are there"
     names = tuple(name for _, name in places)
     refuse_unlike(names, definitions)
-    first, maximize = definitions[0], maximizes(definitions[0])
+    first, metric = definitions[0], stored_metric(definitions[0])
     outcomes = [outcome for store, name in places for outcome in store.outcomes(name)]
     strategies = list(dict.fromkeys(strategy for each in definitions for strategy in each["spaces"]))
     predicted: Counter[str] = Counter()
@@ -106,7 +118,7 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
         rows=leaderboard(
             outcomes,
             first["baseline"],
-            maximize,
+            metric,
             predicted,
             reads,
             looks_until_now(places, definitions, outcomes),
@@ -114,7 +126,7 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
         ),
         outcomes=outcomes,
         records=[record for store, name in places for record in store.epochs(name)] if with_records else (),
-        importance=importances(trials, maximize),
+        importance=importances(trials, metric_of(metric).maximize),
         provenance=dict(provenance(definitions, list(attributes_of(places, outcomes)))),
     )
 
@@ -132,7 +144,7 @@ def looks_until_now(
     A look at several studies, which repeat a search, counts for every comparison of several that has one of them.
     """
     names, baseline = [name for _, name in places], definitions[0]["baseline"]
-    runs, lost = shared_runs(outcomes, baseline), lost_runs(outcomes, baseline)
+    runs, lost = shared_runs(outcomes, baseline, definitions[0]["metric"]), lost_runs(outcomes, baseline)
     seeds = definitions[0].get("seeds", 0)
     planned = {name: count if len(names) > 1 else max(count, seeds - lost[name]) for name, count in runs.items()}
     now, who = Look(names, runs, planned), f"{socket.gethostname()}:{os.getpid()}"

@@ -11,27 +11,23 @@ from autoaug.compare._figures import (
     short,
     show_difference,
     show_interval,
-    show_nll,
     show_rank,
     show_seconds,
+    show_starred,
     show_trials,
     show_value,
     unit_of,
 )
-from autoaug.compare._leaderboard import Doubt, LeaderboardRow
-from autoaug.compare._legend import headline, legend, verdict
+from autoaug.compare._leaderboard import Doubt, LeaderboardRow, OtherMetric
+from autoaug.compare._legend import headline, legend, other_metrics, verdict
 from autoaug.compare._statistics import Difference, Interval
 from autoaug.compare._stored import Comparison
 from autoaug.learners import DEPLOYS
+from autoaug.metrics import label_of, on_split
 from autoaug.text import cell
 
-NESTED: dict[str, type] = {
-    "test": Interval,
-    "test_nll": Interval,
-    "vs_baseline": Difference,
-    "vs_baseline_nll": Difference,
-}
-"""The fields of a row that have fields of their own."""
+NESTED: dict[str, type] = {"test": Interval, "vs_baseline": Difference}
+"""The fields of a row that have fields of their own, and are there once more for each other metric."""
 
 
 def to_csv(rows: Sequence[LeaderboardRow]) -> str:
@@ -47,15 +43,16 @@ def to_csv(rows: Sequence[LeaderboardRow]) -> str:
 def to_flat(row: LeaderboardRow) -> dict[str, Any]:
     """A row without rows inside; None where there is nothing."""
     flat: dict[str, Any] = {"strategy": row.name}
-    for name, value in asdict(row).items():
+    nested = NESTED | {f"{name}_{metric}": kind for name, kind in NESTED.items() for metric in row.others}
+    for name, value in as_plain(row).items():
         if name == "retrained":
             for deploy in DEPLOYS:
                 of = value.get(deploy) or {}
                 flat |= {f"{name}_{deploy}_{each}": of.get(each) for each in ("mean", "low", "high", "n")}
         elif name == "doubt":
             flat |= {f"val_{each.name}": (value or {}).get(each.name) for each in fields(Doubt)}
-        elif name in NESTED:
-            flat |= {f"{name}_{each.name}": (value or {}).get(each.name) for each in fields(NESTED[name])}
+        elif name in nested:
+            flat |= {f"{name}_{each.name}": (value or {}).get(each.name) for each in fields(nested[name])}
             if seen := (value or {}).get("looks"):
                 flat[f"{name}_looks"] = " ".join(map(str, seen["runs"]))
         elif name == "reruns":
@@ -66,6 +63,18 @@ def to_flat(row: LeaderboardRow) -> dict[str, Any]:
     return flat
 
 
+def as_plain(row: LeaderboardRow) -> dict[str, Any]:
+    """Return a row as plain data; by the other metrics `test` and `vs_baseline` are `test_nll`, `vs_baseline_nll`."""
+    plain = asdict(row)
+    others = plain.pop("others")
+    named: dict[str, Any] = {}
+    for name, value in plain.items():
+        named[name] = value
+        if name in NESTED:
+            named |= {f"{name}_{metric}": other[name] for metric, other in others.items()}
+    return named
+
+
 def to_json(found: Comparison) -> dict[str, Any]:
     """A comparison as plain data, for machines."""
     unit = "study" if len(found.studies) > 1 else "final run"
@@ -73,11 +82,12 @@ def to_json(found: Comparison) -> dict[str, Any]:
         "study": found.studies[0],
         "studies": list(found.studies),
         "metric": found.metric,
+        "direction": found.direction,
         "baseline": found.baseline,
         "headline": headline(found),
         "strategies": [
             {
-                **asdict(row),
+                **as_plain(row),
                 "reruns": [asdict(each) for each in row.reruns],
                 "verdict": verdict(row, found.baseline, unit),
             }
@@ -85,7 +95,7 @@ def to_json(found: Comparison) -> dict[str, Any]:
         ],
         "importance": asdict(found.importance),
         "provenance": dict(found.provenance),
-        "legend": legend(found),
+        "legend": legend(found, wide=True),
     }
 
 
@@ -103,29 +113,29 @@ def tables(found: Comparison, wide: bool = False) -> list[Table]:
 
 
 def result_table(found: Comparison, wide: bool) -> Table:
-    """Test accuracy against the baseline: what the question was."""
+    """Return the study's metric on the test split against the baseline: what the question was."""
     cells = []
     for row in found.rows:
         versus = ("baseline", "", "") if row.name == found.baseline else show_difference(row.vs_baseline, wide)
         cells.append([row.name, show_rank(row.rank), show_interval(row.test), *versus])
         for deploy, each in row.retrained.items():
             cells.append([f"· {deploy.replace('_', ' ')}", "", show_interval(each), "", "", ""])
-    return Table(["strategy", "rank", "test accuracy", "difference", "p", "verdict"], cells)
+    return Table(["strategy", "rank", label_of(found.test_metric), "difference", "p", "verdict"], cells)
 
 
 def search_table(found: Comparison, wide: bool) -> Table:
-    """Test log-likelihood, and what the search found and cost."""
+    """Return the test values by other metrics, and what the search found and cost."""
     predicted = any(row.predicted_seconds is not None for row in found.rows)
     versus, unit = "difference" if wide else "delta", unit_of(row.device for row in found.rows)
-    headings = ["strategy", "test nll", versus, f"best {short(found.metric)}", "epochs", "trials", unit]
-    headings += ["predicted"] * predicted
+    others = other_metrics(found.rows, wide)
+    headings = ["strategy", *(text for name in others for text in (label_of(on_split("test", name)), versus))]
+    headings += [f"best {short(found.metric)}", "epochs", "trials", unit, *["predicted"] * predicted]
     cells = []
     for row in found.rows:
         cells.append(
             [
                 row.name,
-                show_interval(row.test_nll) if wide or not row.test_nll else number(row.test_nll.mean),
-                "baseline" if row.name == found.baseline else show_nll(row.vs_baseline_nll, wide),
+                *(text for name in others for text in show_other(row, name, found.baseline, wide)),
                 show_value(row.val_best),
                 str(row.epochs),
                 show_trials(row),
@@ -134,8 +144,16 @@ def search_table(found: Comparison, wide: bool) -> Table:
             ]
         )
         for label, value, epochs in show_reruns(row, wide):
-            cells.append([label, "", "", value, epochs, *[""] * (len(headings) - 5)])
+            before = [""] * (2 * len(others))
+            cells.append([label, *before, value, epochs, *[""] * (len(headings) - len(before) - 3)])
     return Table(headings, cells)
+
+
+def show_other(row: LeaderboardRow, metric: str, baseline: str, wide: bool) -> tuple[str, str]:
+    """Return the test value and the difference to the baseline by another metric than the study's."""
+    other = row.others.get(metric, OtherMetric())
+    value = show_interval(other.test) if wide or not other.test else number(other.test.mean)
+    return value, "baseline" if row.name == baseline else show_starred(other.vs_baseline, wide)
 
 
 def show_reruns(row: LeaderboardRow, wide: bool) -> Iterator[tuple[str, str, str]]:

@@ -7,6 +7,7 @@ from autoaug.compare import ALWAYS_ON, LeaderboardRow, show_interval, stored_lea
 from autoaug.data import Standard, public_name
 from autoaug.learners import learned
 from autoaug.lookup import lookup
+from autoaug.metrics import on_split
 from autoaug.policy import Apply, Choice, PolicyTree, Schedule, apply, policy_tree, schedule, sequence
 from autoaug.policy import Sequence as InTurn
 from autoaug.record import Outcome, best_complete
@@ -39,7 +40,7 @@ def winning_policy(
     if name is None or best is None:
         raise ValueError(f"no trial of {name or 'any strategy'} of study {study.name!r} is complete yet: run the study")
     tree, attributes = policy_of(study, store, best), store.trials(study.name, best.place)[best.trial].user_attrs
-    facts = tree.provenance | provenance(study, best, attributes) | evidence(rows[name], definition["baseline"])
+    facts = tree.provenance | provenance(study, best, attributes) | evidence(rows[name], definition)
     standard = Standard(**attributes["standard"]) if "standard" in attributes else None
     facts[ALWAYS_ON] = str(standard) if standard else "not recorded: the trial is of an earlier version"
     if not (standard and with_standard and (nodes := nodes_of(standard))):
@@ -68,10 +69,10 @@ def in_turn(nodes: Sequence[Apply], then: Node) -> InTurn:
     return sequence([*nodes, *(then.nodes if isinstance(then, InTurn) else [then])])
 
 
-def evidence(row: LeaderboardRow, baseline: str) -> dict[str, str]:
-    """What the final runs say of a strategy, as facts of a policy file."""
-    facts = {"verdict": verdict(row, baseline)}
-    return {"test_accuracy": show_interval(row.test), **facts} if row.test else facts
+def evidence(row: LeaderboardRow, definition: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the final runs say of a strategy, as facts of a policy file."""
+    facts = {"verdict": verdict(row, definition["baseline"])}
+    return {on_split("test", definition["metric"]): show_interval(row.test), **facts} if row.test else facts
 
 
 def policy_of(study: Study, store: Store, best: Outcome) -> PolicyTree:

@@ -60,6 +60,7 @@ def work(
         return
     if job.attempt == 1:
         shutil.rmtree(folder, ignore_errors=True)  # left by an archived or deleted study of the same name
+    objectives = [study.metric]
     hung, fate = f"hung: no step for {options.hang_seconds:g} s", list[State]()
     try:
         with interruptible(hung) as interrupt:
@@ -72,7 +73,8 @@ def work(
                 store.annotate(job.trial_id, **provenance(study, job, seed_of(study, job)))
                 if job.final:
                     note_test_read(study, job, store)
-                last = run_in_memory(study, job, store, options, listen, step)
+                    objectives = store.final_objectives(study.name)
+                run_in_memory(study, job, store, options, listen, step)
     except KeyboardInterrupt:
         queue_again(study, job, store, "interrupted", "foreign")
         raise
@@ -91,7 +93,7 @@ def work(
         end(job, store, TrialState.FAIL, explain(error), listen)
         ended = False
     else:
-        ended = finish(study, job, store, last, listen)
+        ended = end(job, store, TrialState.COMPLETE, "", listen, objectives)
     if settled(store, job.trial_id) and ended:  # or else the next attempt goes on from what lies there
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -310,14 +312,6 @@ def seed_of(study: Study, job: Job) -> int:
     if job.rerun:
         return derive_seed(study.seed, FULL)
     return derive_seed(study.seed, LEADERBOARD if job.final else "search", job.final_seed if job.final else job.root)
-
-
-def finish(study: Study, job: Job, store: Store, last: Record, listen: Listen) -> bool:
-    """End a trial as COMPLETE, with the value of its last epoch."""
-    objectives = [study.metric]
-    if job.final:
-        objectives = ["test_accuracy", "gpu_seconds"]
-    return end(job, store, TrialState.COMPLETE, "", listen, objectives)
 
 
 def end(job: Job, store: Store, state: TrialState, reason: str, listen: Listen, objectives: Sequence[str] = ()) -> bool:

@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from autoaug.record import LEADERBOARD, Direction, Outcome, ordinals
+from autoaug.metrics import DEFAULT_METRIC, Direction, metric_of, on_split
+from autoaug.record import LEADERBOARD, Outcome, ordinals
 from autoaug.store._contradiction import refuse_contradiction
 from autoaug.store._damage import checked_definition, fix, reason, refuse_damaged, told
 from autoaug.store._epoch_table import EpochTable
@@ -154,14 +155,21 @@ class Store(EpochTable):
         return named(found, [metric]) if metric else found
 
     def leaderboard(self, name: str) -> optuna.Study:
-        """The Optuna study of the final runs. Its two objectives let the dashboard draw cost against accuracy."""
+        """Return the Optuna study of the final runs, created where it is missing.
+
+        Its two objectives let the dashboard draw cost against the study's metric on the test split. One that an earlier
+        version made keeps its own, which were the same whatever the metric.
+        """
+        metric = (self.definition(name) or {}).get("metric", DEFAULT_METRIC)
+        directions = [metric_of(metric).direction, "minimize"]
         found = optuna.create_study(
-            storage=self.optuna,
-            study_name=f"{name}/{LEADERBOARD}",
-            directions=["maximize", "minimize"],
-            load_if_exists=True,
+            storage=self.optuna, study_name=f"{name}/{LEADERBOARD}", directions=directions, load_if_exists=True
         )
-        return named(found, ["test_accuracy", "gpu_seconds"])
+        return named(found, [on_split("test", metric), "gpu_seconds"])
+
+    def final_objectives(self, name: str) -> list[str]:
+        """Return what the Optuna study of the final runs takes as values, in its order."""
+        return list(self.leaderboard(name).metric_names or ())
 
     @retrying
     def archive(self, name: str) -> str:

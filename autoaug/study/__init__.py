@@ -3,7 +3,7 @@
 from autoaug.study._advice import Advice, advise
 from autoaug.study._applied import applied, unapplied
 from autoaug.study._budget import SECONDS, Budget, unit
-from autoaug.study._definition import METRICS, NAME, Study, most_epochs
+from autoaug.study._definition import NAME, Study, most_epochs
 from autoaug.study._facts import DataFacts, data_facts
 from autoaug.study._knobs import Knob, knobs, sayings
 from autoaug.study._loading import Loader
@@ -12,10 +12,8 @@ from autoaug.study._predict import Prediction, predict
 from autoaug.study._preflight import preflight
 from autoaug.study._probes import lowest
 from autoaug.study._setup import Setup, set_up
-from autoaug.study._width import half_width
 
 __all__ = [
-    "METRICS",
     "NAME",
     "SECONDS",
     "Advice",
@@ -31,7 +29,6 @@ __all__ = [
     "applied",
     "by_the_clock",
     "data_facts",
-    "half_width",
     "knobs",
     "lowest",
     "most_epochs",

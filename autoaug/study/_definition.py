@@ -13,8 +13,9 @@ from optuna.pruners import NopPruner
 from autoaug.fields import SEED, TEXT, at_least, check_fields, short
 from autoaug.learners import DEPLOYS
 from autoaug.lookup import lookup, suggest
+from autoaug.metrics import DEFAULT_METRIC, METRICS, Direction, metric_of, on_split
 from autoaug.mixing import MIXES
-from autoaug.record import LEADERBOARD, Direction
+from autoaug.record import LEADERBOARD
 from autoaug.strategies import Condition, Space, Strategy
 from autoaug.study._budget import Budget
 from autoaug.study._choices import check_choices
@@ -25,9 +26,6 @@ from autoaug.train import SAME_IN_ALL_TRIALS, Task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Names of studies and strategies become parts of paths and of Optuna's study names."""
-
-METRICS: dict[str, Direction] = {"val_accuracy": "maximize", "val_nll": "minimize"}
-"""What a study may optimise, and in which direction."""
 
 
 def check_name(name: object, what: str) -> str:
@@ -72,7 +70,9 @@ class Study:
     best of them is named. They are part of the search's cost."""
     seed: Annotated[int, SEED] = 0
     """Of the search: the same seed proposes the same points."""
-    metric: Annotated[str, TEXT] = "val_accuracy"
+    metric: Annotated[str, TEXT] = DEFAULT_METRIC
+    """A row of `autoaug.metrics.METRICS` on the validation split, which the search goes by. Final runs are ranked,
+    tested and drawn by the same row on the test split."""
     deploy: tuple[Annotated[str, TEXT], ...] = ("last_policy",)
     """How the final runs of a strategy with a learner train again from scratch with the policy that was learned: rows
     of `DEPLOYS`. Its own network was told by the moving policy what the validation images are, so it proves little."""
@@ -95,8 +95,10 @@ class Study:
         if self.reference not in self.strategies:
             known = suggest(self.reference, self.strategies)
             raise ValueError(f"baseline {self.baseline!r} is no strategy of study {self.name!r}: {known}")
-        if self.metric not in METRICS:
-            raise ValueError(f"unknown metric {self.metric!r} of study {self.name!r}: {suggest(self.metric, METRICS)}")
+        searchable = [on_split("val", name) for name in METRICS]
+        if self.metric not in searchable:
+            known = suggest(self.metric, searchable)
+            raise ValueError(f"unknown metric {self.metric!r} of study {self.name!r}: {known}")
         for name in self.deploy:
             lookup(DEPLOYS, name, f"entry of Study.deploy of {self.name!r}")
         for name in self.strategies:
@@ -113,7 +115,7 @@ class Study:
 
     @property
     def direction(self) -> Direction:
-        return METRICS[self.metric]
+        return metric_of(self.metric).direction
 
     def space_of(self, strategy: str) -> Space:
         """All dimensions that a strategy searches, the shared ones and its own, in the order of asking."""

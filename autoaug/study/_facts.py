@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from autoaug.data import Data, copies, is_named
+from autoaug.metrics import metric_of, row_of
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
-from autoaug.study._width import half_width
 from autoaug.text import agreeing, counted, enumerated
 from autoaug.train import Task
 
@@ -36,7 +36,8 @@ class DataFacts:
     no_effect: tuple[str, ...]
     """Fields of the task that were given and do nothing, for the data bring validation images of their own."""
     validation: dict[str, float]
-    """How wide the interval of a validation score is: `half_width` at an `accuracy`."""
+    """How wide the interval of a validation score is: `half_width` at a value of the study's metric, under its name.
+    Empty where the value of a metric does not say how wide its interval is."""
     standard: dict[str, Any]
     """The augmentation that is always on: its name, what it does, and why it is that one."""
 
@@ -49,8 +50,7 @@ class DataFacts:
             *files,
             *(f"Task.{name} has no effect: the data bring validation images of their own" for name in self.no_effect),
             *(sentence(each) for each in self.copies),
-            f"{counted(self.images['val'], 'validation image')}: a score of {figure(self.validation['accuracy'])} is "
-            f"± {figure(self.validation['half_width'])}",
+            *([self.width()] if self.validation else []),
             f"always on{where}: {self.standard['name']} ({self.standard['reason']})",
         ]
 
@@ -58,6 +58,11 @@ class DataFacts:
         """What should be mended before time is spent: copies between splits that somebody divided on purpose."""
         mine = [each for each in self.copies if each["split"] in self.own_splits]
         return [f"data {self.data!r}: {sentence(each)}: take them out of one" for each in mine]
+
+    def width(self) -> str:
+        """Return how wide the interval of a validation score is, as a line for people."""
+        score, half = self.validation.values()
+        return f"{counted(self.images['val'], 'validation image')}: a score of {figure(score)} is ± {figure(half)}"
 
     def counted(self) -> str:
         """How many images of how many classes in which split, and of which size."""
@@ -71,7 +76,7 @@ class DataFacts:
 
 
 TYPICAL = 0.85
-"""An accuracy to show the width of a validation score at."""
+"""A score to show the width of its interval at."""
 
 OF_THE_SPLIT = ("val_fraction", "split_seed", "resplit")
 """Fields of a task that say how validation images are cut from the training images."""
@@ -125,10 +130,16 @@ def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[Dat
         searches.setdefault((task.data, task.standard), []).append(name)
     own = (study.task.data, study.task.standard)
     proxies = [(study.task_of(names[0]), names) for key, names in searches.items() if key != own]
-    return [of_task(task, names, load) for task, names in [(study.task, []), *proxies]]
+    return [of_task(task, names, load, study.metric) for task, names in [(study.task, []), *proxies]]
 
 
-def of_task(task: Task, strategies: Sequence[str], load: Loader) -> DataFacts:
+def width_at(metric: str, score: float, images: int) -> dict[str, float]:
+    """Return a score under the name of its metric, and half of the width of its interval on so many images."""
+    half = metric_of(metric).half_width(score, images)
+    return {} if half is None else {row_of(metric): score, "half_width": round(half, 4)}
+
+
+def of_task(task: Task, strategies: Sequence[str], load: Loader, metric: str) -> DataFacts:
     data = load.whole(task)
     cut = tuple(name for name, is_cut in {"val": data.val_is_cut, "test": data.test_is_cut}.items() if is_cut)
     held_out = {"learner": data.val} if data.selection else {}
@@ -145,7 +156,7 @@ def of_task(task: Task, strategies: Sequence[str], load: Loader) -> DataFacts:
         copies=tuple(asdict(each) for each in copies(data) if each.exact or each.near),
         own_splits=() if is_named(task.data) else tuple(name for name in ("val", "test") if name not in cut),
         no_effect=() if data.val_is_cut else tuple(name for name in OF_THE_SPLIT if is_given(task, name)),
-        validation={"accuracy": TYPICAL, "half_width": round(half_width(TYPICAL, len(data.scored)), 4)},
+        validation=width_at(metric, TYPICAL, len(data.scored)),
         standard=standard_of(data),
     )
 

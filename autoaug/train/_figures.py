@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from autoaug.fields import TEXT, plain, short
+from autoaug.metrics import SPLITS, words_of
 from autoaug.policy import PolicyError
 
 if TYPE_CHECKING:
     from autoaug.train._run import TrainingRun
-
-SPLITS = {"train": "training", "val": "validation", "test": "test"}
-KINDS = {"loss": "loss", "nll": "loss", "accuracy": "accuracy"}
 
 LONGEST_NAME = 100
 """Characters of a figure's name: it becomes an attribute in the storage."""
@@ -48,10 +46,11 @@ def number(name: str, value: Any) -> float:
 
 
 def spoken(name: str) -> str:
-    """A figure in words: `val_nll` is the validation loss."""
-    split, _, kind = name.partition("_")
-    known = split in SPLITS and kind in KINDS
-    return f"the {SPLITS[split]} {KINDS[kind]}" if known else f"the figure {name!r}"
+    """Return a figure in words: "the training loss" for `train_loss`."""
+    if name == "train_loss":
+        return "the training loss"
+    words = words_of(name)
+    return f"the figure {name!r}" if words == name else f"the {words}"
 
 
 def remedy(run: "TrainingRun", name: str) -> str:

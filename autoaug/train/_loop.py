@@ -17,10 +17,12 @@ from autoaug.checkpoint import Checkpoint
 from autoaug.data import Data, Split, as_float, resplit
 from autoaug.devices import Clock, to_device
 from autoaug.hypergrad import TwiceDifferentiable
+from autoaug.metrics import on_split
 from autoaug.mixing import Mix
 from autoaug.policy import Policy
 from autoaug.record import Record
 from autoaug.seeding import derive_seed
+from autoaug.train._evaluation import Evaluation
 from autoaug.train._figures import finite_figures, snapshot
 from autoaug.train._run import Learner, TrainingRun
 from autoaug.train._task import Task, learning_rate
@@ -180,16 +182,13 @@ def set_learning_rate(run: TrainingRun) -> None:
 
 @torch.no_grad()
 def evaluate(run: TrainingRun, split: Split, name: str) -> dict[str, float]:
-    """Accuracy in [0, 1] and negative log-likelihood in nats of a split, unaugmented."""
+    """Return every row of `METRICS` for a split, unaugmented, under its name on that split."""
     run.model.eval()
-    right, nll = torch.zeros((), device=run.device), torch.zeros((), device=run.device)
+    evaluation = Evaluation(run.device)
     for images, targets in zip(split.images.split(1000), split.targets.split(1000), strict=True):
-        logits = run.logits(as_float(images))
-        right += (logits.argmax(1) == targets).sum()
-        nll += F.cross_entropy(logits, targets, reduction="sum")
+        evaluation.add(run.logits(as_float(images)), targets)
         run.pulse()
-    accuracy, mean = (torch.stack([right, nll]) / len(split)).tolist()  # a GPU stops for it, and once is enough
-    return {f"{name}_accuracy": accuracy, f"{name}_nll": mean}
+    return {on_split(name, row): value for row, value in evaluation.values().items()}
 
 
 @contextmanager
