@@ -8,18 +8,14 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from autoaug.compare import Band, CurvePoint, anytime, bands
-from autoaug.record import Outcome, Record
+from autoaug.compare import Band, Comparison, CurvePoint, anytime, bands
+from autoaug.metrics import label_of
 from dashboards.style import colours, layout, pale
 
 
-def figure(
-    records: Sequence[Record],
-    metric: str = "val_accuracy",
-    maximize: bool = True,
-    outcomes: Sequence[Outcome] | None = None,
-) -> go.Figure:
-    steps, colour = anytime(records, metric, maximize, outcomes), colours(records)
+def figure(comparison: Comparison) -> go.Figure:
+    records, metric, colour = comparison.records, comparison.metric, colours(comparison)
+    steps = anytime(records, metric, outcomes=comparison.outcomes or None)
     averaged = bands(steps, metric)
     names = list(dict.fromkeys(step.strategy for step in steps))
     drawn: list[go.Scatter] = []
@@ -30,7 +26,7 @@ def figure(
             drawn.append(line([step for step in steps if step.strategy == name], colour[name]))
     unit = "GPU" if any(record.device == "cuda" for record in records) else "CPU"
     title = "Mean over searches, and its 95 % interval" if averaged else "Best so far"
-    return go.Figure(drawn, layout(title, f"{unit}-seconds spent", f"best {metric}"))
+    return go.Figure(drawn, layout(title, f"{unit}-seconds spent", f"best {label_of(metric)}"))
 
 
 def line(found: Sequence[CurvePoint], colour: str) -> go.Scatter:

@@ -3,17 +3,16 @@
 A pale bar is no longer than what chance gives to a dimension that does nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from autoaug.compare import Importance
-from autoaug.record import Record
+from autoaug.compare import Comparison
 from dashboards.style import POOLED, colours, layout
 
 
-def figure(records: Sequence[Record], importance: Importance | None = None) -> go.Figure:
-    found, colour = importance or Importance(), colours(records)
+def figure(comparison: Comparison) -> go.Figure:
+    found, colour = comparison.importance, colours(comparison)
     bars = [
         bar(name, shares, found.chance[name], colour.get(name, POOLED)) for name, shares in found.strategies.items()
     ]

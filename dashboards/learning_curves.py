@@ -5,21 +5,21 @@ a learner found is a line of its own, dashed, in the colour of its strategy.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from statistics import fmean
 
 import plotly.graph_objects as go
 
-from autoaug.record import Record
+from autoaug.compare import Comparison
+from autoaug.metrics import label_of
 from dashboards.style import colours, layout
 
 
-def figure(records: Sequence[Record], metric: str = "val_accuracy") -> go.Figure:
+def figure(comparison: Comparison) -> go.Figure:
+    metric, colour = comparison.metric, colours(comparison)
     values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
+    for record in comparison.records:
         if record.final and metric in record.metrics:
             values[record.strategy, record.training][record.epoch].append(record.metrics[metric])
-    colour = colours(records)
     lines = [
         go.Scatter(
             x=sorted(by),
@@ -30,4 +30,4 @@ def figure(records: Sequence[Record], metric: str = "val_accuracy") -> go.Figure
         )
         for (name, training), by in values.items()
     ]
-    return go.Figure(lines, layout("Final runs, mean over seeds", "epoch", metric))
+    return go.Figure(lines, layout("Final runs, mean over seeds", "epoch", label_of(metric)))

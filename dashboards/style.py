@@ -1,20 +1,17 @@
 """What the figures share: one colour per strategy in all of them, and axes that say what they show."""
 
-from collections.abc import Sequence
-
 import plotly.graph_objects as go
 from plotly.colors import qualitative
 
-from autoaug.record import Record
+from autoaug.compare import Comparison
 
 POOLED = "#57606a"
 """Grey: of no strategy in particular."""
 
 
-def colours(records: Sequence[Record]) -> dict[str, str]:
-    """A colour for each strategy, by the order in which a study defines them."""
-    names = dict.fromkeys(record.strategy for record in records)
-    return {name: qualitative.D3[k % len(qualitative.D3)] for k, name in enumerate(names)}
+def colours(comparison: Comparison) -> dict[str, str]:
+    """Return a colour for each strategy, by the order in which a study defines them."""
+    return {name: qualitative.D3[k % len(qualitative.D3)] for k, name in enumerate(comparison.strategies)}
 
 
 def pale(colour: str, opacity: float) -> str:

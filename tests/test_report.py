@@ -1,5 +1,7 @@
 """The page of a study, and the figures of the reference project."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -8,7 +10,7 @@ from outcomes_for_tests import comparison, epoch, searched
 
 from autoaug.cli._project import load_figures, shipped_root
 from autoaug.cli._report import draw, report
-from autoaug.compare import Importance, LeaderboardRow, leaderboard
+from autoaug.compare import Comparison, Importance, LeaderboardRow, leaderboard
 from autoaug.compare._tables import to_flat
 from autoaug.data import image_folder
 from autoaug.record import Outcome, Record
@@ -37,6 +39,11 @@ def records() -> list[Record]:
         for epoch in (1, 2)
     ]
     return search + finals
+
+
+def of(records: Sequence[Record], **more: Any) -> Comparison:
+    """A comparison of which only the epochs are known."""
+    return comparison(records=records, **more)
 
 
 def final(strategy: str, seed: int, **metrics: float) -> Outcome:
@@ -105,35 +112,57 @@ def test_a_page_without_any_figure_needs_no_plotly() -> None:
     assert len(report(comparison(rows=rows()), FIGURES)) < 20_000
 
 
-def test_figures_are_given_what_they_ask_for() -> None:
-    """A figure takes records; facts of the comparison reach it by name, so a user's figure may ignore them."""
+def test_a_figure_is_given_the_comparison() -> None:
     ends = [searched("ra", 0, 0.5)]
     found = comparison(ends, records=records(), importance=IMPORTANCE, definition={"metric": "val_nll"})
-    asked: dict[str, Any] = {}
+    given: list[Comparison] = []
 
-    def curious(records: Any, maximize: bool, metric: str, outcomes: Any, importance: Any) -> go.Figure:
-        asked.update(records=records, maximize=maximize, metric=metric, outcomes=outcomes, importance=importance)
+    def curious(comparison: Comparison) -> go.Figure:
+        given.append(comparison)
         return go.Figure()
 
-    def plain(records: Any) -> go.Figure:
-        return go.Figure(layout={"title": str(len(records))})
+    draw("curious", curious, found)
+    assert given == [found]
+    assert (found.test_metric, found.direction, found.maximize) == ("test_nll", "minimize", False)
+    assert found.strategies == ["none", "ra"]
 
-    draw("mine", curious, found)
-    assert asked == {
-        "records": found.records,
-        "maximize": False,
-        "metric": "val_nll",
-        "outcomes": ends,
-        "importance": IMPORTANCE,
-    }
-    assert draw("mine", plain, found).layout.title.text == str(len(records()))
+
+FORMER = {
+    "records": ", and read comparison.records",
+    "records, metric='val_accuracy', maximize=True": (
+        ", and read comparison.records and comparison.metric and comparison.maximize"
+    ),
+    "*, importance": ", and read comparison.importance",
+    "comparison, title": "",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("parameters", FORMER)
+def test_a_figure_file_of_an_earlier_version_is_named_with_the_fix(parameters: str, tmp_path: Path) -> None:
+    (tmp_path / "dashboards").mkdir()
+    (tmp_path / "dashboards" / "old_one.py").write_text(f"def figure({parameters}): ...\n")
+    with pytest.raises(ValueError, match="its figure is called with a comparison and nothing else") as error:
+        load_figures(tmp_path)
+    assert str(error.value).startswith("dashboards/old_one.py: ")
+    assert str(error.value).endswith(f": define figure(comparison){FORMER[parameters]}")
+
+
+@pytest.mark.parametrize("parameters", ["comparison", "comparison, width=600", "given, /"])
+def test_a_figure_file_may_call_the_comparison_what_it_likes(parameters: str, tmp_path: Path) -> None:
+    (tmp_path / "dashboards").mkdir()
+    (tmp_path / "dashboards" / "new_one.py").write_text(f"def figure({parameters}): ...\n")
+    assert list(load_figures(tmp_path)) == ["new one"]
 
 
 @pytest.mark.parametrize(
     ("figure", "said"),
     [
-        (lambda records: 1 / 0, "the figure 'mine' fails: ZeroDivisionError: division by zero; mend it in dashboards/"),
-        (lambda records: None, "the figure 'mine' gives a NoneType: return a plotly.graph_objects.Figure"),
+        (
+            lambda comparison: 1 / 0,
+            "the figure 'mine' fails: ZeroDivisionError: division by zero; mend it in dashboards/",
+        ),
+        (lambda _: None, "the figure 'mine' gives a NoneType: return a plotly.graph_objects.Figure"),
     ],
 )
 def test_a_figure_that_fails_is_named(figure: Any, said: str) -> None:
@@ -142,7 +171,7 @@ def test_a_figure_that_fails_is_named(figure: Any, said: str) -> None:
 
 
 def test_shares_that_chance_gives_are_pale() -> None:
-    own, pooled = FIGURES["importance"](records(), IMPORTANCE).data
+    own, pooled = FIGURES["importance"](of(records(), importance=IMPORTANCE)).data
     assert (own.name, list(own.y), list(own.x), list(own.marker.opacity)) == (
         "ra",
         ["policy.m", "mix.alpha"],
@@ -150,13 +179,13 @@ def test_shares_that_chance_gives_are_pale() -> None:
         [1.0, 0.3],
     )
     assert (pooled.name, list(pooled.marker.opacity)) == ("all strategies", [1.0])
-    assert len(FIGURES["importance"]([], IMPORTANCE).to_json()) < 30_000
+    assert len(FIGURES["importance"](of([], importance=IMPORTANCE)).to_json()) < 30_000
 
 
 def test_a_strategy_has_one_colour_in_all_figures() -> None:
-    of_anytime = {trace.name: trace.line.color for trace in FIGURES["anytime"](records()).data}
-    (curve,) = FIGURES["learning curves"](records()).data
-    own, _ = FIGURES["importance"](records(), IMPORTANCE).data
+    of_anytime = {trace.name: trace.line.color for trace in FIGURES["anytime"](of(records())).data}
+    (curve,) = FIGURES["learning curves"](of(records())).data
+    own, _ = FIGURES["importance"](of(records(), importance=IMPORTANCE)).data
     assert of_anytime["ra"] == curve.line.color == own.marker.color
     assert of_anytime["ra"] != of_anytime["none"]
 
@@ -164,7 +193,7 @@ def test_a_strategy_has_one_colour_in_all_figures() -> None:
 def test_repeated_searches_are_drawn_as_a_band() -> None:
     searches = [epoch(0, 1, value, 1.0, study=study) for study, value in (("a", 0.5), ("b", 0.52))]
     later = [epoch(1, 1, 0.8, 1.0, study=study) for study in "ab"]
-    band, mean = FIGURES["anytime"](searches + later).data
+    band, mean = FIGURES["anytime"](of(searches + later)).data
     assert (mean.name, list(mean.x), list(mean.y)) == ("ra (2 searches)", [1, 2], [0.51, 0.8])
     assert list(band.x) == [1, 2, 2, 2, 2, 1]
     assert band.y[0] == pytest.approx(0.51 - 12.706205 * 0.01, abs=1e-4)
@@ -173,9 +202,9 @@ def test_repeated_searches_are_drawn_as_a_band() -> None:
 
 def test_the_band_of_an_accuracy_ends_at_0_and_1() -> None:
     searches = [epoch(0, 1, value, 1.0, study=study) for study, value in (("a", 0.5), ("b", 0.7))]
-    band, _ = FIGURES["anytime"](searches).data
+    band, _ = FIGURES["anytime"](of(searches)).data
     assert (min(band.y), max(band.y)) == (0.0, 1.0), "by Student's t it were .6 ± 1.27"
-    of_a_loss, _ = FIGURES["anytime"](searches, metric="val_nll", maximize=False).data
+    of_a_loss, _ = FIGURES["anytime"](of(searches, definition={"metric": "val_nll"})).data
     assert min(of_a_loss.y) == 0.0
     assert max(of_a_loss.y) > 1.0
 
@@ -188,7 +217,7 @@ def test_a_page_without_a_baseline_says_so_first() -> None:
 
 
 def test_the_anytime_curve_rises_at_what_had_been_spent() -> None:
-    none, ra = FIGURES["anytime"](records()).data
+    none, ra = FIGURES["anytime"](of(records())).data
     assert (none.name, list(none.x), list(none.y)) == ("none", [2, 4, 6], [0.3, 0.6, 0.6])
     assert (ra.name, list(ra.x), list(ra.y)) == ("ra", [2, 4, 6], [0.4, 0.7, 0.7])
 
@@ -196,17 +225,17 @@ def test_the_anytime_curve_rises_at_what_had_been_spent() -> None:
 def test_a_long_search_has_a_small_figure() -> None:
     """Only where something better is found, and where the search ends, does the curve have a point."""
     long = [epoch(trial, 1, 0.5 + 0.1 * (trial >= 70), 1.0) for trial in range(2000)]
-    found = FIGURES["anytime"](long)
+    found = FIGURES["anytime"](of(long))
     (line,) = found.data
     assert (list(line.x), list(line.y)) == ([1, 71, 2000], [0.5, 0.6, 0.6])
 
 
 def test_a_learning_curve_is_the_mean_over_final_runs() -> None:
-    (line,) = FIGURES["learning curves"](records()).data
+    (line,) = FIGURES["learning curves"](of(records())).data
     assert (line.name, list(line.x), list(line.y)) == ("ra", [1, 2], [0.2, 0.3])
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_of_nothing_is_empty_and_one_of_a_study_is_small(name: str) -> None:
-    assert len(FIGURES[name]([]).data) == 0
-    assert len(FIGURES[name](records()).to_json()) < 30_000, "a figure in Optuna's storage must stay small"
+    assert len(FIGURES[name](of([])).data) == 0
+    assert len(FIGURES[name](of(records())).to_json()) < 30_000, "a figure in Optuna's storage must stay small"

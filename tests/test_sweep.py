@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 
 from autoaug import Budget, Study
 from autoaug.cli._project import load_figures, shipped_root
+from autoaug.compare import stored_comparison
 from autoaug.execution import Event, Options, Scheduler, is_over
 from autoaug.execution._job import Job, is_gone, process_name
 from autoaug.execution._worker import lease, seed_of, sign, work
@@ -320,7 +321,7 @@ def test_each_training_is_one_named_curve(store: Store, options: Options) -> Non
     study = tiny(strategies={"none": none(), "madao": madao()}, space={}, budget=Budget(trials=1), seeds=2)
     run(study, store, options=options)
     records = store.epochs("tiny")
-    drawn = load_figures(shipped_root())["learning curves"](records)
+    drawn = load_figures(shipped_root())["learning curves"](stored_comparison([(store, "tiny")], with_records=True))
     assert [line.name for line in drawn.data] == ["none", "madao", "madao · last policy"]
     assert [list(line.x) for line in drawn.data] == [[1, 2]] * 3
     for line in drawn.data:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import inspect
 import shutil
 import sys
 import traceback
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from autoaug.lookup import suggest
 
 if TYPE_CHECKING:
+    from autoaug.compare import Figure
     from autoaug.study import Study
 
 FOLDERS = ("search_spaces", "studies", "dashboards")
@@ -147,10 +149,39 @@ def pick_study(module: ModuleType, path: Path, name: str) -> "Study":
     raise ValueError(f"{path.name} defines {len(studies)} studies: say which, {choices}")
 
 
-def load_figures(root: Path) -> dict[str, Callable[..., Any]]:
-    """The figures of a project, by the name of their file: every `figure(records)` in its `dashboards/`."""
-    modules = {file.stem.replace("_", " "): execute(file, root) for file in sorted((root / "dashboards").glob("*.py"))}
-    return {name: module.figure for name, module in modules.items() if hasattr(module, "figure")}
+def load_figures(root: Path) -> dict[str, "Figure"]:
+    """Return the figures of a project, by the name of their file: every `figure(comparison)` in its `dashboards/`.
+
+    Raises:
+        ValueError: a file cannot be imported, or its figure takes something else; the message names the file.
+    """
+    modules = {file: execute(file, root) for file in sorted((root / "dashboards").glob("*.py"))}
+    figures = {file: module.figure for file, module in modules.items() if hasattr(module, "figure")}
+    for file, figure in figures.items():
+        refuse_other_parameters(file, figure)
+    return {file.stem.replace("_", " "): figure for file, figure in figures.items()}
+
+
+FORMER_PARAMETERS = ("records", "metric", "maximize", "outcomes", "importance")
+"""What the figures of earlier versions asked for, by name; now these are attributes of the comparison."""
+
+
+def refuse_other_parameters(file: Path, figure: Callable[..., Any]) -> None:
+    """Raise ValueError where a figure does not take a comparison alone."""
+    signature = inspect.signature(figure)
+    former = [f"comparison.{name}" for name in signature.parameters if name in FORMER_PARAMETERS]
+    try:
+        signature.bind(object())
+    except TypeError:
+        takes_one = False
+    else:
+        takes_one = next(iter(signature.parameters)) not in FORMER_PARAMETERS
+    if not takes_one:
+        read = f", and read {' and '.join(former)}" if former else ""
+        raise ValueError(
+            f"{file.parent.name}/{file.name}: its figure is called with a comparison and nothing else: "
+            f"define figure(comparison){read}"
+        )
 
 
 def new_project(folder: Path) -> list[Path]:

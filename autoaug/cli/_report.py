@@ -1,20 +1,15 @@
 """A comparison as one web page that needs nothing else: its tables and the figures of a project's `dashboards/`."""
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup
 
-from autoaug.compare import Comparison, headline, legend, tables
+from autoaug.compare import Comparison, Figure, headline, legend, tables
 from autoaug.data import public_name
 from autoaug.text import counted, shown
-
-Figure = Callable[..., Any]
-"""`records -> plotly.graph_objects.Figure`. A figure may also ask for facts of the comparison, by the name of a
-parameter: `metric`, `maximize`, `outcomes`, `importance`."""
 
 CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage", "resetScale2d"]]}
 """Of the figures: few buttons, for on a narrow page they would cover the title. Dragging zooms."""
@@ -52,16 +47,13 @@ def safe(value: Any) -> Any:
 
 
 def draw(title: str, figure: Figure, found: Comparison) -> Any:
-    """A figure of a comparison, with what it asks for."""
-    facts = {
-        "metric": found.metric,
-        "maximize": found.maximize,
-        "outcomes": found.outcomes,
-        "importance": found.importance,
-    }
-    asked = inspect.signature(figure).parameters
+    """Return what a figure makes of a comparison.
+
+    Raises:
+        ValueError: it fails, or returns something else than a figure.
+    """
     try:
-        drawn = figure(found.records, **{name: fact for name, fact in facts.items() if name in asked})
+        drawn = figure(found)
     except Exception as error:  # whatever a user's function may raise
         raise ValueError(
             f"the figure {title!r} fails: {type(error).__name__}: {error}; mend it in dashboards/"

@@ -6,7 +6,7 @@ from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, OtherMetric, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
 from autoaug.compare._statistics import Difference, Interval, interval
-from autoaug.compare._stored import ALWAYS_ON, Comparison, stored_comparison, stored_leaderboard
+from autoaug.compare._stored import ALWAYS_ON, Comparison, Figure, stored_comparison, stored_leaderboard
 from autoaug.compare._tables import Table, tables, to_csv, to_json
 from autoaug.compare._winner import winning_policy
 
@@ -16,6 +16,7 @@ __all__ = [
     "Comparison",
     "CurvePoint",
     "Difference",
+    "Figure",
     "Importance",
     "Interval",
     "LeaderboardRow",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, Protocol
 
 from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, leaderboard, lost_runs, shared_runs
@@ -53,6 +53,12 @@ class Comparison:
         return self.provenance.get(ALWAYS_ON, "")
 
     @property
+    def strategies(self) -> list[str]:
+        """The names of the strategies, in the order in which the study defines them."""
+        measured = (each.strategy for each in (*self.outcomes, *self.records))
+        return list(dict.fromkeys([*self.definition["spaces"], *measured]))
+
+    @property
     def test_metric(self) -> str:
         """The study's metric on the test split: "test_nll"."""
         return on_split("test", self.metric)
@@ -66,6 +72,16 @@ class Comparison:
     def maximize(self) -> bool:
         """Whether more of the metric is better."""
         return metric_of(self.metric).maximize
+
+
+class Figure(Protocol):
+    """What a file of `dashboards/` defines under the name `figure`: a comparison as a `plotly.graph_objects.Figure`.
+
+    It takes what it needs from the comparison, such as `records`, `outcomes`, `rows`, `importance`, `metric`,
+    `maximize` and `strategies`.
+    """
+
+    def __call__(self, comparison: Comparison, /) -> Any: ...
 
 
 def stored_metric(definition: Mapping[str, Any]) -> str:
