@@ -55,8 +55,8 @@ class Comparison:
     @property
     def strategies(self) -> list[str]:
         """The names of the strategies, in the order in which the study defines them."""
-        measured = (each.strategy for each in (*self.outcomes, *self.records))
-        return list(dict.fromkeys([*self.definition["spaces"], *measured]))
+        begun, measured = [each.strategy for each in self.outcomes], [each.strategy for each in self.records]
+        return list(dict.fromkeys([*self.definition["spaces"], *begun, *measured]))
 
     @property
     def test_metric(self) -> str:
