@@ -4,6 +4,10 @@ import csv
 import io
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -359,3 +363,34 @@ def test_the_command_line_says_by_which_metric(call: Call) -> None:
     assert "test nll" in done.stdout
     assert json.loads(call("compare", "tiny", "--json").stdout)["metric"] == "val_nll"
     assert "a score of" not in call("run", "s.py", "--dry-run", "--fresh").stdout, "a loss has no such width"
+
+
+LOADED = """
+import sys
+from autoaug.cli import app
+try:
+    app(["compare", "tiny", "--json", "--csv", "table.csv"])
+except SystemExit as end:
+    print("exit", end.code, file=sys.stderr)
+print(sorted({"torch", "torchvision", "ray"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_a_stored_study_is_compared_without_torch(store: Store, options: Options, tmp_path: Path) -> None:
+    """Ten trials and more, so that the importance of dimensions is computed, and a second look at the same runs."""
+    run(tiny(strategies={"none": none()}, budget=Budget(trials=10), seeds=2), store, options=options)
+    shown = {"AUTOAUG_STORAGE": store.reference}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], cwd=tmp_path, capture_output=True, text=True, env=os.environ | shown
+    )
+    assert done.stderr == "exit 0\n[]\n"
+    found = json.loads(done.stdout)
+    assert (found["metric"], len(found["strategies"])) == ("val_accuracy", 1)
+    assert found["importance"]["strategies"]["none"]
+    assert (tmp_path / "table.csv").read_text().startswith("strategy,test_mean")
+
+
+def test_what_reads_a_storage_loads_no_torch() -> None:
+    code = "import sys, autoaug.store, autoaug.compare, autoaug.metrics; print({'torch', 'ray'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -15,7 +15,7 @@ FILES = sorted(LIBRARY.rglob("*.py"))
 
 FLOORS = (
     # what floor 0 stands on: they import nothing of the library, and floor 0 may import them
-    {"text", "fields", "lookup", "seeding", "checkpoint", "devices", "record"},
+    {"text", "fields", "lookup", "seeding", "checkpoint", "devices", "record", "lazy"},
     {"metrics"},
     {"ops", "mixing", "hypergrad", "models", "data"},
     {"policy"},
@@ -121,13 +121,13 @@ def test_a_package_offers_exactly_what_it_says(path: Path) -> None:
     package, tree = import_module(name), ast.parse(path.read_text())
     imported = {
         alias.asname or alias.name
-        for node in tree.body
+        for node in (each for part in tree.body for each in (part, *getattr(part, "body", ())))
         if isinstance(node, ast.ImportFrom)
         if under(node.module or "", "autoaug")
         for alias in node.names
     }
     assert all(hasattr(package, each) for each in package.__all__)
-    assert {each for each in imported if not each.startswith("_")} <= set(package.__all__)
+    assert {each for each in imported if not each.startswith("_")} - {"lazily"} <= set(package.__all__)
 
 
 @pytest.mark.parametrize("package", HOMES)
@@ -175,6 +175,14 @@ def test_star_and_dir_give_the_public_names() -> None:
     found = import_module("autoaug")
     assert sorted(found.__all__) == sorted(PUBLIC["autoaug"].split()) == sorted(dir(found))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = found.nonsense
+
+
+@pytest.mark.parametrize("room", ["data", "learners", "strategies", "strategies.samplers", "compare"])
+def test_names_that_are_imported_late_are_listed_and_others_refused(room: str) -> None:
+    found = import_module(f"autoaug.{room}")
+    assert set(found.__all__) <= set(dir(found))
+    with pytest.raises(AttributeError, match=f"^module 'autoaug.{room}' has no attribute 'nonsense'$"):
         _ = found.nonsense
 
 

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,11 +15,13 @@ from rich.text import Text
 
 from autoaug.compare import Comparison, headline, legend, short, show_seconds, show_value, tables, unit_of
 from autoaug.compare import Table as Figures
-from autoaug.execution import Event, Job
 from autoaug.metrics import on_split
 from autoaug.record import Outcome, Record, last_attempts
-from autoaug.study import Advice, DataFacts, Knob, Line, Study, by_the_clock, most_epochs, sayings
 from autoaug.text import by_clock, counted, shown
+
+if TYPE_CHECKING:  # what runs and plans loads torch, and a leaderboard is shown without it
+    from autoaug.execution import Event, Job
+    from autoaug.study import Advice, DataFacts, Knob, Line, Study
 
 SECONDS_BETWEEN_FRAMES = 0.1
 
@@ -28,13 +30,13 @@ MOST_OF_A_LEGEND = 10_000
 
 
 def plan_table(
-    study: Study,
-    lines: Sequence[Line],
-    given: Sequence[DataFacts] = (),
-    found: Sequence[Knob] = (),
+    study: "Study",
+    lines: "Sequence[Line]",
+    given: "Sequence[DataFacts]" = (),
+    found: "Sequence[Knob]" = (),
     at_once: int = 1,
     share: float = 1.0,
-    advice: Advice | None = None,
+    advice: "Advice | None" = None,
 ) -> Group:
     """What a study will do, to which data, the most that it can cost, and which of its dimensions change nothing.
 
@@ -42,6 +44,8 @@ def plan_table(
         at_once: how many trials run at the same time, each with this `share` of a GPU.
         advice: what would fit this machine, where this does not.
     """
+    from autoaug.study import by_the_clock, sayings
+
     drawn = Table(title=title(f"{study.name}: the plan"), title_justify="left", box=None, pad_edge=False)
     drawn.add_column("strategy", overflow="fold", min_width=8)
     unit = next((line.unit for line in lines if line.unit), "")
@@ -64,15 +68,17 @@ def plan_table(
     return Group(drawn, Text(said, style="dim"))
 
 
-def show_expected(line: Line) -> str:
+def show_expected(line: "Line") -> str:
     """What the search and the final runs of a strategy are expected to cost."""
     if line.search_seconds is None or line.final_seconds is None:
         return "–"
     return f"{show_seconds(line.search_seconds)} + {show_seconds(line.final_seconds)}"
 
 
-def show_cost(study: Study, lines: Sequence[Line], unit: str) -> str:
+def show_cost(study: "Study", lines: "Sequence[Line]", unit: str) -> str:
     """The limit of what a plan can cost: in epochs, and in seconds where the budget has them."""
+    from autoaug.study import most_epochs
+
     finals = sum(line.final_runs * most_epochs(study, line.strategy) for line in lines)
     limits = []
     if all(line.trials is not None for line in lines):
@@ -149,7 +155,7 @@ class StrategyProgress:
 class ProgressState:
     """Follows a study event by event. It starts from what the storage already holds."""
 
-    def __init__(self, study: Study, outcomes: Sequence[Outcome], only: Sequence[str] = ()) -> None:
+    def __init__(self, study: "Study", outcomes: Sequence[Outcome], only: Sequence[str] = ()) -> None:
         self.study = study
         self.better = max if study.direction == "maximize" else min
         self.strategies = {name: StrategyProgress() for name in study.strategies if not only or name in only}
@@ -165,7 +171,7 @@ class ProgressState:
             counts.finals += outcome.final and outcome.state == "COMPLETE"
             counts.searched |= outcome.final
 
-    def see(self, event: Event) -> None:
+    def see(self, event: "Event") -> None:
         """Take in one event."""
         job, counts = event.job, self.strategies[event.job.strategy]
         counts.searched |= job.final
@@ -193,7 +199,7 @@ class ProgressState:
         if state == "COMPLETE" and value is not None and in_full:
             counts.best = value if counts.best is None else self.better(counts.best, value)
 
-    def name(self, job: Job) -> str:
+    def name(self, job: "Job") -> str:
         """Of a trial as the dashboard numbers it; of a final run as people count."""
         if job.final_seed is not None:
             return f"final {job.final_seed + 1}/{self.study.seeds}"
@@ -248,7 +254,7 @@ class LiveProgress:
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: "Event") -> None:
         self.progress.see(event)
         if event.state or time.monotonic() - self.drawn > SECONDS_BETWEEN_FRAMES:
             self.live.update(self.progress.block(), refresh=True)
@@ -261,13 +267,13 @@ class LineProgress:
     def __init__(self, console: Console, progress: ProgressState) -> None:
         self.console, self.progress = console, progress
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: "Event") -> None:
         last = self.progress.last.get(event.job.trial_id)
         self.progress.see(event)
         if event.state and event.state != "RUNNING":
             self.console.print(plain(self.line(event, last)), soft_wrap=True)
 
-    def line(self, event: Event, last: Record | None) -> str:
+    def line(self, event: "Event", last: Record | None) -> str:
         """What happened, with which score, and what the search has cost by then."""
         job, spent = event.job, show_seconds(self.progress.strategies[event.job.strategy].seconds)
         metric = on_split("test", self.progress.study.metric) if job.final else self.progress.study.metric
@@ -277,7 +283,7 @@ class LineProgress:
         return f"{job}: {', '.join(filter(None, said))}"
 
 
-def print_event(event: Event, file: TextIO | None = None) -> None:
+def print_event(event: "Event", file: TextIO | None = None) -> None:
     """One JSON line per event, for machines; on stdout where no file is given."""
     print(json_line(without_nothing(asdict(event))), file=file, flush=True)
 

@@ -1,5 +1,7 @@
 """Which strategy is better, by how much, how sure that is, and what it has cost."""
 
+from typing import TYPE_CHECKING
+
 from autoaug.compare._anytime import Band, CurvePoint, anytime, bands
 from autoaug.compare._figures import short, show_interval, show_p, show_seconds, show_value, unit_of
 from autoaug.compare._importance import Importance, importances
@@ -8,7 +10,12 @@ from autoaug.compare._legend import headline, legend, verdict
 from autoaug.compare._statistics import Difference, Interval, interval
 from autoaug.compare._stored import ALWAYS_ON, Comparison, Figure, stored_comparison, stored_leaderboard
 from autoaug.compare._tables import Table, tables, to_csv, to_json
-from autoaug.compare._winner import winning_policy
+from autoaug.lazy import lazily
+
+if TYPE_CHECKING:
+    from autoaug.compare._winner import winning_policy
+else:  # it makes a policy, and all else needs no torch
+    __getattr__, __dir__ = lazily(__name__, {"_winner": "winning_policy"})
 
 __all__ = [
     "ALWAYS_ON",

@@ -4,15 +4,37 @@
 Everything is checked before anything is trained; an error is a `DataError` that says what to do.
 """
 
-from autoaug.data._derived import anchored, is_named, resized, subset
-from autoaug.data._duplicates import Copies, copies
-from autoaug.data._files import image_folder, npz
-from autoaug.data._load import DATASETS, Data, load_data, place_of, resplit, train_on_val
-from autoaug.data._naming import public_name
-from autoaug.data._pictures import read_images, sample_images
-from autoaug.data._source import STANDARDS, Source, Standard
-from autoaug.data._splits import DataError, Split, as_float
-from autoaug.data._torch_datasets import from_datasets
+from typing import TYPE_CHECKING
+
+from autoaug.lazy import lazily
+
+if TYPE_CHECKING:
+    from autoaug.data._derived import anchored, is_named, resized, subset
+    from autoaug.data._duplicates import Copies, copies
+    from autoaug.data._files import image_folder, npz
+    from autoaug.data._load import DATASETS, Data, load_data, place_of, resplit, train_on_val
+    from autoaug.data._naming import public_name
+    from autoaug.data._pictures import read_images, sample_images
+    from autoaug.data._source import Source
+    from autoaug.data._splits import DataError, Split, as_float
+    from autoaug.data._standard import STANDARDS, Standard
+    from autoaug.data._torch_datasets import from_datasets
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "_derived": "anchored is_named resized subset",
+            "_duplicates": "Copies copies",
+            "_files": "image_folder npz",
+            "_load": "DATASETS Data load_data place_of resplit train_on_val",
+            "_naming": "public_name",
+            "_pictures": "read_images sample_images",
+            "_source": "Source",
+            "_splits": "DataError Split as_float",
+            "_standard": "STANDARDS Standard",
+            "_torch_datasets": "from_datasets",
+        },
+    )
 
 __all__ = [
     "DATASETS",

@@ -9,32 +9,9 @@ from torch import Tensor
 
 from autoaug.data._listing import PassedOver
 from autoaug.data._splits import DataError, Split
+from autoaug.data._standard import STANDARDS, Standard
 
 PARTS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class Standard:
-    """The augmentation that is always on for a dataset, as is usual in the papers: a padded crop and a flip."""
-
-    pad: float = 0.125
-    """Zeros around the image before the crop, as a fraction of its size: 4 pixels of 32."""
-    flip: bool = True
-    """Mirror left and right, half of the time."""
-
-    def __str__(self) -> str:
-        """Its name in STANDARDS, with the pad where that is of one's own: "crop+flip", "crop of 0.25"."""
-        crop = "crop" if self.pad == Standard.pad else f"crop of {self.pad:g}"
-        return "+".join([crop] * (self.pad > 0) + ["flip"] * self.flip) or "none"
-
-
-STANDARDS: dict[str, Standard] = {
-    "crop+flip": Standard(),
-    "crop": Standard(flip=False),
-    "flip": Standard(pad=0.0),
-    "none": Standard(pad=0.0, flip=False),
-}
-"""What `Task.standard` may ask for by name."""
 
 
 def usual_standard(images: Tensor) -> tuple[Standard, str]:

@@ -1,11 +1,28 @@
 """Learners: what moves a policy while a network trains."""
 
-from autoaug.learners._bilevel import Bilevel
-from autoaug.learners._checks import HypergradientError
-from autoaug.learners._joint import Joint
-from autoaug.learners._problem import Batch, Problem
-from autoaug.learners._replay import DEPLOYS, learned, replay
-from autoaug.learners._updates import Updates
+from typing import TYPE_CHECKING
+
+from autoaug.lazy import lazily
+
+if TYPE_CHECKING:
+    from autoaug.learners._bilevel import Bilevel
+    from autoaug.learners._checks import HypergradientError
+    from autoaug.learners._joint import Joint
+    from autoaug.learners._problem import Batch, Problem
+    from autoaug.learners._replay import DEPLOYS, learned, replay
+    from autoaug.learners._updates import Updates
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "_bilevel": "Bilevel",
+            "_checks": "HypergradientError",
+            "_joint": "Joint",
+            "_problem": "Batch Problem",
+            "_replay": "DEPLOYS learned replay",
+            "_updates": "Updates",
+        },
+    )
 
 __all__ = [
     "DEPLOYS",

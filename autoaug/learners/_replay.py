@@ -8,12 +8,15 @@ policy, with `Fixed(replay(records))`.
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from autoaug.policy import PolicyTree, policy_tree, schedule
 from autoaug.record import Record
 
+if TYPE_CHECKING:
+    from autoaug.policy import PolicyTree
 
-def learned(records: Iterable[Record]) -> PolicyTree:
+
+def learned(records: Iterable[Record]) -> "PolicyTree":
     """The last policy of a run.
 
     Raises:
@@ -22,7 +25,7 @@ def learned(records: Iterable[Record]) -> PolicyTree:
     return trees(records)[-1][1]
 
 
-def replay(records: Iterable[Record], most: int = 100) -> PolicyTree:
+def replay(records: Iterable[Record], most: int = 100) -> "PolicyTree":
     """The policies of a run as a schedule: in each epoch the one with which that epoch ended. The last has the say in
     the provenance.
 
@@ -32,6 +35,8 @@ def replay(records: Iterable[Record], most: int = 100) -> PolicyTree:
     Raises:
         ValueError: no record holds a policy, as in a run without a learner.
     """
+    from autoaug.policy import policy_tree, schedule  # here, because it loads torch, and the names of DEPLOYS do not
+
     found = trees(records)
     changes = found[:1] + [new for old, new in pairwise(found) if old[1] != new[1]]
     stride = -(-len(changes) // most)
@@ -41,12 +46,14 @@ def replay(records: Iterable[Record], most: int = 100) -> PolicyTree:
     return policy_tree(schedule(steps), last.ranges, last.provenance)
 
 
-DEPLOYS: dict[str, Callable[[Iterable[Record]], PolicyTree]] = {"last_policy": learned, "policy_schedule": replay}
+DEPLOYS: "dict[str, Callable[[Iterable[Record]], PolicyTree]]" = {"last_policy": learned, "policy_schedule": replay}
 """What can be made of a policy that moved, for a training from scratch."""
 
 
-def trees(records: Iterable[Record]) -> list[tuple[int, PolicyTree]]:
+def trees(records: Iterable[Record]) -> "list[tuple[int, PolicyTree]]":
     """(epoch, policy at its end) for each augmented epoch, in order; of an epoch that was repeated, the last."""
+    from autoaug.policy import PolicyTree
+
     found = {
         record.epoch: PolicyTree.model_validate(record.policy)
         for record in records

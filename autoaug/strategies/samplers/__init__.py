@@ -8,14 +8,28 @@ middle value, and the grid counts it as visited at all levels. The Gaussian proc
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
+from autoaug.lazy import lazily
 from autoaug.strategies.samplers._evolution import CmaEsSampler
 from autoaug.strategies.samplers._gaussian import CappedGPSampler
 from autoaug.strategies.samplers._grid import GridSampler
 from autoaug.strategies.samplers._history import value_of
-from autoaug.strategies.samplers._ppo import PPOSampler
+
+if TYPE_CHECKING:
+    from autoaug.strategies.samplers._ppo import PPOSampler
+else:  # its controller is a network, and the others need no torch
+    __getattr__, __dir__ = lazily(__name__, {"_ppo": "PPOSampler"})
+
+
+def ppo(seed: int) -> BaseSampler:
+    """Return the controller of AutoAugment as a sampler."""
+    from autoaug.strategies.samplers._ppo import PPOSampler
+
+    return PPOSampler(seed)
+
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(seed=seed),
@@ -23,7 +37,7 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "grid": GridSampler,
     "gp": CappedGPSampler,
     "cmaes": CmaEsSampler,
-    "ppo": PPOSampler,
+    "ppo": ppo,
 }
 
 __all__ = [
