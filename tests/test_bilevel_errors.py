@@ -12,12 +12,13 @@ import torch
 from small_problems import OPS, SMALL, TASK, Brightened, batch, network, seeded
 from torch import Tensor, nn
 
-from autoaug.data import load_data
+from autoaug import Budget, Study
 from autoaug.hypergrad import identity, unrolled
 from autoaug.learners import Bilevel, HypergradientError, Updates
 from autoaug.mixing import MIXES
-from autoaug.models import build
-from autoaug.policy import Fixed, Relaxed, ready
+from autoaug.policy import Fixed, Relaxed, Warp, ready
+from autoaug.strategies import Strategy
+from autoaug.study import preflight
 from autoaug.train import train
 
 
@@ -53,11 +54,22 @@ def test_no_validation_images_are_refused() -> None:
 
 
 def test_a_plan_whose_updates_cannot_move_a_logit_warns() -> None:
-    data = load_data(TASK.data)
-    learner = Bilevel(Relaxed(), updates=Updates(every=3, optimiser=partial(torch.optim.RMSprop, lr=1e-2)))
-    with pytest.warns(UserWarning, match=r"8 updates at learning rate 0.01 cannot move a logit by 3"):
-        learner.preflight(TASK, data, build("convnet", 10, 1, seeded()))
-    Bilevel(Relaxed(), updates=Updates(every=1)).preflight(TASK, data, build("convnet", 10, 1, seeded()))
+    rare = Updates(every=3, optimiser=partial(torch.optim.RMSprop, lr=1e-2))
+    often = Updates(every=1)
+    [caution] = Bilevel(Relaxed(), updates=rare).cautions(TASK, 400)
+    assert caution.startswith("8 updates at learning rate 0.01 cannot move a logit by 3")
+    assert Bilevel(Relaxed(), updates=often).cautions(TASK, 400) == []
+    assert Bilevel(Warp(), updates=replace(rare, estimator="pathwise")).cautions(TASK, 400) == [], "it has no logits"
+
+    def learner(policy: Relaxed, updates: Updates = rare) -> Bilevel:
+        return Bilevel(policy, updates=updates)
+
+    strategies = {"rare": Strategy(policy=Relaxed, space={}, within=learner)}
+    study = Study(name="x", task=TASK, strategies=strategies, budget=Budget(trials=1))
+    with pytest.warns(UserWarning, match=r"8 updates at learning rate 0.01 cannot move a logit by 3") as shown:
+        preflight(study)
+    assert len(shown) == 1
+    preflight(replace(study, strategies={"often": strategies["rare"]._replace(within=partial(learner, updates=often))}))
 
 
 class InPlace(nn.Module):
@@ -88,7 +100,7 @@ def test_a_module_that_works_in_place_is_named() -> None:
         learner.update(model, batch(8, 1), batch(8, 2), seeded())
     hidden = network(InPlace)
     with pytest.raises(RuntimeError, match=r"no module says inplace=True, so look for \+=, relu_"):
-        learner.preflight(replace(TASK, epochs=20), load_data(TASK.data), hidden)
+        learner.update(hidden, batch(8, 1), batch(8, 2), seeded())
 
 
 def test_in_place_activations_that_do_no_harm_are_welcome() -> None:
@@ -146,7 +158,7 @@ def test_a_policy_that_cannot_be_moved_is_refused() -> None:
 def test_a_look_ahead_through_an_optimiser_that_is_not_sgd_is_refused() -> None:
     model = network()
     learner = Bilevel(Relaxed(), unrolled(1, 0.1))
-    with pytest.raises(TypeError, match=r"looks ahead through torch.optim.SGD, not Adam"):
+    with pytest.raises(ValueError, match=r"looks ahead through torch.optim.SGD, not Adam"):
         learner.update(model, batch(8, 1), batch(8, 2), seeded(), optimiser=torch.optim.Adam(model.parameters()))
     groups = [{"params": model.first.parameters()}, {"params": model.last.parameters()}]
     with pytest.raises(ValueError, match=r"one group of parameters, the optimiser has 2"):

@@ -30,7 +30,7 @@ from autoaug.record import Record
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none
 from autoaug.strategies.samplers import SAMPLERS
-from autoaug.train import Diverged, train
+from autoaug.train import Diverged, NullLearner, train
 
 TASK = Task(data="digits", model="convnet", epochs=1, batch_size=400, warmup=0.0)
 EXPLODING = replace(TASK, lr=1e8)
@@ -45,21 +45,16 @@ def figures(task: Task, learner: Any = None, policy: Any = None) -> dict[str, fl
     return dict(list(train(task, made, MIXES["none"](), learner, Generator().manual_seed(0)))[-1].metrics)
 
 
-class Telling:
-    """A learner of the user's that moves nothing, and has something to say."""
+class Telling(NullLearner):
+    """A learner of the user's that reports figures."""
+
+    moves_policy = True
 
     def __init__(self, **said: Any) -> None:
         self.said = said
 
-    def step(self, run: Any) -> None: ...
-
     def metrics(self) -> dict[str, Any]:
         return self.said
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 def test_a_validation_loss_that_is_no_number_is_named_with_its_epoch() -> None:

@@ -23,7 +23,7 @@ from autoaug.mixing import MIXES
 from autoaug.policy import Relaxed, Warp
 from autoaug.record import Record
 from autoaug.strategies import truncated
-from autoaug.train import Task, TrainingRun, train
+from autoaug.train import MinibatchLoss, Task, TrainingRun, train
 
 ON = Updates(estimator="pathwise", every=1, val_batch=100, reuse_graph=True)
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -133,9 +133,10 @@ def test_only_steps_that_are_due_are_differentiated_twice(monkeypatch: pytest.Mo
     steps: list[tuple[int, int, tuple[int, ...]]] = []
     plain = learner.backward
 
-    def backward(run: TrainingRun, loss: Tensor, images: Tensor, targets: Tensor) -> None:
-        steps.append((run.epoch, run.step + 1, tuple(images.shape)))
-        plain(run, loss, images, targets)
+    def backward(run: TrainingRun, loss: MinibatchLoss, images: Tensor, targets: Tensor) -> Tensor:
+        if learner.wants_graph(run):
+            steps.append((run.epoch, run.step + 1, tuple(images.shape)))
+        return plain(run, loss, images, targets)
 
     monkeypatch.setattr(learner, "backward", backward)
     last = list(train(replace(TASK, refine_epochs=1), policy, MIXES["none"](), learner, seeded()))[-1]

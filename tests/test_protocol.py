@@ -34,7 +34,7 @@ def test_no_trial_of_a_search_and_no_learner_is_given_the_test_split(
     begin = loop.TrainingRun.__init__
 
     def watch(self: TrainingRun, task: Task, policy: Any, mix: Any, learner: Any, rng: Any, data: Data) -> None:
-        given.append((data.test is not None, learner is not None))
+        given.append((data.test is not None, learner is not None and learner.moves_policy))
         begin(self, task, policy, mix, learner, rng, data)
 
     monkeypatch.setattr(loop.TrainingRun, "__init__", watch)
@@ -154,16 +154,19 @@ def test_final_runs_share_initial_weights_and_the_order_of_the_data(
     seen: dict[str, list[tuple[torch.Tensor, list[torch.Tensor]]]] = {}
     train_epoch, batches = loop.train_epoch, loop.batches
 
+    def arm_of(training: TrainingRun) -> str:
+        return f"{type(training.policy).__name__} {training.learner.moves_policy}"
+
     def watch_epoch(training: TrainingRun) -> float:
         if training.data.test is not None and training.epoch == 1:
             weights = torch.cat([each.detach().clone().flatten() for each in training.model.parameters()])
-            seen.setdefault(type(training.policy).__name__ + str(training.learner is None), []).append((weights, []))
+            seen.setdefault(arm_of(training), []).append((weights, []))
         return train_epoch(training)
 
     def watch_batches(training: TrainingRun) -> Iterator[torch.Tensor]:
         for batch in batches(training):
             if training.data.test is not None:
-                seen[type(training.policy).__name__ + str(training.learner is None)][-1][1].append(batch)
+                seen[arm_of(training)][-1][1].append(batch)
             yield batch
 
     monkeypatch.setattr(loop, "train_epoch", watch_epoch)

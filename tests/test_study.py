@@ -17,6 +17,7 @@ from autoaug.policy import Fixed, op_masses
 from autoaug.store import Store
 from autoaug.strategies import Strategy, madao, none, randaugment, trivialaugment
 from autoaug.study import Loader, Prediction, data_facts, lowest, plan, predict, preflight, set_up
+from autoaug.train import NullLearner
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=3)
 
@@ -136,7 +137,7 @@ def test_a_point_sets_each_noun() -> None:
     setup = set_up(study(), "ra", point)
     assert setup.task == replace(TASK, refine_epochs=2)
     assert sum(op_masses(setup.policy.tree()).values()) == pytest.approx(1, abs=0.1), "one operation per image"
-    assert setup.learner is None
+    assert isinstance(setup.learner, NullLearner)
 
 
 def test_the_plan_says_what_will_be_done() -> None:

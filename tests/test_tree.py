@@ -136,6 +136,21 @@ def test_a_heavy_import_has_one_home(package: str) -> None:
     assert users <= HOMES[package], f"{package} is imported outside its home"
 
 
+def test_the_trainer_knows_neither_hypergradients_nor_learners() -> None:
+    """What a learner needs is its own affair: the trainer sees the protocol only."""
+    for path in (path for path in FILES if room(path) == "train"):
+        others = {name for name in imports(path) if under(name, "autoaug.hypergrad") or under(name, "autoaug.learners")}
+        assert not others, f"{path.name} imports {others}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_a_learner_is_never_probed(path: Path) -> None:
+    """All that is asked of a learner stands in the protocol, so no attribute of one is looked up by a text."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
+            assert "learner" not in ast.unparse(node.args[0]), f"{path.name}, line {node.lineno}: {ast.unparse(node)}"
+
+
 def test_ray_is_imported_by_one_file_that_is_imported_late() -> None:
     users = [path for path in FILES if any(under(name, "ray") for name in imports(path))]
     assert users == [LIBRARY / "executors" / "ray.py"]

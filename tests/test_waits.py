@@ -373,7 +373,7 @@ REFUSED: dict[str, Callable[[Tensor, Generator], Any]] = {
 def test_a_policy_that_waits_is_found(name: str, gpu: PretendedGpu) -> None:
     waits, _ = counts(steps(gpu, Wrong(WAITING[name])))
     assert waits.total() == 3, "once a step"
-    assert all("train/_loop.py" in where for _, where in waits), "the innermost line of the library"
+    assert all("train/_run.py" in where for _, where in waits), "the innermost line of the library"
 
 
 @pytest.mark.parametrize("name", COPYING)

@@ -26,7 +26,7 @@ from autoaug.seeding import derive_seed
 from autoaug.store import Loss, Store, Unreachable, settle
 from autoaug.study import Setup, Study, applied, set_up, unapplied
 from autoaug.text import read, shown
-from autoaug.train import Diverged, Task, pick_device, train
+from autoaug.train import Diverged, NullLearner, Task, pick_device, train
 
 
 class Stopped(Exception):
@@ -173,7 +173,7 @@ def run_trial(
             with suppress(Unreachable):  # what the others have spent or reached is read after the next epoch
                 limits.check(record)
     store.annotate(job.trial_id, learner_seconds=round(in_learner, 3), **peak_memory(device))
-    if job.final and setup.learner:
+    if job.final and setup.learner.moves_policy:
         for name in study.deploy:
             deploy(name, study, job, store, options, listen, step)
     return record
@@ -210,7 +210,7 @@ def train_from_checkpoint(
     files = [folder / f"{attempt}.pt" for attempt in range(job.attempt, 0, -1)]
     checkpoint = Checkpoint(files[0], files[1:], options.checkpoint_seconds, which_training(study, job, store))
     rng, warning = torch.Generator().manual_seed(seed_of(study, job)), ""
-    on_both = job.final and study.final_data == "train+val" and setup.learner is None
+    on_both = job.final and study.final_data == "train+val" and not setup.learner.moves_policy
     data = data_of(setup.task, job, on_both)
     device = device_name(pick_device(setup.task.device))
     given = {"data": data.fingerprint, "val_images": len(data.scored), "standard": asdict(data.standard)}
@@ -284,7 +284,7 @@ def deploy(
     mine = [record for record in store.epochs(study.name) if record.final and record.trial in attempts]
     setup = set_up(study, job.strategy, job.point)
     policy = Fixed(DEPLOYS[name](mine), compose=getattr(setup.policy, "compose", False))
-    scratch = replace(setup, policy=policy, learner=None)
+    scratch = replace(setup, policy=policy, learner=NullLearner())
     for record in signed_epochs(study, job, store, options, scratch, step, name):
         keep(record, study, job, store, listen)
 

@@ -28,7 +28,17 @@ with ReLU: its masks flip between the two points. `benchmarks/fidelity.py` measu
 `benchmarks/hypergrad.py` what it costs.
 """
 
-from autoaug.hypergrad._calculus import Hypergrad, Loss, ModelLoss, Parts, Solving, Tree, directional, partials
+from autoaug.hypergrad._calculus import (
+    Hypergrad,
+    Loss,
+    ModelLoss,
+    Parts,
+    Solving,
+    Stateful,
+    Tree,
+    directional,
+    partials,
+)
 from autoaug.hypergrad._implicit import (
     Implicit,
     RunningInverse,
@@ -50,6 +60,7 @@ __all__ = [
     "Parts",
     "RunningInverse",
     "Solving",
+    "Stateful",
     "Tree",
     "TwiceDifferentiable",
     "Unrolled",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -50,6 +50,19 @@ class Solving(Protocol):
     def __call__(self, train_loss: Loss, val_loss: Loss, weights: Tree, hyper: Tree) -> Tree: ...
 
     def solve(self, train_loss: Loss, val_loss: Loss, weights: Tree, hyper: Tree) -> Tree: ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A Hypergrad that keeps something from call to call, which a checkpoint must hold."""
+
+    def __call__(self, train_loss: Loss, val_loss: Loss, weights: Tree, hyper: Tree) -> Tree: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is kept: tensors and plain data."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
 
 
 class Leaves(NamedTuple):

@@ -1,5 +1,6 @@
 """Bilevel: moves a policy while the network trains, by the gradient of the validation loss (Hataya et al. 2022)."""
 
+import copy
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,15 @@ from torch import Generator, Tensor, nn
 
 from autoaug.data import as_float
 from autoaug.devices import Clock, Stopwatch, to_device
-from autoaug.hypergrad import Hypergrad, Unrolled, identity, partials
+from autoaug.hypergrad import Hypergrad, Stateful, TwiceDifferentiable, Unrolled, identity, partials
 from autoaug.learners._checks import (
     HypergradientError,
     check_policy,
     check_reuse,
     check_schedule,
+    check_unrolled,
     in_place_named,
-    warn_if_frozen,
+    too_few,
 )
 from autoaug.learners._diagnose import alignment
 from autoaug.learners._estimators import ESTIMATORS
@@ -25,8 +27,8 @@ from autoaug.learners._updates import Updates
 from autoaug.policy import Relaxed
 
 if TYPE_CHECKING:
-    from autoaug.data import Data, Split
-    from autoaug.train import Task, TrainingRun
+    from autoaug.data import Split
+    from autoaug.train import MinibatchLoss, Task, TrainingRun
 
 PATIENCE = 10
 """Hypergradients in a row that are no numbers, before the training is given up."""
@@ -54,6 +56,8 @@ class Bilevel:
         ValueError, TypeError: the policy has no parameters, or not what the estimator needs.
     """
 
+    moves_policy = True
+
     def __init__(self, policy: Any, hypergrad: Hypergrad | None = None, updates: Updates | None = None) -> None:
         self.policy, self.hypergrad, self.updates = policy, hypergrad or identity(), updates or Updates()
         check_policy(policy, self.updates.estimator)
@@ -75,16 +79,19 @@ class Bilevel:
         self.advance(self.problem(run, hyper, batch_of(val, seen, run.device)), run.optimiser)
 
     def wants_graph(self, run: "TrainingRun") -> bool:
-        """Before a training step: whether an update is due that needs its graph."""
-        if run.step == 0:
-            self.check(run.task, len(run.data.train), len(run.data.val))
+        """Return whether an update is due in the coming step that differentiates this very step."""
         return self.updates.reuse_graph and self.due(run.epoch, run.step + 1)
 
-    def backward(self, run: "TrainingRun", loss: Tensor, images: Tensor, targets: Tensor) -> None:
-        """In a training step that it follows: the gradients of the model, and an update."""
-        rng = run.streams["learner"]
-        val = batch_of(run.data.val, pick(len(run.data.val), self.updates.val_batch, rng), run.device)
-        self.fused_backward(loss, self.problem(run, Batch(images, targets), val), run.optimiser)
+    def backward(self, run: "TrainingRun", loss: "MinibatchLoss", images: Tensor, targets: Tensor) -> Tensor:
+        """Leave the gradients in the model's parameters; where `wants_graph`, update the policy by the same graph."""
+        if not self.wants_graph(run):
+            with in_place_named(run.model):
+                return loss.backward()
+        with TwiceDifferentiable():
+            total, rng = loss.with_graph(), run.streams["learner"]
+            val = batch_of(run.data.val, pick(len(run.data.val), self.updates.val_batch, rng), run.device)
+            self.fused_backward(total, self.problem(run, Batch(images, targets), val), run.optimiser)
+        return total.detach()
 
     def problem(self, run: "TrainingRun", train: Batch, val: Batch) -> Problem:
         micro_batch = self.updates.micro_batch or run.task.micro_batch
@@ -181,33 +188,41 @@ class Bilevel:
                 "of the hypergradient's series, or add damping"
             )
 
-    def check(self, task: "Task", train: int, val: int) -> None:
-        """ValueError for a training on `train` and `val` images in which the policy would never move."""
-        check_schedule(self.expected_updates(task, train), self.updates, task, val)
-
-    def preflight(self, task: "Task", data: "Data", model: nn.Module | None = None) -> None:
-        """Before any training: `check`, and with a model a warning if the updates are too few and a hypergradient.
-
-        The hypergradient is that of four images, or of fewer where the parts of an update are smaller.
+    def check(self, task: "Task", train_images: int, val_images: int) -> None:
+        """Refuse a training in which the policy would never move, or whose optimiser cannot be unrolled.
 
         Raises:
-            RuntimeError: the model has no second derivatives; the message names the modules that work in place.
+            ValueError: no update is due, there are no validation images, or an `unrolled` hypergradient meets another
+                optimiser than plain `torch.optim.SGD`.
         """
-        self.check(task, len(data.train), len(data.val))
-        if model is None:
-            return
-        if isinstance(self.policy, Relaxed):
-            warn_if_frozen(self.expected_updates(task, len(data.train)), self.optimiser.param_groups[0]["lr"])
-        micro_batch = self.updates.micro_batch or task.micro_batch
-        pairs = (data.train, self.updates.hyper_batch), (data.val, self.updates.val_batch)
-        train, val = (few(split, wanted, micro_batch) for split, wanted in pairs)
-        with in_place_named(model.train()):
-            self.estimate(self.hypergrad, Problem(self.policy, model, train, val, Generator().manual_seed(0)))
+        check_schedule(self.expected_updates(task, train_images), self.updates, task, val_images)
+        if isinstance(self.hypergrad, Unrolled):
+            check_unrolled(task.build_optimiser([nn.Parameter(torch.zeros(1))]))
 
-    def expected_updates(self, task: "Task", train: int) -> int:
-        """How many updates a training of the task on `train` images brings."""
-        steps = max(1, train // task.batch_size)
-        return task.epochs * steps // self.updates.every - self.updates.warmup * steps // self.updates.every
+    def cautions(self, task: "Task", train_images: int) -> list[str]:
+        """Return a caution where a `Relaxed` policy gets too few updates to select anything."""
+        lr = self.optimiser.param_groups[0]["lr"]
+        return too_few(self.expected_updates(task, train_images), lr) if isinstance(self.policy, Relaxed) else []
+
+    def expected_updates(self, task: "Task", train_images: int) -> int:
+        """Return how many updates a training of the task on so many images brings."""
+        steps = max(1, train_images // task.batch_size)
+        every, warmup = self.updates.every, self.updates.warmup
+        return max(0, task.epochs * steps // every - warmup * steps // every)
+
+    def rehearsal(self, task: "Task", train_images: int, val_images: int, share: float) -> "Bilevel":
+        """Return a learner that updates the same policy in every step, from a share of its images of both kinds.
+
+        With the share 0 these are four images, or so many that a part of them is as small as the smallest in training:
+        layers such as batch normalisation fail on one image alone. Policy, optimiser and hypergradient are shared.
+        """
+        micro_batch = self.updates.micro_batch or task.micro_batch
+        wanted = (train_images, self.updates.hyper_batch), (val_images, self.updates.val_batch or val_images)
+        hyper, val = (shrunk(min(total, batch), share, micro_batch) for total, batch in wanted)
+        twin = copy.copy(self)
+        twin.updates = replace(self.updates, every=1, warmup=0, hyper_batch=max(2, hyper), val_batch=max(1, val))
+        twin.counts, twin.last, twin.watch = dict(self.counts), dict(self.last), Stopwatch()
+        return twin
 
     def metrics(self) -> dict[str, float]:
         """What happened since the last call, for the record of an epoch; seconds are those of all updates in it.
@@ -219,31 +234,24 @@ class Bilevel:
         return {**measured, **counts, "hyper_seconds": self.watch.take()}
 
     def state_dict(self) -> dict[str, Any]:
-        kept = getattr(self.hypergrad, "state_dict", dict)
-        return {"optimiser": self.optimiser.state_dict(), "counts": self.counts, "last": self.last, "hypergrad": kept()}
+        """Return the state of the policy's optimiser, the counts, and what the hypergradient keeps between calls."""
+        kept = self.hypergrad.state_dict() if isinstance(self.hypergrad, Stateful) else {}
+        return {"optimiser": self.optimiser.state_dict(), "counts": self.counts, "last": self.last, "hypergrad": kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
         self.optimiser.load_state_dict(state["optimiser"])
         self.counts, self.last = dict(state["counts"]), dict(state["last"])
-        if state["hypergrad"]:
-            self.hypergrad.load_state_dict(state["hypergrad"])  # type: ignore[attr-defined]
+        if isinstance(self.hypergrad, Stateful) and state["hypergrad"]:
+            self.hypergrad.load_state_dict(state["hypergrad"])
 
 
 def with_optimiser_state(hypergrad: Hypergrad, weights: Weights, optimiser: torch.optim.Optimizer | None) -> Hypergrad:
     """An `unrolled` hypergradient through the steps that this optimiser would take next; others as they are."""
     if not isinstance(hypergrad, Unrolled) or optimiser is None:
         return hypergrad
-    if not isinstance(optimiser, torch.optim.SGD):
-        raise TypeError(
-            f"an unrolled hypergradient looks ahead through torch.optim.SGD, not {type(optimiser).__name__}"
-        )
-    [group, *others] = optimiser.param_groups
-    if others:
-        raise ValueError(
-            f"an unrolled hypergradient needs one group of parameters, the optimiser has {1 + len(others)}"
-        )
-    if group["dampening"] or group["maximize"]:
-        raise ValueError("an unrolled hypergradient looks ahead without dampening and maximize: leave them out of SGD")
+    check_unrolled(optimiser)
+    [group] = optimiser.param_groups
     buffers = [optimiser.state.get(weight, {}).get("momentum_buffer") for weight in weights.values()]
     started = zip(buffers, weights.values(), strict=True)
     settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "nesterov")}
@@ -265,9 +273,11 @@ def batch_of(split: "Split", chosen: Tensor, device: torch.device) -> Batch:
     return Batch(as_float(split.images[rows]), split.targets[rows])
 
 
-def few(split: "Split", wanted: int | None, micro_batch: int | None) -> Batch:
-    """Images of the smallest part of an update, but four at most."""
-    total = min(wanted or len(split), len(split))
-    part = total // -(-total // (micro_batch or total))
-    rows = slice(0, min(4, part))
-    return Batch(as_float(split.images[rows]), split.targets[rows])
+def shrunk(total: int, share: float, micro_batch: int | None) -> int:
+    """Return a share of `total` images, but four at least, or fewer where they go through the network in parts.
+
+    A smallest part of one image stays one: `micro_batch + 1` images make such a part too.
+    """
+    part = total // -(-total // (micro_batch or total)) if total else 0
+    fewest = min(4, part) if part > 1 or not micro_batch else min(total, micro_batch + 1)
+    return max(fewest, round(share * total))

@@ -1,10 +1,10 @@
 """What makes a bilevel training impossible or pointless, said before or as soon as it shows."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from autoaug.hypergrad import Hypergrad, Unrolled
@@ -60,25 +60,44 @@ def check_schedule(expected: int, updates: Updates, task: "Task", val: int) -> N
         )
 
 
-def warn_if_frozen(expected: int, lr: float) -> None:
-    """Warn of a training that is too short to move the selection anywhere."""
-    if expected * lr < LEAST_MOVEMENT:
-        warnings.warn(
-            f"{expected} updates at learning rate {lr:g} cannot move a logit by {LEAST_MOVEMENT:g}: the policy ends "
-            "about where it starts. Update more often (every), train longer or raise the learning rate; updates times "
-            "learning rate should be 5 to 8",
-            stacklevel=3,
+def check_unrolled(optimiser: torch.optim.Optimizer) -> None:
+    """Refuse an optimiser whose steps an `unrolled` hypergradient cannot differentiate.
+
+    Raises:
+        ValueError: it is not `torch.optim.SGD` with one group of parameters, without dampening and maximize.
+    """
+    if not isinstance(optimiser, torch.optim.SGD):
+        raise ValueError(
+            f"an unrolled hypergradient looks ahead through torch.optim.SGD, not {type(optimiser).__name__}"
         )
+    [group, *others] = optimiser.param_groups
+    if others:
+        raise ValueError(
+            f"an unrolled hypergradient needs one group of parameters, the optimiser has {1 + len(others)}"
+        )
+    if group["dampening"] or group["maximize"]:
+        raise ValueError("an unrolled hypergradient looks ahead without dampening and maximize: leave them out of SGD")
+
+
+def too_few(updates: int, lr: float) -> list[str]:
+    """Return a caution for a training that is too short to move the selection of operations anywhere, or none."""
+    if updates * lr >= LEAST_MOVEMENT:
+        return []
+    return [
+        f"{updates} updates at learning rate {lr:g} cannot move a logit by {LEAST_MOVEMENT:g}: the policy ends "
+        "about where it starts. Update more often (every), train longer or raise the learning rate; updates times "
+        "learning rate should be 5 to 8"
+    ]
 
 
 @contextmanager
 def in_place_named(model: nn.Module) -> Iterator[None]:
-    """Where a tensor that a second derivative needs was overwritten, name the modules that may have done it."""
+    """Where a tensor that a derivative needs was overwritten, name the modules that may have done it."""
     try:
         yield
     except RuntimeError as error:
-        if "in place" not in str(error):
+        if "in place" not in str(error) and "inplace operation" not in str(error):  # ours, and PyTorch's words
             raise
-        guilty = [name or "the model" for name, module in model.named_modules() if getattr(module, "inplace", False)]
-        found = ", ".join(guilty) if guilty else "no module says inplace=True, so look for +=, relu_ and the like"
-        raise RuntimeError(f"{type(model).__name__} has no second derivative: {found}. {error}") from error
+        names = [name or "the model" for name, module in model.named_modules() if getattr(module, "inplace", False)]
+        modules = ", ".join(names) if names else "no module says inplace=True, so look for +=, relu_ and the like"
+        raise RuntimeError(f"{type(model).__name__} has no second derivative: {modules}. {error}") from error

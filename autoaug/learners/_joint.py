@@ -3,25 +3,29 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from autoaug.train import NullLearner
 
 if TYPE_CHECKING:
-    from autoaug.train import TrainingRun
+    from autoaug.train import MinibatchLoss, Task, TrainingRun
 
 
-class Joint:
-    """Both networks descend the same loss of the same batch, in the same backward pass.
+class Joint(NullLearner):
+    """Trains the policy and the network by the same loss of the same batch, in the same backward pass.
 
     Nothing here asks whether images it has not seen are served: a policy that moves images so that they are easy to
     fit is as good to this loss as one that teaches the classifier (Mounsaveng et al. 2021, section 4, compare with it).
 
     Args:
         policy: an `nn.Module` with parameters.
-        lr: of SGD with momentum 0.9.
+        lr: learning rate of the policy's SGD, which has momentum 0.9; above 0.
+
+    Raises:
+        ValueError: the policy has no parameters.
     """
 
-    joint = True
-    """The trainer differentiates the training loss by the policy's parameters too."""
+    moves_policy = True
 
     def __init__(self, policy: Any, lr: float = 0.01) -> None:
         if not isinstance(policy, nn.Module) or not any(value.requires_grad for value in policy.parameters()):
@@ -29,17 +33,27 @@ class Joint:
             raise ValueError(f"a {kind} has no parameters to train: give a policy such as SpatialTransformer or Warp")
         self.optimiser = torch.optim.SGD(policy.parameters(), lr=lr, momentum=0.9)
 
+    def expected_updates(self, task: "Task", train_images: int) -> int:
+        """Return the number of training steps with the policy on: each moves it."""
+        return task.epochs * max(1, train_images // task.batch_size)
+
+    def wants_graph(self, run: "TrainingRun") -> bool:
+        """Return True: every step differentiates the training loss by the policy's parameters too."""
+        return True
+
+    def backward(self, run: "TrainingRun", loss: "MinibatchLoss", images: Tensor, targets: Tensor) -> Tensor:
+        """Leave the gradients in the parameters of network and policy and return the loss, a scalar in nats."""
+        return loss.backward(shared_graph=True)
+
     def step(self, run: "TrainingRun") -> None:
-        """Descend the gradient that the training step left in the policy's parameters."""
+        """Descend the gradient that `backward` left in the policy's parameters."""
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 
-    def metrics(self) -> dict[str, float]:
-        """Nothing beside the training loss."""
-        return {}
-
     def state_dict(self) -> dict[str, Any]:
+        """Return the state of the policy's optimiser."""
         return {"optimiser": self.optimiser.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
         self.optimiser.load_state_dict(state["optimiser"])

@@ -12,7 +12,7 @@ from autoaug.mixing import build as build_mix
 from autoaug.policy import Policy
 from autoaug.strategies._pruners import PRUNERS
 from autoaug.strategies._space import Space
-from autoaug.train import SAME_IN_ALL_TRIALS, Task
+from autoaug.train import SAME_IN_ALL_TRIALS, Learner, Task
 
 
 class Condition(NamedTuple):
@@ -36,7 +36,7 @@ class Strategy(NamedTuple):
     """The dimensions of this strategy's own, beside those that the study shares."""
     between: Callable[[int], BaseSampler] = lambda seed: TPESampler(seed=seed)
     """Seed to sampler: proposes a point from the finished trials."""
-    within: Callable[..., Any] | None = None
+    within: Callable[..., Learner] | None = None
     """`(policy, **learner part of a point) -> Learner`; None where the policy stays as it was built."""
     pruner: BasePruner = NopPruner()
     """Stops trials that fall behind."""

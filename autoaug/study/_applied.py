@@ -13,7 +13,7 @@ from torch import Tensor
 from autoaug.study._conditions import others
 from autoaug.study._definition import Study
 from autoaug.study._setup import Setup, set_up
-from autoaug.train import Task, spelt
+from autoaug.train import NullLearner, Task, spelt
 
 LARGEST_TREE = 20_000
 """Characters of a policy that are stored with a trial; of a longer one its kind is."""
@@ -30,7 +30,7 @@ def applied(setup: Setup, task: Task) -> dict[str, Any]:
         "task": {name: value for name, value in now.items() if value != given[name]},
         "mix": settings(setup.mix),
         "policy": settings(setup.policy) | ({"tree": tree} if len(repr(tree)) <= LARGEST_TREE else {}),
-        "learner": settings(setup.learner) if setup.learner else None,
+        "learner": None if type(setup.learner) is NullLearner else settings(setup.learner),
     }
 
 

@@ -6,7 +6,6 @@ of images, and the weights after a few steps of a small network. The first diffe
 """
 
 import hashlib
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -196,8 +195,8 @@ def due(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     total = task.total_epochs * steps
     yield from (task.epochs, task.refine_epochs, task.batch_size, total, data.standard)
     yield from (learning_rate(task, k, steps) for k in range(0, total, max(1, total // RATES)))
-    if count := getattr(setup.learner, "expected_updates", None):
-        yield count(task, len(data.train))
+    first_epochs = (replace(task, epochs=k) for k in range(1, task.epochs + 1))
+    yield from (setup.learner.expected_updates(each, len(data.train)) for each in first_epochs)
     fast = "bfloat16" if pick_device(task.device).type == "cuda" else "float32"
     yield (repr(task.model), fast if task.precision == "auto" else task.precision)
 
@@ -221,13 +220,12 @@ def made(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
 def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """Losses, weights and the policy's parameters after a few steps of each phase, of a small network."""
     task = replace(setup.task, model="convnet", device="cpu", batch_size=min(setup.task.batch_size, BATCH))
-    run = TrainingRun(task, setup.policy, setup.mix, setup.learner, Generator().manual_seed(0), few)
+    learner = setup.learner.rehearsal(task, len(few.train), len(few.val), 1.0)  # when it is due, `due` compares
+    run = TrainingRun(task, setup.policy, setup.mix, learner, Generator().manual_seed(0), few)
     run.steps_per_epoch = max(1, len(data.train) // setup.task.batch_size)
     run.model.train()
-    every = getattr(getattr(setup.learner, "updates", None), "every", 1)
     for epoch in {1: None, task.epochs: None, task.total_epochs: None}:
-        # of two steps the second is due to move the policy; in step 0 a learner may check the size of the data
-        run.epoch, run.step = epoch, max(3, math.ceil(((epoch - 1) * run.steps_per_epoch + 2) / every)) * every - 2
+        run.epoch, run.step = epoch, (epoch - 1) * run.steps_per_epoch
         run.policy.at(epoch)
         with global_generators_guarded(run):
             for k in range(2):

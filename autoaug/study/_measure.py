@@ -6,17 +6,16 @@ a step of the study takes half a minute, nobody waits for several of them.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from autoaug.data import Data, Split, as_float
 from autoaug.study._setup import Setup
-from autoaug.train import Clock, Learner, Task, TrainingRun, evaluate, global_generators_guarded, train_step
+from autoaug.train import Clock, Learner, TrainingRun, evaluate, global_generators_guarded, train_step
 
 LEAST = 4
 """Images that a part is first tried on."""
@@ -58,10 +57,12 @@ class Stopwatch:
             plain, validation = self.network(run)
             policy = self.part("policy", run, lambda size: draw(run, size), task.batch_size)
             step = plain + policy
-            updated = self.part("update", run, following(run, learner), task.batch_size) if learner else step
+            updates, updated = learner.expected_updates(task, len(data.train)), step
+            if updates:
+                updated = self.part("update", run, lambda size: update(run, learner, size), task.batch_size)
         steps = run.steps_per_epoch
         alone = task.epochs * steps * step + task.refine_epochs * steps * plain + task.total_epochs * validation
-        return Cost(run.device.type, alone + updates(learner, task, data, steps) * max(0.0, updated - step), alone)
+        return Cost(run.device.type, alone + updates * max(0.0, updated - step), alone)
 
     def network(self, run: TrainingRun) -> tuple[float, float]:
         """A step without policy and mix, and the validation of an epoch."""
@@ -117,7 +118,7 @@ def first(run: TrainingRun, size: int) -> tuple[Tensor, Tensor]:
 
 
 def train(run: TrainingRun, size: int) -> None:
-    """A step of refinement: without policy, mix and learner."""
+    """Make a step of refinement: without policy, mix and learner."""
     run.model.train()
     run.epoch, run.step = run.task.epochs + 1, 0
     train_step(run, *first(run, size))
@@ -129,41 +130,18 @@ def validate(run: TrainingRun, size: int) -> None:
 
 @torch.no_grad()
 def draw(run: TrainingRun, size: int) -> None:
-    """What the policy and the mix do in a step."""
-    run.policy.at(1)
+    """Do what the policy and the mix do in a step."""
+    run.epoch = 1
+    run.policy.at(run.epoch)
     images, targets = first(run, size)
-    soft = F.one_hot(targets, len(run.data.classes)).float()
-    run.mix(run.policy(as_float(images), run.streams["augment"]), soft, run.streams["mix"])
+    run.augment(as_float(images), targets)
 
 
-def following(run: TrainingRun, learner: Learner) -> Callable[[int], None]:
-    """A step after which the learner is due to move the policy, on a share of the batches of both."""
-    settings = getattr(learner, "updates", None)
-    every = getattr(settings, "every", 1)
-
-    def follow(size: int) -> None:
-        if settings is not None:
-            learner.updates = shrunk(settings, size / run.task.batch_size, run.data)  # type: ignore[attr-defined]
-        run.learner, run.joint = learner, bool(getattr(learner, "joint", False))
-        run.model.train()
-        run.epoch, run.step = run.task.epochs, 2 * every - 1
-        run.policy.at(run.epoch)
-        train_step(run, *first(run, size))
-
-    return follow
-
-
-def shrunk(settings: Any, share: float, data: Data) -> Any:
-    """The settings of a learner with smaller batches."""
-    if share == 1:
-        return settings
-    hyper, val = min(settings.hyper_batch, len(data.train)), min(settings.val_batch or len(data.val), len(data.val))
-    return replace(settings, hyper_batch=max(2, round(share * hyper)), val_batch=max(1, round(share * val)))
-
-
-def updates(learner: Learner | None, task: Task, data: Data, steps: int) -> int:
-    """How many updates a training brings."""
-    if learner is None:
-        return 0
-    count = getattr(learner, "expected_updates", None)
-    return count(task, len(data.train)) if count else task.epochs * steps
+def update(run: TrainingRun, learner: Learner, size: int) -> None:
+    """Make a training step that moves the policy, on a share of the images that both batches have."""
+    sizes = len(run.data.train), len(run.data.val)
+    run.learner = learner.rehearsal(run.task, *sizes, size / run.task.batch_size)
+    run.model.train()
+    run.epoch, run.step = run.task.epochs, 0
+    run.policy.at(run.epoch)
+    train_step(run, *first(run, size))

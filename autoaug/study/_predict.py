@@ -74,7 +74,7 @@ def of_strategy(study: Study, name: str, share: float, load: Loader, watch: Stop
     full = watch(setup, load(setup.task))
     trial = watch(cheap, load(cheap.task)) if study.strategies[name].proxy else full
     paid = share if full.device == "cuda" else 1.0
-    deployed = len(study.deploy) * full.alone if setup.learner else 0.0
+    deployed = len(study.deploy) * full.alone if setup.learner.moves_policy else 0.0
     return Prediction(paid * trial.whole, paid * full.whole, paid * deployed, unit("gpu_seconds", full.device))
 
 

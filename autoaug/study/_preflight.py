@@ -1,8 +1,10 @@
 """What a study needs, tried once and small before any time is spent."""
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,10 +17,13 @@ from autoaug.study._definition import Study
 from autoaug.study._loading import Loader, read_data
 from autoaug.study._probes import probes
 from autoaug.study._setup import Setup, set_up
-from autoaug.train import TrainingRun, global_generators_guarded, pick_device, smallest_part, train_step
+from autoaug.train import TrainingRun, global_generators_guarded, pick_device, smallest_part, spelt, train_step
 
 DRAWS = 8
 """Images that a policy and a mix are tried on: so many that a mix with probability 1/2 mixes at least one of them."""
+
+IMAGES = 64
+"""Training and validation images, each, that a rehearsed learner may draw from."""
 
 
 def preflight(study: Study, load: Loader | None = None) -> None:
@@ -36,17 +41,19 @@ def preflight(study: Study, load: Loader | None = None) -> None:
         for changed, point in probes(study.space_of(name), study.conditions_of(name)):
             try:
                 for search in (False, True) if strategy.proxy else (False,):
-                    rehearsal.perform(name, point, set_up(study, name, point, search=search))
+                    rehearsal.perform(name, point, partial(set_up, study, name, point, search=search))
             except Exception as error:  # whatever a user's function may raise
-                said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-                raise ValueError(f"strategy {name!r} of study {study.name!r}: {said}{tried(changed, point)}") from error
+                cause = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+                raise ValueError(
+                    f"strategy {name!r} of study {study.name!r}: {cause}{tried(changed, point)}"
+                ) from error
 
 
 def tried(changed: str, point: Mapping[str, Any]) -> str:
-    """The point at which something failed; what was changed to get there comes first."""
+    """Return the point at which something failed; what was changed to get there comes first."""
     first = {changed: point[changed]} if changed else {}
-    told = [f"{name}={value!r}" for name, value in {**first, **point}.items()]
-    return f" (tried: {', '.join(told)})" if told else ""
+    values = [f"{name}={value!r}" for name, value in {**first, **point}.items()]
+    return f" (tried: {', '.join(values)})" if values else ""
 
 
 class Rehearsal:
@@ -56,26 +63,31 @@ class Rehearsal:
         self.load = load
         self.done: list[tuple[Any, ...]] = []
 
-    def perform(self, strategy: str, point: Mapping[str, Any], setup: Setup) -> None:
-        """Draw from the policy and the mix, train the network for a step, on a GPU too, and let the learner try."""
-        data = self.load(setup.task)
+    def perform(self, strategy: str, point: Mapping[str, Any], make: Callable[[], Setup]) -> None:
+        """Draw from the policy and the mix, ask the learner, and make a training step, on a GPU too.
+
+        Args:
+            make: sets up the point; called anew for each step, since a step moves weights, policy and learner.
+        """
+        setup = make()
+        task, learner, data = setup.task, setup.learner, self.load(setup.task)
         try_draws(setup, data)
-        policy = (strategy, part("policy", point))
-        network = (setup.task.model, setup.task.precision, data.fingerprint, data.standard)
-        joint = policy if getattr(setup.learner, "joint", False) else ()
-        new_network = self.is_new("network", *network, smallest_part(setup.task, len(data.train)), *joint)
-        if new_network:
+        learner.check(task, len(data.train), len(data.val))
+        network = (task.model, task.precision, data.fingerprint, data.standard)
+        moved = (strategy, part("policy", point), part("learner", point)) if learner.moves_policy else ()
+        if self.is_new("network", *network):
             try_logits(setup, data)
-        if rehearse := getattr(setup.learner, "preflight", None):
-            new = self.is_new("learner", *network, *policy)
-            rehearse(setup.task, data, rehearsed(setup, data).model.train() if new else None)
-        if new_network:
-            try_step(setup, data)
-        device = pick_device(setup.task.device)
-        if device.type == "cuda" and torch.cuda.is_available() and self.is_new("device", strategy, *network):
-            try_step(setup, data, str(device))
+        if self.is_new("cautions", strategy, *network, *moved[:2]):
+            for caution in learner.cautions(task, len(data.train)):
+                warnings.warn(caution, stacklevel=4)
+        device = pick_device(task.device)
+        parts = (smallest_part(task, len(data.train)), task.micro_batch if moved else None, task.refine_epochs > 0)
+        for name in ("cpu", str(device)) if device.type == "cuda" and torch.cuda.is_available() else ("cpu",):
+            if self.is_new("step", name, *network, *parts, *moved, *((strategy,) if name != "cpu" else ())):
+                try_step(make(), data, name)
 
     def is_new(self, *what: Any) -> bool:
+        """Return whether this is tried for the first time, and remember that it was."""
         if what in self.done:
             return False
         self.done.append(what)
@@ -95,30 +107,36 @@ def try_draws(setup: Setup, data: Data) -> None:
     with torch.no_grad():
         drawn = setup.policy(images, rng)
         if not isinstance(drawn, Tensor) or drawn.shape != images.shape:
-            found = list(drawn.shape) if isinstance(drawn, Tensor) else f"a {type(drawn).__name__}"
-            raise ValueError(f"the policy makes {found} of images {list(images.shape)}: give back the same shape")
+            result = list(drawn.shape) if isinstance(drawn, Tensor) else f"a {type(drawn).__name__}"
+            raise ValueError(f"the policy makes {result} of images {list(images.shape)}: give back the same shape")
         refuse_no_numbers(drawn, "policy")
         for mixed in setup.mix(drawn, soft, rng):
             refuse_no_numbers(mixed, "mix")
 
 
 def refuse_no_numbers(made: Tensor, maker: str) -> None:
+    """Raise ValueError where a tensor holds NaN or infinity; `maker` is what made it."""
     if not bool(made.isfinite().all()):
         raise ValueError(f"the {maker} makes values that are NaN or infinite: narrow the ranges of its parameters")
 
 
 def rehearsed(setup: Setup, data: Data, device: str = "cpu") -> TrainingRun:
-    """A training of the smallest part of a minibatch, but two images at most, without its learner."""
-    few = min(2, smallest_part(setup.task, len(data.train)))
-    small = replace(data, train=Split(data.train.images[:few], data.train.targets[:few]))
-    task = replace(setup.task, device=device)
-    run = TrainingRun(task, setup.policy, setup.mix, setup.learner, Generator().manual_seed(0), small)
-    run.learner, run.epoch = None, 1
+    """Return a training on a few images, whose learner moves the policy in each step by as few as can show an error."""
+    task, sizes = replace(setup.task, device=device), (len(data.train), len(data.val))
+    small = replace(data, train=head(data.train, IMAGES), val=head(data.val, IMAGES))
+    learner = setup.learner.rehearsal(task, *sizes, 0.0)
+    run = TrainingRun(task, setup.policy, setup.mix, learner, Generator().manual_seed(0), small)
+    run.steps_per_epoch = 1
     return run
 
 
+def head(split: Split, size: int) -> Split:
+    """Return the first `size` images of a split and their targets."""
+    return Split(split.images[:size], split.targets[:size])
+
+
 def try_logits(setup: Setup, data: Data) -> None:
-    """Ask the network for the logits of two images of noise, as in validation.
+    """Compute the logits of two images of noise, as in validation.
 
     Raises:
         ValueError: it fails, or its logits have another shape.
@@ -136,7 +154,7 @@ def try_logits(setup: Setup, data: Data) -> None:
 
 
 def try_step(setup: Setup, data: Data, device: str = "cpu") -> None:
-    """Train the network for one step on a device, to which the policy then has moved.
+    """Make a training step with policy, mix and learner on a device, and one of refinement where there is any.
 
     It is made with as many images as the smallest part of a minibatch will have, but two at most: layers such as
     BatchNorm fail on one alone.
@@ -144,25 +162,46 @@ def try_step(setup: Setup, data: Data, device: str = "cpu") -> None:
     Raises:
         ValueError: it fails, or its loss is no number.
     """
-    run, model = rehearsed(setup, data, device), setup.task.model
-    images, targets = run.data.train.images, run.data.train.targets
-    count = "a part of one image" if len(images) == 1 else "two images"
-    where = f"in training on {count} of {spoken(images.shape[1:])}{why(setup, len(images))}"
+    task = setup.task
+    run, few = rehearsed(setup, data, device), min(2, smallest_part(task, len(data.train)))
+    batch, subject = head(run.data.train, few), trained(setup)
+    count = "a part of one image" if few == 1 else "two images"
+    where = f"on {count} of {spoken(batch.images.shape[1:])}{why(setup, few)}"
     where += "" if device == "cpu" else f" on {device}"
-    with global_generators_guarded(run), failing(f"{model} fails {where}"):
-        run.model.train()
-        loss = train_step(run, images, targets)
-    if not bool(loss.isfinite()):
-        raise ValueError(f"{model} begins with a loss of {loss.item()} {where}: its logits are no finite numbers")
+    with global_generators_guarded(run):
+        with failing(f"{subject} fails in training {where}"):
+            loss = step_of(run, batch, epoch=1)
+        if not bool(loss.isfinite()):
+            raise ValueError(
+                f"{subject} begins with a loss of {loss.item()} in training {where}: its logits are no finite numbers"
+            )
+        if task.refine_epochs:
+            with failing(f"{subject} fails in refining {where}"):
+                step_of(run, batch, epoch=task.epochs + 1)
+
+
+def step_of(run: TrainingRun, batch: Split, epoch: int) -> Tensor:
+    """Make the first step of an epoch and return its loss, a detached scalar in nats."""
+    run.epoch, run.step = epoch, epoch - 1
+    run.policy.at(epoch)
+    run.model.train()
+    return train_step(run, batch.images, batch.targets)
+
+
+def trained(setup: Setup) -> str:
+    """Return what a step trains, in words: the model, and the learner where there is one."""
+    model = spelt(setup.task.model) if callable(setup.task.model) else setup.task.model
+    return f"{model} with {type(setup.learner).__name__}" if setup.learner.moves_policy else model
 
 
 def spoken(shape: torch.Size) -> str:
+    """Return a shape in words: 3x32x32."""
     return "x".join(map(str, shape))
 
 
 @contextmanager
 def failing(what: str) -> Iterator[None]:
-    """Say of an error in a network what was asked of it."""
+    """Raise the error of a network or a learner again as a ValueError that begins with what failed."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError) as error:
@@ -170,7 +209,7 @@ def failing(what: str) -> Iterator[None]:
 
 
 def why(setup: Setup, few: int) -> str:
-    """What makes parts of one image, and how to have larger ones."""
+    """Return what makes parts of one image and how to have larger ones, in brackets; empty for parts of more."""
     task = setup.task
     if few > 1:
         return ""

@@ -9,7 +9,7 @@ from autoaug.mixing import build as build_mix
 from autoaug.policy import Policy
 from autoaug.study._conditions import part
 from autoaug.study._definition import Study
-from autoaug.train import Learner, Task
+from autoaug.train import Learner, NullLearner, Task
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,15 @@ class Setup:
     task: Task
     policy: Policy
     mix: Mix
-    learner: Learner | None
+    learner: Learner
+    """A `NullLearner` where the strategy has none."""
 
 
 def set_up(study: Study, strategy: str, point: Mapping[str, Any], *, search: bool = False) -> Setup:
     """From a point of the space to what is trained; in a `search` on a proxy, that comes before the point's task."""
     chosen = study.strategies[strategy]
     policy = chosen.policy(**part("policy", point))
-    learner = chosen.within(policy, **part("learner", point)) if chosen.within else None
+    learner = chosen.within(policy, **part("learner", point)) if chosen.within else NullLearner()
     task = replace(study.task, **part("task", point) | (dict(chosen.proxy) if search else {}))
     return Setup(task, policy, make_mix(**{**study.mix_of(strategy), **part("mix", point)}), learner)
 

@@ -55,11 +55,9 @@ def spoken(name: str) -> str:
 
 def remedy(run: "TrainingRun", name: str) -> str:
     """What to change where a figure diverged."""
-    lower = f"lower Task.lr ({run.task.lr:g})"
-    if run.learner is None:
-        return lower
-    own = name.partition("_")[0] not in SPLITS
-    return f"{lower} or the rate of the learner" + (", or leave it out where it has no value" if own else "")
+    rate = " or the rate of the learner" if run.learner.moves_policy else ""
+    omit = "" if name.partition("_")[0] in SPLITS else ", or leave it out where it has no value"
+    return f"lower Task.lr ({run.task.lr:g}){rate}{omit}"
 
 
 def snapshot(run: "TrainingRun") -> dict[str, Any] | None:
@@ -68,7 +66,7 @@ def snapshot(run: "TrainingRun") -> dict[str, Any] | None:
     Raises:
         Diverged: its parameters no longer make a policy.
     """
-    if run.learner is None:
+    if not run.learner.moves_policy:
         return None
     try:
         return run.policy.tree().model_dump(mode="json")

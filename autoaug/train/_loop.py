@@ -3,11 +3,9 @@
 B batch, C channels, H height, W width, K classes
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -16,7 +14,6 @@ from torch.nn import functional as F
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Data, Split, as_float, resplit
 from autoaug.devices import Clock, to_device
-from autoaug.hypergrad import TwiceDifferentiable
 from autoaug.metrics import on_split
 from autoaug.mixing import Mix
 from autoaug.policy import Policy
@@ -24,7 +21,9 @@ from autoaug.record import Record
 from autoaug.seeding import derive_seed
 from autoaug.train._evaluation import Evaluation
 from autoaug.train._figures import finite_figures, snapshot
-from autoaug.train._run import Learner, TrainingRun
+from autoaug.train._learner import Learner
+from autoaug.train._loss import MinibatchLoss
+from autoaug.train._run import TrainingRun
 from autoaug.train._task import Task, learning_rate
 
 
@@ -56,12 +55,14 @@ def train(
         pulse: called at every step, so that somebody can see that the training gets on.
 
     Raises:
+        ValueError: the learner cannot work in this training (`Learner.check`).
         Diverged: a loss, or any other figure of an epoch, became NaN or infinite.
     """
     if data is None:
         data = task.load(test=test)
     run = TrainingRun(task, policy, mix, learner, rng or Generator().manual_seed(0), data)
     run.pulse = pulse or run.pulse
+    run.learner.check(task, len(data.train), len(data.val))
     if resume:
         resume.load(run.restore)
     while run.epoch < task.total_epochs:
@@ -81,8 +82,7 @@ def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
         rng = Generator().manual_seed(derive_seed(run.task.split_seed, "resplit", run.epoch))
         run.data = resplit(run.loaded, run.task.val_fraction, rng)
     metrics = {"train_loss": train_epoch(run), "lr": run.optimiser.param_groups[0]["lr"]}
-    if run.learner:
-        metrics = metrics | run.learner.metrics() | metrics  # what is measured here has its name for itself
+    metrics = metrics | run.learner.metrics() | metrics  # what is measured here has its name for itself
     if validate:
         metrics |= evaluate(run, run.data.scored, "val")
     if test and run.epoch == run.task.total_epochs:
@@ -111,60 +111,25 @@ def train_epoch(run: TrainingRun) -> float:
 
 
 def train_step(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
-    """One step of SGD on a minibatch; returns its loss, detached."""
+    """Train the network on one minibatch, by way of the learner, and return its loss: a detached scalar in nats.
+
+    Every training step of the library is this one: of trainings, of the preflight and of measurements.
+
+    Args:
+        images: [B, C, H, W], uint8 or floats in [0, 1], before the standard augmentation.
+        targets: classes [B], int64.
+    """
     set_learning_rate(run)
-    images = given = run.standard(as_float(images))
-    wants_graph = run.wants_graph()
-    soft = F.one_hot(targets, len(run.data.classes)).to(images.dtype)
-    if run.phase == "augment":
-        with torch.set_grad_enabled(run.joint or wants_graph):
-            images = run.policy(images, run.streams["augment"])
-            images, soft = run.mix(images, soft, run.streams["mix"])
+    learner, images = run.active_learner, run.standard(as_float(images))
+    with torch.set_grad_enabled(learner.wants_graph(run)):
+        seen, soft = run.augment(images, targets)
     run.optimiser.zero_grad(set_to_none=True)
-    loss = followed_backward(run, images, soft, Split(given, targets)) if wants_graph else backward(run, images, soft)
+    loss = learner.backward(run, MinibatchLoss(run, seen, soft), images, targets)
     run.optimiser.step()
     run.step += 1
-    if run.learner and run.phase == "augment":
-        run.learner.step(run)
+    learner.step(run)
     run.pulse()
     return loss
-
-
-def backward(run: TrainingRun, images: Tensor, soft: Tensor) -> Tensor:
-    """Leave the gradients of the mean loss of a minibatch in the parameters, in parts of `Task.micro_batch` images."""
-    total = torch.zeros((), device=run.device)
-    for loss, last in losses(run, images, soft):
-        loss.backward(retain_graph=run.joint and not last)  # the parts share the graph of the policy
-        total += loss.detach()
-    return total
-
-
-def followed_backward(run: TrainingRun, images: Tensor, soft: Tensor, given: Split) -> Tensor:
-    """The same by the learner, which differentiates all parts together and twice. `given` is what the policy got."""
-    learner: Any = run.learner
-    with TwiceDifferentiable():
-        loss = torch.stack([part for part, _ in losses(run, images, soft)]).sum()
-        learner.backward(run, loss, given.images, given.targets)
-    return loss.detach()
-
-
-def losses(run: TrainingRun, images: Tensor, soft: Tensor) -> Iterator[tuple[Tensor, bool]]:
-    """What each part of a minibatch adds to its mean loss, and whether it is the last one."""
-    count = parts(run.task, len(images))
-    pairs = list(zip(images.tensor_split(count), soft.tensor_split(count), strict=True))
-    for k, (some, goals) in enumerate(pairs, start=1):
-        yield F.cross_entropy(run.logits(some), goals) * (len(some) / len(images)), k == len(pairs)
-
-
-def parts(task: Task, images: int) -> int:
-    """In how many parts of about the same size a minibatch goes through the network."""
-    return math.ceil(images / (task.micro_batch or images))
-
-
-def smallest_part(task: Task, images: int) -> int:
-    """The fewest images that go through the network at once while it trains on a dataset of so many images."""
-    minibatch = min(task.batch_size, images)
-    return minibatch // parts(task, minibatch)
 
 
 def batches(run: TrainingRun) -> Iterator[Tensor]:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from autoaug.data import Data
 from autoaug.devices import to_device
@@ -15,33 +16,8 @@ from autoaug.models import build
 from autoaug.ops import OPS
 from autoaug.policy import Policy
 from autoaug.record import Phase
+from autoaug.train._learner import Learner, NullLearner
 from autoaug.train._task import Task
-
-
-class Learner(Protocol):
-    """What happens within a trial: moves the policy's parameters while the network trains.
-
-    With an attribute `joint = True` the training loss is differentiated by the policy's parameters too, and `step`
-    finds these gradients in them.
-
-    With `wants_graph(run)`, called before each training step with the policy on, it may ask for that step's graph.
-    Then `backward(run, loss, images, targets)` takes the place of `loss.backward()`: the loss can be differentiated
-    twice, by the policy's parameters too, and the images [B, C, H, W] are those that the policy was given.
-    """
-
-    def step(self, run: "TrainingRun") -> None:
-        """Called once after every training step with the policy on."""
-
-    def metrics(self) -> dict[str, float]:
-        """What goes into the record of an epoch, read once at its end: finite numbers. What has no value is left out.
-
-        The names of the trainer's own figures, such as `train_loss`, keep the trainer's values.
-        """
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
 
 STREAMS = ("weights", "order", "augment", "mix", "model", "learner")
 """Separate generators, so that two strategies share initial weights and data order whatever else they draw."""
@@ -53,21 +29,14 @@ class TrainingRun:
     def __init__(
         self, task: Task, policy: Policy, mix: Mix, learner: Learner | None, rng: Generator, data: Data
     ) -> None:
-        self.task, self.policy, self.mix, self.learner = task, policy, mix, learner
+        self.task, self.policy, self.mix, self.learner = task, policy, mix, learner or NullLearner()
         self.device = pick_device(task.device)
         self.data = self.loaded = data.to(self.device)
-        self.joint = bool(getattr(learner, "joint", False))
         self.streams = spawn(rng)
         self.model = build(task.model, len(data.classes), data.channels, self.streams["weights"])
         self.model.to(self.device).to(memory_format=torch.channels_last)
         self.policy.to(self.device)
-        self.optimiser = torch.optim.SGD(
-            self.model.parameters(),
-            lr=task.lr,
-            momentum=task.momentum,
-            nesterov=task.nesterov and task.momentum > 0,
-            weight_decay=task.weight_decay,
-        )
+        self.optimiser = task.build_optimiser(self.model.parameters())
         self.mean, self.std = (
             torch.tensor(value, device=self.device).view(1, -1, 1, 1) for value in (data.mean, data.std)
         )
@@ -81,10 +50,24 @@ class TrainingRun:
     def phase(self) -> Phase:
         return "augment" if self.epoch <= self.task.epochs else "refine"
 
-    def wants_graph(self) -> bool:
-        """Whether the learner asks for the graph of the training step that comes."""
-        follows = getattr(self.learner, "wants_graph", None)
-        return self.phase == "augment" and follows is not None and bool(follows(self))
+    @property
+    def active_learner(self) -> Learner:
+        """The learner where the policy is on; while refining a `NullLearner`."""
+        return self.learner if self.phase == "augment" else NullLearner()
+
+    def augment(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images [B, C, H, W] and soft targets [B, K] as a training step of the present epoch sees them.
+
+        In augmented epochs the policy transforms the images, and the mix combines pairs; while refining neither does.
+
+        Args:
+            images: [B, C, H, W] in [0, 1], after the standard augmentation.
+            targets: classes [B], int64.
+        """
+        soft = F.one_hot(targets, len(self.data.classes)).to(images.dtype)
+        if self.phase != "augment":
+            return images, soft
+        return self.mix(self.policy(images, self.streams["augment"]), soft, self.streams["mix"])
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -93,7 +76,7 @@ class TrainingRun:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "policy": self.policy.state_dict(),
-            "learner": self.learner.state_dict() if self.learner else {},
+            "learner": self.learner.state_dict(),
             "streams": {name: stream.get_state() for name, stream in self.streams.items()},
         }
 
@@ -102,8 +85,7 @@ class TrainingRun:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.policy.load_state_dict(state["policy"])
-        if self.learner:
-            self.learner.load_state_dict(state["learner"])
+        self.learner.load_state_dict(state["learner"])
         for name, stream in self.streams.items():
             stream.set_state(state["streams"][name].cpu())
 

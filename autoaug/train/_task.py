@@ -3,11 +3,12 @@
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from torch import nn
 
 from autoaug.data import STANDARDS, Data, anchored, load_data
@@ -115,6 +116,16 @@ class Task:
     def refining_lr(self) -> float:
         """The learning rate while refining."""
         return self.lr * REFINE_SHARE if self.refine_lr is None else self.refine_lr
+
+    def build_optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimiser of a training of this task: SGD at the peak learning rate, which the schedule scales."""
+        return torch.optim.SGD(
+            parameters,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov and self.momentum > 0,
+            weight_decay=self.weight_decay,
+        )
 
     def anchored(self) -> "Task":
         """The same task with absolute paths, for a process that runs in another folder."""
