@@ -35,9 +35,9 @@ PATIENCE = 10
 
 
 class Bilevel:
-    """The learner of every strategy that follows a hypergradient.
+    """The learner of every strategy that descends a hypergradient, the derivative of the validation loss by the policy.
 
-    In the trainer it is called after every step; in one's own loop `update` does one update:
+    The trainer calls it in every step (see `autoaug.train.Learner`); in a loop of one's own `update` makes one update:
 
         learner = Bilevel(policy, neumann(5, 0.1))
         for images, targets in batches:
@@ -49,11 +49,17 @@ class Bilevel:
     an update is that of images transformed by the policy, which are not mixed, whatever the training mixes.
 
     Args:
-        hypergrad: how the derivative is taken. An `unrolled` one takes the steps that the model's optimiser would
-            take next: its momentum, buffers, weight decay and current learning rate, where it is given.
+        policy: an `nn.Module` with parameters, such as `Relaxed` or `Warp`.
+        hypergrad: how the derivative is taken; None is `identity()`. An `unrolled` one takes the steps that the model's
+            optimiser would take next: its momentum, buffers, weight decay and current learning rate, where it is given.
+        updates: when and how the policy is moved; None is `Updates()`.
 
     Raises:
-        ValueError, TypeError: the policy has no parameters, or not what the estimator needs.
+        ValueError: the policy has no parameters, or `reuse_graph` does not fit the hypergradient.
+        TypeError: the policy lacks what the estimator needs.
+
+    Source: Hataya et al. 2022, "Meta Approach to Data Augmentation Optimization", algorithm 1; for `unrolled`
+    Mounsaveng et al. 2021, "Learning Data Augmentation with Online Bilevel Optimization", eq. 8.
     """
 
     moves_policy = True
@@ -69,7 +75,7 @@ class Bilevel:
         self.watch = Stopwatch()
 
     def step(self, run: "TrainingRun") -> None:
-        """After a training step: an update, where one is due."""
+        """Make an update where one is due, on batches of its own, unless `backward` has made it."""
         if self.updates.reuse_graph or not self.due(run.epoch, run.step):
             return
         rng, train, val = run.streams["learner"], run.data.train, run.data.val
@@ -94,6 +100,7 @@ class Bilevel:
         return total.detach()
 
     def problem(self, run: "TrainingRun", train: Batch, val: Batch) -> Problem:
+        """Return the bilevel problem of a training at its present weights, on two batches."""
         micro_batch = self.updates.micro_batch or run.task.micro_batch
         return Problem(self.policy, run.model, train, val, run.streams["learner"], run.logits, micro_batch)
 
@@ -124,16 +131,16 @@ class Bilevel:
         self.advance(Problem(self.policy, model, Batch(*train), Batch(*val), rng, micro_batch=micro_batch), optimiser)
 
     def advance(self, problem: Problem, optimiser: torch.optim.Optimizer | None = None) -> None:
-        """`update` of a problem, which also says how images in [0, 1] go through the model."""
+        """Move the policy once, as `update` does, by a problem that also says how images go through the model."""
         clock = Clock(problem.train.images.device)
         hypergrad = with_optimiser_state(self.hypergrad, problem.weights, optimiser)
         with in_place_named(problem.model):
-            found = self.estimate(hypergrad, problem)
-        self.follow(found, problem, optimiser)
+            hypergradient = self.estimate(hypergrad, problem)
+        self.descend(hypergradient, problem, optimiser)
         self.watch.add(clock)
 
     def fused_backward(self, loss: Tensor, problem: Problem, optimiser: torch.optim.Optimizer) -> None:
-        """`loss.backward()` and an update in one, by the derivative through the step that `optimiser` takes next.
+        """Make `loss.backward()` and an update in one, by the derivative through the step that `optimiser` takes next.
 
             with TwiceDifferentiable():                                  # of autoaug.hypergrad: the same in less time
                 loss = F.cross_entropy(model(policy(images, rng)), targets)
@@ -151,27 +158,27 @@ class Bilevel:
         with in_place_named(problem.model):
             grads = partials(loss, list(weights.values()))
             clock = Clock(loss.device)
-            found = hypergrad.fused_backward(grads, problem.outer, weights, problem.hyper)
+            hypergradient = hypergrad.fused_backward(grads, problem.outer, weights, problem.hyper)
         for weight, grad in zip(weights.values(), grads, strict=True):
             weight.grad = None if grad is None else grad.detach()
-        self.follow(found, problem, optimiser)
+        self.descend(hypergradient, problem, optimiser)
         self.watch.add(clock)
 
-    def follow(self, found: Weights, problem: Problem, optimiser: torch.optim.Optimizer | None) -> None:
-        """Measure a hypergradient and move the policy along it."""
+    def descend(self, hypergradient: Weights, problem: Problem, optimiser: torch.optim.Optimizer | None) -> None:
+        """Measure a hypergradient and move the policy along it, or skip it where its norm is no finite number."""
         val_loss = torch.stack(problem.val_losses).sum()
-        norm = torch.stack([grad.double().norm() for grad in found.values()]).norm()
+        norm = torch.stack([grad.double().norm() for grad in hypergradient.values()]).norm()
         both = torch.stack([val_loss.double(), norm]).tolist()  # a GPU stops for it, and once is enough
         self.last["hyper_val_loss"], self.last["hypergradient_norm"] = both
         if self.updates.diagnose and optimiser and self.counts["updates"] % self.updates.diagnose == 0:
-            self.last["hypergradient_cosine"] = alignment(found, problem, optimiser)
+            self.last["hypergradient_cosine"] = alignment(hypergradient, problem, optimiser)
         if math.isfinite(self.last["hypergradient_norm"]):
-            self.move(found)
+            self.move(hypergradient)
         else:
             self.skip(self.last["hypergradient_norm"])
 
     def move(self, grads: Weights) -> None:
-        """A step of the policy's optimiser along a hypergradient."""
+        """Make a step of the policy's optimiser along a hypergradient."""
         for name, parameter in self.policy.named_parameters():
             parameter.grad = grads.get(name)
         self.optimiser.step()
@@ -180,6 +187,11 @@ class Bilevel:
         self.counts["skipped_in_a_row"] = 0
 
     def skip(self, norm: float) -> None:
+        """Count a hypergradient that is not used.
+
+        Raises:
+            HypergradientError: it is the tenth in a row.
+        """
         self.counts["skipped"] += 1
         self.counts["skipped_in_a_row"] += 1
         if self.counts["skipped_in_a_row"] >= PATIENCE:
@@ -225,7 +237,12 @@ class Bilevel:
         return twin
 
     def metrics(self) -> dict[str, float]:
-        """What happened since the last call, for the record of an epoch; seconds are those of all updates in it.
+        """Return what happened since the last call, for the record of an epoch.
+
+            hypergradient_norm      of the last update, and with `Updates.diagnose` hypergradient_cosine in [-1, 1]
+            hyper_val_loss          validation loss of the last update, in nats
+            hyper_updates           made so far; hyper_skipped: those left out, as their hypergradient was no number
+            hyper_seconds           of all updates since the last call
 
         What has no value is left out: before the first update, of one that was skipped, a cosine with a zero vector.
         """
@@ -247,7 +264,11 @@ class Bilevel:
 
 
 def with_optimiser_state(hypergrad: Hypergrad, weights: Weights, optimiser: torch.optim.Optimizer | None) -> Hypergrad:
-    """An `unrolled` hypergradient through the steps that this optimiser would take next; others as they are."""
+    """Return an `unrolled` hypergradient through the steps that this optimiser would take next; others as they are.
+
+    Raises:
+        ValueError: it cannot look ahead through the steps of this optimiser.
+    """
     if not isinstance(hypergrad, Unrolled) or optimiser is None:
         return hypergrad
     check_unrolled(optimiser)
@@ -261,14 +282,14 @@ def with_optimiser_state(hypergrad: Hypergrad, weights: Weights, optimiser: torc
 
 
 def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:
-    """Indices of `wanted` of `total` images without repetition; all in order where that is as many or None."""
+    """Return indices of `wanted` of `total` images without repetition; all in order where that is as many or None."""
     if wanted is None or wanted >= total:
         return torch.arange(total)
     return torch.randperm(total, generator=rng, device=rng.device)[:wanted]
 
 
 def batch_of(split: "Split", chosen: Tensor, device: torch.device) -> Batch:
-    """The images of these indices, as floats."""
+    """Return the images [B, C, H, W] of these indices as floats in [0, 1], and their classes."""
     rows = to_device(chosen, device)
     return Batch(as_float(split.images[rows]), split.targets[rows])
 

@@ -1,4 +1,4 @@
-"""What makes a bilevel training impossible or pointless, said before or as soon as it shows."""
+"""Checks of what makes a bilevel training impossible or pointless, made before it or as soon as it shows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -22,9 +22,9 @@ BATCH = 64
 
 
 def alignment(
-    found: Weights, problem: Problem, optimiser: torch.optim.Optimizer, steps: int = STEPS, reach: float = REACH
+    hypergradient: Weights, problem: Problem, optimiser: torch.optim.Optimizer, steps: int = STEPS, reach: float = REACH
 ) -> float:
-    """The cosine of `found` with the finite differences, estimated in random directions.
+    """Return the cosine of a hypergradient with the finite differences, estimated in random directions.
 
     Along each direction the policy is moved both ways, and the network trained from its present weights by a copy of
     its optimiser, with the same draws. The cosine is taken over the derivatives in 16 directions, so it is known to
@@ -34,32 +34,33 @@ def alignment(
     state = problem.rng.get_state()
     seen = Generator(problem.rng.device).manual_seed(problem.seed)
     claimed, measured = [], []
-    for direction in directions(found, seen):
+    for direction in directions(hypergradient, seen):
         after = [objective(moved(problem.hyper, direction, way * reach), problem, optimiser, steps) for way in (1, -1)]
         measured.append((after[0] - after[1]) / (2 * reach))
-        claimed.append(sum(float((grad * direction[name]).sum()) for name, grad in found.items()))
+        claimed.append(sum(float((grad * direction[name]).sum()) for name, grad in hypergradient.items()))
     problem.rng.set_state(state)
     return cosine(torch.tensor(claimed), torch.tensor(measured))
 
 
 def cosine(one: Tensor, other: Tensor) -> float:
-    """Of two vectors; NaN where one of them has no direction."""
+    """Return the cosine of two vectors; NaN where one of them has no direction."""
     return float(F.cosine_similarity(one, other, dim=0)) if one.norm() * other.norm() > 0 else math.nan
 
 
 def directions(like: Weights, rng: Generator) -> Iterator[Weights]:
-    """Standard normal movements of the policy's parameters."""
+    """Yield standard normal movements of the policy's parameters."""
     for _ in range(DIRECTIONS):
         drawn = {name: torch.randn(value.shape, generator=rng, device=rng.device) for name, value in like.items()}
         yield {name: to_device(value, like[name].device, like[name].dtype) for name, value in drawn.items()}
 
 
 def moved(hyper: Weights, direction: Weights, far: float) -> Weights:
+    """Return the parameters moved so many times along a direction."""
     return {name: value.detach() + far * direction[name] for name, value in hyper.items()}
 
 
 def objective(hyper: Weights, problem: Problem, optimiser: torch.optim.Optimizer, steps: int) -> float:
-    """The validation loss after some more steps of training with these parameters of the policy."""
+    """Return the validation loss in nats after some more steps of training with these parameters of the policy."""
     weights = {name: weight.detach().clone().requires_grad_() for name, weight in problem.weights.items()}
     kind: Any = type(optimiser)
     stepper = kind(list(weights.values()))
@@ -77,7 +78,7 @@ def objective(hyper: Weights, problem: Problem, optimiser: torch.optim.Optimizer
 
 
 def minibatches(problem: Problem, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The training batch in parts, over and over."""
+    """Yield the training batch in parts, over and over."""
     parts = list(zip(*(each.split(BATCH) for each in problem.train), strict=True))
     for k in range(steps):
         yield parts[k % len(parts)]

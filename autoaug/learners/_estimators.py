@@ -20,16 +20,17 @@ class Scored(Protocol):
     """A policy of hard draws whose probabilities are known, as the score estimator needs."""
 
     def __call__(self, images: Tensor, rng: Generator, choices: Any) -> Tensor:
-        """Images with these draws applied, differentiable in the parameters that do not decide what is drawn."""
+        """Return images with these draws applied, differentiable in the parameters that do not decide what is drawn."""
 
-    def sample(self, batch: int, rng: Generator) -> Any: ...
+    def sample(self, batch: int, rng: Generator) -> Any:
+        """Return the draws of a batch of so many images."""
 
     def log_probability(self, choices: Any) -> Tensor:
-        """log q of each image's draws, [B], differentiable in the parameters that do."""
+        """Return log q of each image's draws, [B], differentiable in the parameters that decide what is drawn."""
 
 
 def pathwise(hypergrad: Hypergrad, problem: Problem) -> Weights:
-    """Differentiates the draws themselves, which the policy makes differentiable (Hataya et al. 2022, eq. 8 and 9)."""
+    """Return the derivative through the draws, which the policy makes differentiable (Hataya et al. 2022, eq. 8, 9)."""
 
     def loss(rows: slice) -> ModelLoss:
         def outputs(weights: Weights, hyper: Weights) -> tuple[Tensor, Tensor]:
@@ -40,12 +41,12 @@ def pathwise(hypergrad: Hypergrad, problem: Problem) -> Weights:
         return ModelLoss(outputs, F.cross_entropy)
 
     train_loss = problem.by_parts(problem.train, loss)
-    found: Weights = hypergrad(train_loss, problem.outer, problem.weights, problem.hyper)
-    return found
+    grads: Weights = hypergrad(train_loss, problem.outer, problem.weights, problem.hyper)
+    return grads
 
 
 def score(hypergrad: Hypergrad, problem: Problem) -> Weights:
-    """Hard draws c ~ q; selection and gates by Σ_i (r_i - mean r of the others) ∇ log q(c_i), strengths pathwise.
+    """Return the derivative of hard draws c ~ q: Σ_i (r_i - mean r of the others) ∇ log q(c_i), strengths pathwise.
 
     The credit r_i is the hypergradient of a weight on the loss of image i: weighing an image up is what drawing its
     operations more often does. For an implicit hypergradient it is -1/B times the derivative of the image's training
@@ -67,23 +68,23 @@ def score(hypergrad: Hypergrad, problem: Problem) -> Weights:
 
     train_loss = problem.by_parts(problem.train, loss)
     ones = next(iter(problem.weights.values())).new_ones(len(problem.train.targets))
-    found = hypergrad(train_loss, problem.outer, problem.weights, {"policy": problem.hyper, "weight": ones})
-    drawn = score_function(policy, choices.values(), advantage(found["weight"]), problem.hyper)
-    return {name: grad + drawn[name] for name, grad in found["policy"].items()}
+    grads = hypergrad(train_loss, problem.outer, problem.weights, {"policy": problem.hyper, "weight": ones})
+    drawn = score_function(policy, choices.values(), advantage(grads["weight"]), problem.hyper)
+    return {name: grad + drawn[name] for name, grad in grads["policy"].items()}
 
 
 def weighted(logits: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Mean over the batch of weight times cross-entropy, in nats."""
+    """Return the mean over the batch of weight times cross-entropy, in nats."""
     return (weight * F.cross_entropy(logits, targets, reduction="none")).mean()
 
 
 def advantage(credit: Tensor) -> Tensor:
-    """Each credit [B] minus the mean of the others, which keeps the estimate unbiased and takes most of its noise."""
+    """Return each credit [B] minus the mean of the others: still unbiased, with most of the noise gone."""
     return (credit - credit.mean()) * (len(credit) / max(1, len(credit) - 1))
 
 
 def score_function(policy: Scored, choices: Iterable[Any], credit: Tensor, hyper: Weights) -> Weights:
-    """Σ_i credit_i ∇ log q(choices_i), of the choices of one batch after the other."""
+    """Return Σ_i credit_i ∇ log q(choices_i), of the choices of one batch after the other."""
     with torch.enable_grad():
         total = credit @ torch.cat([policy.log_probability(each) for each in choices]).to(credit)
         grads = torch.autograd.grad(total, list(hyper.values()), materialize_grads=True, allow_unused=True)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from autoaug.train import NullLearner
 
 if TYPE_CHECKING:
-    from autoaug.train import MinibatchLoss, Task, TrainingRun
+    from autoaug.train import MinibatchLoss, TrainingRun
 
 
 class Joint(NullLearner):
@@ -32,10 +32,6 @@ class Joint(NullLearner):
             kind = type(policy).__name__
             raise ValueError(f"a {kind} has no parameters to train: give a policy such as SpatialTransformer or Warp")
         self.optimiser = torch.optim.SGD(policy.parameters(), lr=lr, momentum=0.9)
-
-    def expected_updates(self, task: "Task", train_images: int) -> int:
-        """Return the number of training steps with the policy on: each moves it."""
-        return task.epochs * max(1, train_images // task.batch_size)
 
     def wants_graph(self, run: "TrainingRun") -> bool:
         """Return True: every step differentiates the training loss by the policy's parameters too."""

@@ -33,13 +33,18 @@ Logits = Callable[[Tensor, Network], Tensor]
 
 
 def straight(images: Tensor, network: Network) -> Tensor:
-    """The network takes images in [0, 1] as they are."""
+    """Return the logits of a network that takes images in [0, 1] as they are."""
     return network(images)
 
 
 @dataclass
 class Problem:
-    """A bilevel problem at its present point: how the validation loss depends on the policy through the weights."""
+    """A bilevel problem at its present point: how the validation loss depends on the policy through the weights.
+
+    It poses two losses as functions of weights and policy parameters: `val_loss`, and by `by_parts` a training loss.
+    Whatever calls them, and however often, sees the same draws of the policy and of dropout. The model's buffers are
+    not touched.
+    """
 
     policy: nn.Module
     model: nn.Module
@@ -48,7 +53,7 @@ class Problem:
     val: Batch
     """Never transformed by the policy."""
     rng: Generator
-    """Of the policy's draws and the network's own (dropout): each call of a loss starts from the same state of it."""
+    """Of the policy's draws and of dropout: each call of a loss starts from the same state of it."""
     logits: Logits = straight
     micro_batch: int | None = None
     """Images that go through the network at once, of both batches; None is all of them."""
@@ -61,42 +66,44 @@ class Problem:
 
     @property
     def weights(self) -> Weights:
+        """The model's trainable parameters by name."""
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     @property
     def hyper(self) -> Weights:
+        """The policy's trainable parameters by name."""
         return {name: value for name, value in self.policy.named_parameters() if value.requires_grad}
 
     def repeat(self, first: int = 0) -> Generator:
-        """The generator at the state in which the step found it, or another for the part that begins with an image."""
+        """Return the generator as it was when the step began, or seeded anew for the part from image `first` on."""
         return self.rng.manual_seed(self.seed + first) if first else self.rng.set_state(self.start)
 
     def predict(self, weights: Weights, images: Tensor, first: int = 0) -> Tensor:
-        """Logits [B, K] in the mode that the model is in. Its buffers, such as running statistics, are not touched."""
+        """Return logits [B, K] in the mode that the model is in; its buffers (running statistics) stay as they are."""
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        with own_randomness(images.device, self.seed + first):
+        with global_generators_seeded(images.device, self.seed + first):
             return self.logits(images, lambda x: functional_call(self.model, {**buffers, **weights}, (x,)))
 
     def val_loss(self, weights: Weights, hyper: object, rows: slice = ALL) -> Tensor:
-        """Mean cross-entropy in nats on the validation batch, or on part of it. The policy has no direct part in it."""
+        """Return the mean cross-entropy in nats on the validation batch, or on part of it, without the policy."""
         loss = F.cross_entropy(self.predict(weights, self.val.images[rows], rows.start), self.val.targets[rows])
         self.val_losses.append(loss.detach() * (len(self.val.targets[rows]) / len(self.val.targets)))
         return loss
 
     @property
     def outer(self) -> Loss:
-        """`val_loss` by micro-batches."""
+        """The validation loss by micro-batches."""
         return self.by_parts(self.val, lambda rows: lambda weights, hyper: self.val_loss(weights, hyper, rows))
 
     def by_parts(self, batch: Batch, loss: Callable[[slice], Loss]) -> Loss:
-        """The mean over a batch of a loss that is given for some of its rows: as one, or in micro-batches."""
+        """Return the mean over a batch of a loss that is given for some of its rows: as one, or in micro-batches."""
         total, parts = len(batch.targets), self.parts(batch)
         if len(parts) == 1:
             return loss(parts[0])
         return Parts([loss(rows) for rows in parts], [(rows.stop - rows.start) / total for rows in parts])
 
     def parts(self, batch: Batch) -> list[slice]:
-        """Rows of a batch in parts of about the same size, of `micro_batch` at most."""
+        """Return the rows of a batch in parts of about the same size, of `micro_batch` at most."""
         total = len(batch.targets)
         count = -(-total // (self.micro_batch or total))
         edges = [k * total // count for k in range(count + 1)]
@@ -104,7 +111,7 @@ class Problem:
 
 
 @contextmanager
-def own_randomness(device: torch.device, seed: int) -> Iterator[None]:
+def global_generators_seeded(device: torch.device, seed: int) -> Iterator[None]:
     """Dropout knows only torch's global generators: seed them, and put them back after."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

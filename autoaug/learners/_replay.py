@@ -1,9 +1,9 @@
 """What a policy that moved left behind: its end, and the way there.
 
 The accuracy of a network that was trained while its policy learned says little about that policy: the weights carry
-what the validation images told it on the way, and a published case fell from 59 to 11 percent when the found policy was
-used anew. So an online result counts twice: as trained, and from scratch with `Fixed(learned(records))` or, policy by
-policy, with `Fixed(replay(records))`.
+what validation images taught them on the way, and a published case fell from 59 to 11 percent when the learned policy
+was used anew. So an online result counts twice: as trained, and from scratch with `Fixed(learned(records))` or, policy
+by policy, with `Fixed(replay(records))`.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def learned(records: Iterable[Record]) -> "PolicyTree":
-    """The last policy of a run.
+    """Return the last policy of a run.
 
     Raises:
         ValueError: no record holds a policy, as in a run without a learner.
@@ -26,8 +26,9 @@ def learned(records: Iterable[Record]) -> "PolicyTree":
 
 
 def replay(records: Iterable[Record], most: int = 100) -> "PolicyTree":
-    """The policies of a run as a schedule: in each epoch the one with which that epoch ended. The last has the say in
-    the provenance.
+    """Return the policies of a run as a schedule: in each epoch the one with which that epoch ended.
+
+    Ranges and provenance are those of the last.
 
     Args:
         most: steps of the schedule; a longer run is thinned evenly, its last policy kept.
@@ -37,8 +38,8 @@ def replay(records: Iterable[Record], most: int = 100) -> "PolicyTree":
     """
     from autoaug.policy import policy_tree, schedule  # here, because it loads torch, and the names of DEPLOYS do not
 
-    found = trees(records)
-    changes = found[:1] + [new for old, new in pairwise(found) if old[1] != new[1]]
+    epochs = trees(records)
+    changes = epochs[:1] + [new for old, new in pairwise(epochs) if old[1] != new[1]]
     stride = -(-len(changes) // most)
     kept = changes[::-1][::stride][::-1]
     steps = [(epoch if k else 1, tree.at(epoch)) for k, (epoch, tree) in enumerate(kept)]
@@ -51,14 +52,18 @@ DEPLOYS: "dict[str, Callable[[Iterable[Record]], PolicyTree]]" = {"last_policy":
 
 
 def trees(records: Iterable[Record]) -> "list[tuple[int, PolicyTree]]":
-    """(epoch, policy at its end) for each augmented epoch, in order; of an epoch that was repeated, the last."""
+    """Return (epoch, policy at its end) for each augmented epoch, in order; of an epoch that was repeated, the last.
+
+    Raises:
+        ValueError: no record holds a policy.
+    """
     from autoaug.policy import PolicyTree
 
-    found = {
+    policies = {
         record.epoch: PolicyTree.model_validate(record.policy)
         for record in records
         if record.policy is not None and record.phase == "augment"
     }
-    if not found:
+    if not policies:
         raise ValueError("no record of this run holds a policy: only runs with a learner record one")
-    return sorted(found.items(), key=lambda pair: pair[0])
+    return sorted(policies.items(), key=lambda pair: pair[0])

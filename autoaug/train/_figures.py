@@ -22,21 +22,25 @@ class Diverged(ArithmeticError):
 
 
 def finite_figures(run: "TrainingRun", figures: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of the present epoch as floats.
+    """Return the figures of the present epoch as floats.
 
     Raises:
         Diverged: one of them is NaN or infinite.
         TypeError: one is no number, or its name cannot be stored. A learner of the user's has returned it.
     """
-    found = {name: number(name, value) for name, value in figures.items()}
-    for name, value in found.items():
+    checked = {name: number(name, value) for name, value in figures.items()}
+    for name, value in checked.items():
         if not math.isfinite(value):
             raise Diverged(f"diverged: {spoken(name)} is {value} in epoch {run.epoch}: {remedy(run, name)}")
-    return found
+    return checked
 
 
 def number(name: str, value: Any) -> float:
-    """A scalar of Python, numpy or torch as a float."""
+    """Return a scalar of Python, numpy or torch as a float.
+
+    Raises:
+        TypeError: it is no number, or its name cannot be stored.
+    """
     if not TEXT.holds(name) or len(name) > LONGEST_NAME:
         raise TypeError(f"a figure has the name {short(name)}: give a text of 1 to {LONGEST_NAME} characters")
     scalar = value.item() if isinstance(value, Tensor) and value.numel() == 1 else plain(value)
@@ -54,14 +58,14 @@ def spoken(name: str) -> str:
 
 
 def remedy(run: "TrainingRun", name: str) -> str:
-    """What to change where a figure diverged."""
+    """Return what to change where a figure diverged."""
     rate = " or the rate of the learner" if run.learner.moves_policy else ""
     omit = "" if name.partition("_")[0] in SPLITS else ", or leave it out where it has no value"
     return f"lower Task.lr ({run.task.lr:g}){rate}{omit}"
 
 
 def snapshot(run: "TrainingRun") -> dict[str, Any] | None:
-    """The policy as plain data, where a learner moves it.
+    """Return the policy as plain data where a learner moves it, else None.
 
     Raises:
         Diverged: its parameters no longer make a policy.

@@ -26,8 +26,7 @@ class Learner(Protocol):
             moves_policy = True
 
             def __init__(self, policy): self.policy = policy
-            def step(self, run): self.policy.scale.data.mul_(0.999)
-            def expected_updates(self, task, train_images): return task.epochs * max(1, train_images // task.batch_size)
+            def step(self, run): self.policy.strength.data.mul_(0.999)
     """
 
     @property
@@ -121,7 +120,7 @@ class NullLearner:
     """The learner of a policy that stays as it was built: gradients as usual, no updates, no state.
 
     It stands where a strategy has none (`Strategy.within` is None) and in refinement epochs. As a base class it gives
-    every member of `Learner` its harmless meaning.
+    every member of `Learner` its harmless meaning; a subclass that moves the policy sets `moves_policy = True`.
     """
 
     moves_policy: bool = False
@@ -134,8 +133,8 @@ class NullLearner:
         return ()
 
     def expected_updates(self, task: "Task", train_images: int) -> int:
-        """Return 0."""
-        return 0
+        """Return the number of training steps with the policy on, or 0 where the policy never moves."""
+        return task.epochs * max(1, train_images // task.batch_size) if self.moves_policy else 0
 
     def rehearsal(self, task: "Task", train_images: int, val_images: int, share: float) -> "Learner":
         """Return itself."""

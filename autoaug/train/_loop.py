@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Data, Split, as_float, resplit
@@ -52,7 +51,7 @@ def train(
         test: read the test split, once, after the last epoch. Final runs do; a search never does.
         validate: measure the validation split after each epoch.
         data: what is trained on, with a test split if it is to be read; without it, what the task names.
-        pulse: called at every step, so that somebody can see that the training gets on.
+        pulse: called at every step, as a sign that the training makes progress.
 
     Raises:
         ValueError: the learner cannot work in this training (`Learner.check`).
@@ -74,7 +73,7 @@ def train(
 
 
 def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
-    """Train for one epoch, validate, and say what it cost."""
+    """Train for one epoch, validate, and return its record, which says what it cost."""
     clock, wall = Clock(run.device), time.perf_counter()
     run.epoch += 1
     run.policy.at(run.epoch)
@@ -102,7 +101,7 @@ def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
 
 
 def train_epoch(run: TrainingRun) -> float:
-    """One pass over the training images in a fresh random order; returns the mean loss in nats."""
+    """Train on all images once, in a fresh random order, and return the mean loss in nats."""
     run.model.train()
     total = torch.zeros((), device=run.device)
     for batch in batches(run):
@@ -133,13 +132,14 @@ def train_step(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
 
 
 def batches(run: TrainingRun) -> Iterator[Tensor]:
-    """Index tensors of full minibatches; what is left over waits for the next epoch's order."""
+    """Yield the indices [B], int64, of full minibatches; the images left over wait for the next epoch's order."""
     order = to_device(torch.randperm(len(run.data.train), generator=run.streams["order"]), run.device)
     for k in range(run.steps_per_epoch):
         yield order[k * run.task.batch_size : (k + 1) * run.task.batch_size]
 
 
 def set_learning_rate(run: TrainingRun) -> None:
+    """Set the learning rate of the step that comes."""
     lr = learning_rate(run.task, run.step, run.steps_per_epoch)
     for group in run.optimiser.param_groups:
         group["lr"] = lr

@@ -24,7 +24,16 @@ STREAMS = ("weights", "order", "augment", "mix", "model", "learner")
 
 
 class TrainingRun:
-    """A training under way: all that a learner may look at, and all that a checkpoint must hold."""
+    """A training under way: all that a learner may look at, and all that a checkpoint must hold.
+
+    Args:
+        task: what is trained.
+        policy: applied to the images of augmented epochs.
+        mix: applied after the policy.
+        learner: moves the policy; None is a `NullLearner`.
+        rng: the source of the separate generators in `streams`.
+        data: the images, which are moved to the device of the task.
+    """
 
     def __init__(
         self, task: Task, policy: Policy, mix: Mix, learner: Learner | None, rng: Generator, data: Data
@@ -44,10 +53,11 @@ class TrainingRun:
         self.epoch = 0
         self.step = 0
         self.pulse: Callable[[], None] = lambda: None
-        """Called at every step: a sign that the training gets on."""
+        """Called at every step: a sign that the training makes progress."""
 
     @property
     def phase(self) -> Phase:
+        """Whether the present epoch is one of augmentation or of refinement."""
         return "augment" if self.epoch <= self.task.epochs else "refine"
 
     @property
@@ -70,6 +80,7 @@ class TrainingRun:
         return self.mix(self.policy(images, self.streams["augment"]), soft, self.streams["mix"])
 
     def state_dict(self) -> dict[str, Any]:
+        """Return all that a resumed training needs: counts, model, optimiser, policy, learner and generators."""
         return {
             "epoch": self.epoch,
             "step": self.step,
@@ -81,6 +92,7 @@ class TrainingRun:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
         self.epoch, self.step = state["epoch"], state["step"]
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -105,21 +117,27 @@ class TrainingRun:
             raise
 
     def normalise(self, images: Tensor) -> Tensor:
+        """Return images [B, C, H, W] in [0, 1] with the mean 0 and standard deviation 1 of each channel."""
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def logits(self, images: Tensor, network: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """What the network, or another in its place, says of images in [0, 1], in float32."""
+        """Return the logits [B, K], in float32, of the network or another one for images [B, C, H, W] in [0, 1]."""
         with self.autocast():
             return (network or self.model)(self.normalise(images)).float()
 
     def autocast(self) -> Any:
+        """Return the context of a forward pass: bfloat16 autocast or none, by `Task.precision`."""
         wanted = self.task.precision
         if wanted == "float32" or (wanted == "auto" and self.device.type != "cuda"):
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def standard(self, images: Tensor, rng: Generator | None = None) -> Tensor:
-        """The dataset's standard augmentation, which stays on in every epoch: random crop and flip."""
+        """Return images [B, C, H, W] with the dataset's standard augmentation, on in every epoch: random crop and flip.
+
+        Args:
+            rng: of the draws; None is the stream "augment".
+        """
         rng, rule = rng or self.streams["augment"], self.data.standard
         if rule.pad:
             images = OPS["crop"].function(images, images.new_full((len(images),), rule.pad), rng)
@@ -130,12 +148,13 @@ class TrainingRun:
 
 
 def pick_device(wanted: str) -> torch.device:
+    """Return the device of a name; "auto" is the first GPU, or the CPU where there is none."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(wanted)
 
 
 def spawn(rng: Generator) -> dict[str, Generator]:
-    """One generator per purpose. They stay on the CPU: every device then draws the same, and none has to wait."""
+    """Return one generator per purpose, on the CPU: every device then draws the same, and none has to wait."""
     seeds = torch.randint(2**62, (len(STREAMS),), generator=rng, device=rng.device).tolist()
     return {name: Generator().manual_seed(seed) for name, seed in zip(STREAMS, seeds, strict=True)}

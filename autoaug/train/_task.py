@@ -32,19 +32,19 @@ hardly moves a network; from 0.3 on, small datasets lose."""
 
 
 def data_source(given: Any) -> str | Callable[..., Any]:
-    """The rule of `Task.data`. A path is kept as a text, and never taken for the name of a dataset."""
-    place = os.path.join(".", given) if isinstance(given, Path) else given
-    if not callable(place) and not TEXT.holds(place):
+    """Return the value of `Task.data`. A path is kept as a text, and never taken for the name of a dataset."""
+    source = os.path.join(".", given) if isinstance(given, Path) else given
+    if not callable(source) and not TEXT.holds(source):
         raise Refused("the name of a dataset, a path, or a function that reads data")
-    return place
+    return source
 
 
 def folder(given: Any) -> str:
-    """The rule of `Task.root`."""
-    place = str(given) if isinstance(given, Path) else given
-    if not TEXT.holds(place):
+    """Return the value of `Task.root`, a path as a text."""
+    path = str(given) if isinstance(given, Path) else given
+    if not TEXT.holds(path):
         raise Refused("the path of a folder")
-    return place
+    return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +110,7 @@ class Task:
 
     @property
     def total_epochs(self) -> int:
+        """The augmented epochs and the refinement epochs together."""
         return self.epochs + self.refine_epochs
 
     @property
@@ -128,22 +129,26 @@ class Task:
         )
 
     def anchored(self) -> "Task":
-        """The same task with absolute paths, for a process that runs in another folder."""
+        """Return the task with absolute paths, for a process that runs in another folder."""
         return replace(self, data=anchored(self.data), root=str(Path(self.root).absolute()))
 
     def describe(self) -> dict[str, Any]:
-        """The task as plain data, for the record: callables by their name, the same in every process."""
+        """Return the task as plain data, for the record: callables by their name, the same in every process."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: spelt(value) if callable(value) else value for name, value in values.items()}
 
 
 def spelt(function: Callable[..., Any]) -> str:
-    """What a function or an object that can be called is known by, without where it lies in memory."""
+    """Return the name of a function, or the text of another object that can be called, without its memory address."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", getattr(function, "__qualname__", repr(function)))
 
 
 def learning_rate(task: Task, step: int, steps_per_epoch: int) -> float:
-    """Linear warm-up, cosine down to `final_lr` of the peak, then constant while refining."""
+    """Return the learning rate of a step, counted from 0 over the whole training.
+
+    It climbs linearly to the peak `Task.lr`, falls by a cosine to the share `Task.final_lr` of it, and is constant
+    while refining.
+    """
     steps = task.epochs * steps_per_epoch
     if step >= steps:
         return task.refining_lr
