@@ -26,8 +26,6 @@ from reprlib import Repr
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-import numpy as np
-
 Rule = Callable[[Any], Any]
 """A value to the same in plain Python; raises `Refused`, or a ValueError that says all there is to say."""
 
@@ -363,6 +361,8 @@ def of_plain(rule: Rule) -> Rule:
 
 def plain(value: Any) -> Any:
     """A scalar of numpy as Python's own; anything else as it is."""
+    import numpy as np  # late: the help of the command line reads fields, and checks none
+
     scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
     return value.item() if scalar else value
 

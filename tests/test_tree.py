@@ -17,7 +17,7 @@ FLOORS = (
     # what floor 0 stands on: they import nothing of the library, and floor 0 may import them
     {"text", "fields", "lookup", "seeding", "checkpoint", "devices", "record", "lazy"},
     {"metrics"},
-    {"ops", "mixing", "hypergrad", "models", "data"},
+    {"ops", "mixing", "hypergrad", "models", "data", "options"},
     {"policy"},
     {"export", "train"},
     {"learners"},

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autoaug.cli._arguments import find_policy, find_stored, load, measured, open_existing, prepare, read_facts, where
+from autoaug.cli._options import options_of
 from autoaug.cli._output import (
     FAILED,
     INTERRUPTED,
@@ -25,11 +26,11 @@ from autoaug.cli._output import (
     usage_errors,
     writing,
 )
+from autoaug.options import Options
 from autoaug.text import agreeing, counted
 
 if TYPE_CHECKING:
     from autoaug.compare import Comparison
-    from autoaug.execution import Options
     from autoaug.record import Outcome
     from autoaug.store import Store
     from autoaug.study import DataFacts, Loader, Prediction, Study
@@ -41,11 +42,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def recovery(text: str) -> typer.models.OptionInfo:
-    """An option that few ever need: what happens when something dies, hangs or is away."""
-    return typer.Option(metavar="SECONDS", help=text, rich_help_panel="Recovery")
 
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A name, a file, or FILE.py:NAME.")]
@@ -86,59 +82,25 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Created wher
 
 
 @app.command()
+@options_of(Options)
 def run(
     study: StudyArgument,
     storage: StorageOption = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="STRATEGY", help="Run this one; may be repeated.")] = None,
     executor: Annotated[str, typer.Option(help="local: here, one at a time. ray: as Ray Tune trials.")] = "local",
-    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores, and so torch threads, of a trial.")] = 1.0,
-    gpus_per_trial: Annotated[float, typer.Option(help="Share of a GPU; below 1, trials share one.")] = 0.0,
-    at_once: Annotated[int | None, typer.Option(help="The most trials at the same time (ray).")] = None,
-    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Use a remote Ray cluster without a token.")] = False,
-    artifacts: Annotated[Path, typer.Option(help="Where checkpoints lie.")] = Path("artifacts"),
-    checkpoint_seconds: Annotated[
-        float, recovery("Work that a crash may cost; 0: a checkpoint at every epoch.")
-    ] = 10.0,
-    lease_seconds: Annotated[float, recovery("Between two signs of life of a worker.")] = 10.0,
-    grace_seconds: Annotated[float, recovery("Without a sign of life, a trial is given to another worker.")] = 60.0,
-    hang_seconds: Annotated[float, recovery("Without a training step, a trial is given up.")] = 1800.0,
-    retry_seconds: Annotated[float, recovery("Without an answer, a worker goes on without the storage.")] = 60.0,
-    retest: Annotated[
-        bool, typer.Option("--retest", help="Test the better points that were found after the final runs, too.")
-    ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Take up again what failed, and say why it had.")
-    ] = False,
+    *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; what was run is kept under NAME~1.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    **fields: Any,
 ) -> None:
     """Run a study, or go on with one that was interrupted."""
     voice = Output(as_json, quiet)
     with usage_errors():
         found = load(study)
-        from autoaug.execution import Options
         from autoaug.study import Loader
 
-        options = Options(
-            only=tuple(only or ()),
-            artifacts=artifacts.absolute(),
-            project=found.root,
-            cpus_per_trial=cpus_per_trial,
-            gpus_per_trial=gpus_per_trial,
-            at_once=at_once,
-            address=address,
-            retest=retest,
-            retry_failed=retry_failed,
-            insecure=insecure,
-            checkpoint_seconds=checkpoint_seconds,
-            lease_seconds=lease_seconds,
-            grace_seconds=grace_seconds,
-            hang_seconds=hang_seconds,
-            retry_seconds=retry_seconds,
-        )
+        options = Options(**fields | {"project": found.root, "artifacts": fields["artifacts"].absolute()})
         if dry_run:
             show_plan(found.study, executor, options, voice)
             return
@@ -151,7 +113,7 @@ def run(
         if fresh and store.definition(found.study.name) is not None:
             archived = store.archive(found.study.name)
             voice.tell(f"what was run is kept as {archived}", archived=archived)
-        if retry_failed and predictions is not None:
+        if options.retry_failed and predictions is not None:
             take_up_again(found.study, store, options, voice)
         if predictions is None:
             voice.tell(f"{found.study.name} is finished: nothing is left to run")
@@ -280,7 +242,7 @@ def execute(
     study: "Study",
     store: "Store",
     executor: str,
-    options: "Options",
+    options: Options,
     voice: "Output",
     predictions: "dict[str, Prediction]",
     given: "list[DataFacts]",
@@ -342,7 +304,7 @@ def why_failed(outcome: "Outcome") -> str:
     return outcome.reason or "stopped from outside"
 
 
-def take_up_again(study: "Study", store: "Store", options: "Options", voice: "Output") -> None:
+def take_up_again(study: "Study", store: "Store", options: Options, voice: "Output") -> None:
     """Queue what failed once more, and say of each why it had."""
     from autoaug.execution import retry_failed
 
@@ -372,7 +334,7 @@ def write_html(path: Path, found: "Comparison") -> None:
         path.write_text(page, encoding="utf-8")
 
 
-def show_plan(study: "Study", executor: str, options: "Options", voice: "Output") -> None:
+def show_plan(study: "Study", executor: str, options: Options, voice: "Output") -> None:
     """What a run would do, checked as a run is."""
     from autoaug.cli._console import plan_table
     from autoaug.execution import trials_at_once

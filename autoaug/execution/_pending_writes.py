@@ -1,7 +1,7 @@
 """What workers could not write while the storage was away, and left behind when they ended."""
 
 from autoaug.execution._job import is_gone, process_name
-from autoaug.execution._options import Options
+from autoaug.options import Options
 from autoaug.store import SPOOL_FOLDER, Spool, Store, replay
 
 

@@ -16,10 +16,10 @@ from autoaug.data import Data, train_on_val
 from autoaug.execution._job import Event, Job, Listen, process_name
 from autoaug.execution._lease import Hung, interruptible, lease
 from autoaug.execution._limits import Cut, Limits, metered
-from autoaug.execution._options import Options
 from autoaug.execution._pending_writes import spool_of
 from autoaug.execution._provenance import device_name, fingerprint, peak_memory, provenance, reset_peak_memory
 from autoaug.learners import DEPLOYS
+from autoaug.options import Options
 from autoaug.policy import Fixed
 from autoaug.record import FULL, LEADERBOARD, Record, State
 from autoaug.seeding import derive_seed

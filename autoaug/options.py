@@ -1,0 +1,94 @@
+"""How a study is executed: what Python, the command line and the workers pass on.
+
+Nothing here may change what a study finds. The module imports nothing heavy, for `autoaug run --help` reads the fields.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from autoaug.fields import TEXT, above, at_least, check_fields, short
+
+
+@dataclass(frozen=True)
+class Help:
+    """What `autoaug run --help` says of a field. A field without it is no option of the command."""
+
+    text: str
+    metavar: str | None = None
+    """What stands for the value; None is the name of its type."""
+    panel: str | None = None
+    """The heading under which the option stands; None is that of most options."""
+
+
+def recovery(text: str) -> Help:
+    """Return the help of an option that few ever need: what happens when something dies, hangs or is away."""
+    return Help(text, "SECONDS", "Recovery")
+
+
+def as_option(kind: str, name: str, value: Any, fix: str) -> str:
+    """Return the message of a refusal, with the option spelt as people read it: "cpus per trial is 0: give ..."."""
+    shown = f"{value:g}" if isinstance(value, float) else short(value)
+    return f"{name.replace('_', ' ')} is {shown}: give {fix}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Where a study runs, how wide, and what happens when something dies.
+
+    A field with a `Help` is an option of `autoaug run`: its name, type, default and place in the list are those here.
+
+    Raises:
+        ValueError: a value is out of its range, or the grace is shorter than two leases.
+    """
+
+    only: Annotated[tuple[Annotated[str, TEXT], ...], Help("Run this one; may be repeated.", "STRATEGY")] = ()
+    """Strategies to run; none named means all."""
+    cpus_per_trial: Annotated[float, above(0), Help("CPU cores, and so torch threads, of a trial.")] = 1.0
+    gpus_per_trial: Annotated[
+        float,
+        at_least(0, says="0 or more, such as 0.25 to share one"),
+        Help("Share of a GPU; below 1, trials share one."),
+    ] = 0.0
+    at_once: Annotated[
+        int | None,
+        at_least(1, says="at least 1 trial at a time"),
+        Help("The most trials at the same time (ray)."),
+    ] = None
+    """None is as many as fit."""
+    address: Annotated[str | None, TEXT, Help("Of a running Ray cluster.")] = None
+    """None starts one on this machine."""
+    insecure: Annotated[bool, Help("Use a remote Ray cluster without a token.")] = False
+    """Use a Ray cluster of other hosts even where it lets in whoever can reach it."""
+    artifacts: Annotated[Path, Help("Where checkpoints lie.")] = Path("artifacts")
+    """Workers on other hosts must see the same folder."""
+    project: Path | None = None
+    """Root of the user's project, whose modules are sent to the workers."""
+    checkpoint_seconds: Annotated[
+        float, at_least(0), recovery("Work that a crash may cost; 0: a checkpoint at every epoch.")
+    ] = 10.0
+    """The longest stretch of work that a crash can cost, to within one epoch."""
+    lease_seconds: Annotated[float, at_least(0.01), recovery("Between two signs of life of a worker.")] = 10.0
+    """How often a worker says that it still works on its trial."""
+    grace_seconds: Annotated[
+        float, at_least(0.01), recovery("Without a sign of life, a trial is given to another worker.")
+    ] = 60.0
+    """A worker that has said nothing for so long is dead."""
+    hang_seconds: Annotated[float, at_least(0.01), recovery("Without a training step, a trial is given up.")] = 1800.0
+    """The first step waits for the data."""
+    retry_seconds: Annotated[
+        float, at_least(0), recovery("Without an answer, a worker goes on without the storage.")
+    ] = 60.0
+    """For so long a storage that does not answer is tried again."""
+    retest: Annotated[bool, Help("Test the better points that were found after the final runs, too.")] = False
+    """The final runs of such a point read the test split a second time, and that is recorded."""
+    retry_failed: Annotated[bool, Help("Take up again what failed, and say why it had.")] = False
+    """The trials and final runs that failed come before anything else."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, said=as_option)
+        if self.grace_seconds < 2 * self.lease_seconds:
+            raise ValueError(
+                f"grace seconds is {self.grace_seconds:g} and lease seconds is {self.lease_seconds:g}: give a grace of "
+                "at least two leases, or a worker that is slow for a moment loses its trial"
+            )
