@@ -11,11 +11,11 @@ from torch import Generator, Tensor
 
 from autoaug.mixing import MIXES, Mix, PairMix, build
 from autoaug.mixing._beta import draw_beta
-from autoaug.mixing._masks import Mask, bump, cut, either, even, hole
+from autoaug.mixing._masks import Mask, cutmix_mask, gmix_mask, hmix_mask, mixup_mask, mixup_or_cutmix_mask
 from autoaug.mixing._pairs import blend
 
 MIXING = [name for name in MIXES if name != "none"]
-MASKS = [even, cut, hole, bump, either]
+MASKS = [mixup_mask, cutmix_mask, hmix_mask, gmix_mask, mixup_or_cutmix_mask]
 
 
 def batch(rng: Generator, count: int = 64, side: int = 16, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -171,7 +171,7 @@ def test_mixup_by_hand() -> None:
 
 def test_a_box_by_hand(rng: Generator) -> None:
     """λ = 3/4 cuts a box of half of the height and half of the width; all its positions occur, clipped ones too."""
-    masks = cut(lambdas(0.75, 500), 4, 6, rng)[:, 0]
+    masks = cutmix_mask(lambdas(0.75, 500), 4, 6, rng)[:, 0]
     sizes = {((~m.bool()).any(1).sum().item(), (~m.bool()).any(0).sum().item()) for m in masks}
     assert sizes == {(rows, columns) for rows in (1, 2) for columns in (2, 3)}
     assert all((m == 0).sum() == (m == 0).any(1).sum() * (m == 0).any(0).sum() for m in masks)
@@ -188,11 +188,11 @@ def test_masks_are_within_zero_and_one_and_extreme_lambdas_take_one_sample(mask:
     assert masks.min() >= 0
     assert masks.max() <= 1
     assert torch.equal(mask(lambdas(1.0, 50), 9, 14, rng), torch.ones(50, 1, 9, 14))
-    if mask not in (cut, either):  # the border clips the box of λ = 0
+    if mask not in (cutmix_mask, mixup_or_cutmix_mask):  # the border clips the box of λ = 0
         assert torch.equal(mask(lambdas(0.0, 50), 9, 14, rng), torch.zeros(50, 1, 9, 14))
 
 
-@pytest.mark.parametrize("mask", [even, hole])
+@pytest.mark.parametrize("mask", [mixup_mask, hmix_mask])
 @pytest.mark.parametrize("lam", [0.05, 0.3, 0.5, 0.75, 0.9])
 def test_mixup_and_hmix_realise_lambda_in_every_mask(mask: Mask, lam: float, rng: Generator) -> None:
     means = mask(lambdas(lam, 300), 15, 32, rng).mean(dim=(1, 2, 3))
@@ -212,7 +212,7 @@ def test_cutmix_keeps_at_least_lambda_and_on_average_what_the_border_leaves(
     lam: float, size: tuple[int, int], rng: Generator
 ) -> None:
     height, width = size
-    means = cut(lambdas(lam, 4000), height, width, rng).mean(dim=(1, 2, 3))
+    means = cutmix_mask(lambdas(lam, 4000), height, width, rng).mean(dim=(1, 2, 3))
     assert means.min() >= lam - 1e-6
     exact = 1 - mean_inside(lam, height) * mean_inside(lam, width) / (height * width)
     assert abs(means.mean() - exact) < 4 * means.std() / math.sqrt(len(means))
@@ -231,7 +231,7 @@ def mean_bump(smaller: float, size: int) -> float:
 def test_gmix_keeps_what_the_border_leaves_of_the_bump(lam: float, size: tuple[int, int], rng: Generator) -> None:
     smaller = min(lam, 1 - lam)
     kernel = mean_bump(smaller, size[0]) * mean_bump(smaller, size[1])
-    means = bump(lambdas(lam, 4000), *size, rng).mean(dim=(1, 2, 3))
+    means = gmix_mask(lambdas(lam, 4000), *size, rng).mean(dim=(1, 2, 3))
     assert abs(means.mean() - (kernel if lam < 0.5 else 1 - kernel)) < 4 * means.std() / math.sqrt(len(means))
     assert kernel < smaller
 
@@ -245,7 +245,7 @@ def test_gmix_on_square_images_is_the_reference(smaller: float, mean: float) -> 
 
 def test_gmix_peaks_at_one_pixel_and_falls_off_as_a_gaussian(rng: Generator) -> None:
     """Along a row through the peak, ln k(Δx) = -π Δx² / (l W²)."""
-    for mask in bump(lambdas(0.3, 20), 24, 32, rng)[:, 0]:
+    for mask in gmix_mask(lambdas(0.3, 20), 24, 32, rng)[:, 0]:
         row, column = divmod(int(mask.argmax()), 32)
         assert mask[row, column] == 1
         expected = torch.exp(-math.pi * (torch.arange(32) - column) ** 2 / (0.3 * 32**2))
@@ -256,20 +256,23 @@ def test_gmix_peaks_at_one_pixel_and_falls_off_as_a_gaussian(rng: Generator) -> 
 
 def test_only_mixup_has_the_mean_lambda_at_every_pixel(rng: Generator) -> None:
     """The border clips, so a corner is cut less often than the centre; the docstrings claim no more."""
-    assert torch.equal(even(lambdas(0.5, 9), 8, 8, rng), torch.full((9, 1, 8, 8), 0.5))
-    for mask in (cut, hole):
+    assert torch.equal(mixup_mask(lambdas(0.5, 9), 8, 8, rng), torch.full((9, 1, 8, 8), 0.5))
+    for mask in (cutmix_mask, hmix_mask):
         mean = mask(lambdas(0.5, 4000), 16, 16, rng).mean(dim=(0, 1))
         assert mean[0, 0] > mean[8, 8] + 0.1
 
 
 def test_hmix_without_a_hole_is_mixup(rng: Generator) -> None:
     lam = torch.rand(50, generator=rng)
-    torch.testing.assert_close(hole(lam, 12, 20, rng, ratio=0.0), even(lam, 12, 20, rng), rtol=0, atol=0)
+    torch.testing.assert_close(hmix_mask(lam, 12, 20, rng, ratio=0.0), mixup_mask(lam, 12, 20, rng), rtol=0, atol=0)
 
 
 def test_hmix_with_nothing_but_a_hole_is_cutmix_where_the_border_does_not_clip(rng: Generator) -> None:
     seeds = [torch.Generator().manual_seed(5) for _ in range(2)]
-    holes, cuts = hole(lambdas(0.75, 300), 32, 64, seeds[0], ratio=1.0), cut(lambdas(0.75, 300), 32, 64, seeds[1])
+    holes, cuts = (
+        hmix_mask(lambdas(0.75, 300), 32, 64, seeds[0], ratio=1.0),
+        cutmix_mask(lambdas(0.75, 300), 32, 64, seeds[1]),
+    )
     whole = (cuts == 0).sum(dim=(1, 2, 3)) == 16 * 32
     assert 0 < whole.sum() < 300
     assert torch.equal(holes[whole], cuts[whole])
@@ -278,7 +281,7 @@ def test_hmix_with_nothing_but_a_hole_is_cutmix_where_the_border_does_not_clip(r
 
 def test_hmix_has_the_box_of_its_share_and_one_level_outside(rng: Generator) -> None:
     """λ = .5, r = .5: the box has half of each side; with a whole box the rest is at .5 / .75."""
-    masks = hole(lambdas(0.5, 300), 16, 32, rng, ratio=0.5)
+    masks = hmix_mask(lambdas(0.5, 300), 16, 32, rng, ratio=0.5)
     whole = (masks == 0).sum(dim=(1, 2, 3)) == 8 * 16
     assert whole.any()
     torch.testing.assert_close(masks[whole].amax(dim=(1, 2, 3)), lambdas(2 / 3, int(whole.sum())))
@@ -287,7 +290,7 @@ def test_hmix_has_the_box_of_its_share_and_one_level_outside(rng: Generator) -> 
 
 @pytest.mark.parametrize("switch", [0.0, 0.2, 0.5, 1.0])
 def test_the_switch_is_the_share_of_boxes(switch: float, rng: Generator) -> None:
-    masks = either(lambdas(0.5, 2000), 8, 8, rng, switch=switch)
+    masks = mixup_or_cutmix_mask(lambdas(0.5, 2000), 8, 8, rng, switch=switch)
     boxes = int((masks == 0).flatten(1).any(1).sum())
     assert binomtest(boxes, 2000, switch).pvalue > 1e-4
 
@@ -375,7 +378,7 @@ def test_errors_name_the_value_and_the_fix(name: str, parameters: dict[str, floa
 
 
 def test_build_passes_the_parameters_on() -> None:
-    assert build("mixup", alpha=0.4, probability=0.5, per="batch") == PairMix(even, 0.4, 0.5, "batch")
+    assert build("mixup", alpha=0.4, probability=0.5, per="batch") == PairMix(mixup_mask, 0.4, 0.5, "batch")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ SMALLEST = 1e-6
 
 
 def draw_beta(alpha: float | Tensor, count: int, rng: Generator) -> Tensor:
-    """`count` draws of λ ~ Beta(α, α), float64 on the generator's device; α = 0 means λ = 1, no mixing.
+    """Return `count` draws of λ ~ Beta(α, α), float64 on the generator's device; α = 0 means λ = 1, no mixing.
 
     Differentiable in α where α is a tensor. λ = sigmoid(ln g₁ - ln g₂) with two variates of Gamma(α), each drawn
     as ln Gamma(α + 1) + ln(U) / α (Marsaglia and Tsang 2000, section 6): drawn directly, variates of

@@ -2,7 +2,7 @@
 
 A mask is drawn as `mask(lam, height, width, rng)`: λ [B] in [0, 1] -> M [B, 1, H, W] in [0, 1] on the device
 and with the dtype of λ. In theory E[M | λ] = λ at every pixel (Park, Yun, Chun 2022). That holds exactly for
-`even` only; the others clip their figure at the border or round it to pixels, and each says what holds instead.
+`mixup_mask` only; the others clip their figure at the border or round it to pixels, and each says what holds instead.
 The caller weighs labels with the mean of the mask that was drawn, never with λ.
 """
 
@@ -17,13 +17,13 @@ from autoaug.devices import to_device
 Mask = Callable[[Tensor, int, int, Generator], Tensor]
 
 
-def even(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
-    """M = λ everywhere: mixup. Draws nothing."""
+def mixup_mask(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
+    """Return M = λ everywhere, [B, 1, H, W] without a copy. Nothing is drawn."""
     return lam[:, None, None, None].expand(-1, 1, height, width)
 
 
-def cut(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
-    """0 within a box, 1 outside: CutMix. No gradient reaches λ.
+def cutmix_mask(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
+    """Return 0 within a box and 1 outside (Yun et al. 2019). No gradient reaches λ.
 
     The mean of M is at least λ, because the border clips the box and its sides are rounded down. On average it
     is 1 - (s - s²/4)² with s = √(1 - λ), up to the rounding: .66 at λ = .5, .44 at λ = 0.
@@ -31,19 +31,20 @@ def cut(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
     return (~box(1 - lam, height, width, rng)).to(lam.dtype)
 
 
-def hole(lam: Tensor, height: int, width: int, rng: Generator, ratio: float = 0.5) -> Tensor:
-    """0 within a box of the share `ratio` (1 - λ), one constant outside so that the mean of M is λ exactly: HMix.
+def hmix_mask(lam: Tensor, height: int, width: int, rng: Generator, ratio: float = 0.5) -> Tensor:
+    """Return 0 within a box of the share `ratio` (1 - λ) and one constant outside, so that the mean of M is λ exactly.
 
-    At ratio 0 it is mixup, at ratio 1 it is CutMix where the border does not clip the box. Pixels near the centre
-    of the image lie in the box more often, so E[M | λ] is λ on average over pixels, not at each.
+    HMix of Park, Yun, Chun 2022. At ratio 0 it is mixup, at ratio 1 it is CutMix where the border does not clip the
+    box. Pixels near the centre of the image lie in the box more often, so E[M | λ] is λ on average over pixels, not at
+    each.
     """
     outside = (~box((1 - lam.detach()) * ratio, height, width, rng)).to(lam.dtype)
     share = outside.mean(dim=(1, 2, 3)).clamp_min(1 / (height * width))
     return outside * (lam / share).clamp_max(1)[:, None, None, None]
 
 
-def bump(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
-    """A Gaussian bump of the smaller sample around a uniform pixel, on the larger one: GMix.
+def gmix_mask(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
+    """Return a Gaussian bump of the smaller sample around a uniform pixel, on the larger one (GMix).
 
     k = exp(-π (Δy²/H² + Δx²/W²) / l) with l = min(λ, 1 - λ); M = k where λ < 1/2, else 1 - k. The integral of k
     over the plane is l H W, over the image less: the mean of k is about .08, .18, .26 and .30 at l = .1, .25, .4
@@ -58,21 +59,21 @@ def bump(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
     return torch.where((lam < 0.5)[:, None, None, None], kernel, 1 - kernel)
 
 
-def either(lam: Tensor, height: int, width: int, rng: Generator, switch: float = 0.5) -> Tensor:
-    """`cut` with the probability `switch`, otherwise `even`, by one gate for each λ."""
+def mixup_or_cutmix_mask(lam: Tensor, height: int, width: int, rng: Generator, switch: float = 0.5) -> Tensor:
+    """Return `cutmix_mask` with the probability `switch`, otherwise `mixup_mask`, by one gate for each λ."""
     gate = torch.rand(len(lam), generator=rng, device=rng.device) < switch
     gate = to_device(gate, lam.device)[:, None, None, None]
-    return torch.where(gate, cut(lam, height, width, rng), even(lam, height, width, rng))
+    return torch.where(gate, cutmix_mask(lam, height, width, rng), mixup_mask(lam, height, width, rng))
 
 
 def box(share: Tensor, height: int, width: int, rng: Generator) -> Tensor:
-    """True within boxes [B, 1, H, W] shaped as the image; `share` [B] of its area where the border does not clip."""
+    """Return True within boxes [B, 1, H, W] shaped as the image, of `share` [B] of its area before the border clips."""
     rows, columns = (interval(share.sqrt(), size, rng) for size in (height, width))
     return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
 def interval(share: Tensor, size: int, rng: Generator) -> Tensor:
-    """True within intervals [B, size] of floor(share * size) pixels around uniform centres."""
+    """Return True within intervals of floor(share * size) pixels around uniform centres, bool [B, size]."""
     length = (share * size).floor()[:, None]
     before_centre = (length / 2).floor()
     offset = pixels_from_centre(share, size, rng)
@@ -80,11 +81,11 @@ def interval(share: Tensor, size: int, rng: Generator) -> Tensor:
 
 
 def offsets(size: int, like: Tensor, rng: Generator) -> Tensor:
-    """Distance of each pixel to a uniform pixel, as a fraction of the size: [B, size]."""
+    """Return the signed distance of each pixel to a uniform pixel, as a fraction of the size, [B, size]."""
     return pixels_from_centre(like, size, rng) / size
 
 
 def pixels_from_centre(like: Tensor, size: int, rng: Generator) -> Tensor:
-    """Signed distance of each pixel to a uniform pixel [B, size], on the device and with the dtype of `like`."""
+    """Return the signed distance of each pixel to a uniform pixel, [B, size], with the dtype and device of `like`."""
     centre = torch.randint(size, (len(like), 1), generator=rng, device=rng.device)
     return (torch.arange(size, device=like.device) - to_device(centre, like.device)).to(like.dtype)

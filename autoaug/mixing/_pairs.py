@@ -14,7 +14,7 @@ from autoaug.text import counted
 
 
 class Mix(Protocol):
-    """Combines samples and their targets.
+    """Combine samples in pairs, and their targets with them.
 
     Images [B, C, H, W] and soft targets [B, K], both floating -> the same shapes and dtypes. Inputs stay as they
     are; all randomness comes from the generator, which may live on another device than the images.
@@ -23,34 +23,49 @@ class Mix(Protocol):
     def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]: ...
 
 
-def amount(given: Any) -> float | Tensor:
-    """The rule of `PairMix.alpha`."""
-    number = finite(plain(single(given)))
+def checked_alpha(alpha: Any) -> float | Tensor:
+    """Return α as a float, or as the tensor that it is; it is the rule of `PairMix.alpha`."""
+    number = finite(plain(single(alpha)))
     if number is None or number < 0:
         raise Refused("a finite number of at least 0 (0 is no mixing)")
-    return given if isinstance(given, Tensor) else number
+    return alpha if isinstance(alpha, Tensor) else number
 
 
 def as_mix(kind: str, name: str, value: Any, fix: str) -> str:
-    """How a refusal is said: as a dimension spells the parameter."""
+    """Return the message of a refusal, with the parameter spelt as a dimension is: "mix.alpha is -1: use ..."."""
     return f"mix.{name} is {short(single(value))}: use {fix}"
 
 
 def single(value: Any) -> Any:
-    """The number in a tensor of one; anything else as it is."""
+    """Return the number in a tensor of one; anything else as it is."""
     return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
 
 
 @dataclass(frozen=True)
 class PairMix:
-    """M x_i + (1 - M) x_j and m y_i + (1 - m) y_j, where j is a random permutation of i and m the mean of M.
+    """Make M x_i + (1 - M) x_j and m y_i + (1 - m) y_j, where j is a random permutation of i and m the mean of M.
 
     Park, Yun, Chun 2022, the definition of mixed sample data augmentation, except that labels follow the mask that
-    was drawn instead of λ. Raises ValueError for parameters out of range.
+    was drawn instead of λ.
+
+    Raises:
+        ValueError: a parameter is out of range; when called, images or targets have another shape or dtype than `Mix`
+            says.
+
+    >>> import torch
+    >>> from autoaug.mixing import PairMix
+    >>> def left_half(lam, height, width, rng):
+    ...     return (torch.arange(width) < width // 2).float().expand(len(lam), 1, height, width)
+    >>> images, targets = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 1, 4), torch.eye(2)
+    >>> mixed, soft = PairMix(left_half)(images, targets, torch.Generator().manual_seed(0))
+    >>> mixed[:, 0, 0].tolist()
+    [[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
+    >>> soft.tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
     """
 
     mask: Mask
-    alpha: Annotated[float | Tensor, amount] = 1.0
+    alpha: Annotated[float | Tensor, checked_alpha] = 1.0
     """λ ~ Beta(α, α), at least 0; 0 is no mixing. A tensor gets a gradient and must be kept positive."""
     probability: Annotated[float, Within(0, 1)] = 1.0
     """The chance that a sample (or a batch) is mixed at all."""
@@ -61,7 +76,7 @@ class PairMix:
         check_fields(self, said=as_mix)
 
     def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
-        check(images, targets)
+        check_batch(images, targets)
         if self.probability == 0 or (not isinstance(self.alpha, Tensor) and self.alpha == 0):
             return images, targets
         mask = self.draw(images, rng)
@@ -69,7 +84,7 @@ class PairMix:
         return blend(images, pair, mask), blend(targets, pair, mask.mean(dim=(2, 3)))
 
     def draw(self, images: Tensor, rng: Generator) -> Tensor:
-        """The masks [B, 1, H, W], or [1, 1, H, W] for the whole batch; 1 where nothing is to be mixed."""
+        """Return masks [B, 1, H, W], or [1, 1, H, W] for the whole batch; 1 where nothing is to be mixed."""
         count = len(images) if self.per == "sample" else 1
         dtype = torch.promote_types(images.dtype, torch.float32)  # 8 bits of bfloat16 are too few for labels
         lam = to_device(draw_beta(self.alpha, count, rng), images.device, dtype)
@@ -79,11 +94,11 @@ class PairMix:
 
 
 def blend(values: Tensor, pair: Tensor, weight: Tensor) -> Tensor:
-    """weight * values + (1 - weight) * values[pair], in the dtype of `values`."""
+    """Return weight * values + (1 - weight) * values[pair], in the dtype of `values`."""
     return (weight * values + (1 - weight) * values[pair]).to(values.dtype)
 
 
-def check(images: Tensor, targets: Tensor) -> None:
+def check_batch(images: Tensor, targets: Tensor) -> None:
     """Raise ValueError unless images are floating [B, C, H, W] and targets floating [B, K]."""
     if images.ndim != 4 or not images.is_floating_point():
         got = f"{images.dtype} {list(images.shape)}"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from autoaug.fields import finite, plain, short
 from autoaug.lookup import lookup
-from autoaug.mixing._masks import bump, cut, either, even, hole
+from autoaug.mixing._masks import cutmix_mask, gmix_mask, hmix_mask, mixup_mask, mixup_or_cutmix_mask
 from autoaug.mixing._pairs import Mix, PairMix
 
 Alpha = float | Tensor
@@ -17,47 +17,103 @@ Per = Literal["sample", "batch"]
 
 
 def none(alpha: Alpha = 0.0, probability: float = 0.0, per: Per = "sample") -> Mix:
-    """No mixing, whatever the parameters: they are there so that all rows can be called alike."""
-    return PairMix(even, alpha, 0.0, per)
+    """Make a mix that mixes nothing, whatever the parameters: they are there so that all rows can be called alike.
+
+    >>> import torch
+    >>> from autoaug.mixing import none
+    >>> images, targets = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 4, 4), torch.eye(2)
+    >>> mixed, soft = none()(images, targets, torch.Generator())
+    >>> torch.equal(mixed, images), torch.equal(soft, targets)
+    (True, True)
+    """
+    return PairMix(mixup_mask, alpha, 0.0, per)
 
 
 def mixup(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> Mix:
-    """Whole images, λ to 1 - λ (Zhang et al. 2018, equations 1 and 2). Differentiable in α.
+    """Make a mix of whole images, λ to 1 - λ (Zhang et al. 2018, equations 1 and 2). It is differentiable in α.
 
     The paper uses α = 1 for CIFAR, .2 to .4 for ImageNet, up to 32 for corrupted labels.
+
+    >>> import torch
+    >>> from autoaug.mixing import mixup
+    >>> images, targets = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 4, 4), torch.eye(2)
+    >>> mixed, soft = mixup(alpha=1.0)(images, targets, torch.Generator().manual_seed(0))
+    >>> mixed[0].unique().numel()  # one λ for the whole image
+    1
+    >>> torch.allclose(mixed.mean((1, 2, 3)), soft[:, 1])  # and the same one for its label
+    True
     """
-    return PairMix(even, alpha, probability, per)
+    return PairMix(mixup_mask, alpha, probability, per)
 
 
 def cutmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> Mix:
-    """A box of the partner in place of one's own (Yun et al. 2019). Not differentiable in α.
+    """Make a mix that pastes a box of the partner into an image (Yun et al. 2019). It has no gradient in α.
 
     The paper uses α = 1 and mixes a batch of CIFAR with probability .5. The box has the sides ⌊H √(1 - λ)⌋ and
     ⌊W √(1 - λ)⌋; the original loses one more pixel of odd sides.
+
+    >>> import torch
+    >>> from autoaug.mixing import cutmix
+    >>> images, targets = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 4, 4), torch.eye(2)
+    >>> mixed, soft = cutmix(alpha=1.0)(images, targets, torch.Generator().manual_seed(4))
+    >>> mixed[0, 0].int().tolist()  # the box holds pixels of the other image
+    [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1]]
+    >>> soft[0].tolist()  # its share of the pixels is its share of the label
+    [0.625, 0.375]
     """
-    return PairMix(cut, alpha, probability, per)
+    return PairMix(cutmix_mask, alpha, probability, per)
 
 
 def mixup_or_cutmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample", *, switch: float = 0.5) -> Mix:
-    """CutMix with the probability `switch`, otherwise mixup ("Stochastic Mixup & CutMix" of Park, Yun, Chun 2022)."""
-    return PairMix(partial(either, switch=fraction("switch", switch)), alpha, probability, per)
+    """Make a mix that is CutMix with the probability `switch`, otherwise mixup.
+
+    "Stochastic Mixup & CutMix" of Park, Yun, Chun 2022. ValueError for a `switch` outside [0, 1].
+
+    >>> import torch
+    >>> from autoaug.mixing import mixup_or_cutmix
+    >>> images, targets = torch.tensor([0.0, 1.0])[:, None, None, None].repeat(50, 1, 4, 4), torch.eye(2).repeat(50, 1)
+    >>> for switch in (0.0, 0.5, 1.0):
+    ...     mixed, _ = mixup_or_cutmix(switch=switch)(images, targets, torch.Generator().manual_seed(0))
+    ...     print(((mixed > 0) & (mixed < 1)).any(dim=(1, 2, 3)).sum().item())  # mixup blends, CutMix pastes
+    44
+    27
+    0
+    """
+    return PairMix(partial(mixup_or_cutmix_mask, switch=fraction("switch", switch)), alpha, probability, per)
 
 
 def hmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample", *, ratio: float = 0.5) -> Mix:
-    """Between mixup (`ratio` 0) and CutMix (1): a box of the partner, mixup outside (Park, Yun, Chun 2022).
+    """Make a mix between mixup (`ratio` 0) and CutMix (1): a box of the partner, mixup outside.
 
-    The label weight is λ. Differentiable in α through the blend outside the box.
+    Park, Yun, Chun 2022. The label weight is λ. It is differentiable in α through the blend outside the box.
+    ValueError for a `ratio` outside [0, 1].
+
+    >>> import torch
+    >>> from autoaug.mixing import hmix
+    >>> images, targets = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 4, 4), torch.eye(2)
+    >>> mixed, soft = hmix(ratio=0.5)(images, targets, torch.Generator().manual_seed(4))
+    >>> torch.allclose(mixed.mean((1, 2, 3)), soft[:, 1])
+    True
+    >>> (mixed[0] == 1).sum().item()  # pixels of the box
+    4
     """
-    return PairMix(partial(hole, ratio=fraction("ratio", ratio)), alpha, probability, per)
+    return PairMix(partial(hmix_mask, ratio=fraction("ratio", ratio)), alpha, probability, per)
 
 
 def gmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> Mix:
-    """A Gaussian bump of one sample on the other (Park, Yun, Chun 2022). Differentiable in α.
+    """Make a mix with a Gaussian bump of one sample on the other (Park, Yun, Chun 2022). It is differentiable in α.
 
     The bump scales with H and W separately, so that non-square images get the mixes of square ones, stretched; the
     reference code uses H for both. Labels follow the mask, which weighs the smaller sample less than λ says.
+
+    >>> import torch
+    >>> from autoaug.mixing import gmix
+    >>> images, targets = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 4, 4), torch.eye(2)
+    >>> mixed, soft = gmix()(images, targets, torch.Generator().manual_seed(0))
+    >>> torch.allclose(mixed.mean((1, 2, 3)), soft[:, 1])
+    True
     """
-    return PairMix(bump, alpha, probability, per)
+    return PairMix(gmix_mask, alpha, probability, per)
 
 
 MIXES: dict[str, Callable[..., Mix]] = {
@@ -71,9 +127,18 @@ MIXES: dict[str, Callable[..., Mix]] = {
 
 
 def build(name: str, **parameters: Any) -> Mix:
-    """The mix of that name, such as `build("hmix", alpha=0.4, ratio=0.3)`.
+    """Return the mix of that name, such as `build("hmix", alpha=0.4, ratio=0.3)`.
 
-    ValueError with near names where there is no such mix, and for a parameter that would change nothing.
+    Raises:
+        ValueError: there is no such mix (the message has near names), a parameter would change nothing or is out of
+            range.
+
+    >>> from autoaug.mixing import build
+    >>> build("mixup", alpha=0.4).alpha
+    0.4
+    >>> build("mixup", ratio=0.3)
+    Traceback (most recent call last):
+    ValueError: mix.ratio is 0.3, and 'mixup' takes alpha, probability, per
     """
     row = lookup(MIXES, name, "mix")
     for parameter, value in parameters.items():
@@ -83,7 +148,14 @@ def build(name: str, **parameters: Any) -> Mix:
 
 
 def takes(name: str) -> tuple[str, ...]:
-    """What makes a difference to a mix: the parameters of its row, of "none" nothing."""
+    """Return the parameters of a row that change its mix; those of "none" change nothing.
+
+    >>> from autoaug.mixing import takes
+    >>> takes("hmix")
+    ('alpha', 'probability', 'per', 'ratio')
+    >>> takes("none")
+    ()
+    """
     row = lookup(MIXES, name, "mix")
     return () if row is none else tuple(inspect.signature(row).parameters)
 
@@ -93,7 +165,7 @@ def listed(names: tuple[str, ...]) -> str:
 
 
 def fraction(name: str, value: float) -> float:
-    """The value, or a ValueError where it is not within [0, 1]."""
+    """Return a value as a float; raise ValueError where it is not within [0, 1]."""
     number = finite(plain(value))
     if number is None or not 0 <= number <= 1:
         raise ValueError(f"mix.{name} is {short(value)}: use a number from 0 to 1")
