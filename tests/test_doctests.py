@@ -33,7 +33,8 @@ def constructors() -> Iterator[tuple[str, str]]:
         package = import_module(room)
         for name in sorted(set(package.__all__) - without):
             value = getattr(package, name)
-            if inspect.isfunction(value) or inspect.isclass(value):
+            here = getattr(value, "__module__", "").startswith("autoaug")
+            if here and (inspect.isfunction(value) or inspect.isclass(value)):
                 yield room, name
 
 

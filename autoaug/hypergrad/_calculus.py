@@ -29,7 +29,7 @@ Product = Callable[[Vector], Vector]
 
 
 class Hypergrad(Protocol):
-    """The total derivative of the validation loss with respect to `hyper`, its direct dependence included.
+    """Return the total derivative of the validation loss with respect to `hyper`, its direct dependence included.
 
     The result has the structure, shapes, dtypes and devices of `hyper`, and zeros where nothing depends on an entry.
     Inputs need not require gradients and are not changed. NaN and infinity are passed on: whether to skip such a step
@@ -72,17 +72,19 @@ class Leaves(NamedTuple):
     spec: TreeSpec
 
     def tree(self) -> Tree:
+        """Return the tensors in the structure of this tree."""
         return self.like(self.tensors)
 
     def like(self, tensors: Sequence[Tensor]) -> Tree:
-        """`tensors`, one per leaf, in the structure of this tree."""
+        """Return `tensors`, one per leaf, in the structure of this tree."""
         return tree_unflatten(tensors, self.spec)
 
 
 def leaves(tree: Tree, name: str) -> Leaves:
-    """Cut `tree` off from whatever computed it: the same memory, but leaves of a new graph.
+    """Return the tensors of a tree cut off from whatever computed them: the same memory, but leaves of a new graph.
 
-    TypeError where a leaf is no tensor of floating point numbers.
+    Raises:
+        TypeError: a leaf is no tensor of floating point numbers.
     """
     tensors, spec = tree_flatten(tree)
     for tensor in tensors:
@@ -102,11 +104,14 @@ class Linearisation(NamedTuple):
 
 
 Curvature = Callable[[Loss, Leaves, Leaves], Linearisation]
-"""(train_loss, weights, hyper) -> Training."""
+"""(train_loss, weights, hyper) -> Linearisation."""
 
 
 def hessian(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Linearisation:
-    """The Hessian of the training loss. Away from a minimum, as on any mini-batch, it has negative eigenvalues too."""
+    """Return products with the Hessian of the training loss.
+
+    Away from a minimum, as on any mini-batch, it has negative eigenvalues too.
+    """
     with TwiceDifferentiable():
         gradient = grads(train_loss(weights.tree(), hyper.tree()), weights.tensors, "train_loss")
     return Linearisation(
@@ -120,6 +125,16 @@ class ModelLoss:
 
     `logits(weights, hyper)` gives the network's outputs, or a tuple of them and whatever else `loss` takes: soft
     targets that depend on hyper, or a weight decay term. `loss(logits, *rest)` is a scalar. The whole is a `Loss`.
+
+    >>> import torch
+    >>> from autoaug.hypergrad import ModelLoss
+    >>> inputs, targets = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([1.0, 1.0])
+    >>> def logits(weights, hyper):
+    ...     return inputs @ weights[0], targets * hyper[0]
+    >>> def loss(logits, targets):
+    ...     return (logits - targets).square().sum()
+    >>> ModelLoss(logits, loss)([torch.tensor([3.0, 1.0])], [torch.tensor(2.0)])  # (3 - 2)^2 + (2 - 2)^2
+    tensor(1.)
     """
 
     logits: Callable[[Tree, Tree], Any]
@@ -129,16 +144,19 @@ class ModelLoss:
         return self.loss(*self.outputs(weights, hyper))
 
     def outputs(self, weights: Tree, hyper: Tree) -> tuple[Any, ...]:
-        """The arguments of `loss`."""
-        found = self.logits(weights, hyper)
-        return found if isinstance(found, tuple) else (found,)
+        """Return the arguments of `loss`."""
+        outputs = self.logits(weights, hyper)
+        return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def gauss_newton(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Linearisation:
-    """Jᵀ L J with J = ∂logits/∂weights and L = ∂²loss/∂logits²: the Hessian without the network's own curvature.
+    """Return products with Jᵀ L J, where J = ∂logits/∂weights and L = ∂²loss/∂logits².
 
-    Positive semidefinite where the loss is convex in the logits, as cross-entropy and squared error are (Schraudolph
-    2002). TypeError where `train_loss` is no `ModelLoss`.
+    It is the Hessian without the network's own curvature: positive semidefinite where the loss is convex in the logits,
+    as cross-entropy and squared error are (Schraudolph 2002).
+
+    Raises:
+        TypeError: `train_loss` is no `ModelLoss`.
     """
     if not isinstance(train_loss, ModelLoss):
         kind = type(train_loss).__name__
@@ -163,6 +181,15 @@ class Parts:
 
     The implicit methods take the graph of one part at a time, and make it again for each product; `unrolled` keeps all.
     A network with batch statistics takes those of each part, as it does in training on batches of that size.
+
+    >>> import torch
+    >>> from autoaug.hypergrad import Parts
+    >>> inputs = torch.tensor([1.0, 2.0, 6.0])
+    >>> def mean_over(part):
+    ...     return lambda weights, hyper: (weights[0] * part).mean()
+    >>> loss = Parts([mean_over(inputs[:2]), mean_over(inputs[2:])], shares=[2 / 3, 1 / 3])
+    >>> loss([torch.tensor(5.0)], [])  # the mean over all three is 3
+    tensor(15.)
     """
 
     losses: Sequence[Loss]
@@ -172,11 +199,12 @@ class Parts:
         return torch.stack([share * loss(weights, hyper) for share, loss in self.pairs()]).sum()
 
     def pairs(self) -> Iterator[tuple[float, Loss]]:
+        """Return each share with its loss."""
         return zip(self.shares, self.losses, strict=True)
 
 
 def in_parts(curvature: Curvature, train_loss: Parts, weights: Leaves, hyper: Leaves) -> Linearisation:
-    """The curvature of each part in turn."""
+    """Return products with the curvature of the sum, of one part at a time."""
 
     def product(vector: Vector) -> Vector:
         return weighed(train_loss, lambda part: curvature(part, weights, hyper).product(vector))
@@ -188,18 +216,27 @@ def in_parts(curvature: Curvature, train_loss: Parts, weights: Leaves, hyper: Le
 
 
 def weighed(parts: Parts, call: Callable[[Loss], Vector]) -> Vector:
-    """Σ share call(loss)."""
+    """Return Σ share call(loss)."""
     total: Vector = []
     for share, loss in parts.pairs():
-        found = call(loss)
-        total = [torch.add(x, y, alpha=share) for x, y in zip(total or zeros(found), found, strict=True)]
+        term = call(loss)
+        total = [torch.add(x, y, alpha=share) for x, y in zip(total or zeros(term), term, strict=True)]
     return total
 
 
 def directional(losses: Callable[[Tree, Tree], Tensor], weights: Tree, hyper: Tree, direction: Tree) -> Tensor:
-    """d/dε of every sample's loss at weights + ε direction: [B], by two backward passes for all samples together.
+    """Return d/dε of every sample's loss at weights + ε direction, [B].
 
-    `losses(weights, hyper)` gives losses [B]; `direction` has the structure of the weights, as what `solve` gives.
+    Two backward passes serve all samples together. `losses(weights, hyper)` gives losses [B]; `direction` has the
+    structure of the weights, as what `solve` gives.
+
+    >>> import torch
+    >>> from autoaug.hypergrad import directional
+    >>> inputs = torch.tensor([[1.0, 0.0], [0.0, 3.0], [1.0, 1.0]])
+    >>> def losses(weights, hyper):
+    ...     return inputs @ weights[0]
+    >>> directional(losses, [torch.zeros(2)], [], [torch.tensor([1.0, -1.0])])
+    tensor([ 1., -3.,  0.])
     """
     at, along = leaves(weights, "weights"), leaves(direction, "direction")
     with torch.enable_grad(), TwiceDifferentiable():
@@ -207,7 +244,7 @@ def directional(losses: Callable[[Tree, Tree], Tensor], weights: Tree, hyper: Tr
 
 
 def pusher(outputs: Tensor, inputs: Vector) -> Callable[[Vector], Tensor]:
-    """v -> J v with J = d outputs/d inputs, by backward passes: Jᵀ u is linear in u, and J v is its derivative.
+    """Return v -> J v with J = d outputs/d inputs, by backward passes: Jᵀ u is linear in u, and J v is its derivative.
 
     Forward mode would take one pass, but has no rule for every operation that images go through.
     """
@@ -224,7 +261,7 @@ def pull_back(
     create_graph: bool = False,
     last: bool = False,
 ) -> Vector:
-    """Σ_i <cotangent_i, d output_i/d input> for each input, zeros where there is no path.
+    """Return Σ_i <cotangent_i, d output_i/d input> for each input, zeros where there is no path.
 
     The graph is kept, but by the `last` call, which frees it on the way.
     """
@@ -241,47 +278,59 @@ def pull_back(
 
 
 def grads(loss: Tensor, weights: Vector, name: str) -> Vector:
-    """d loss/d weights with its graph; zeros for a weight that the loss does not use."""
+    """Return d loss/d weights with its graph; zeros for a weight that the loss does not use."""
     return filled(used(partials(loss, weights), name), weights)
 
 
-def outer_slopes(val_loss: Loss, weights: Leaves, hyper: Leaves) -> tuple[Vector, Vector]:
-    """(∂val/∂weights, ∂val/∂hyper) of the validation loss; the second is the direct part of the hypergradient."""
+def outer_grads(val_loss: Loss, weights: Leaves, hyper: Leaves) -> tuple[Vector, Vector]:
+    """Return ∂val/∂weights, and ∂val/∂hyper, which is the direct part of the hypergradient."""
     inputs, count = weights.tensors + hyper.tensors, len(weights.tensors)
 
-    def of(loss: Loss) -> Vector:
-        found = partials(loss(weights.tree(), hyper.tree()), inputs, create_graph=False)
-        used(found[:count], "val_loss")
-        return filled(found, inputs)
+    def grads_at(loss: Loss) -> Vector:
+        grads = partials(loss(weights.tree(), hyper.tree()), inputs, create_graph=False)
+        used(grads[:count], "val_loss")
+        return filled(grads, inputs)
 
-    full = weighed(val_loss, of) if isinstance(val_loss, Parts) else of(val_loss)
+    full = weighed(val_loss, grads_at) if isinstance(val_loss, Parts) else grads_at(val_loss)
     return full[:count], full[count:]
 
 
 def partials(loss: Tensor, inputs: Vector, create_graph: bool = True) -> list[Tensor | None]:
-    """d loss/d inputs; None for an input that the loss does not use."""
+    """Return d loss/d inputs; None for an input that the loss does not use.
+
+    >>> import torch
+    >>> from autoaug.hypergrad import partials
+    >>> x, y, z = (torch.tensor(value, requires_grad=True) for value in (2.0, 3.0, 4.0))
+    >>> partials(x * y, [x, y, z], create_graph=False)
+    [tensor(3.), tensor(2.), None]
+    """
     if not loss.requires_grad:
         return [None for _ in inputs]
     with causes_named():
         return list(torch.autograd.grad(loss, inputs, create_graph=create_graph, allow_unused=True))
 
 
-def used(found: list[Tensor | None], name: str) -> list[Tensor | None]:
-    """`found` as it is; ValueError where the loss `name` uses none of the weights, so was computed with others."""
-    if all(grad is None for grad in found):
+def used(grads: list[Tensor | None], name: str) -> list[Tensor | None]:
+    """Return the grads as they are.
+
+    Raises:
+        ValueError: the loss `name` uses none of the weights, so it was computed with others.
+    """
+    if all(grad is None for grad in grads):
         raise ValueError(
             f"{name} does not depend on the weights it was called with: compute with these and not with the module's "
             "own (torch.func.functional_call), and with gradients on"
         )
-    return found
+    return grads
 
 
-def filled(found: Sequence[Tensor | None], like: Vector) -> Vector:
-    """`found` with zeros for None."""
-    return [zero if grad is None else grad for zero, grad in zip(zeros(like), found, strict=True)]
+def filled(grads: Sequence[Tensor | None], like: Vector) -> Vector:
+    """Return the grads with zeros for None."""
+    return [zero if grad is None else grad for zero, grad in zip(zeros(like), grads, strict=True)]
 
 
 def zeros(like: Vector) -> Vector:
+    """Return zeros with the shapes, dtypes and devices of `like`."""
     return [torch.zeros_like(x) for x in like]
 
 

@@ -21,9 +21,19 @@ first_of_batch_norm = torch.ops.aten.native_batch_norm_backward
 
 
 class TwiceDifferentiable(TorchFunctionMode):
-    """Within it `F.conv2d` and `F.batch_norm`, and so all modules that call them, are the ones of this file.
+    """Replace `F.conv2d` and `F.batch_norm`, and so all modules that call them, by those of this file while it is on.
 
-    Running statistics move as they do otherwise. What is computed within may be differentiated outside.
+    Running statistics move as they do otherwise. What is computed within may be differentiated outside, twice at most.
+
+    >>> import torch
+    >>> from torch.nn.functional import conv2d
+    >>> from autoaug.hypergrad import TwiceDifferentiable
+    >>> image, kernel = torch.ones(1, 1, 1, 2), torch.tensor([[[[3.0, 4.0]]]], requires_grad=True)
+    >>> with TwiceDifferentiable():
+    ...     output = conv2d(image, kernel).square().sum()  # (a + b)^2
+    >>> [first] = torch.autograd.grad(output, [kernel], create_graph=True)
+    >>> torch.autograd.grad(first.sum(), [kernel])[0].flatten()  # each entry of the Hessian is 2
+    tensor([4., 4.])
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -39,7 +49,7 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    """`F.conv2d`; PyTorch's own where the padding is a word or the images are no batch."""
+    """Return what `F.conv2d` returns; PyTorch's own where the padding is a word or the images are no batch."""
     if isinstance(padding, str) or input.dim() != 4:
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
     settings = (*map(pair, (stride, padding, dilation)), False, [0, 0], groups)
@@ -58,7 +68,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """`F.batch_norm`; PyTorch's own where it does not take the statistics of a batch."""
+    """Return what `F.batch_norm` returns; PyTorch's own where it does not take the statistics of a batch."""
     if not training or count(input) < 2:
         return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     call: Callable[..., Tensor] = BatchNorm.apply
@@ -69,6 +79,8 @@ LAYERS: dict[Any, Callable[..., Tensor]] = {F.conv2d: conv2d, F.batch_norm: batc
 
 
 class Convolution(torch.autograd.Function):
+    """A convolution whose first derivative is `ConvolutionGrads`."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, settings: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -77,8 +89,8 @@ class Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        found = ConvolutionGrads.apply(*grads, *ctx.saved_tensors, ctx.sizes, ctx.settings, needed(ctx))
-        return *found, None
+        input_grads = ConvolutionGrads.apply(*grads, *ctx.saved_tensors, ctx.sizes, ctx.settings, needed(ctx))
+        return *input_grads, None
 
 
 class ConvolutionGrads(torch.autograd.Function):
@@ -113,6 +125,8 @@ class ConvolutionGrads(torch.autograd.Function):
 
 
 class BatchNorm(torch.autograd.Function):
+    """Batch normalisation by the statistics of the batch, whose first derivative is `BatchNormGrads`."""
+
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
@@ -143,17 +157,17 @@ class BatchNormGrads(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, x: Tensor, weight: Any, mean: Tensor, scale: Tensor, eps: float) -> Any:
-        found = slopes_of_batch_norm(g, x, weight, mean, scale, eps)
-        ctx.save_for_backward(g, x, weight, mean, scale, *found[1:])
+        grads = batch_norm_grads(g, x, weight, mean, scale, eps)
+        ctx.save_for_backward(g, x, weight, mean, scale, *grads[1:])
         ctx.eps = eps
-        return found
+        return grads
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, u: Tensor, a: Tensor, b: Tensor) -> Any:
         g, x, weight, mean, scale, g_x, g_1 = ctx.saved_tensors
         size, gain = count(x), scale if weight is None else scale * weight
-        by_g, u_x, u_1 = slopes_of_batch_norm(u, x, weight, mean, scale, ctx.eps)
+        by_g, u_x, u_1 = batch_norm_grads(u, x, weight, mean, scale, ctx.eps)
         inner = (u * g).sum([k for k in range(x.dim()) if k != 1], dtype=scale.dtype) - (u_1 * g_1 + u_x * g_x) / size
 
         bend = -gain * scale / size
@@ -165,17 +179,18 @@ class BatchNormGrads(torch.autograd.Function):
         return by_g, by_x, None if weight is None else scale * inner, None, None, None
 
 
-def slopes_of_batch_norm(
+def batch_norm_grads(
     g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    found: tuple[Tensor, Tensor, Tensor] = first_of_batch_norm(
+    """Return the grads by the input [B, C, ...], the weight [C] and the bias [C], from the grad g of the output."""
+    grads: tuple[Tensor, Tensor, Tensor] = first_of_batch_norm(
         g, x, weight, None, None, mean, scale, True, eps, [True, True, True]
     )
-    return found
+    return grads
 
 
 def per_channel(rest: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:
-    """rest + Σ factor x term, with the rest and the factors per channel, in the type of the terms."""
+    """Return rest + Σ factor x term, with the rest and the factors per channel, in the type of the terms."""
     [(_, like), *_] = terms
     shape = [1, -1] + [1] * (like.dim() - 2)
     total = rest.view(shape)
@@ -185,16 +200,17 @@ def per_channel(rest: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def count(x: Tensor) -> int:
-    """Values per channel."""
+    """Return the number of values per channel."""
     return x.numel() // x.shape[1]
 
 
 def pair(value: Any) -> list[int]:
+    """Return a setting of a convolution for both axes."""
     return [value, value] if isinstance(value, int) else list(value)
 
 
 def cast(*tensors: Tensor | None) -> list[Tensor | None]:
-    """What autocast does to the arguments of a convolution."""
+    """Return the arguments of a convolution in the dtype that autocast gives them."""
     device = next(tensor.device.type for tensor in tensors if tensor is not None)
     if not torch.is_autocast_enabled(device):
         return list(tensors)
@@ -203,7 +219,7 @@ def cast(*tensors: Tensor | None) -> list[Tensor | None]:
 
 
 def needed(ctx: Any) -> list[bool]:
-    """Which of a function's first three inputs the backward pass under way wants a grad of.
+    """Return which of a function's first three inputs the backward pass under way wants a grad of.
 
     `needs_input_grad` says which could ever be wanted. A pass back to the images alone, or to the weights alone, needs
     half of that.
@@ -213,6 +229,7 @@ def needed(ctx: Any) -> list[bool]:
 
 
 def reached(node: Any) -> bool:
+    """Whether the backward pass under way goes through a node of the graph."""
     try:
         return bool(torch._C._will_engine_execute_node(node))
     except RuntimeError:  # a leaf, of which the engine does not say

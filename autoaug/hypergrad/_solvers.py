@@ -11,12 +11,12 @@ from torch import Tensor
 from autoaug.hypergrad._calculus import Product, Vector
 
 Solver = Callable[[Product, Vector], Vector]
-"""(v -> A v, v) -> p, which is A⁻¹ v more or less."""
+"""(v -> A v, v) -> p, an approximation of A⁻¹ v."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """p = v."""
+    """Return p = v."""
 
     def __call__(self, product: Product, vector: Vector) -> Vector:
         return vector
@@ -24,7 +24,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Dense:
-    """(A + damping I)⁻¹ v by forming A column by column, in float64 whatever v is in."""
+    """Return (A + damping I)⁻¹ v by forming A column by column, in float64 whatever v is in."""
 
     damping: float = 0.0
 
@@ -41,7 +41,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class Series:
-    """The Neumann series a Σ_{j=0..steps} (I - aA)^j v, with a = lr or 1/|eigenvalue|max where that is less."""
+    """Return the Neumann series a Σ_{j=0..steps} (I - aA)^j v, with a = lr or 1/|λ|max where that is less."""
 
     steps: int
     lr: float
@@ -64,7 +64,7 @@ class Series:
 
 
 def expanded(powers: list[Vector], lr: float) -> tuple[Vector, Vector]:
-    """(term m, sum of terms 0..m) of the series with terms (I - lr A)^j v, from powers[i] = A^i v for i = 0..m.
+    """Return term m and the sum of terms 0..m of Σ_j (I - lr A)^j v, from powers[i] = A^i v for i = 0..m.
 
     So the products that estimate the largest eigenvalue serve the series too. By the binomial theorem its term m is
     Σ_i C(m, i) (-lr)^i A^i v, and the sum of the terms up to it is Σ_i C(m + 1, i + 1) (-lr)^i A^i v.
@@ -78,7 +78,7 @@ def expanded(powers: list[Vector], lr: float) -> tuple[Vector, Vector]:
 
 
 def growth(powers: list[Vector]) -> float:
-    """|eigenvalue|max of A by power iteration, from below; 0 without a product.
+    """Return |eigenvalue|max of A by power iteration, from below; 0 without a product.
 
     Started from v itself it misses what v has no part in, and that the series never meets either.
     """
@@ -90,7 +90,7 @@ def growth(powers: list[Vector]) -> float:
 
 
 def bounded(lr: float, largest: float) -> float:
-    """lr, or 1/largest where that is less, with a warning: beyond 2/largest a series in (I - lr A) diverges."""
+    """Return lr, or 1/largest where that is less, with a warning: beyond 2/largest a series in (I - lr A) diverges."""
     if not lr * largest > 1.0 + 1e-6:  # so that NaN passes
         return lr
     # without the eigenvalue, which differs from call to call: Python shows the same warning once
@@ -100,7 +100,7 @@ def bounded(lr: float, largest: float) -> float:
 
 @dataclass(frozen=True)
 class ConjugateGradient:
-    """(A + damping I) p = v by conjugate gradients from p = 0 (Hestenes, Stiefel 1952) with smoothed residuals.
+    """Return p of (A + damping I) p = v by conjugate gradients from 0 (Hestenes, Stiefel 1952) with smoothed residuals.
 
     Ends early at a direction of zero or negative curvature, and where the residual is rounding error. A GPU is stopped
     for that once per step: to go on in vain would cost a product, which is thousands of kernels.
@@ -136,7 +136,7 @@ class ConjugateGradient:
 
 
 def smoothed(best: Vector, left: Vector, iterate: Vector, residual: Vector) -> tuple[Vector, Vector]:
-    """The point with the least residual on the line from `best` (residual `left`) to `iterate`, and that residual.
+    """Return the point of least residual on the line from `best` (residual `left`) to `iterate`, and that residual.
 
     The residual of plain conjugate gradients may rise far above its start before it falls, most of all where the
     matrix is the noisy one of a mini-batch. This one never rises, and arrives with it (Zhou, Walker 1994, section 2).
@@ -148,19 +148,19 @@ def smoothed(best: Vector, left: Vector, iterate: Vector, residual: Vector) -> t
 
 
 def warn_where_first(step: int) -> None:
-    """Say that the solve ended before it began; one that ends later has something to show."""
+    """Warn of a solve that ended at its first step; one that ends later has a p to show."""
     if step == 0:
         message = "the training loss does not curve up along ∂val/∂weights, so the indirect part is 0: use more damping"
         warnings.warn(message, stacklevel=3)
 
 
 def dot(a: Vector, b: Vector) -> Tensor:
-    """<a, b>, summed in float64; it stays where it is, since to read it would stop a GPU."""
+    """Return <a, b>, summed in float64; it stays where it is, since to read it would stop a GPU."""
     return torch.stack([(x * y).sum(dtype=torch.float64) for x, y in zip(a, b, strict=True)]).sum()
 
 
 def add(a: Vector, b: Vector, scale: float | Tensor = 1.0) -> Vector:
-    """a + scale b. A scale on a GPU stays there; on the CPU it is at hand as a number, for which a sum is one pass."""
+    """Return a + scale b. A scale on a GPU stays there; one on the CPU is read, so that a sum is one pass."""
     if isinstance(scale, Tensor) and scale.device.type != "cpu":
         scales = {dtype: scale.to(dtype) for dtype in {x.dtype for x in a}}
         return [torch.addcmul(x, y, scales[x.dtype]) for x, y in zip(a, b, strict=True)]
@@ -168,27 +168,27 @@ def add(a: Vector, b: Vector, scale: float | Tensor = 1.0) -> Vector:
 
 
 def scaled(a: Vector, scale: float) -> Vector:
-    """scale a."""
+    """Return scale a."""
     return [x * scale for x in a]
 
 
 def precision(a: Vector) -> float:
-    """The relative rounding error of the coarsest entry."""
+    """Return the relative rounding error of the coarsest entry."""
     return max(torch.finfo(x.dtype).eps for x in a)
 
 
 def flat(a: Vector) -> Tensor:
-    """All entries in one row, in float64."""
+    """Return all entries in one row, in float64."""
     return torch.cat([x.reshape(-1).double() for x in a])
 
 
 def shaped(row: Tensor, like: Vector) -> Vector:
-    """The inverse of `flat`: pieces with the shapes and dtypes of `like`."""
+    """Return the inverse of `flat`: pieces with the shapes and dtypes of `like`."""
     pieces = row.split([x.numel() for x in like])
     return [piece.reshape(x.shape).to(x.dtype) for piece, x in zip(pieces, like, strict=True)]
 
 
 def require(condition: bool, message: str) -> None:
-    """ValueError with `message` unless `condition`."""
+    """Raise ValueError with `message` unless `condition`."""
     if not condition:
         raise ValueError(message)

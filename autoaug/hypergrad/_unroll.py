@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from autoaug.hypergrad._calculus import Leaves, Loss, Tree, Vector, leaves, outer_slopes, partials, pull_back, used
+from autoaug.hypergrad._calculus import Leaves, Loss, Tree, Vector, leaves, outer_grads, partials, pull_back, used
 from autoaug.hypergrad._layers import TwiceDifferentiable
 from autoaug.hypergrad._solvers import add, require, scaled
 
-Slopes = Callable[[Vector], list[Tensor | None]]
+Grads = Callable[[Vector], list[Tensor | None]]
 """Weights -> gradient of the training loss there, None for a weight that it does not use."""
 
 
@@ -25,9 +25,22 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Unrolled:
-    """Differentiates the validation loss at the weights after `steps` steps of SGD, equal to `torch.optim.SGD`'s.
+    """Differentiate the validation loss at the weights after `steps` steps of SGD, equal to `torch.optim.SGD`'s.
 
     `train_loss` is called once per step and `val_loss` once, at the end.
+
+    Raises:
+        ValueError: `steps` or `lr` is negative, or nesterov has no momentum.
+
+    >>> import torch
+    >>> from autoaug.hypergrad import Unrolled
+    >>> h, w, hyper = torch.tensor([[2.0, 4.0], [2.0, 1.0], [4.0, 4.0]])  # w = hyper / h is the minimum of training
+    >>> def train(weights, hyper):
+    ...     return (h * weights[0] ** 2 / 2 - hyper[0] * weights[0]).sum()
+    >>> def val(weights, hyper):
+    ...     return (weights[0] ** 2 / 2).sum()
+    >>> Unrolled(steps=2, lr=0.25, recompute=True)(train, val, [w], [hyper])
+    [tensor([0.7500, 0.2500])]
     """
 
     steps: int
@@ -56,21 +69,22 @@ class Unrolled:
             after = self._step(grads, state)
             taken.append((state, None if self.recompute else after))
             state = cut(after)
-        pull, total = outer_slopes(val_loss, at._replace(tensors=state.weights), over)
-        adjoint = [*pull, *scaled(state.velocity, 0.0)]  # ∂val/∂state, pulled back step by step
+        val_grad, total = outer_grads(val_loss, at._replace(tensors=state.weights), over)
+        adjoint = [*val_grad, *scaled(state.velocity, 0.0)]  # ∂val/∂state, pulled back step by step
         while taken:
             before, kept = taken.pop()
             reached = joined(kept or self._step(grads, before))
             inputs = joined(before) if taken else []  # where the first step began is of no interest
-            found = pull_back(reached, [*inputs, *over.tensors], adjoint, last=True)
-            adjoint, total = found[: len(inputs)], add(total, found[len(inputs) :])
+            pulled = pull_back(reached, [*inputs, *over.tensors], adjoint, last=True)
+            adjoint, total = pulled[: len(inputs)], add(total, pulled[len(inputs) :])
         return over.like(total)
 
     @torch.enable_grad()
     def solve(self, train_loss: Loss, val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
-        """Of a single step: p = lr ∂val/∂weights at the weights after it, with nesterov 1 + momentum times that.
+        """Return p of a single step: lr ∂val/∂weights at the weights after it, with nesterov 1 + momentum times that.
 
-        ValueError for more steps, which see different weights each, so that no single p stands for them all.
+        Raises:
+            ValueError: there are more steps, which see different weights each, so that no single p stands for them all.
         """
         require(
             self.steps == 1,
@@ -79,12 +93,12 @@ class Unrolled:
         )
         at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
         after = cut(self._step(grads_of(train_loss, at, over), self._start(at)))
-        pull, _ = outer_slopes(val_loss, at._replace(tensors=after.weights), over)
-        return at.like(scaled(pull, self._reach))
+        val_grad, _ = outer_grads(val_loss, at._replace(tensors=after.weights), over)
+        return at.like(scaled(val_grad, self._reach))
 
     @torch.enable_grad()
     def fused_backward(self, grads: list[Tensor | None], val_loss: Loss, weights: Tree, hyper: Tree) -> Tree:
-        """The same for a single step that training is about to take anyway: nothing of it is computed again.
+        """Return the hypergradient through the single step that training takes next; none of it is computed again.
 
         Args:
             grads: the gradient of the training loss with its graph, which is freed; one tensor per weight, None for
@@ -95,24 +109,24 @@ class Unrolled:
         at, over = leaves(weights, "weights"), leaves(hyper, "hyper")
         fixed = [grad if grad is None else grad.detach() for grad in grads]
         after = cut(self._step(lambda _: fixed, self._start(at)))
-        pull, direct = outer_slopes(val_loss, at._replace(tensors=after.weights), over)
-        pairs = [(grad, each) for grad, each in zip(grads, pull, strict=True) if grad is not None]
-        moved = pull_back([grad for grad, _ in pairs], tree_leaves(hyper), [each for _, each in pairs], last=True)
+        val_grad, direct = outer_grads(val_loss, at._replace(tensors=after.weights), over)
+        pairs = [(grad, adjoint) for grad, adjoint in zip(grads, val_grad, strict=True) if grad is not None]
+        moved = pull_back([grad for grad, _ in pairs], tree_leaves(hyper), [adjoint for _, adjoint in pairs], last=True)
         return over.like(add(direct, moved, -self._reach))
 
     @property
     def _reach(self) -> float:
-        """How far a step moves a weight against its grad."""
+        """How far a step moves a weight, in units of its grad."""
         return self.lr * (1.0 + self.momentum * self.nesterov)
 
     def _start(self, weights: Leaves) -> State:
         kept = scaled(weights.tensors, 0.0) if self.velocity is None else tree_leaves(self.velocity)
-        found, wanted = len(kept), len(weights.tensors)
-        require(found == wanted, f"velocity must have one tensor per weight, got {found} for {wanted} weights")
+        got, wanted = len(kept), len(weights.tensors)
+        require(got == wanted, f"velocity must have one tensor per weight, got {got} for {wanted} weights")
         return cut(State(weights.tensors, kept))
 
-    def _step(self, grads: Slopes, state: State) -> State:
-        """A step of SGD with its graph. A weight without a gradient stays, as in torch."""
+    def _step(self, grads: Grads, state: State) -> State:
+        """Return the state after a step of SGD, with its graph. A weight without a gradient stays, as in torch."""
         rows = zip(state.weights, state.velocity, grads(state.weights), strict=True)
         moved = [(w, v) if grad is None else self._moved(w, v, grad) for w, v, grad in rows]
         return State([w for w, _ in moved], [v for _, v in moved])
@@ -128,17 +142,32 @@ class Unrolled:
 def unrolled(
     steps: int, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
 ) -> Unrolled:
-    """Through `steps` steps of SGD from the present weights (Mounsaveng et al. 2021, eq. 8: one step).
+    """Make a hypergradient through `steps` steps of SGD from the present weights (Mounsaveng et al. 2021, eq. 8: one).
 
     It sees what hyper does to these steps, which of few steps is a small part: at a stationary point it equals
     `neumann(steps - 1, lr)`. Memory grows with `steps`; `Unrolled` has an option against that, and one for the momentum
     buffers to start from.
+
+    Raises:
+        ValueError: `steps` or `lr` is negative, or nesterov has no momentum.
+
+    >>> import torch
+    >>> from autoaug.hypergrad import neumann, unrolled
+    >>> h, w, hyper = torch.tensor([[2.0, 4.0], [2.0, 1.0], [4.0, 4.0]])  # w = hyper / h is the minimum of training
+    >>> def train(weights, hyper):
+    ...     return (h * weights[0] ** 2 / 2 - hyper[0] * weights[0]).sum()
+    >>> def val(weights, hyper):
+    ...     return (weights[0] ** 2 / 2).sum()
+    >>> unrolled(steps=2, lr=0.25)(train, val, [w], [hyper])
+    [tensor([0.7500, 0.2500])]
+    >>> neumann(steps=1, lr=0.25)(train, val, [w], [hyper])  # the same at a minimum
+    [tensor([0.7500, 0.2500])]
     """
     return Unrolled(steps, lr, momentum, weight_decay, nesterov)
 
 
-def grads_of(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Slopes:
-    """The gradient of `train_loss` as a function of flat weights, with its graph."""
+def grads_of(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Grads:
+    """Return the gradient of `train_loss`, with its graph, as a function of the weights as a list."""
 
     def grads(at: Vector) -> list[Tensor | None]:
         with TwiceDifferentiable():
@@ -148,9 +177,10 @@ def grads_of(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Slopes:
 
 
 def cut(state: State) -> State:
-    """The same numbers as new leaves, so that each step has a graph of its own."""
+    """Return the same numbers as new leaves, so that each step has a graph of its own."""
     return State(*([tensor.detach().requires_grad_() for tensor in part] for part in state))
 
 
 def joined(state: State) -> Vector:
+    """Return weights and momentum buffers in one list."""
     return [*state.weights, *state.velocity]
