@@ -20,7 +20,7 @@ from autoaug.policy._nodes import AnyNode, Apply, Choice, Sequence, bounds, chil
 
 
 class ChoiceTable(NamedTuple):
-    """A choice."""
+    """The options of a choice node as numbers."""
 
     edges: Tensor
     """Cumulative probabilities of the n options, n numbers."""
@@ -36,7 +36,7 @@ class ChoiceTable(NamedTuple):
 class CompiledPolicy:
     """A compiled tree."""
 
-    picks: tuple[ChoiceTable, ...]
+    choices: tuple[ChoiceTable, ...]
     """Choices, each after the one under which it stands."""
     ops: tuple[Op, ...]
     """The distinct operations, geometric ones first. Bucket k holds the images that meet ops[k - 1]; bucket 0 those
@@ -51,22 +51,24 @@ class CompiledPolicy:
     mirror: Tensor
 
     def to(self, device: torch.device) -> "CompiledPolicy":
-        """The same plan with its tables on a device."""
+        """Return the same policy with its tables on a device."""
         names = ("base", "bucket", "probability", "low", "span", "mirror")
-        picks = (p._replace(edges=to_device(p.edges, device), leaves=to_device(p.leaves, device)) for p in self.picks)
+        choices = (
+            c._replace(edges=to_device(c.edges, device), leaves=to_device(c.leaves, device)) for c in self.choices
+        )
         tables: dict[str, Any] = {name: to_device(getattr(self, name), device) for name in names}
-        return replace(self, picks=tuple(picks), **tables)
+        return replace(self, choices=tuple(choices), **tables)
 
 
 class Draws(NamedTuple):
-    """What happens to each image: [S, B] numbers."""
+    """What a batch meets at each stage: numbers [S, B]."""
 
     bucket: Tensor
     strength: Tensor
     gate: Tensor | None = None
     """The share of the changed image in the result of a stage, where it is not all of it."""
     factor: Tensor | None = None
-    """Goes with the gate, see `stage.relaxed`."""
+    """Goes with the gate, see `_passes.relaxed`."""
 
 
 def draw(plan: CompiledPolicy, batch: int, rng: Generator) -> Draws:
@@ -75,8 +77,8 @@ def draw(plan: CompiledPolicy, batch: int, rng: Generator) -> Draws:
     How many random numbers are taken depends on the tree and the batch size alone, never on what is drawn.
     """
     stages = len(plan.base)
-    numbers = torch.rand(len(plan.picks) + 3 * stages, batch, generator=rng, device=rng.device)
-    choosing, gate, level, sign = numbers.split([len(plan.picks), stages, stages, stages])
+    numbers = torch.rand(len(plan.choices) + 3 * stages, batch, generator=rng, device=rng.device)
+    choosing, gate, level, sign = numbers.split([len(plan.choices), stages, stages, stages])
     leaf = draw_leaves(plan, choosing)
     bucket = plan.bucket[leaf] * (gate < plan.probability[leaf])
     strength = torch.addcmul(plan.low[leaf], plan.span[leaf], level)
@@ -84,21 +86,21 @@ def draw(plan: CompiledPolicy, batch: int, rng: Generator) -> Draws:
 
 
 def draw_leaves(plan: CompiledPolicy, choosing: Tensor) -> Tensor:
-    """The leaf that each image meets at each stage, [S, B], from uniform numbers [P, B]."""
+    """Return the leaf that each image meets at each stage, [S, B], from uniform numbers [P, B]."""
     leaf = plan.base[:, None].repeat(1, choosing.shape[1])
-    drawn: list[Tensor] = []
-    for pick, uniform in zip(plan.picks, choosing, strict=True):
-        option = torch.searchsorted(pick.edges, uniform, right=True)
-        if pick.parent is not None:
-            above, wanted = pick.parent
-            option = torch.where(drawn[above] == wanted, option, -1)  # not reached: the column of no leaves
-        drawn.append(option)
-        leaf[pick.first : pick.first + len(pick.leaves)] += pick.leaves[:, option]
+    options: list[Tensor] = []
+    for table, uniform in zip(plan.choices, choosing, strict=True):
+        option = torch.searchsorted(table.edges, uniform, right=True)
+        if table.parent is not None:
+            parent, parent_option = table.parent
+            option = torch.where(options[parent] == parent_option, option, -1)  # not reached: the column of no leaves
+        options.append(option)
+        leaf[table.first : table.first + len(table.leaves)] += table.leaves[:, option]
     return leaf
 
 
 def compile_policy(node: AnyNode, table: Mapping[str, Op]) -> CompiledPolicy:
-    """The tables of a node; its strengths refer to a table of operations."""
+    """Return the tables of a node; its strengths refer to a table of operations."""
     builder = Builder()
     base = builder.compile_node(node, 0, None)
     leaves = list(builder.leaves)
@@ -106,7 +108,7 @@ def compile_policy(node: AnyNode, table: Mapping[str, Op]) -> CompiledPolicy:
     buckets = {key: k for k, key in enumerate(keys, start=1)}
     ranges = [bounds(leaf.strength) for leaf in leaves]
     return CompiledPolicy(
-        picks=tuple(builder.picks[k] for k in range(len(builder.picks))),
+        choices=tuple(builder.choices[k] for k in range(len(builder.choices))),
         ops=tuple(with_most(table[name], most) for name, most in keys),
         base=torch.tensor(base, dtype=torch.long),
         bucket=torch.tensor([0] + [buckets[leaf.op, leaf.most] for leaf in leaves]),
@@ -118,12 +120,12 @@ def compile_policy(node: AnyNode, table: Mapping[str, Op]) -> CompiledPolicy:
 
 
 def with_most(op: Op, most: float | None) -> Op:
-    """The operation with its physical range replaced."""
+    """Return the operation with its physical range replaced."""
     return op if most is None else replace(op, most=most)
 
 
 def rank(table: Mapping[str, Op], name: str, most: float | None) -> tuple[bool, int, float]:
-    """Geometric operations first; the rest of the order is that of the table, whatever the tree looks like."""
+    """Return a sort key: geometric operations first, then the order of the table, whatever the tree looks like."""
     return table[name].matrix is None, list(table).index(name), most or 0.0
 
 
@@ -132,10 +134,10 @@ class Builder:
 
     def __init__(self) -> None:
         self.leaves: dict[Apply, int] = {}
-        self.picks: dict[int, ChoiceTable] = {}
+        self.choices: dict[int, ChoiceTable] = {}
 
     def compile_node(self, node: AnyNode, first: int, parent: tuple[int, int] | None) -> list[int]:
-        """The leaves that the node itself puts into the stages from `first` on; 0 where a choice will put them."""
+        """Return the leaves of a node for the stages from `first` on; 0 where a choice will put them."""
         match node:
             case Apply():
                 return [self.leaves.setdefault(node, len(self.leaves) + 1)]
@@ -148,19 +150,23 @@ class Builder:
                 return self.compile_choice(node, first, parent)
 
     def compile_choice(self, node: Choice, first: int, parent: tuple[int, int] | None) -> list[int]:
-        index = len(self.picks)
-        self.picks[index] = ChoiceTable(
+        """Add a choice and those below it to the tables, and return the leaf 0 for each of its stages."""
+        index = len(self.choices)
+        self.choices[index] = ChoiceTable(
             torch.empty(0), torch.empty(0), first, parent
         )  # keeps its place before those below
         rows = [self.compile_node(child, first, (index, k)) for k, (_, child) in enumerate(children(node))]
         leaves = torch.zeros(max(map(len, rows)), len(rows) + 1, dtype=torch.long)
         for k, row in enumerate(rows):
             leaves[: len(row), k] = torch.tensor(row, dtype=torch.long)
-        self.picks[index] = ChoiceTable(edges(node), leaves, first, parent)
+        self.choices[index] = ChoiceTable(edges(node), leaves, first, parent)
         return [0] * len(leaves)
 
 
 def edges(node: Choice) -> Tensor:
-    """Cumulative probabilities; summed in float64, so that the last one is 1 in float32, which no number reaches."""
+    """Return the cumulative probabilities of the options.
+
+    They are summed in float64, so that the last one is 1 in float32, which no uniform number reaches.
+    """
     weights = torch.tensor([option.weight for option in node.options], dtype=torch.float64)
     return (weights / weights.sum()).cumsum(0).float()

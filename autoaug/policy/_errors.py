@@ -1,4 +1,4 @@
-"""What is wrong with a policy, said in one line: the value, the place (a JSON path) and the fix."""
+"""Errors of policies in one line: the value, its JSON path and the fix."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ class PolicyError(ValueError):
 
 
 def json_path(location: tuple[int | str, ...], keep_last: bool = False) -> str:
-    """Pydantic's location as a path into the file, without the names of the node kinds that it adds."""
+    """Return pydantic's location as a path into the file, without the names of the node kinds that it adds."""
     last = len(location) - 1
     path = ""
     for k, part in enumerate(location):
@@ -40,21 +40,21 @@ def json_path(location: tuple[int | str, ...], keep_last: bool = False) -> str:
     return path
 
 
-def explain(error: ValidationError, place: str) -> PolicyError:
-    """The first complaint of a validation as one line."""
+def explain(error: ValidationError, source: str) -> PolicyError:
+    """Return the first complaint of a validation as one line."""
     first = error.errors(include_url=False)[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, PolicyError):
-        return PolicyError(f"{place} at {cause}")
+        return PolicyError(f"{source} at {cause}")
     path = json_path(first["loc"], keep_last=first["type"] == "extra_forbidden")
     words = FIXES.get(first["type"]) or (str(cause) if cause else f"{first['msg']}, got {short(first['input'])}")
-    return PolicyError(f"{place} at {path}: {words}" if path else f"{place}: {words}")
+    return PolicyError(f"{source} at {path}: {words}" if path else f"{source}: {words}")
 
 
 @contextmanager
-def one_line(place: str) -> Iterator[None]:
-    """Turn pydantic's report on `place` into a PolicyError."""
+def one_line(source: str) -> Iterator[None]:
+    """Turn pydantic's report on `source` into a PolicyError."""
     try:
         yield
     except ValidationError as error:
-        raise explain(error, place) from None
+        raise explain(error, source) from None

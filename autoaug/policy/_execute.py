@@ -42,7 +42,7 @@ class Groups(NamedTuple):
 
 
 def execute(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator, *, compose: bool = False) -> Tensor:
-    """Images [B, C, H, W] with what was drawn applied, stage after stage; 8 bits become floats on the way.
+    """Return images [B, C, H, W] with what was drawn applied, stage after stage; uint8 becomes float32.
 
     Geometric operations need not even be told apart: they share one resampling per stage. Where the buckets live
     on a GPU, the sizes of the groups are read back once, for all stages together; nothing else is waited for.
@@ -62,89 +62,94 @@ def execute(ops: Listing[Op], images: Tensor, draws: Draws, rng: Generator, *, c
     matrix = matrices(ops[:geometric], bucket, amount, images)
     if compose:
         drawn, matrix = join(bucket, matrix, geometric)
-    relaxing = [each for each in (draws.gate, draws.factor) if each is not None]
-    groups = grouped(drawn, [matrix, amount, *relaxing], geometric, len(ops))
+    relaxation = [part for part in (draws.gate, draws.factor) if part is not None]
+    groups = grouped(drawn, [matrix, amount, *relaxation], geometric, len(ops))
     if in_cache:
         return group_by_group(ops[geometric:], images, groups, rng)
     return side_by_side(ops[geometric:], as_floats(images), groups, rng)
 
 
 def as_floats(images: Tensor) -> Tensor:
-    """Images in [0, 1]; floats as they are."""
+    """Return uint8 images as float32 in [0, 1], and floats as they are."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def amounts(ops: Listing[Op], bucket: Tensor, strength: Tensor) -> Tensor:
-    """The strengths in the physical units of their operations, [S, B]."""
+    """Return the strengths in the physical units of their operations, [S, B]."""
     most = torch.tensor([0.0, *(op.most or 0.0 for op in ops)], dtype=torch.float64)
     return strength * to_device(most, strength.device, strength.dtype)[bucket]
 
 
 def grouped(bucket: Tensor, numbers: Listing[Tensor], geometric: int, count: int) -> Groups:
-    """The groups of buckets [S, B], with numbers [S, B, ...] of each image; see `group_sizes`.
+    """Return the groups of buckets [S, B], with numbers [S, B, ...] of each image; see `group_sizes`.
 
     They are counted where the buckets are, and put in order where the numbers are.
     """
     bucket, order = bucket.sort(dim=1, stable=True)
     order = to_device(order, numbers[0].device)
-    places = (order.view(*order.shape, *[1] * (each.ndim - 2)).expand_as(each) for each in numbers)
-    in_order = [each.gather(1, place) for each, place in zip(numbers, places, strict=True)]
+    indices = (order.view(*order.shape, *[1] * (number.ndim - 2)).expand_as(number) for number in numbers)
+    in_order = [number.gather(1, index) for number, index in zip(numbers, indices, strict=True)]
     return Groups(order, group_sizes(bucket, geometric, count), in_order)
 
 
 def differentiated(images: Tensor, draws: Draws) -> bool:
     """Whether something is relaxed, or a gradient wanted."""
-    wanted = images.requires_grad or draws.strength.requires_grad
-    return draws.gate is not None or (torch.is_grad_enabled() and wanted)
+    requires_grad = images.requires_grad or draws.strength.requires_grad
+    return draws.gate is not None or (torch.is_grad_enabled() and requires_grad)
 
 
 def side_by_side(ops: Listing[Op], images: Tensor, groups: Groups, rng: Generator) -> Tensor:
-    """All stages, with the operations that are not geometric."""
-    place = groups.order.argsort(dim=1)
-    steps = torch.cat([groups.order[:1], place[:-1].gather(1, groups.order[1:]), place[-1:]])
+    """Return the images after all stages, in groups that lie side by side; `ops` are those that move no pixels."""
+    inverse = groups.order.argsort(dim=1)
+    steps = torch.cat([groups.order[:1], inverse[:-1].gather(1, groups.order[1:]), inverse[-1:]])
     steps, *columns = all_to_device([steps, *groups.numbers], images.device)
-    numbers = zip(*(each.unbind() for each in columns), strict=True)
-    for step, sizes, (movement, amount, *relaxing) in zip(steps, groups.sizes, numbers, strict=False):
+    numbers = zip(*(column.unbind() for column in columns), strict=True)
+    for step, sizes, (movement, amount, *relaxation) in zip(steps, groups.sizes, numbers, strict=False):
         images = reordered(images, step)
-        still, moving, *others = images.split(sizes)
-        moved = affine(moving, movement.narrow(0, len(still), len(moving))) if len(moving) else moving
+        unmoved_images, moving, *others = images.split(sizes)
+        moved = affine(moving, movement.narrow(0, len(unmoved_images), len(moving))) if len(moving) else moving
         rows = zip(ops, others, amount.split(sizes)[2:], strict=True)
-        after = [still, moved, *(op.at(group, own, rng) if len(group) else group for op, group, own in rows)]
-        images = relaxed(images, after, *relaxing) if relaxing else torch.cat(after)
+        after = [
+            unmoved_images,
+            moved,
+            *(op.at(group, amounts, rng) if len(group) else group for op, group, amounts in rows),
+        ]
+        images = relaxed(images, after, *relaxation) if relaxation else torch.cat(after)
     return reordered(images, steps[-1]) if len(steps) else images
 
 
 def group_by_group(ops: Listing[Op], images: Tensor, groups: Groups, rng: Generator) -> Tensor:
-    """What `side_by_side` gives, and images stay in their places."""
+    """Return what `side_by_side` returns, with the images kept in their order."""
     before, after = images, room_for(images)
     changes: list[Callable[[Tensor, Tensor], Tensor]] = [still, affine, *(partial(op.at, rng=rng) for op in ops)]
-    columns = (each.to(images.device) for each in (groups.order, *groups.numbers))
+    columns = (column.to(images.device) for column in (groups.order, *groups.numbers))
     for sizes, order, movement, amount in zip(groups.sizes, *columns, strict=True):
         first, _, *others = amount.split(sizes)
         numbers = (first, movement.split(sizes)[1], *others)
-        for change, places, own in zip(changes, order.split(sizes), numbers, strict=True):
-            if len(places) and not (change is still and before is after):
-                put(change(as_floats(before.index_select(0, places)), own), places, after)
+        for change, indices, argument in zip(changes, order.split(sizes), numbers, strict=True):
+            if len(indices) and not (change is still and before is after):
+                put(change(as_floats(before.index_select(0, indices)), argument), indices, after)
         before = after
     return before
 
 
 def room_for(images: Tensor) -> Tensor:
-    """Memory for these images as floats."""
+    """Return uninitialised memory for these images as floats."""
     dtype = torch.float32 if images.dtype == torch.uint8 else images.dtype
     return torch.empty_like(images, dtype=dtype, memory_format=torch.contiguous_format)
 
 
 def still(images: Tensor, _: Tensor) -> Tensor:
+    """Return the images as they are: the change of those that meet nothing."""
     return images
 
 
-def put(images: Tensor, places: Tensor, whole: Tensor) -> None:
-    """whole[places] = images. A CPU copies number by number, and twice as fast in words of four."""
-    images, each = images.contiguous(), WORD.itemsize // images.element_size()
-    if images[0].numel() % each == 0 and images.storage_offset() % each == 0:
+def put(images: Tensor, indices: Tensor, whole: Tensor) -> None:
+    """Set whole[indices] = images. A CPU copies number by number, and twice as fast in words of four."""
+    images, numbers_per_word = images.contiguous(), WORD.itemsize // images.element_size()
+    if images[0].numel() % numbers_per_word == 0 and images.storage_offset() % numbers_per_word == 0:
         images, whole = images.flatten(1).view(WORD), whole.flatten(1).view(WORD)
-    whole.index_copy_(0, places, images)
+    whole.index_copy_(0, indices, images)
 
 
 def apart(ops: Listing[Op], images: Tensor) -> bool:
@@ -157,19 +162,19 @@ def apart(ops: Listing[Op], images: Tensor) -> bool:
 
 
 def one_by_one(ops: Listing[Op], images: Tensor, bucket: Tensor, amount: Tensor, rng: Generator) -> Tensor:
-    """What `group_by_group` gives: each image goes through all its stages while it is in the cache."""
+    """Return what `group_by_group` returns: each image goes through all its stages while it is in the cache."""
     after = room_for(images)
     columns = bucket.t().tolist(), amount.to(images.device).split(1, dim=1)
-    for image, place, stages, numbers in zip(images.split(1), after.split(1), *columns, strict=True):
+    for image, target, stages, numbers in zip(images.split(1), after.split(1), *columns, strict=True):
         image = as_floats(image)
-        for k, own in zip(stages, numbers, strict=True):
-            image = ops[k - 1].at(image, own, rng) if k else image
-        place.copy_(image)
+        for k, strength in zip(stages, numbers, strict=True):
+            image = ops[k - 1].at(image, strength, rng) if k else image
+        target.copy_(image)
     return after
 
 
 def group_sizes(bucket: Tensor, geometric: int, count: int) -> list[list[int]]:
-    """How many images of each stage meet nothing, something geometric, and each of the other operations.
+    """Return how many images of each stage meet nothing, something geometric, and each other operation.
 
     Args:
         bucket: sorted, [S, B].
@@ -182,7 +187,7 @@ def group_sizes(bucket: Tensor, geometric: int, count: int) -> list[list[int]]:
 
 
 def matrices(ops: Listing[Op], bucket: Tensor, amount: Tensor, images: Tensor) -> Tensor:
-    """The movement of each image at each stage, [S, B, 2, 3]; the identity where nothing geometric happens."""
+    """Return the movement of each image at each stage, [S, B, 2, 3]; the identity where nothing moves it."""
     flat = amount.flatten()
     choices = [unmoved(flat).expand(len(flat), 2, 3)]
     for op in ops:
@@ -196,9 +201,9 @@ def join(bucket: Tensor, matrix: Tensor, geometric: int) -> tuple[Tensor, Tensor
     """Let a geometric draw wait for the next stage, and join it there, unless something else happens to its image."""
     buckets, movements = list(bucket), list(matrix)
     for stage in range(len(buckets) - 1):
-        here, after = buckets[stage], buckets[stage + 1]
-        waits = (here > 0) & (here <= geometric) & (after <= geometric)
-        both = composed(movements[stage], movements[stage + 1])
-        movements[stage + 1] = torch.where(waits[:, None, None], both, movements[stage + 1])
-        buckets[stage], buckets[stage + 1] = here.where(~waits, 0), after.where(~waits, 1)
+        before, after = buckets[stage], buckets[stage + 1]
+        waits = (before > 0) & (before <= geometric) & (after <= geometric)
+        joined = composed(movements[stage], movements[stage + 1])
+        movements[stage + 1] = torch.where(waits[:, None, None], joined, movements[stage + 1])
+        buckets[stage], buckets[stage + 1] = before.where(~waits, 0), after.where(~waits, 1)
     return torch.stack(buckets), torch.stack(movements)

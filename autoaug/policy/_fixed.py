@@ -13,7 +13,7 @@ from autoaug.policy._tree import PolicyTree, Schedule
 
 
 class Fixed(nn.Module):
-    """A policy that is written down as a tree and does not learn.
+    """Run a policy that is written down as a tree and does not learn.
 
     Every image gets a draw of its own: its options, its gates, its strengths and its signs. The images of a batch
     that meet the same operation at the same stage are gathered and pass through it together.
@@ -21,6 +21,13 @@ class Fixed(nn.Module):
     Args:
         compose: join consecutive geometric operations of an image into one resampling: fewer interpolations, and the
             same as one after the other away from the borders. Off, pixels are what the operations give in turn.
+
+    >>> import torch
+    >>> from autoaug.policy import Fixed, apply, choice, policy_tree, sequence
+    >>> policy = Fixed(policy_tree(choice([(0.5, apply("invert")), (0.5, sequence())])))
+    >>> images = torch.full((6, 1, 1, 1), 0.25)
+    >>> policy(images, torch.Generator().manual_seed(0)).flatten()  # each image has a draw of its own
+    tensor([0.7500, 0.2500, 0.7500, 0.7500, 0.7500, 0.2500])
     """
 
     def __init__(self, tree: PolicyTree, *, compose: bool = False) -> None:
@@ -29,18 +36,18 @@ class Fixed(nn.Module):
         self.compose = compose
         steps = [step.epoch for step in tree.root.steps] if isinstance(tree.root, Schedule) else [1]
         self._compiled = {epoch: compile_policy(tree.at(epoch), RANGES[tree.ranges]) for epoch in steps}
-        self._placed: dict[tuple[int, torch.device], CompiledPolicy] = {}
+        self._on_device: dict[tuple[int, torch.device], CompiledPolicy] = {}
         self.epoch = 1
 
     def forward(self, images: Tensor, rng: Generator) -> Tensor:
-        """Images [B, C, H, W] in [0, 1] to images of the same shape and type; 8-bit images come back as float32.
+        """Return images of the same shape and dtype, from [B, C, H, W] in [0, 1]; uint8 images come back as float32.
 
         Images that meet no operation pass through untouched. The same state of the generator gives the same output;
         a generator on the CPU serves images on any device, and then nothing waits for that device.
         """
         if images.ndim != 4 or not (images.is_floating_point() or images.dtype == torch.uint8):
-            given = f"{images.dtype} {list(images.shape)}"
-            raise ValueError(f"images are {given}: give floats in [0, 1], or uint8, of shape [B, C, H, W]")
+            got = f"{images.dtype} {list(images.shape)}"
+            raise ValueError(f"images are {got}: give floats in [0, 1], or uint8, of shape [B, C, H, W]")
         if not len(self.compiled(rng.device).base):  # nothing is drawn either
             return as_floats(images)
         return self.apply_draws(images, self.draw(len(images), rng), rng)
@@ -57,18 +64,19 @@ class Fixed(nn.Module):
         return execute(compiled.ops, images, draws, rng, compose=self.compose)
 
     def compiled(self, device: torch.device) -> CompiledPolicy:
-        """The compiled tree of this epoch, its tables on the device where the random numbers are drawn."""
+        """Return the compiled tree of this epoch, with its tables on the device where the random numbers are drawn."""
         step = max(epoch for epoch in self._compiled if epoch <= self.epoch)
-        if (step, device) not in self._placed:
-            self._placed[step, device] = self._compiled[step].to(device)
-        return self._placed[step, device]
+        if (step, device) not in self._on_device:
+            self._on_device[step, device] = self._compiled[step].to(device)
+        return self._on_device[step, device]
 
     def at(self, epoch: int) -> None:
-        """Say which epoch it is, counted from 1; a schedule then runs the tree that is in force."""
+        """Set the epoch, counted from 1; a schedule then runs the tree that is in force."""
         self._tree.at(epoch)
         self.epoch = epoch
 
     def tree(self) -> PolicyTree:
+        """Return the tree that is run."""
         return self._tree
 
     def save(self, path: str | Path) -> None:
@@ -77,9 +85,19 @@ class Fixed(nn.Module):
 
 
 def load_policy(path: str | Path) -> Fixed:
-    """The policy of a file, ready to run.
+    """Return the policy of a file, ready to run.
 
     Raises:
-        PolicyError: the file is not a policy of a known version; the message names value, place and fix.
+        PolicyError: the file is not a policy of a known version; the message names value, JSON path and fix.
+        OSError: there is no such file, or it cannot be read.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from autoaug.policy import Fixed, load_policy, ready
+    >>> with TemporaryDirectory() as folder:
+    ...     Fixed(ready.trivialaugment()).save(Path(folder) / "policy.json")
+    ...     policy = load_policy(Path(folder) / "policy.json")
+    >>> policy.tree() == ready.trivialaugment()
+    True
     """
     return Fixed(load_tree(path))

@@ -31,12 +31,17 @@ FROZEN = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is a finite real number; a bool is none."""
+    """Whether this is a finite real number; a bool is none.
+
+    >>> from autoaug.policy import is_number
+    >>> [is_number(value) for value in (1, 0.5, True, float("nan"), "1")]
+    [True, True, False, False, False]
+    """
     return finite(value) is not None
 
 
 def check_amount(value: Any) -> Any:
-    """A finite number, or a pair (low, high) of them."""
+    """Return a finite number as a float, or a pair (low, high) of them."""
     value = plain(value)
     if is_number(value):
         return float(value)
@@ -141,7 +146,7 @@ class Schedule(BaseModel):
     @classmethod
     def in_order(cls, steps: tuple[ScheduleStep, ...]) -> tuple[ScheduleStep, ...]:
         epochs = [step.epoch for step in steps]
-        if epochs[0] != 1 or any(one >= two for one, two in pairwise(epochs)):
+        if epochs[0] != 1 or any(earlier >= later for earlier, later in pairwise(epochs)):
             raise ValueError(f"epochs {short(epochs)} must begin with 1 and increase")
         return steps
 
@@ -165,41 +170,81 @@ def apply(
     mirror: bool = True,
     most: float | None = None,
 ) -> Apply:
-    """One operation; see `Apply` for the ranges. A pair as strength is drawn uniformly for every image.
+    """Make a node of one operation; see `Apply` for the ranges. A pair as strength is drawn uniformly for every image.
 
     Raises:
         PolicyError: an unknown operation, or a number outside its range.
+
+    >>> from autoaug.policy import apply, policy_tree
+    >>> node = policy_tree(apply("rotate", (0.0, 0.5), probability=0.8)).root
+    >>> node.amount, node.unit, node.mirror  # up to 15 degrees, to either side
+    ((0.0, 15.0), 'degrees', True)
     """
     with one_line("apply()"):
-        given = {"strength": strength, "probability": probability, "mirror": mirror, "most": most}
-        return Apply.model_validate({"op": op, **{name: plain(value) for name, value in given.items()}})
+        arguments = {"strength": strength, "probability": probability, "mirror": mirror, "most": most}
+        return Apply.model_validate({"op": op, **{name: plain(value) for name, value in arguments.items()}})
 
 
 def sequence(nodes: Iterable[AnyNode] = ()) -> Sequence:
-    """Nodes one after the other; without any, the identity."""
+    """Make a node that runs nodes one after the other; without any, it is the identity.
+
+    Raises:
+        PolicyError: an entry is no node, or there are more than 1,000.
+
+    >>> from autoaug.policy import apply, policy_tree, sequence, stages
+    >>> stages(sequence([apply("shear_x", 0.3), apply("color", 0.5)]))  # an image meets both
+    2
+    """
     with one_line("sequence()"):
         return Sequence(nodes=tuple(nodes))
 
 
 def choice(options: Iterable[tuple[float, AnyNode]]) -> Choice:
-    """One of the nodes, with a probability proportional to its weight, drawn for every image."""
+    """Make a node that runs one of its nodes, drawn for every image with a probability proportional to its weight.
+
+    Raises:
+        PolicyError: a weight is negative, all are 0, or there is no option.
+
+    >>> from autoaug.policy import apply, choice, op_masses, policy_tree
+    >>> op_masses(policy_tree(choice([(3.0, apply("rotate", 0.5)), (1.0, apply("invert"))])))
+    {'rotate': 0.75, 'invert': 0.25}
+    """
     with one_line("choice()"):
         return Choice.model_validate({"options": [{"weight": plain(weight), "node": node} for weight, node in options]})
 
 
 def schedule(steps: Iterable[tuple[int, AnyNode]]) -> Schedule:
-    """Trees in force from an epoch on: pairs (first epoch, node), the first of which begins with epoch 1."""
+    """Make a root of trees in force from an epoch on: pairs (first epoch, node), of which the first has epoch 1.
+
+    Raises:
+        PolicyError: the epochs do not begin with 1, or do not increase.
+
+    >>> from autoaug.policy import apply, policy_tree, schedule, sequence
+    >>> tree = policy_tree(schedule([(1, sequence()), (10, apply("rotate", 0.5))]))
+    >>> [getattr(tree.at(epoch), "op", None) for epoch in (9, 10)]
+    [None, 'rotate']
+    """
     with one_line("schedule()"):
         return Schedule.model_validate({"steps": [{"epoch": plain(epoch), "node": node} for epoch, node in steps]})
 
 
 def bounds(value: float | tuple[float, float]) -> tuple[float, float]:
-    """A fixed value as a range of width zero."""
+    """Return a pair as it is, and a fixed value as a range of width zero.
+
+    >>> from autoaug.policy import bounds
+    >>> bounds(0.5), bounds((0.0, 1.0))
+    ((0.5, 0.5), (0.0, 1.0))
+    """
     return value if isinstance(value, tuple) else (value, value)
 
 
 def children(node: AnyNode | Schedule) -> list[tuple[str, AnyNode]]:
-    """The nodes right below, each with its path from here."""
+    """Return the nodes right below a node, each with its path from there.
+
+    >>> from autoaug.policy import apply, children, sequence
+    >>> [path for path, _ in children(sequence([apply("invert"), sequence()]))]
+    ['.nodes[0]', '.nodes[1]']
+    """
     match node:
         case Sequence():
             return [(f".nodes[{k}]", child) for k, child in enumerate(node.nodes)]
@@ -212,7 +257,7 @@ def children(node: AnyNode | Schedule) -> list[tuple[str, AnyNode]]:
 
 
 def with_children(node: AnyNode | Schedule, nodes: list[AnyNode]) -> AnyNode | Schedule:
-    """The same node over other nodes, in the order of `children`."""
+    """Return the same node over other nodes, in the order of `children`."""
     match node:
         case Sequence():
             return node.model_copy(update={"nodes": tuple(nodes)})

@@ -15,19 +15,22 @@ from torch import Tensor
 
 
 def reordered(images: Tensor, order: Tensor) -> Tensor:
-    """`images[order]` of a permutation [B]; backwards a look-up too, by the inverse permutation, and no addition."""
+    """Return `images[order]` of a permutation [B].
+
+    Its backward pass is a look-up too, by the inverse permutation, without an addition.
+    """
     moved: Tensor = _Reordered.apply(images, order) if images.requires_grad else images.index_select(0, order)
     return moved
 
 
 def relaxed(before: Tensor, after: Listing[Tensor], gate: Tensor, factor: Tensor) -> Tensor:
-    """factor * (gate * after + (1 - gate) * before), with one gate and one factor for each image, [B].
+    """Return factor * (gate * after + (1 - gate) * before), with one gate and one factor for each image, [B].
 
     Args:
         after: what the operations of the stage made of consecutive parts of the batch, some of which may be empty.
         factor: 1 in value, only its derivative counts (Hataya et al. 2022, eq. 9: u/SG(u)).
     """
-    gate, factor = (each.to(before).view(-1, 1, 1, 1) for each in (gate, factor))
+    gate, factor = (number.to(before).view(-1, 1, 1, 1) for number in (gate, factor))
     mixed: Tensor = _Relaxed.apply(gate, factor, before, *(part for part in after if len(part)))
     return mixed
 
@@ -48,13 +51,13 @@ class _Reordered(torch.autograd.Function):
 
 
 class _Relaxed(torch.autograd.Function):
-    """Part by part, so that what one line reads is still in the cache from the line before."""
+    """The blend of a stage, part by part, so that what one line reads is still in the cache from the line before."""
 
     @staticmethod
     def forward(gate: Tensor, factor: Tensor, before: Tensor, *after: Tensor) -> Tensor:
         mixed = torch.empty_like(before)
-        for part, own, old, weight in zip(after, *split(after, mixed, before, gate), strict=True):
-            torch.lerp(old, part, weight, out=own)
+        for part, target, old, weight in zip(after, *split(after, mixed, before, gate), strict=True):
+            torch.lerp(old, part, weight, out=target)
         return mixed
 
     @staticmethod
@@ -67,20 +70,20 @@ class _Relaxed(torch.autograd.Function):
         weight = factor * gate
         of_before = grad * (factor - weight) if ctx.needs_input_grad[2] else None
         grads, olds, weights = split(after, grad, before, weight)
-        along_before = torch.cat([inner(one, old) for one, old in zip(grads, olds, strict=True)])
-        along_after = torch.cat([inner(one, part) for one, part in zip(grads, after, strict=True)])
+        along_before = torch.cat([inner(grad_part, old) for grad_part, old in zip(grads, olds, strict=True)])
+        along_after = torch.cat([inner(grad_part, part) for grad_part, part in zip(grads, after, strict=True)])
         rows = zip(grads, weights, ctx.needs_input_grad[3:], strict=True)
-        of_after = [one * own if wanted else None for one, own, wanted in rows]
+        of_after = [grad_part * share if wanted else None for grad_part, share, wanted in rows]
         of_factor = torch.lerp(along_before, along_after, gate)
         return factor * (along_after - along_before), of_factor, of_before, *of_after
 
 
 def split(parts: Listing[Tensor], *wholes: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Batches, split as the parts are."""
+    """Return whole batches, split as the parts are."""
     sizes = [len(part) for part in parts]
     return (whole.split(sizes) for whole in wholes)
 
 
-def inner(one: Tensor, other: Tensor) -> Tensor:
-    """Inner products of images, [B, 1, 1, 1]."""
-    return (one * other).sum((1, 2, 3), keepdim=True)
+def inner(first: Tensor, second: Tensor) -> Tensor:
+    """Return inner products of images, [B, 1, 1, 1]."""
+    return (first * second).sum((1, 2, 3), keepdim=True)

@@ -12,7 +12,7 @@ from autoaug.policy._tree import PolicyTree
 
 @runtime_checkable
 class Policy(Protocol):
-    """A random map from images to images.
+    """Map images to images at random.
 
     An `nn.Module` whose parameters are what a gradient may move. Any module with `forward`, `tree`,
     `at` and `save` is one.
@@ -21,13 +21,13 @@ class Policy(Protocol):
     def __call__(self, images: Tensor, rng: Generator) -> Tensor: ...
 
     def forward(self, images: Tensor, rng: Generator) -> Tensor:
-        """Images [B, C, H, W] in [0, 1] to images of the same shape and type, one independent draw for each."""
+        """Return images of the same shape and dtype, from [B, C, H, W] in [0, 1], with an independent draw for each."""
 
     def tree(self) -> PolicyTree:
-        """The portable form of the policy as it is now."""
+        """Return the portable form of the policy as it is now."""
 
     def at(self, epoch: int) -> None:
-        """Which epoch begins, counted from 1: a schedule changes with it, other policies need not."""
+        """Begin an epoch, counted from 1: a schedule changes with it, other policies need not."""
 
     def save(self, path: str | Path) -> None:
         """Write `tree()` as a policy file."""

@@ -27,7 +27,7 @@ GATE_TEMPERATURE = 0.1
 
 
 class Choices(NamedTuple):
-    """What was drawn for a batch, all [S, B]."""
+    """Hard draws for a batch, all [S, B]."""
 
     option: Tensor
     """Which operation, from 0 to K - 1."""
@@ -38,11 +38,11 @@ class Choices(NamedTuple):
 
 
 class Relaxed(nn.Module):
-    """S stages in a row, and at each one of K operations for every image, with its probability and its strength.
+    """Learn S stages in a row, at each of which every image meets one of K operations.
 
-    An operation of stage s is selected by softmax(`selection[s]`), applied with probability sigmoid(`probability`)
-    and at strength sigmoid(`strength`), with a fair random sign where it is signed. The three parameters are [S, K]
-    and start at 0: equal selection, probability 1/2, strength 1/2.
+    Each operation has a probability and a strength. That of stage s is selected by softmax(`selection[s]`), applied
+    with probability sigmoid(`probability`) and at strength sigmoid(`strength`), with a fair random sign where it is
+    signed. The three parameters are [S, K] and start at 0: equal selection, probability 1/2, strength 1/2.
 
     Args:
         temperature: of the Gumbel softmax, where the selection is differentiated. Near 0 the gradient of most images
@@ -51,6 +51,17 @@ class Relaxed(nn.Module):
 
     Raises:
         ValueError: an operation is unknown, given twice, without a gradient, or draws for itself.
+
+    >>> import torch
+    >>> from autoaug.policy import Relaxed
+    >>> policy = Relaxed(["rotate", "solarize"], stages=1)
+    >>> [(option.weight, option.node.op, option.node.strength) for option in policy.tree().root.nodes[0].options]
+    [(0.5, 'rotate', 0.5), (0.5, 'solarize', 0.5)]
+    >>> images = torch.linspace(0, 1, 64).view(1, 1, 8, 8).expand(20, -1, -1, -1)
+    >>> loss = policy(images, torch.Generator().manual_seed(0)).square().mean()
+    >>> grads = torch.autograd.grad(loss, [policy.selection, policy.probability, policy.strength])
+    >>> all(grad.abs().min() > 0 for grad in grads)
+    True
     """
 
     bucket: Tensor
@@ -77,7 +88,7 @@ class Relaxed(nn.Module):
         self._compiled: tuple[list[Tensor], list[int], CompiledPolicy] | None = None
 
     def forward(self, images: Tensor, rng: Generator, choices: Choices | None = None) -> Tensor:
-        """Images [B, C, H, W] in [0, 1] to images of the same shape and type, one draw for each.
+        """Return images of the same shape and dtype, from [B, C, H, W] in [0, 1], one draw for each.
 
         Without gradients, as in ordinary training, operations and gates are drawn as they are. With gradients on,
         the draw can be differentiated in all three parameters: see `relaxed`. Given `choices`, only the strengths
@@ -92,7 +103,7 @@ class Relaxed(nn.Module):
         return execute(plan.ops, images, draw(plan, len(images), rng), rng)
 
     def relaxed(self, images: Tensor, rng: Generator) -> Tensor:
-        """A draw with pathwise gradients (Hataya et al. 2022, eq. 8 and 9).
+        """Return images after a draw with pathwise gradients (Hataya et al. 2022, eq. 8 and 9).
 
         One operation O per stage and image by the Gumbel softmax u, multiplied by u/SG(u), which is 1 and carries the
         gradient of the selection; b O(x; μ) + (1 - b) x with a relaxed gate b, which is mostly near 0 or 1.
@@ -116,7 +127,7 @@ class Relaxed(nn.Module):
 
     @torch.no_grad()
     def sample(self, batch: int, rng: Generator) -> Choices:
-        """Hard draws for a batch, for `forward` and `log_probability`."""
+        """Return hard draws for a batch, for `forward` and `log_probability`."""
         numbers = torch.rand(3, len(self.selection), batch, generator=rng, device=rng.device)
         numbers = to_device(numbers, self.selection.device)
         edges = self.selection.double().softmax(1).cumsum(1).float()
@@ -126,13 +137,13 @@ class Relaxed(nn.Module):
         )
 
     def apply_draws(self, images: Tensor, choices: Choices, rng: Generator) -> Tensor:
-        """Images with these draws applied, differentiable in the strengths."""
+        """Return images with these draws applied, differentiable in the strengths."""
         bucket = self.bucket[choices.option] * choices.gate
         strength = self.strength.sigmoid().gather(1, choices.option) * choices.sign
         return execute(self.geometric_first, images, Draws(bucket, strength), rng)
 
     def log_probability(self, choices: Choices) -> Tensor:
-        """log q of each image's operations and gates, [B], differentiable in selection and probability."""
+        """Return log q of each image's operations and gates, [B], differentiable in selection and probability."""
         selected = self.selection.log_softmax(1).gather(1, choices.option)
         logit = self.probability.gather(1, choices.option)
         return (selected + F.logsigmoid(torch.where(choices.gate, logit, -logit))).sum(0)
@@ -141,19 +152,19 @@ class Relaxed(nn.Module):
         return 1 - 2 * (self.signed[option] & (uniform < 0.5)).to(self.strength)
 
     def compiled(self) -> CompiledPolicy:
-        """The tables of `tree()`, kept until a parameter moves."""
+        """Return the tables of `tree()`, kept until a parameter moves."""
         parameters: list[Tensor] = list(self.parameters())
         versions = [parameter._version for parameter in parameters]  # no look at the values: a GPU would have to stop
-        kept = self._compiled
-        if kept and all(a is b for a, b in zip(kept[0], parameters, strict=True)) and kept[1] == versions:
-            return kept[2]
+        cached = self._compiled
+        if cached and all(a is b for a, b in zip(cached[0], parameters, strict=True)) and cached[1] == versions:
+            return cached[2]
         plan = compile_policy(self.tree().at(1), RANGES[self.ranges])
         self._compiled = parameters, versions, plan
         return plan
 
     @torch.no_grad()
     def tree(self) -> PolicyTree:
-        """The policy as it is now: a sequence of S choices over K operations."""
+        """Return the policy as it is now: a sequence of S choices over K operations."""
         shares = [self.selection.double().softmax(1), self.probability.sigmoid(), self.strength.sigmoid()]
         stages = torch.stack([share.double() for share in shares], dim=2).tolist()
         return policy_tree(sequence([self._choice(rows) for rows in stages]), ranges=self.ranges)
@@ -163,7 +174,7 @@ class Relaxed(nn.Module):
         return choice([(share, apply(op.name, strength, probability)) for op, (share, probability, strength) in named])
 
     def at(self, epoch: int) -> None:
-        """A policy that learns has no schedule: every epoch begins with the parameters as they are."""
+        """Do nothing: a policy that learns has no schedule, and every epoch begins with the parameters as they are."""
 
     def save(self, path: str | Path) -> None:
         """Write `tree()` as a policy file."""
@@ -171,13 +182,13 @@ class Relaxed(nn.Module):
 
 
 def movable(names: Listing[str], ranges: str) -> tuple[Op, ...]:
-    """The operations of these names, of which each must have a gradient that means something."""
+    """Return the operations of these names, each of which must have a gradient."""
     table = lookup(RANGES, ranges, "ranges of Relaxed")
     ops = tuple(lookup(table, name, "op of Relaxed") for name in names)
     if not ops:
         raise ValueError("Relaxed(ops=()): give at least one operation")
-    for place, op in enumerate(ops):
-        if op in ops[:place]:
+    for k, op in enumerate(ops):
+        if op in ops[:k]:
             raise ValueError(f"op {op.name!r} is given twice to Relaxed: once is enough, selection weighs it")
         if op.gradient not in ("exact", "straight-through"):
             raise ValueError(f"op {op.name!r} has no gradient: leave it out of Relaxed(ops=...)")
@@ -190,8 +201,10 @@ def movable(names: Listing[str], ranges: str) -> tuple[Op, ...]:
 
 
 def gumbel(uniform: Tensor) -> Tensor:
+    """Return draws of the standard Gumbel distribution from uniform ones in (0, 1)."""
     return -(-uniform.log()).log()
 
 
 def logistic(uniform: Tensor) -> Tensor:
+    """Return draws of the standard logistic distribution from uniform ones in (0, 1)."""
     return uniform.log() - torch.log1p(-uniform)

@@ -32,7 +32,7 @@ FIRST_SPREAD = 0.1
 
 
 class SpatialTransformer(nn.Module):
-    """An affine movement per image, from the image and 100 numbers of noise.
+    """Move every image by an affine map that a network makes of the image and of 100 numbers of noise.
 
     Noise by a transposed convolution and the image by a convolution to `width` / 2 planes each, then convolutions of
     width, 2 width and 4 width channels, each with leaky ReLU and 2 x 2 max-pooling, then linear layers to the six
@@ -43,6 +43,17 @@ class SpatialTransformer(nn.Module):
 
     Args:
         seed: of the network's first weights.
+
+    Raises:
+        ValueError: the width is odd, or less than 2.
+
+    >>> import torch
+    >>> from autoaug.policy import SpatialTransformer
+    >>> policy = SpatialTransformer(width=4)
+    >>> policy.matrix(torch.ones(5, 3, 32, 32), torch.Generator().manual_seed(0)).shape  # one movement per image
+    torch.Size([5, 2, 3])
+    >>> list(policy.statistics())
+    ['translate_x', 'translate_y', 'rotate', 'shear_x', 'zoom']
     """
 
     compose = True
@@ -69,14 +80,14 @@ class SpatialTransformer(nn.Module):
         self.register_buffer("seen", torch.zeros(len(MOVES), 4))
 
     def forward(self, images: Tensor, rng: Generator) -> Tensor:
-        """Images [B, C, H, W] in [0, 1] to images of the same shape and type; also remembers what it did to them."""
+        """Return moved images of the same shape and dtype, from [B, C, H, W] in [0, 1]; remember their statistics."""
         matrix = self.matrix(images, rng)
         amounts = read(matrix.detach())
         self.seen.copy_(torch.stack([summary(amounts[name].float()) for name in MOVES]))
         return affine(images, matrix)
 
     def matrix(self, images: Tensor, rng: Generator) -> Tensor:
-        """The movement of each image, [B, 2, 3]."""
+        """Return the movement of each image, [B, 2, 3]."""
         colour = images.to(self.seen).expand(-1, 3, -1, -1)
         noise = torch.rand(len(images), NOISE, 1, 1, generator=rng, device=rng.device)
         noise = to_device(noise, colour.device, colour.dtype)
@@ -85,31 +96,31 @@ class SpatialTransformer(nn.Module):
         for layer in self.body:
             features = F.max_pool2d(F.leaky_relu(layer(features)), 2, ceil_mode=True)
         features = F.adaptive_avg_pool2d(features, POOLED).flatten(1)
-        kept = torch.rand(features.shape, generator=rng, device=rng.device).to(features.dtype) >= DROPOUT
-        kept = to_device(kept, features.device)
-        features = features * kept / (1 - DROPOUT) if self.training else features
+        mask = torch.rand(features.shape, generator=rng, device=rng.device).to(features.dtype) >= DROPOUT
+        mask = to_device(mask, features.device)
+        features = features * mask / (1 - DROPOUT) if self.training else features
         for layer in self.hidden:
             features = F.leaky_relu(layer(features))
         return unmoved(features) + self.last(features).unflatten(1, (2, 3))
 
     def statistics(self) -> dict[str, dict[str, float]]:
-        """Mean, standard deviation and the 5 and 95 % quantiles of every amount in the last batch (see `Warp`)."""
+        """Return mean, deviation and the 5 and 95 % quantiles of every amount in the last batch (see `Warp`)."""
         rows = zip(MOVES, self.seen.tolist(), strict=True)
         return {name: dict(zip(SUMMARY, row, strict=True)) for name, row in rows}
 
     def tree(self) -> PolicyTree:
-        """What it did to the last batch, as independent uniform amounts over the 5 to 95 % quantiles.
+        """Return the movements of the last batch as independent uniform amounts over the 5 to 95 % quantiles.
 
         A tree cannot look at images, so this is an approximation, and all that a file can hold. The provenance says
         so.
         """
-        found = self.statistics()
-        nodes = [span(name, each["low"], each["high"]) for name, each in found.items() if name in OPS]
+        statistics = self.statistics()
+        nodes = [span(name, row["low"], row["high"]) for name, row in statistics.items() if name in OPS]
         lost = "; ".join(["movements do not depend on the image", LOST["amounts"], LOST["zoom"], LOST["moves"]])
-        return policy_tree(sequence(nodes), provenance={APPROXIMATION: lost, **flat(found)})
+        return policy_tree(sequence(nodes), provenance={APPROXIMATION: lost, **flat(statistics)})
 
     def at(self, epoch: int) -> None:
-        """Nothing depends on the epoch."""
+        """Do nothing: no movement depends on the epoch."""
 
     def save(self, path: str | Path) -> None:
         """Write `tree()` as a policy file. The network itself travels in the `state_dict`."""

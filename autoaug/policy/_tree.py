@@ -38,7 +38,7 @@ MAX_FACT = 1_000
 
 
 def check_fact(value: Any) -> Any:
-    """One fact of the provenance."""
+    """Return a fact of the provenance: a finite number, or a text of up to MAX_FACT characters."""
     if is_number(value) or (isinstance(value, str) and len(value) <= MAX_FACT):
         return value
     raise ValueError(f"{short(value)} is neither a finite number nor a text of up to {MAX_FACT} characters")
@@ -52,6 +52,10 @@ class PolicyTree(BaseModel):
     """A whole policy as plain data: what policy.json holds.
 
     Its operations know their physical amounts. `policy_tree` builds one from a node.
+
+    >>> from autoaug.policy import PolicyTree
+    >>> PolicyTree.model_validate({"root": {"kind": "apply", "op": "rotate", "strength": 0.5}}).root.amount
+    15.0
     """
 
     model_config = FROZEN | ConfigDict(json_schema_extra={"$id": SCHEMA, "required": ["schema", "root"]})
@@ -77,7 +81,7 @@ class PolicyTree(BaseModel):
         return measure(root, RANGES[info.data["ranges"]], "root") if "ranges" in info.data else root
 
     def at(self, epoch: int) -> AnyNode:
-        """The node in force in an epoch; epochs count from 1."""
+        """Return the node in force in an epoch; epochs count from 1."""
         if epoch < 1:
             raise PolicyError(f"epoch {epoch}: epochs count from 1")
         if isinstance(self.root, Schedule):
@@ -90,7 +94,7 @@ def policy_tree(
     ranges: str = "autoaugment",
     provenance: Mapping[str, str | int | float] | None = None,
 ) -> PolicyTree:
-    """A node as a whole policy.
+    """Make a whole policy of a node, with physical amounts in all its operations.
 
     Args:
         ranges: the table of `autoaug.ops.RANGES` that gives strengths their physical meaning.
@@ -98,6 +102,10 @@ def policy_tree(
 
     Raises:
         PolicyError: unknown ranges, a tree that is too large, or amounts that disagree with the strengths.
+
+    >>> from autoaug.policy import apply, policy_tree
+    >>> policy_tree(apply("rotate", 0.5)).root.amount, policy_tree(apply("rotate", 0.5), ranges="wide").root.amount
+    (15.0, 67.5)
     """
     with one_line("policy"):
         return PolicyTree(ranges=ranges, root=root, provenance=dict(provenance or {}))
@@ -105,69 +113,80 @@ def policy_tree(
 
 def check_size(root: AnyNode | Schedule) -> None:
     """Refuse a tree that is too deep, too large or too long to be run. No recursion: the tree may be hostile."""
-    stack, seen = [("root", root, 1)], 0
+    stack, count = [("root", root, 1)], 0
     while stack:
-        place, node, depth = stack.pop()
-        seen += 1
+        path, node, depth = stack.pop()
+        count += 1
         if depth > MAX_DEPTH:
-            raise PolicyError(f"{place}: more than {MAX_DEPTH} levels of nodes: flatten the tree")
-        if seen > MAX_NODES:
-            raise PolicyError(f"{place}: more than {MAX_NODES} nodes: use fewer")
-        stack += [(place + step, child, depth + 1) for step, child in children(node)]
+            raise PolicyError(f"{path}: more than {MAX_DEPTH} levels of nodes: flatten the tree")
+        if count > MAX_NODES:
+            raise PolicyError(f"{path}: more than {MAX_NODES} nodes: use fewer")
+        stack += [(path + step, child, depth + 1) for step, child in children(node)]
     if stages(root) > MAX_STAGES:
         raise PolicyError(f"root: an image could meet {stages(root)} operations: allow at most {MAX_STAGES}")
 
 
 def stages(node: AnyNode | Schedule) -> int:
-    """The most operations that one image can meet."""
+    """Return the most operations that one image can meet.
+
+    >>> from autoaug.policy import ready, stages
+    >>> stages(ready.randaugment(n=3).root), stages(ready.autoaugment_cifar10().root)
+    (3, 2)
+    """
     if isinstance(node, Apply):
         return 1
     below = [stages(child) for _, child in children(node)]
     return sum(below) if isinstance(node, Sequence) else max(below)
 
 
-def measure(node: Any, table: Mapping[str, Op], place: str) -> Any:
-    """The node with physical amounts in all its operations; amounts that are there already must agree."""
+def measure(node: Any, table: Mapping[str, Op], path: str) -> Any:
+    """Return the node with physical amounts in all its operations; amounts that are there already must agree."""
     if isinstance(node, Apply):
-        return measure_apply(node, table, place)
-    return with_children(node, [measure(child, table, place + step) for step, child in children(node)])
+        return measure_apply(node, table, path)
+    return with_children(node, [measure(child, table, path + step) for step, child in children(node)])
 
 
-def measure_apply(node: Apply, table: Mapping[str, Op], place: str) -> Apply:
+def measure_apply(node: Apply, table: Mapping[str, Op], path: str) -> Apply:
+    """Return an operation with its physical amount and unit filled in."""
     if node.op not in table:
-        raise PolicyError(f"{place}.op: {node.op!r} is not among these ranges: {suggest(node.op, table)}")
+        raise PolicyError(f"{path}.op: {node.op!r} is not among these ranges: {suggest(node.op, table)}")
     op = table[node.op]
     most = op.most if node.most is None else node.most
     amount = None if most is None else scale(node.strength, most)
-    wanted = {"amount": amount, "unit": op.unit if amount is not None else None}
-    if node.unit not in (None, wanted["unit"]):
-        raise PolicyError(f"{place}.unit: {node.unit!r} is not the unit of {node.op}: write {wanted['unit']!r}")
+    measured = {"amount": amount, "unit": op.unit if amount is not None else None}
+    if node.unit not in (None, measured["unit"]):
+        raise PolicyError(f"{path}.unit: {node.unit!r} is not the unit of {node.op}: write {measured['unit']!r}")
     if node.amount is not None and not agree(node.amount, amount):
         raise PolicyError(
-            f"{place}.amount: {short(node.amount)} disagrees with strength {short(node.strength)}, "
+            f"{path}.amount: {short(node.amount)} disagrees with strength {short(node.strength)}, "
             f"which is {short(amount)} {op.unit}: correct one of them"
         )
-    return node.model_copy(update=wanted)
+    return node.model_copy(update=measured)
 
 
 def scale(strength: float | tuple[float, float], most: float) -> float | tuple[float, float]:
-    """A strength in physical units."""
+    """Return a strength in physical units."""
     return (strength[0] * most, strength[1] * most) if isinstance(strength, tuple) else strength * most
 
 
-def agree(one: float | tuple[float, float], two: float | tuple[float, float] | None) -> bool:
+def agree(first: float | tuple[float, float], second: float | tuple[float, float] | None) -> bool:
     """Whether two amounts are the same but for rounding; a range never equals a fixed value."""
-    if two is None or isinstance(one, tuple) != isinstance(two, tuple):
+    if second is None or isinstance(first, tuple) != isinstance(second, tuple):
         return False
-    pairs = zip(bounds(one), bounds(two), strict=True)
+    pairs = zip(bounds(first), bounds(second), strict=True)
     return all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9) for a, b in pairs)
 
 
 def op_masses(tree: PolicyTree, epoch: int = 1) -> dict[str, float]:
-    """How often each operation is applied to an image, on average, in an epoch.
+    """Return how often each operation is applied to an image, on average, in an epoch.
 
     One choice with probabilities π over operations with probabilities p gives π p; stages add up. All operations
     that the tree names are there, also those with mass 0.
+
+    >>> from autoaug.policy import apply, op_masses, policy_tree, sequence
+    >>> nodes = [apply("rotate", 0.5, probability=0.5), apply("rotate", 1.0, probability=0.25)]
+    >>> op_masses(policy_tree(sequence(nodes)))
+    {'rotate': 0.75}
     """
     masses: defaultdict[str, float] = defaultdict(float)
     weigh(tree.at(epoch), 1.0, masses)

@@ -51,7 +51,7 @@ PROBE = 4096
 
 @dataclass(frozen=True)
 class Kind:
-    """What a warp may do to an image, and how the published network does it."""
+    """The transformations of a warp, and the sizes of the published network for them."""
 
     names: tuple[str, ...]
     """The amounts that a half-width stands for, and that statistics are given of."""
@@ -64,6 +64,7 @@ class Kind:
 
     @property
     def colours(self) -> int:
+        """Return the number of colour amounts."""
         return sum(name in COLOURS for name in self.names)
 
 
@@ -83,7 +84,7 @@ SIZES: dict[str, Callable[[int], tuple[int, ...]]] = {
 
 
 class Warp(nn.Module):
-    """A learnable random warp: one resampling of each image, then four colour operations in a random order.
+    """Learn a random warp: one resampling of each image, then four colour operations in a random order.
 
     As published (`mlp`) nothing keeps the mean transformation at the identity, and it drifts to a constant warp. `odd`
     makes the output an odd function of the noise, so its distribution is symmetric about the identity and only its
@@ -100,6 +101,13 @@ class Warp(nn.Module):
         size: of the network; "range" has none.
         seed: of the network's first weights. They begin near the identity, not at it: a spread of exactly zero has no
             gradient of first order.
+
+    Raises:
+        ValueError: a name is unknown.
+
+    >>> from autoaug.policy import Warp
+    >>> {name: round(high, 3) for name, (low, high) in Warp("translation", "range").ranges().items()}  # 0.3 of 0.45
+    {'translate_x': 0.135, 'translate_y': 0.135}
     """
 
     compose = True
@@ -118,44 +126,44 @@ class Warp(nn.Module):
         self.sampler = lookup(FORMS, form, "form of Warp")(self.kind, widths, Generator().manual_seed(seed))
 
     def forward(self, images: Tensor, rng: Generator) -> Tensor:
-        """Images [B, C, H, W] in [0, 1] to images of the same shape and type, each with a draw of its own.
+        """Return images of the same shape and dtype, from [B, C, H, W] in [0, 1], each with a draw of its own.
 
         Differentiable in the parameters of this module and in the images.
         """
-        moves, colours = self.drawn(len(images), rng)
+        moves, colours = self.draw(len(images), rng)
         if moves.shape[1]:
             images = affine(images, self.sampler.matrix(to_device(moves, images.device), *images.shape[2:]))
         return recolour(images, to_device(colours, images.device), rng) if colours.shape[1] else images
 
-    def drawn(self, count: int, rng: Generator) -> tuple[Tensor, Tensor]:
-        """Parameters of `count` images: those of the movement, and colour amounts, [count, 4] or [count, 0]."""
-        drawn = self.sampler(count, rng)
-        moves, colours = drawn.split([drawn.shape[1] - self.kind.colours, self.kind.colours], dim=1)
+    def draw(self, count: int, rng: Generator) -> tuple[Tensor, Tensor]:
+        """Return the parameters of `count` images: of the movement, and colour amounts, [count, 4] or [count, 0]."""
+        outputs = self.sampler(count, rng)
+        moves, colours = outputs.split([outputs.shape[1] - self.kind.colours, self.kind.colours], dim=1)
         return moves, colours
 
     @torch.no_grad()
     def amounts(self, count: int = PROBE, rng: Generator | None = None) -> dict[str, Tensor]:
-        """What `count` images would meet: [count] physical amounts by name, those of a square image.
+        """Return physical amounts by name, [count] for `count` square images.
 
         Degrees for `rotate`, shares of the size for translations, tangents for `shear_x`, factor - 1 for colours, turns
         for `hue`, the logarithm of the magnification for `zoom`. Without a generator the same draws every time.
         """
-        moves, colours = self.drawn(count, rng or Generator().manual_seed(0))
-        found = self.sampler.named(moves) | dict(zip(COLOURS, colours.unbind(1), strict=False))
-        return {name: found[name] for name in self.kind.names}
+        moves, colours = self.draw(count, rng or Generator().manual_seed(0))
+        amounts = self.sampler.named(moves) | dict(zip(COLOURS, colours.unbind(1), strict=False))
+        return {name: amounts[name] for name in self.kind.names}
 
     def statistics(self) -> dict[str, dict[str, float]]:
-        """Mean, standard deviation and the 5 and 95 % quantiles of every amount (`amounts` has the units)."""
-        found = self.amounts()
-        rows = torch.stack([summary(values) for values in found.values()]).tolist()
-        return {name: dict(zip(SUMMARY, row, strict=True)) for name, row in zip(found, rows, strict=True)}
+        """Return mean, standard deviation and the 5 and 95 % quantiles of every amount (`amounts` has the units)."""
+        amounts = self.amounts()
+        rows = torch.stack([summary(values) for values in amounts.values()]).tolist()
+        return {name: dict(zip(SUMMARY, row, strict=True)) for name, row in zip(amounts, rows, strict=True)}
 
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """Between which amounts an image is changed: ± the half-width, or the 5 and 95 % quantiles of a network."""
+        """Return (low, high) of each amount: ± the half-width, or the 5 and 95 % quantiles of a network."""
         return self.sampler.ranges(self)
 
     def tree(self) -> PolicyTree:
-        """The policy as operations with uniform amounts, in one order, with the statistics as provenance.
+        """Return the policy as operations with uniform amounts, in one order, with the statistics as provenance.
 
         For the "range" of a translation it is the policy itself. What another one loses stands in the provenance as
         `approximation`.
@@ -168,7 +176,7 @@ class Warp(nn.Module):
         return policy_tree(sequence(nodes), provenance=facts | flat(self.statistics()))
 
     def at(self, epoch: int) -> None:
-        """Nothing depends on the epoch."""
+        """Do nothing: no amount depends on the epoch."""
 
     def save(self, path: str | Path) -> None:
         """Write `tree()` as a policy file. The network itself travels in the `state_dict`."""
@@ -176,7 +184,7 @@ class Warp(nn.Module):
 
 
 class HalfWidths(nn.Module):
-    """Every amount uniform within ± its own half-width."""
+    """Draw every amount uniformly within ± its own half-width."""
 
     units: Tensor
 
@@ -190,16 +198,20 @@ class HalfWidths(nn.Module):
         return uniform(count, len(self.names), rng, self.raw) * self.half_widths()
 
     def half_widths(self) -> Tensor:
+        """Return the half-width of each amount, in its unit."""
         return self.units * F.softplus(self.raw)
 
     def named(self, moves: Tensor) -> dict[str, Tensor]:
+        """Return the amounts of the movement by name."""
         return dict(zip(self.names, moves.unbind(1), strict=False))
 
     def matrix(self, moves: Tensor, height: int, width: int) -> Tensor:
+        """Return the movements [B, 2, 3], joined into one for each image."""
         matrices = [matrix_of(name, amount, height, width) for name, amount in self.named(moves).items()]
         return reduce(compose, matrices)
 
     def ranges(self, warp: Warp) -> dict[str, tuple[float, float]]:
+        """Return ± the half-width of each amount."""
         return {name: (-half, half) for name, half in zip(self.names, self.half_widths().tolist(), strict=True)}
 
 
@@ -226,28 +238,31 @@ class Network(nn.Module):
 
     def forward(self, count: int, rng: Generator) -> Tensor:
         noise = uniform(count, self.noise, rng, self.scale)
-        kept = torch.rand(count, self.weights[-1].shape[1], generator=rng, device=rng.device) >= DROPOUT
-        kept = to_device(kept, noise.device, noise.dtype)
-        mask = kept / (1 - DROPOUT) if self.training else torch.ones_like(noise[:, :1])
-        found = self.layers(noise, mask) - (self.layers(-noise, mask) if self.odd else 0.0)
-        return (found.tanh() if self.bounded else found) * self.scale
+        survivors = torch.rand(count, self.weights[-1].shape[1], generator=rng, device=rng.device) >= DROPOUT
+        survivors = to_device(survivors, noise.device, noise.dtype)
+        mask = survivors / (1 - DROPOUT) if self.training else torch.ones_like(noise[:, :1])
+        outputs = self.layers(noise, mask) - (self.layers(-noise, mask) if self.odd else 0.0)
+        return (outputs.tanh() if self.bounded else outputs) * self.scale
 
     def layers(self, noise: Tensor, mask: Tensor) -> Tensor:
+        """Return the outputs for noise [B, N], with the mask of the dropout before the last layer."""
         weights, biases = list(self.weights), list(self.biases)
         for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
             noise = F.linear(noise, weight, bias).relu()
         return F.linear(noise * mask, weights[-1], biases[-1])
 
     def named(self, moves: Tensor) -> dict[str, Tensor]:
+        """Return the movements that the outputs amount to, by name."""
         return read(self.matrix(moves, 1, 1)) if moves.shape[1] else {}
 
     def matrix(self, moves: Tensor, height: int, width: int) -> Tensor:
-        """The identity plus the outputs; two outputs are a translation."""
+        """Return the identity plus the outputs, [B, 2, 3]; two outputs are a translation."""
         offset = moves.unflatten(1, (2, 3)) if moves.shape[1] == 6 else F.pad(moves.unsqueeze(2), (2, 0))
         return unmoved(moves) + offset
 
     def ranges(self, warp: Warp) -> dict[str, tuple[float, float]]:
-        return {name: (each["low"], each["high"]) for name, each in warp.statistics().items()}
+        """Return the 5 and 95 % quantiles of each amount."""
+        return {name: (row["low"], row["high"]) for name, row in warp.statistics().items()}
 
 
 FORMS: dict[str, Callable[[Kind, Sequence[int], Generator], Any]] = {
@@ -258,12 +273,12 @@ FORMS: dict[str, Callable[[Kind, Sequence[int], Generator], Any]] = {
 
 
 def uniform(count: int, numbers: int, rng: Generator, like: Tensor) -> Tensor:
-    """Uniform in (-1, 1), [count, numbers], on the device and with the dtype of `like`."""
+    """Return uniform draws in (-1, 1), [count, numbers], on the device and with the dtype of `like`."""
     return to_device(2 * torch.rand(count, numbers, generator=rng, device=rng.device) - 1, like.device, like.dtype)
 
 
 def matrix_of(name: str, amount: Tensor, height: int, width: int) -> Tensor:
-    """The movement [B, 2, 3] of a name in `MOVES` by amounts [B]."""
+    """Return the movement [B, 2, 3] of a name in `MOVES` by amounts [B]."""
     if name == "zoom":
         return torch.exp(-amount)[:, None, None] * unmoved(amount)
     matrix = OPS[name].matrix
@@ -272,7 +287,7 @@ def matrix_of(name: str, amount: Tensor, height: int, width: int) -> Tensor:
 
 
 def read(matrix: Tensor) -> dict[str, Tensor]:
-    """The movements that a matrix [B, 2, 3] of a square image is made of: translate, rotate, shear, magnify.
+    """Return the movements that a matrix [B, 2, 3] of a square image is made of: translate, rotate, shear, magnify.
 
     Two axes that are magnified differently give one `zoom`, their geometric mean. A mirrored image is not told apart.
     """
@@ -285,7 +300,7 @@ def read(matrix: Tensor) -> dict[str, Tensor]:
 
 
 def recolour(images: Tensor, amounts: Tensor, rng: Generator) -> Tensor:
-    """The four colour operations by amounts [B, 4], each image in a random order of its own."""
+    """Return the images after the four colour operations by amounts [B, 4], each image in a random order."""
     ops = [replace(OPS[name], most=1.0) for name in COLOURS]
     order = torch.rand(len(images), len(ops), generator=rng, device=rng.device).argsort(1)
     bucket, strength = (order + 1).t().contiguous(), amounts.gather(1, to_device(order, amounts.device)).t()
@@ -296,17 +311,18 @@ SUMMARY = ("mean", "std", "low", "high")
 
 
 def summary(values: Tensor) -> Tensor:
-    """Mean, standard deviation, and the 5 and 95 % quantiles, as `SUMMARY` calls them: 4 numbers."""
+    """Return mean, standard deviation, and the 5 and 95 % quantiles, in the order of `SUMMARY`: 4 numbers."""
     ends = torch.linspace(0.05, 0.95, 2, dtype=values.dtype, device=values.device)  # made there, not sent there
     return torch.cat([values.mean()[None], values.std()[None], values.quantile(ends)])
 
 
 def flat(statistics: dict[str, dict[str, float]]) -> dict[str, str | int | float]:
-    return {f"{name}.{what}": value for name, each in statistics.items() for what, value in each.items()}
+    """Return statistics by a name and a statistic as facts: `rotate.mean`."""
+    return {f"{name}.{statistic}": value for name, row in statistics.items() for statistic, value in row.items()}
 
 
 def span(name: str, low: float, high: float) -> Apply:
-    """An operation at amounts uniform from low to high; beyond the range of the table it has a range of its own."""
+    """Return an operation at amounts uniform from low to high; beyond the table's range it has a range of its own."""
     usual = OPS[name].most or 1.0
     reach = max(-low, high, usual)
     most = reach if reach > usual else None

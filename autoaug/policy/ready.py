@@ -25,21 +25,21 @@ MAGNITUDES = 9
 
 
 def none() -> PolicyTree:
-    """Nothing: images pass through untouched."""
+    """Make the policy that changes nothing."""
     return policy_tree(sequence())
 
 
 def standard(padding: float = 0.125, flip: float = 0.5) -> PolicyTree:
-    """Pad by a fraction of the size and crop at random, then flip horizontally with a probability.
+    """Make a policy that pads by a fraction of the size, crops at random and flips horizontally with a probability.
 
-    The defaults are those of He et al. 2016 for CIFAR: 4 of 32 pixels, and a fair gate.
+    The defaults are those of He et al. 2016 for CIFAR: 4 of 32 pixels, and a fair coin.
     """
     crop = [apply("crop", most=padding)] if padding else []
     return policy_tree(sequence([*crop, apply("hflip", probability=flip)]))
 
 
 def randaugment(n: int = 2, m: float = 0.3, ops: Listing[str] = RANDAUGMENT_OPS) -> PolicyTree:
-    """n operations at one strength m in [0, 1] (Cubuk et al. 2020, "RandAugment").
+    """Make a policy of n operations at one strength m in [0, 1] (Cubuk et al. 2020, "RandAugment").
 
     The paper's magnitude M of 30 is m = M / 30. The default operations are the paper's 14, with the identity and
     without invert; Hataya et al. 2022 use `MADAO_OPS`.
@@ -48,14 +48,14 @@ def randaugment(n: int = 2, m: float = 0.3, ops: Listing[str] = RANDAUGMENT_OPS)
 
 
 def trivialaugment() -> PolicyTree:
-    """One operation at a uniform strength over wide ranges (Müller and Hutter 2021, "TrivialAugment")."""
+    """Make a policy of one operation at a uniform strength over wide ranges (Müller and Hutter 2021)."""
     return policy_tree(any_of(RANDAUGMENT_OPS, (0.0, 1.0)), ranges="wide")
 
 
 def uniformaugment() -> PolicyTree:
-    """Two operations of 15, uniform strength (LingChen et al. 2020, "UniformAugment").
+    """Make a policy of two operations of 15 at uniform strength (LingChen et al. 2020, "UniformAugment").
 
-    The paper draws the probability uniformly for every image, which is a fair gate. The operations are MADAO's 14
+    The paper draws the probability uniformly for every image, which is a fair coin. The operations are MADAO's 14
     and cutout of up to a fifth of the size.
     """
     cutout = apply("cutout", (0.0, 1.0), 0.5, most=0.2)
@@ -64,39 +64,39 @@ def uniformaugment() -> PolicyTree:
 
 
 def random_policy(ops: Listing[str] = MADAO_OPS, stages: int = 2, probability: float = 0.5) -> PolicyTree:
-    """What a search starts from: two stages, each any operation with probability 1/2, uniform strength."""
+    """Make a policy of `stages` stages, each any operation with a probability, at uniform strength."""
     return policy_tree(sequence([any_of(ops, (0.0, 1.0), probability)] * stages))
 
 
 def autoaugment_cifar10() -> PolicyTree:
-    """AutoAugment's 25 sub-policies for CIFAR-10."""
+    """Make AutoAugment's policy of 25 sub-policies for CIFAR-10."""
     return sub_policies(published.CIFAR10)
 
 
 def autoaugment_svhn() -> PolicyTree:
-    """AutoAugment's 25 sub-policies for SVHN."""
+    """Make AutoAugment's policy of 25 sub-policies for SVHN."""
     return sub_policies(published.SVHN)
 
 
 def autoaugment_imagenet() -> PolicyTree:
-    """AutoAugment's 25 sub-policies for ImageNet."""
+    """Make AutoAugment's policy of 25 sub-policies for ImageNet."""
     return sub_policies(published.IMAGENET)
 
 
 def any_of(ops: Listing[str], strength: float | tuple[float, float], probability: float = 1.0) -> Choice:
-    """One of the operations, each as likely as the others; "identity" is none."""
+    """Make a choice of the operations, each as likely as the others; "identity" is none."""
     nodes = [sequence() if name == IDENTITY else apply(name, strength, probability) for name in ops]
     return choice([(1.0, node) for node in nodes])
 
 
 def sub_policies(table: Listing[published.SubPolicy]) -> PolicyTree:
-    """One of the sub-policies, each as likely as the others."""
+    """Make a policy of sub-policies, each as likely as the others."""
     rows = [sequence([from_magnitude(*action) for action in row]) for row in table]
     return policy_tree(choice([(1.0, row) for row in rows]))
 
 
 def from_magnitude(op: str, probability: float, magnitude: int | None) -> AnyNode:
-    """An operation at one of AutoAugment's magnitudes 0 to 9."""
+    """Make an operation at one of AutoAugment's magnitudes 0 to 9."""
     if magnitude is None:
         return apply(op, probability=probability)
     strength = magnitude / MAGNITUDES
