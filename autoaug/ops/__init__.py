@@ -1,7 +1,7 @@
 """Image operations: differentiable, batched, with one strength per image.
 
 `OPS[name](images, strength, rng)` is what a policy uses; the functions of the same names take physical amounts.
-`RANGES` holds the table with the largest amounts of other papers. See `table.py` for the rows, and `contract.py`
+`RANGES` holds the table with the largest amounts of other papers. See `_table.py` for the rows, and `_contract.py`
 for what every operation accepts.
 """
 

@@ -21,7 +21,7 @@ def check_images(images: Tensor) -> None:
 
 
 def per_image(images: Tensor, amount: Tensor, name: str = "amount") -> Tensor:
-    """`amount` [B] in the dtype the operation computes in; ValueError unless it is one number per image."""
+    """Return `amount` in the dtype the operation computes in; raise ValueError unless it is [B], a number per image."""
     check_images(images)
     if not (isinstance(amount, Tensor) and amount.is_floating_point() and amount.shape == images.shape[:1]):
         got = f"{amount.dtype} {list(amount.shape)}" if isinstance(amount, Tensor) else repr(amount)
@@ -35,51 +35,52 @@ def per_image(images: Tensor, amount: Tensor, name: str = "amount") -> Tensor:
 
 
 def working(images: Tensor, amount: Tensor) -> tuple[Tensor, Tensor]:
-    """Images and amount [B, 1, 1, 1], both in the dtype the operation computes in."""
+    """Return images and amount [B, 1, 1, 1], both in the dtype the operation computes in."""
     checked = per_image(images, amount)
     return images.to(checked.dtype), checked.view(-1, 1, 1, 1)
 
 
 def working_dtype(images: Tensor) -> torch.dtype:
-    """The images' dtype, but at least float32: a coordinate or a threshold needs more than bfloat16 has."""
+    """Return the images' dtype, but at least float32: a coordinate or a threshold needs more bits than bfloat16 has."""
     return torch.promote_types(images.dtype, torch.float32)
 
 
 def unchanged(images: Tensor, amount: Tensor) -> Tensor:
-    """The identity as a new tensor that still hangs on the amount: its gradient is zero, not missing."""
+    """Return the images as a new tensor whose grad in the amount is zero, not missing."""
     return images + 0 * amount
 
 
-Slope = Callable[..., Tensor] | Literal[0, 1]
+LocalGrad = Callable[..., Tensor] | Literal[0, 1]
 """The derivative of each pixel in an argument, as a function of all arguments; or 0 or 1 everywhere."""
 
 
-def with_local_grads(value: Tensor, arguments: Sequence[Tensor], grads: Sequence[Slope]) -> Tensor:
-    """`value` with derivatives in these arguments, besides those that it has (reverse mode).
+def with_local_grads(value: Tensor, arguments: Sequence[Tensor], grads: Sequence[LocalGrad]) -> Tensor:
+    """Return `value` with derivatives in these arguments, besides those that it has (reverse mode).
 
     A grad is a constant, computed in the backward pass and only if its argument is differentiated. An argument
     [B, 1, 1, 1] gets the sum over the pixels of its image.
     """
     if not (torch.is_grad_enabled() and any(argument.requires_grad for argument in arguments)):
         return value
-    with_slopes: Tensor = _Sloped.apply(value, grads, *arguments)
-    return with_slopes
+    result: Tensor = _LocalGrads.apply(value, grads, *arguments)
+    return result
 
 
-def chord(at: Callable[[Tensor, Tensor], Tensor], reach: float) -> Slope:
-    """The grad of a step-shaped operation from amount - reach to amount + reach; its value is `at(images, amount)`.
+def chord(at: Callable[[Tensor, Tensor], Tensor], reach: float) -> LocalGrad:
+    """Return the grad of a step-shaped operation, over the chord from amount - reach to amount + reach.
 
-    It is the central finite difference of the operation itself: where the loss is linear in the pixels, the gradient
-    equals (loss(amount + reach) - loss(amount - reach)) / (2 reach) exactly.
+    `at(images, amount)` is the value of the operation. The chord is the central finite difference of the operation
+    itself: where the loss is linear in the pixels, the gradient equals (loss(amount + reach) - loss(amount - reach)) /
+    (2 reach) exactly.
     """
     return lambda images, amount: (at(images, amount + reach) - at(images, amount - reach)).div_(2 * reach)
 
 
-class _Sloped(torch.autograd.Function):
-    """No arithmetic on the images forwards."""
+class _LocalGrads(torch.autograd.Function):
+    """The identity of a value, with given derivatives in other tensors."""
 
     @staticmethod
-    def forward(value: Tensor, grads: Sequence[Slope], *arguments: Tensor) -> Tensor:
+    def forward(value: Tensor, grads: Sequence[LocalGrad], *arguments: Tensor) -> Tensor:
         return value.view_as(value)
 
     @staticmethod
@@ -91,15 +92,17 @@ class _Sloped(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows = zip(ctx.grads, ctx.shapes, ctx.needs_input_grad[2:], strict=True)
-        return gradient, None, *(along(gradient, *row, ctx.saved_tensors) for row in rows)
+        return gradient, None, *(argument_grad(gradient, *row, ctx.saved_tensors) for row in rows)
 
 
-def along(gradient: Tensor, grad: Slope, shape: Size, wanted: bool, arguments: Sequence[Tensor]) -> Tensor | None:
-    """The gradient of an argument of this shape, if it is wanted."""
+def argument_grad(
+    gradient: Tensor, grad: LocalGrad, shape: Size, wanted: bool, arguments: Sequence[Tensor]
+) -> Tensor | None:
+    """Return the gradient of an argument of this shape, if it is wanted."""
     if not wanted or grad == 0:
         return None
     if grad == 1:
         return gradient
     with torch.no_grad():
-        found = grad(*arguments)
-    return (gradient * found).sum_to_size(shape)
+        local = grad(*arguments)
+    return (gradient * local).sum_to_size(shape)

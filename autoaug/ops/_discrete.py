@@ -4,7 +4,7 @@
 values the result equals torchvision v2 on 8-bit images (and Pillow, except for `auto_contrast`) on every pixel.
 
 A step function has no useful derivative, so each row says what takes its place. Where the loss is to move the
-strength, that is the chord of the operation itself (`contract.chord`), not a constant: a strength that would
+strength, that is the chord of the operation itself (`_contract.chord`), not a constant: a strength that would
 change nothing gets no gradient. Reverse mode only: forward-mode derivatives of these rows are zero.
 """
 
@@ -55,23 +55,27 @@ def equalize(images: Tensor) -> Tensor:
 
 
 def _inverted(x: Tensor, fraction: Tensor) -> Tensor:
-    """1 where a pixel is inverted and 0 elsewhere, as numbers: several times faster than booleans."""
+    """Return 1 where a pixel is inverted and 0 elsewhere, as numbers: several times faster than booleans."""
     threshold = torch.where(fraction > 0, 1 - _TIE - fraction, 2)  # without it, strength 0 would invert white
     return torch.ge(x, threshold, out=torch.empty_like(x))
 
 
 def _mirror(x: Tensor, fraction: Tensor) -> Tensor:
+    """Return the derivative of each pixel in itself: -1 where it is inverted, 1 elsewhere."""
     return 1 - 2 * _inverted(x, fraction)
 
 
 def _solarize_chord(x: Tensor, fraction: Tensor) -> Tensor:
-    """`chord` over ± 1/8, in one comparison: a pixel that far from the threshold is the same at both ends."""
+    """Return `chord` over ± 1/8 in one comparison.
+
+    A pixel that is farther from the threshold is the same at both ends.
+    """
     return (x - (1 - _TIE - fraction)).abs_().lt_(1 / 8).mul_(4 - 8 * x)
 
 
 @torch.no_grad()
 def _posterized(x: Tensor, bits: Tensor) -> Tensor:
-    """Level // 2^bits * 2^bits; the untouched image where no bit is removed, even between two levels.
+    """Return level // 2^bits * 2^bits; the untouched image where no bit is removed, even between two levels.
 
     Less than 0 bits are none, and more than 8 leave black like 8.
     """
@@ -82,6 +86,7 @@ def _posterized(x: Tensor, bits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _stretched(images: Tensor) -> Tensor:
+    """Return each channel stretched over all 256 levels."""
     levels = _levels(images.float())
     low, high = levels.amin((2, 3), keepdim=True), levels.amax((2, 3), keepdim=True)
     width = (high - low) * (1 / 255)
@@ -92,26 +97,31 @@ def _stretched(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _equalized(images: Tensor) -> Tensor:
-    """Each level looked up in the table of its channel; all tables [B, C, 256] lie one after the other."""
+    """Return each level looked up in the table of its channel; all tables [B, C, 256] lie one after the other."""
     levels = _levels(images.float())
     batch, channels, height, width = levels.shape
     brightest = levels.amax((2, 3)).long().unsqueeze(2)
-    own = torch.arange(0, batch * channels * 256, 256, dtype=torch.int32, device=images.device)
-    place = levels.int().add_(own.view(batch, channels, 1, 1)).flatten()
-    histogram = _counted(place, batch * channels * 256).view(batch, channels, 256)
+    first = torch.arange(0, batch * channels * 256, 256, dtype=torch.int32, device=images.device)
+    entry = levels.int().add_(first.view(batch, channels, 1, 1)).flatten()
+    histogram = _counted(entry, batch * channels * 256).view(batch, channels, 256)
     table = _equalizing_table(histogram, brightest, height * width).to(images.dtype).div_(255)
-    return table.flatten().index_select(0, place).view_as(images)
+    return table.flatten().index_select(0, entry).view_as(images)
 
 
-def _counted(place: Tensor, places: int) -> Tensor:
-    """How often each place occurs, whole numbers [places]. A GPU would have to stop for bincount."""
-    if place.device.type == "cpu":
-        return place.bincount(minlength=places)
-    return place.new_zeros(places).scatter_add_(0, place.long(), torch.ones_like(place))
+def _counted(entry: Tensor, entries: int) -> Tensor:
+    """Return how often each entry of all tables occurs, whole numbers [entries].
+
+    A GPU would have to stop for bincount.
+    """
+    if entry.device.type == "cpu":
+        return entry.bincount(minlength=entries)
+    return entry.new_zeros(entries).scatter_add_(0, entry.long(), torch.ones_like(entry))
 
 
 def _equalizing_table(histogram: Tensor, brightest: Tensor, pixels: int) -> Tensor:
-    """New level of each old one [B, C, 256], from how often it occurs and the brightest level [B, C, 1] that does.
+    """Return the new level of each old one, [B, C, 256], from the histogram [B, C, 256].
+
+    `brightest` [B, C, 1] is the brightest level that occurs.
 
     Pillow's rule: a step is 1/255 of the pixels below the brightest level; a level becomes the number of steps
     that the pixels darker than it fill, rounded. Without a whole step the channel stays as it is. The quotients of
@@ -125,4 +135,5 @@ def _equalizing_table(histogram: Tensor, brightest: Tensor, pixels: int) -> Tens
 
 
 def _levels(x: Tensor) -> Tensor:
+    """Return the 8-bit levels of values in [0, 1], as floats."""
     return (x * 255).round_()

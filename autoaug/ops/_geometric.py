@@ -16,12 +16,15 @@ from autoaug.ops._contract import check_images, per_image, working_dtype
 
 
 def affine(images: Tensor, matrix: Tensor) -> Tensor:
-    """Look every output pixel up at `matrix @ (x, y, 1)`: six parameters per image, all with exact gradients.
+    """Return images of which every output pixel is looked up at `matrix @ (x, y, 1)`.
 
+    Its six parameters per image all have exact gradients.
     images [B, C, H, W], matrix [B, 2, 3] in the coordinates above; the identity is [[1, 0, 0], [0, 1, 0]].
     It is a function and no row of the table: a row has one strength, and this has six (Jaderberg et al. 2015,
     "Spatial Transformer Networks"; Mounsaveng et al. 2021 learn them as identity + output of a network).
-    ValueError for images that are not floating [B, 1 or 3, H, W] and for a matrix of another shape.
+
+    Raises:
+        ValueError: images are not floating [B, 1 or 3, H, W], or the matrix has another shape.
     """
     check_images(images)
     batch, _, height, width = images.shape
@@ -37,7 +40,7 @@ def affine(images: Tensor, matrix: Tensor) -> Tensor:
 
 
 def compose(first: Tensor, second: Tensor) -> Tensor:
-    """The matrix [B, 2, 3] whose `affine` is `affine` by `first`, then by `second`, with one interpolation.
+    """Return the matrix [B, 2, 3] of `affine` by `first`, then by `second`, with one interpolation.
 
     What leaves the image in the first movement and comes back in the second is kept, not black.
     """
@@ -45,7 +48,7 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 
 
 def unmoved(like: Tensor) -> Tensor:
-    """The matrix [2, 3] that moves nothing, made on the device and with the dtype of `like`."""
+    """Return the matrix [2, 3] that moves nothing, made on the device and with the dtype of `like`."""
     return torch.eye(2, 3, dtype=like.dtype, device=like.device)
 
 
@@ -75,56 +78,59 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 def shear_x_matrix(tangent: Tensor, height: int, width: int) -> Tensor:
-    """Matrices [B, 2, 3] of `shear_x`, from the tangent [B] of the angle."""
+    """Return matrices [B, 2, 3] of `shear_x`, from the tangent [B] of the angle."""
     one, zero = torch.ones_like(tangent), torch.zeros_like(tangent)
     return _matrix(one, tangent * (height / width), zero, zero, one, zero)
 
 
 def shear_y_matrix(tangent: Tensor, height: int, width: int) -> Tensor:
-    """Matrices [B, 2, 3] of `shear_y`, from the tangent [B] of the angle."""
+    """Return matrices [B, 2, 3] of `shear_y`, from the tangent [B] of the angle."""
     one, zero = torch.ones_like(tangent), torch.zeros_like(tangent)
     return _matrix(one, zero, zero, tangent * (width / height), one, zero)
 
 
 def translate_x_matrix(fraction: Tensor, height: int, width: int) -> Tensor:
-    """Matrices [B, 2, 3] of `translate_x`; the image is 2 wide in these coordinates, whatever its size."""
+    """Return matrices [B, 2, 3] of `translate_x`; the image is 2 wide in these coordinates, whatever its size."""
     one, zero = torch.ones_like(fraction), torch.zeros_like(fraction)
     return _matrix(one, zero, -2 * fraction, zero, one, zero)
 
 
 def translate_y_matrix(fraction: Tensor, height: int, width: int) -> Tensor:
-    """Matrices [B, 2, 3] of `translate_y`; the image is 2 high in these coordinates, whatever its size."""
+    """Return matrices [B, 2, 3] of `translate_y`; the image is 2 high in these coordinates, whatever its size."""
     one, zero = torch.ones_like(fraction), torch.zeros_like(fraction)
     return _matrix(one, zero, zero, zero, one, -2 * fraction)
 
 
 def rotate_matrix(degrees: Tensor, height: int, width: int) -> Tensor:
-    """Matrices [B, 2, 3] of `rotate`, from degrees [B]."""
+    """Return matrices [B, 2, 3] of `rotate`, from degrees [B]."""
     angle = torch.deg2rad(degrees)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     return _matrix(cos, -sin * (height / width), zero, sin * (width / height), cos, zero)
 
 
 def hflip(images: Tensor) -> Tensor:
-    """Mirror left and right, every image. Whether to flip at all is the probability of the policy."""
+    """Mirror every image left and right. Whether to flip at all is the probability of the policy."""
     check_images(images)
     return images.flip(3)
 
 
 def vflip(images: Tensor) -> Tensor:
-    """Mirror top and bottom, every image."""
+    """Mirror every image top and bottom."""
     check_images(images)
     return images.flip(2)
 
 
 def _matrix(*entries: Tensor) -> Tensor:
+    """Return matrices [B, 2, 3] from six entries [B], row by row."""
     return torch.stack(entries, dim=1).view(-1, 2, 3)
 
 
 def _positions(matrix: Tensor, height: int, width: int) -> Tensor:
-    """Where each output pixel looks [B, H, W, 2]: `affine_grid` as a sum of a row and a column, x and y kept apart.
+    """Return where each output pixel looks, [B, H, W, 2]: `affine_grid` as the sum of a row and a column.
 
-    Many times faster than `affine_grid` on a CPU, and `grid_sample` reads separate planes as fast.
+    x and y are kept apart.
+
+    It is many times faster than `affine_grid` on a CPU, and `grid_sample` reads separate planes as fast.
     """
     entries = matrix.unsqueeze(3)
     x, y = _pixel_centres(width, matrix), _pixel_centres(height, matrix).unsqueeze(1)
@@ -132,4 +138,5 @@ def _positions(matrix: Tensor, height: int, width: int) -> Tensor:
 
 
 def _pixel_centres(size: int, like: Tensor) -> Tensor:
+    """Return the coordinates of the pixel centres along an axis, [size]."""
     return torch.linspace(1 / size - 1, 1 - 1 / size, size, dtype=like.dtype, device=like.device)

@@ -46,8 +46,8 @@ def sharpness(images: Tensor, amount: Tensor) -> Tensor:
     if min(x.shape[2:]) < 3:
         return unchanged(x, a).to(images.dtype)
     edges = _Edges.apply(x, True) if x.requires_grad else _edges(x)
-    kept = edges.requires_grad or a.requires_grad
-    return _cut(torch.addcmul(x, a / -13, edges, out=None if kept else edges)).to(images.dtype)
+    differentiated = edges.requires_grad or a.requires_grad
+    return _cut(torch.addcmul(x, a / -13, edges, out=None if differentiated else edges)).to(images.dtype)
 
 
 def saturation(images: Tensor, amount: Tensor) -> Tensor:
@@ -77,13 +77,13 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
 
 
 def invert(images: Tensor) -> Tensor:
-    """1 - image: the gradient of the image is -1."""
+    """Return 1 - image: the gradient of the image is -1."""
     check_images(images)
     return 1 - images
 
 
 def grey(images: Tensor) -> Tensor:
-    """Brightness as the eye weighs it [B, 1, H, W]; a one-channel image is its own."""
+    """Return brightness as the eye weighs it (ITU-R 601), [B, 1, H, W]; a one-channel image is its own."""
     if images.shape[1] == 1:
         return images
     red, green, blue = images.split(1, dim=1)
@@ -112,7 +112,7 @@ class _Edges(torch.autograd.Function):
 
 
 def _edges(x: Tensor) -> Tensor:
-    """The sum of the 3 x 3 pixels around each, minus nine times the pixel; zero on the border."""
+    """Return the sum of the 3 x 3 pixels around each, minus nine times the pixel; zero on the border."""
     x = x.contiguous()
     edges, end = torch.zeros_like(x), x.shape[3] + 1
     _around(x.view(-1), x.shape[3], out=edges.view(-1)[end:-end])
@@ -120,6 +120,7 @@ def _edges(x: Tensor) -> Tensor:
 
 
 def _adjoint_edges(x: Tensor) -> Tensor:
+    """Return the adjoint of `_edges`, which sets the border to zero first."""
     inner, end = x * _inside(x), x.shape[3] + 1
     sums = torch.empty_like(inner, memory_format=torch.contiguous_format)
     _around(pad(inner.flatten(), (end, end)), x.shape[3], out=sums.view(-1))
@@ -127,7 +128,9 @@ def _adjoint_edges(x: Tensor) -> Tensor:
 
 
 def _around(row: Tensor, width: int, out: Tensor) -> None:
-    """Sums of 3 x 3 pixels, where all images lie in one row of numbers; at the borders of images they mean nothing.
+    """Write sums of 3 x 3 pixels to `out`.
+
+    All images lie in one row of numbers; at their borders the sums mean nothing.
 
     Long runs of numbers are added several times as fast as the short lines of an image.
     """
@@ -136,12 +139,12 @@ def _around(row: Tensor, width: int, out: Tensor) -> None:
 
 
 def _inside(x: Tensor) -> Tensor:
-    """1, and 0 on the border, [H, W]."""
+    """Return 1 inside and 0 on the border, [H, W]."""
     return pad(x.new_ones(x.shape[2] - 2, x.shape[3] - 2), (1, 1, 1, 1))
 
 
 def _sixths_of_the_circle(x: Tensor, value: Tensor, chroma: Tensor) -> Tensor:
-    """Hue from -1 to 5, of which 0 is red, 2 green and 4 blue; grey is red with a chroma of zero."""
+    """Return the hue from -1 to 5, of which 0 is red, 2 green and 4 blue; grey is red with a chroma of zero."""
     red, green, blue = x.split(1, dim=1)
     from_red, from_green, from_blue = green - blue, blue - red, red - green
     distance = torch.where(value == red, from_red, torch.where(value == green, from_green, from_blue))
@@ -150,4 +153,5 @@ def _sixths_of_the_circle(x: Tensor, value: Tensor, chroma: Tensor) -> Tensor:
 
 
 def _nonzero(chroma: Tensor) -> Tensor:
+    """Return the chroma as a divisor: 1 where it is 0."""
     return torch.where(chroma > 0, chroma, 1)

@@ -37,10 +37,10 @@ def gaussian_noise(images: Tensor, deviation: Tensor, rng: Generator) -> Tensor:
 
 
 def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
-    """Pad with black by a fraction of the size on each side, then crop to the old size at a random place.
+    """Pad with black by a fraction of the size on each side, then crop to the old size at a random offset.
 
-    The padding is rounded to whole pixels, and its 2 * padding + 1 places in each direction are equally likely.
-    Gradient of the image: exact. Gradient of the padding: straight-through, the chord (`contract.chord`)
+    The padding is rounded to whole pixels, and the 2 * padding + 1 offsets in each direction are equally likely.
+    Gradient of the image: exact. Gradient of the padding: straight-through, the chord (`_contract.chord`)
     over ± 1 pixel of the shorter side, with the same draws.
     """
     amount = per_image(images, padding).view(-1, 1, 1, 1)
@@ -51,19 +51,20 @@ def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
 
 
 def _uniform(images: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
-    """Two numbers in [0, 1) per image, each as [B, 1, 1, 1]."""
-    drawn = torch.rand(len(images), 2, generator=rng, device=rng.device, dtype=torch.float32)
-    across, down = to_device(drawn, images.device).view(-1, 2, 1, 1, 1).unbind(1)
+    """Return two numbers in [0, 1) per image, each as [B, 1, 1, 1]."""
+    uniform = torch.rand(len(images), 2, generator=rng, device=rng.device, dtype=torch.float32)
+    across, down = to_device(uniform, images.device).view(-1, 2, 1, 1, 1).unbind(1)
     return across, down
 
 
 def _covered(centre: Tensor, half: Tensor, size: int) -> Tensor:
-    """The part [B, 1, 1, size] of each pixel [i, i + 1] that lies between centre - half and centre + half."""
+    """Return the part [B, 1, 1, size] of each pixel [i, i + 1] that lies between centre - half and centre + half."""
     left = torch.arange(size, device=half.device, dtype=half.dtype)
     return (torch.minimum(left + 1, centre + half) - torch.maximum(left, centre - half)).clamp(min=0)
 
 
 def _cropped(images: Tensor, padding: Tensor, draws: tuple[Tensor, Tensor]) -> Tensor:
+    """Return crops of the padded images at offsets that uniform draws choose."""
     height, width = images.shape[2:]
     columns, column_inside = _looked_up(draws[0], padding, width)
     rows, row_inside = _looked_up(draws[1], padding, height)
@@ -74,8 +75,8 @@ def _cropped(images: Tensor, padding: Tensor, draws: tuple[Tensor, Tensor]) -> T
 
 
 def _looked_up(draw: Tensor, fraction: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Which old row or column stands at each new one [..., B, 1, 1, size], and whether it lies inside the image."""
+    """Return which old row or column each new one shows, [..., B, 1, 1, size], and whether it lies inside the image."""
     pixels = (fraction.detach().clamp(min=0) * size).round()
-    place = (draw * (2 * pixels + 1)).floor()
-    old = torch.arange(size, device=draw.device) + (place - pixels).long()
+    offset = (draw * (2 * pixels + 1)).floor()
+    old = torch.arange(size, device=draw.device) + (offset - pixels).long()
     return old.clamp(0, size - 1), (old >= 0) & (old < size)

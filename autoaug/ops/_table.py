@@ -117,7 +117,7 @@ OPS: dict[str, Op] = {row.name: row for row in _ROWS}
 
 
 def _reaching(source: str, **most: float) -> Mapping[str, Op]:
-    """OPS as it will be, with other largest amounts for the rows named: a row that is added reaches its own."""
+    """Return OPS with other largest amounts for the rows named; a row that is added to OPS later is in it too."""
     return ChainMap({name: replace(OPS[name], most=amount, source=source) for name, amount in most.items()}, OPS)
 
 
