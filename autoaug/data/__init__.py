@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from autoaug.data._derived import anchored, is_named, resized, subset
     from autoaug.data._duplicates import Copies, copies
     from autoaug.data._files import image_folder, npz
-    from autoaug.data._load import DATASETS, Data, load_data, place_of, resplit, train_on_val
+    from autoaug.data._load import DATASETS, Data, data_name, load_data, resplit, train_on_val
     from autoaug.data._naming import public_name
     from autoaug.data._pictures import read_images, sample_images
     from autoaug.data._source import Source
@@ -26,7 +26,7 @@ else:
             "_derived": "anchored is_named resized subset",
             "_duplicates": "Copies copies",
             "_files": "image_folder npz",
-            "_load": "DATASETS Data load_data place_of resplit train_on_val",
+            "_load": "DATASETS Data data_name load_data resplit train_on_val",
             "_naming": "public_name",
             "_pictures": "read_images sample_images",
             "_source": "Source",
@@ -48,12 +48,12 @@ __all__ = [
     "anchored",
     "as_float",
     "copies",
+    "data_name",
     "from_datasets",
     "image_folder",
     "is_named",
     "load_data",
     "npz",
-    "place_of",
     "public_name",
     "read_images",
     "resized",

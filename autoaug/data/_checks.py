@@ -12,22 +12,26 @@ from autoaug.data._splits import DataError, Split, class_counts
 from autoaug.text import counted
 
 
-def checked(source: Source, place: str) -> Source:
-    """The same source with bytes or float32 in [0, 1], int64 targets and named classes, or a DataError.
+def checked(source: Source, data_name: str) -> Source:
+    """Return the source with bytes or float32 in [0, 1], int64 targets and named classes.
 
     Every class has enough images for a part of its own in each split that is to be cut from `train`.
+
+    Raises:
+        DataError: something is wrong with the images, targets or classes; the message begins with what and `data_name`.
     """
     parts: dict[str, Any] = source.parts()
-    parts = {name: _checked_split(split, f"the {name} images of {place}") for name, split in parts.items()}
-    classes = source.classes or _numbered(parts["train"].targets, f"the train targets of {place}")
+    parts = {name: _checked_split(split, f"the {name} images of {data_name}") for name, split in parts.items()}
+    classes = source.classes or _numbered(parts["train"].targets, f"the train targets of {data_name}")
     for name, split in parts.items():
-        _check_targets(split.targets, len(classes), f"the {name} targets of {place}")
-    _check_kinds(parts, place)
-    _check_counts(parts, classes, place)
+        _check_targets(split.targets, len(classes), f"the {name} targets of {data_name}")
+    _check_kinds(parts, data_name)
+    _check_counts(parts, classes, data_name)
     return replace(source, **parts, classes=classes)
 
 
 def _numbered(targets: Tensor, where: str) -> tuple[str, ...]:
+    """Return the classes "0" to "K-1" of targets that have no names."""
     most = int(targets.max())
     if most >= len(targets):  # before as many names are made as a stray number says
         raise DataError(f"{where} run up to {most} for {counted(len(targets), 'image')}: give 0 to K-1")
@@ -35,6 +39,7 @@ def _numbered(targets: Tensor, where: str) -> tuple[str, ...]:
 
 
 def _checked_split(split: Split, where: str) -> Split:
+    """Return a split whose images and targets fit each other."""
     images, targets = split.images, split.targets
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise DataError(f"{where} have shape {tuple(images.shape)}: give N x C x H x W with 1 or 3 channels C")
@@ -46,6 +51,7 @@ def _checked_split(split: Split, where: str) -> Split:
 
 
 def _checked_pixels(images: Tensor, where: str) -> Tensor:
+    """Return images as bytes or float32 in [0, 1]."""
     if images.dtype == torch.uint8:
         return images
     if not images.is_floating_point():
@@ -57,35 +63,39 @@ def _checked_pixels(images: Tensor, where: str) -> Tensor:
 
 
 def _checked_labels(targets: Tensor, where: str) -> Tensor:
+    """Return targets as int64."""
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
         raise DataError(f"{where} have targets of {targets.dtype}: give integers from 0 to K-1")
     return targets.long()
 
 
 def _check_targets(targets: Tensor, classes: int, where: str) -> None:
+    """Raise DataError unless targets lie in 0 to K-1."""
     least, most = int(targets.min()), int(targets.max())
     if least < 0 or most >= classes:
         raise DataError(f"{where} run from {least} to {most}: give 0 to {classes - 1} for {classes} classes")
 
 
-def _check_kinds(parts: dict[str, Split], place: str) -> None:
+def _check_kinds(parts: dict[str, Split], data: str) -> None:
+    """Raise DataError unless all splits have images of one shape and type."""
     kinds = [(name, tuple(split.images.shape[1:]), split.images.dtype) for name, split in parts.items()]
     for (one, shape, dtype), (other, other_shape, other_dtype) in pairwise(kinds):
         if (shape, dtype) != (other_shape, other_dtype):
             raise DataError(
-                f"the images of {place} differ: {one} has {shape} {dtype}, {other} has {other_shape} {other_dtype}: "
+                f"the images of {data} differ: {one} has {shape} {dtype}, {other} has {other_shape} {other_dtype}: "
                 "give all splits the same shape and type"
             )
 
 
-def _check_counts(parts: dict[str, Split], classes: tuple[str, ...], place: str) -> None:
+def _check_counts(parts: dict[str, Split], classes: tuple[str, ...], data_name: str) -> None:
+    """Raise DataError unless there are two classes, each with images enough for every split that is to be cut."""
     if len(classes) < 2:
-        raise DataError(f"{place} has the one class {classes[0]!r}: give at least two to tell apart")
+        raise DataError(f"{data_name} has the one class {classes[0]!r}: give at least two to tell apart")
     missing = [name for name in PARTS if name not in parts]
     needed = 1 + len(missing)
     for name, count in zip(classes, class_counts(parts["train"], len(classes)).tolist(), strict=True):
         if count < needed:
             cut = f" (training; {' and '.join(missing)} are cut from it)" if missing else ""
             raise DataError(
-                f"class {name!r} of {place} has {counted(count, 'training image')}: it needs at least {needed}{cut}"
+                f"class {name!r} of {data_name} has {counted(count, 'training image')}: it needs at least {needed}{cut}"
             )

@@ -45,21 +45,21 @@ class Decoded(NamedTuple):
 
 def decode_all(files: Sequence[Path], size: int) -> Decoded:
     """Decode files in threads; what cannot be read is gathered, so that all of it can be named at once."""
-    found = Decoded(torch.empty(len(files), 3, size, size, dtype=torch.uint8), [], 0, [])
+    decoded = Decoded(torch.empty(len(files), 3, size, size, dtype=torch.uint8), [], 0, [])
     deep = 0
     with ThreadPoolExecutor() as pool:
-        for image, one in zip(found.images, pool.map(partial(try_decode, size=size), files), strict=True):
-            if isinstance(one, Unreadable):
-                found.bad.append(one)
+        for image, picture in zip(decoded.images, pool.map(partial(try_decode, size=size), files), strict=True):
+            if isinstance(picture, Unreadable):
+                decoded.bad.append(picture)
                 continue
-            image.copy_(torch.from_numpy(one.pixels).permute(2, 0, 1))
-            found.shapes.append(one.shape)
-            deep += one.deep
-    return found._replace(deep=deep)
+            image.copy_(torch.from_numpy(picture.pixels).permute(2, 0, 1))
+            decoded.shapes.append(picture.shape)
+            deep += picture.deep
+    return decoded._replace(deep=deep)
 
 
 def try_decode(file: Path, size: int) -> Picture | Unreadable:
-    """One image file, or why it cannot be read."""
+    """Return a decoded image file, or why it cannot be read."""
     try:
         with Image.open(file) as image:
             upright = ImageOps.exif_transpose(image)
@@ -71,7 +71,7 @@ def try_decode(file: Path, size: int) -> Picture | Unreadable:
 
 
 def eight_bits(image: Image.Image) -> tuple[Image.Image, bool]:
-    """An image with 8 bits per channel, and whether that took scaling: 65535 of 16 bits, or 1.0, becomes 255."""
+    """Return an image with 8 bits per channel, and whether it was scaled: 65535 of 16 bits, or 1.0, becomes 255."""
     if not image.mode.startswith(("I", "F")):
         return image, False
     pixels = numpy.asarray(image).astype(numpy.float64)
@@ -82,16 +82,16 @@ def eight_bits(image: Image.Image) -> tuple[Image.Image, bool]:
 
 
 def reason_of(error: Exception, file: Path) -> str:
-    """Why an image could not be read, in a few words."""
+    """Return why an image could not be read, in a few words."""
     if isinstance(error, UnidentifiedImageError):
         return "no image inside" if file.stat().st_size else "empty"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def refuse_unreadable(bad: Sequence[Unreadable], total: int, place: Path, most: int = 5) -> None:
-    """DataError that names the first of all images that cannot be read, and how many they are."""
+def refuse_unreadable(bad: Sequence[Unreadable], total: int, folder: Path, most: int = 5) -> None:
+    """Raise a DataError that names the first of all images that cannot be read, and how many they are."""
     if bad:
-        said = [f"{str(one.file.relative_to(place))!r} ({one.reason})" for one in bad[:most]]
-        named = enumerated(said, len(bad), most)
+        examples = [f"{str(image.file.relative_to(folder))!r} ({image.reason})" for image in bad[:most]]
+        named = enumerated(examples, len(bad), most)
         count = f"{len(bad)} of {total} images" if total > 1 else "its image"
-        raise DataError(f"data {str(place)!r}: {count} cannot be read: {named}: replace or remove them")
+        raise DataError(f"data {str(folder)!r}: {count} cannot be read: {named}: replace or remove them")

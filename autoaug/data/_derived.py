@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from autoaug.data._load import DATASETS, TEST_FRACTION, place_of, read, with_test
+from autoaug.data._load import DATASETS, TEST_FRACTION, data_name, read, with_test
 from autoaug.data._source import Reader, Source
 from autoaug.data._splits import DataError, Split, as_float, draw, shares
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Reads a part of another dataset; see `subset`."""
+    """Read a part of another dataset; see `subset`."""
 
     data: str | Path | Reader
     train: int
@@ -27,16 +27,16 @@ class Subset:
 
     def __call__(self, root: Path) -> Source:
         """Read the whole dataset and draw from it."""
-        source = with_test(read(self.data, root), TEST_FRACTION, place_of(self.data))
+        source = with_test(read(self.data, root), TEST_FRACTION, data_name(self.data))
         rng = torch.Generator().manual_seed(self.seed)
-        where = f"of a subset of {place_of(self.data)}"
+        where = f"of a subset of {data_name(self.data)}"
         train, rest = _drawn(source.train, self.train, rng, f"train={self.train} {where}")
         val, _ = _drawn(rest if source.val is None else source.val, self.val, rng, f"val={self.val} {where}")
         return replace(source, train=train, val=val)
 
 
 def subset(data: str | Path | Reader, train: int, val: int, seed: int = 0) -> Subset:
-    """A smaller dataset as a proxy for a large one: `Task(data=subset("cifar10", train=2000, val=5000))`.
+    """Make a smaller dataset as a proxy for a large one: `Task(data=subset("cifar10", train=2000, val=5000))`.
 
     Draws `train` training images and, from its validation images or else from the remaining training images, `val`
     validation images; every class keeps its share. The test images are those of the whole dataset; where it has
@@ -46,18 +46,19 @@ def subset(data: str | Path | Reader, train: int, val: int, seed: int = 0) -> Su
 
 
 def _drawn(split: Split, total: int, rng: torch.Generator, where: str) -> tuple[Split, Split]:
+    """Return `total` images, class by class in proportion, and the rest."""
     if not 0 < total <= len(split):
         raise DataError(f"{where}: give 1 to {len(split)}, the images that are there")
     counts = torch.bincount(split.targets)
-    wanted = shares(counts, total)
-    if bool(((wanted == 0) & (counts > 0)).any()):
+    per_class = shares(counts, total)
+    if bool(((per_class == 0) & (counts > 0)).any()):
         raise DataError(f"{where} leaves a class without any image: raise it")
-    return draw(split, wanted, rng)
+    return draw(split, per_class, rng)
 
 
 @dataclass(frozen=True)
 class Resized:
-    """Reads another dataset with smaller images; see `resized`."""
+    """Read another dataset with smaller images; see `resized`."""
 
     data: str | Path | Reader
     size: int
@@ -68,7 +69,7 @@ class Resized:
         height, width = source.train.images.shape[2:]
         if not 0 < self.size <= min(height, width):
             raise DataError(
-                f"size={self.size} of resized {place_of(self.data)}: give 1 to {min(height, width)}, for its images "
+                f"size={self.size} of resized {data_name(self.data)}: give 1 to {min(height, width)}, for its images "
                 f"are {height} x {width}"
             )
         shrunk: dict[str, Any] = {name: shrink(split, self.size) for name, split in source.parts().items()}
@@ -76,7 +77,7 @@ class Resized:
 
 
 def resized(data: str | Path | Reader, size: int) -> Resized:
-    """A dataset with images of `size` x `size` pixels, at most those it has, as a proxy for a large one.
+    """Make a dataset with images of `size` x `size` pixels, at most those it has, as a proxy for a large one.
 
     Each pixel is the mean over the area of the original that it covers; where that is not whole, over all pixels that
     the area touches. Bytes stay bytes, rounded. Images that are not square change their proportions.
@@ -85,13 +86,14 @@ def resized(data: str | Path | Reader, size: int) -> Resized:
 
 
 def shrink(split: Split, size: int) -> Split:
-    """The same images at `size` x `size` pixels, of the same type."""
+    """Return the same images at `size` x `size` pixels, of the same type."""
     chunks = split.images.split(1000)  # as floats, all at once would not fit
     images = torch.cat([_area(chunk, size) for chunk in chunks])
     return Split(images, split.targets, split.names)
 
 
 def _area(images: Tensor, size: int) -> Tensor:
+    """Return images at another size, each pixel the mean of the area that it covers."""
     small = interpolate(as_float(images), (size, size), mode="area")
     return small.mul_(255).round_().to(torch.uint8) if images.dtype == torch.uint8 else small
 
@@ -104,7 +106,7 @@ def is_named(data: str | Path | Reader) -> bool:
 
 
 def anchored(data: str | Path | Reader) -> str | Reader:
-    """The same data with absolute paths in place of relative ones, for a process that runs in another folder."""
+    """Return the same data with absolute paths, for a process that runs in another folder."""
     if isinstance(data, Subset | Resized):
         return replace(data, data=anchored(data.data))
     if isinstance(data, Path) or (isinstance(data, str) and data not in DATASETS):

@@ -29,14 +29,15 @@ Shift = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def digits(root: Path) -> Source:
-    """400 training, 600 validation and 797 test images; every class has the same share in each."""
+    """Return 400 training, 600 validation and 797 test images; every class has the same share in each."""
     return _source(*_splits(torch.Generator().manual_seed(SEED)))
 
 
 def digits_100(root: Path) -> Source:
-    """100 training images, 10 of each class, out of the 400; the other 300 join the validation images: 900.
+    """Return 100 training images, 10 of each class, out of the 400 of `digits`, and 900 validation images.
 
-    The 797 test images are those of `digits`. So few images that augmentation helps without any shift.
+    The other 300 join the validation images, and the 797 test images are those of `digits`. With so few training
+    images augmentation helps without any shift.
     """
     rng = torch.Generator().manual_seed(SEED)
     train, val, test = _splits(rng)
@@ -45,13 +46,14 @@ def digits_100(root: Path) -> Source:
 
 
 def shifted_digits(shift: Shift, root: Path) -> Source:
-    """`digits` with `shift` on the validation and test images; the training images are left alone."""
+    """Return `digits` with `shift` on the validation and test images; the training images are left alone."""
     rng = torch.Generator().manual_seed(SEED)
     train, val, test = _splits(rng)
     return _source(train, Split(shift(val.images, rng), val.targets), Split(shift(test.images, rng), test.targets))
 
 
 def _splits(rng: torch.Generator) -> tuple[Split, Split, Split]:
+    """Return the training, validation and test images."""
     table = torch.from_numpy(np.loadtxt(sklearn_file("data", "digits.csv.gz"), delimiter=",", dtype=np.float32))
     pixels, targets = table[:, :-1].div(16).reshape(-1, 1, 8, 8), table[:, -1].long()
     test, rest = _draw_shares(Split(pixels, targets), TEST, rng)
@@ -60,10 +62,12 @@ def _splits(rng: torch.Generator) -> tuple[Split, Split, Split]:
 
 
 def _draw_shares(split: Split, total: int, rng: torch.Generator) -> tuple[Split, Split]:
+    """Return `total` images, class by class in proportion, and the rest."""
     return draw(split, shares(class_counts(split, len(CLASSES)), total), rng)
 
 
 def _source(train: Split, val: Split, test: Split) -> Source:
+    """Return the digits as a source: ten classes, and no standard augmentation."""
     return Source(train=train, val=val, test=test, classes=CLASSES, standard=Standard(pad=0, flip=False))
 
 
@@ -92,7 +96,7 @@ def translated(most: float) -> Shift:
 
 
 def inverted(images: Tensor, rng: torch.Generator) -> Tensor:
-    """White for black: 1 - x. Draws nothing."""
+    """Return 1 - x: white for black. Nothing is drawn."""
     return 1 - images
 
 
@@ -106,10 +110,12 @@ def dimmed(least: float, most: float) -> Shift:
 
 
 def _uniform(count: int, least: float, most: float, rng: torch.Generator) -> Tensor:
+    """Return uniform draws from [`least`, `most`), [count]."""
     return least + (most - least) * torch.rand(count, generator=rng, device=rng.device)
 
 
 def _warp(images: Tensor, matrix: Tensor) -> Tensor:
+    """Return images moved by matrices [N, 2, 3], bilinear, zeros outside."""
     grid = affine_grid(matrix, list(images.shape), align_corners=False)
     return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False).clamp(0, 1)
 

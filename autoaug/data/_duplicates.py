@@ -67,25 +67,25 @@ def copies(data: Data) -> tuple[Copies, ...]:
 
 
 def copies_of(
-    name: str, split: Split, mine: "Marks | None", among: str, others: Split, theirs: "Marks | None"
+    name: str, split: Split, marks: "Marks | None", among: str, others: Split, other_marks: "Marks | None"
 ) -> Copies:
+    """Return the images of one split that are in another too."""
     exact = exact_pairs(split, others)
-    near = near_pairs(mine, theirs) if mine and theirs else {}
+    near = near_pairs(marks, other_marks) if marks and other_marks else {}
     pairs = {**near, **exact}
     other_class = sum(int(split.targets[image] != others.targets[other]) for image, other in pairs.items())
-    examples = tuple(
-        f"{called(split, image, name)} = {called(others, other, among)}" for image, other in list(pairs.items())[:3]
-    )
+    first = list(pairs.items())[:3]
+    examples = tuple(f"{image_name(split, image, name)} = {image_name(others, other, among)}" for image, other in first)
     return Copies(name, among, len(exact), len(pairs) - len(exact), other_class, examples)
 
 
-def called(split: Split, index: int, name: str) -> str:
-    """An image by its file, or by its number in a split."""
+def image_name(split: Split, index: int, name: str) -> str:
+    """Return the name of an image: its file, or its number in a split."""
     return split.names[index] if split.names else f"{name} {index}"
 
 
 def exact_pairs(split: Split, others: Split) -> dict[int, int]:
-    """Images of `split`, each with the first image of `others` that has the same pixels."""
+    """Return images of `split`, each with the first image of `others` that has the same pixels."""
     first: dict[int, int] = {}
     for index, row in enumerate(rows(others.images)):
         first.setdefault(row, index)
@@ -93,25 +93,25 @@ def exact_pairs(split: Split, others: Split) -> dict[int, int]:
 
 
 def rows(images: Tensor) -> Iterator[int]:
-    """A hash of the pixels of each image; two that differ share one of 64 bits in no dataset of this world."""
+    """Return a hash of 64 bits of the pixels of each image."""
     return (hash(image.tobytes()) for image in images.contiguous().numpy())
 
 
-def near_pairs(mine: "Marks", theirs: "Marks") -> dict[int, int]:
-    """Images of one split, each with the image of another that it resembles most."""
-    found: dict[int, tuple[float, int]] = {}
-    for image, other, alike in resembling(mine, theirs):
-        found[image] = max(found.get(image, (0.0, 0)), (alike, other))
-    return {image: other for image, (_, other) in sorted(found.items())}
+def near_pairs(marks: "Marks", other_marks: "Marks") -> dict[int, int]:
+    """Return images of one split, each with the image of another that it resembles most."""
+    best: dict[int, tuple[float, int]] = {}
+    for image, other, correlation in resembling(marks, other_marks):
+        best[image] = max(best.get(image, (0.0, 0)), (correlation, other))
+    return {image: other for image, (_, other) in sorted(best.items())}
 
 
 def marks_of(split: Split) -> "Marks | None":
-    """What the images of a split are told apart by; None where they are too small for that."""
+    """Return the marks of the images of a split; None where they are too small to be compared."""
     return Marks(split.images) if min(split.images.shape[2:]) >= LEAST_SIDE else None
 
 
 class Marks:
-    """What images are told apart by."""
+    """Difference hashes and small grey patterns, by which images are compared."""
 
     def __init__(self, images: Tensor) -> None:
         small = shrunk(images, 8, 9)
@@ -126,21 +126,21 @@ class Marks:
 
 
 def shrunk(images: Tensor, height: int, width: int) -> Tensor:
-    """Grey images [N, height, width] in [0, 1], each pixel a mean over an area."""
+    """Return grey images [N, height, width] in [0, 1], each pixel the mean of an area."""
     parts = [as_float(part).mean(1, keepdim=True) for part in images.split(1000)]
     if not parts:
         return torch.zeros(0, height, width)
     return torch.cat([interpolate(part, (height, width), mode="area") for part in parts])[:, 0]
 
 
-def resembling(mine: Marks, theirs: Marks) -> Iterator[tuple[int, int, float]]:
-    """Pairs of images that are near copies, and their correlation."""
+def resembling(marks: Marks, other_marks: Marks) -> Iterator[tuple[int, int, float]]:
+    """Yield pairs of images that are near copies, and their correlation."""
     agree = 64 - 2 * MOST_DIFFERING_BITS
-    size = max(1, CHUNK // max(1, len(theirs.bits)))
-    every = math.ceil(len(mine.bits) * len(theirs.bits) / MOST_PAIRS)
-    for start in range(0, len(mine.bits), max(1, every) * size):
-        product = mine.bits[start : start + size] @ theirs.bits.T
+    size = max(1, CHUNK // max(1, len(other_marks.bits)))
+    stride = math.ceil(len(marks.bits) * len(other_marks.bits) / MOST_PAIRS)
+    for start in range(0, len(marks.bits), max(1, stride) * size):
+        product = marks.bits[start : start + size] @ other_marks.bits.T
         image, other = (product >= agree).nonzero(as_tuple=True)
-        alike = (mine.patterns[start + image] * theirs.patterns[other]).sum(1)
-        for k in (alike >= LEAST_CORRELATION).nonzero()[:, 0].tolist():
-            yield int(mine.indices[start + image[k]]), int(theirs.indices[other[k]]), float(alike[k])
+        correlations = (marks.patterns[start + image] * other_marks.patterns[other]).sum(1)
+        for k in (correlations >= LEAST_CORRELATION).nonzero()[:, 0].tolist():
+            yield int(marks.indices[start + image[k]]), int(other_marks.indices[other[k]]), float(correlations[k])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from autoaug.data._decoding import Decoded, decode_all, refuse_unreadable
-from autoaug.data._listing import HIDDEN, Listing, entries, grouped, hides, listing, none_found, subfolders
+from autoaug.data._listing import HIDDEN, Listing, entries, grouped, hides, listing, no_images, subfolders
 from autoaug.data._source import PARTS, Reading, Source
 from autoaug.data._splits import DataError, Split
 from autoaug.lookup import suggest
@@ -24,7 +24,7 @@ SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "valida
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Reads a folder of images; see `image_folder`."""
+    """Read a folder of images; see `image_folder`."""
 
     path: Path
     size: int
@@ -42,22 +42,22 @@ class ImageFolder:
             _check_classes(folder, classes, folders["train"])
         files = {name: _files(folder, classes) for name, folder in folders.items()}
         decoded = {
-            name: decode_all([image for each in found for image in each.images], self.size)
-            for name, found in files.items()
+            name: decode_all([image for contents in listings for image in contents.images], self.size)
+            for name, listings in files.items()
         }
-        bad = [one for each in decoded.values() for one in each.bad]
-        refuse_unreadable(bad, sum(len(each.images) for each in decoded.values()), self.path)
-        others = [other for found in files.values() for each in found for other in each.others]
+        bad = [image for part in decoded.values() for image in part.bad]
+        refuse_unreadable(bad, sum(len(part.images) for part in decoded.values()), self.path)
+        others = [other for listings in files.values() for contents in listings for other in contents.others]
         reading = _reading(self.path, classes, decoded, [*_beside(self.path, folders), *others])
         parts: dict[str, Any] = {
-            name: Split(decoded[name].images, _targets(found), _names(found, self.path))
-            for name, found in files.items()
+            name: Split(decoded[name].images, _targets(listings), _names(listings, self.path))
+            for name, listings in files.items()
         }
         return Source(**parts, classes=classes, reading=reading)
 
 
 def image_folder(path: Path | str, size: int = 64) -> ImageFolder:
-    """A folder of images as a dataset: `Task(data=image_folder("photos", size=96))`.
+    """Make a dataset of a folder of images: `Task(data=image_folder("photos", size=96))`.
 
     Either `path/<class>/*.png`, split by `load_data`, or `path/train/<class>/*.png` with `path/val` and `path/test`
     beside it or not; then these splits are kept, and all have the same classes. `SPLIT_FOLDERS` has other names for
@@ -71,18 +71,19 @@ def image_folder(path: Path | str, size: int = 64) -> ImageFolder:
 
 
 def _split_folders(path: Path) -> dict[str, Path]:
-    there = subfolders(path)
-    named = {part: [each for each in there if each.name.lower() in SPLIT_FOLDERS[part]] for part in PARTS}
-    if not _are_splits([each.name.lower() for folders in named.values() for each in folders]):
+    """Return the folder of each split; a folder without splits is that of "train"."""
+    present = subfolders(path)
+    candidates = {part: [folder for folder in present if folder.name.lower() in SPLIT_FOLDERS[part]] for part in PARTS}
+    if not _are_splits([folder.name.lower() for folders in candidates.values() for folder in folders]):
         return {"train": path}
-    for part, folders in named.items():
+    for part, folders in candidates.items():
         if len(folders) > 1:
-            both = " and ".join(repr(each.name) for each in folders)
-            raise DataError(f"{str(path)!r} has {both}, which both mean {part}: keep one")
-    found = {part: folders[0] for part, folders in named.items() if folders}
-    if "train" not in found:
-        raise DataError(f"{str(path)!r} has {' and '.join(found)} but no train folder: add train/<class>/*.png")
-    return found
+            names = " and ".join(repr(folder.name) for folder in folders)
+            raise DataError(f"{str(path)!r} has {names}, which both mean {part}: keep one")
+    by_split = {part: folders[0] for part, folders in candidates.items() if folders}
+    if "train" not in by_split:
+        raise DataError(f"{str(path)!r} has {' and '.join(by_split)} but no train folder: add train/<class>/*.png")
+    return by_split
 
 
 def _are_splits(names: list[str]) -> bool:
@@ -91,7 +92,8 @@ def _are_splits(names: list[str]) -> bool:
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
-    names = [each.name for each in subfolders(folder)]
+    """Return the names of the class folders."""
+    names = [path.name for path in subfolders(folder)]
     if len(names) < 2:
         raise DataError(
             f"{str(folder)!r} has the class folders {names}: give at least two, with the images of one class each"
@@ -100,32 +102,35 @@ def _classes(folder: Path) -> tuple[str, ...]:
 
 
 def _check_classes(folder: Path, classes: tuple[str, ...], train: Path) -> None:
+    """Raise DataError unless a split has the classes of the training images."""
     for name in sorted(set(_classes(folder)) ^ set(classes)):
         lacking, having = (folder, train) if name in classes else (train, folder)
         raise DataError(f"class {name!r} is in {str(having)!r} but not in {str(lacking)!r}: give both the same classes")
 
 
 def _files(folder: Path, classes: tuple[str, ...]) -> list[Listing]:
-    """What lies in each class folder of a split; each has an image."""
-    found = [listing(folder / name) for name in classes]
-    for name, each in zip(classes, found, strict=True):
-        if not each.images:
-            raise none_found(folder / name, each.others)
-    return found
+    """Return the contents of each class folder of a split; raise DataError for one without an image."""
+    listings = [listing(folder / name) for name in classes]
+    for name, contents in zip(classes, listings, strict=True):
+        if not contents.images:
+            raise no_images(folder / name, contents.others)
+    return listings
 
 
 def _targets(files: list[Listing]) -> Tensor:
-    return torch.arange(len(files)).repeat_interleave(torch.tensor([len(each.images) for each in files]))
+    """Return the class of each image, in the order of the folders."""
+    return torch.arange(len(files)).repeat_interleave(torch.tensor([len(contents.images) for contents in files]))
 
 
 def _names(files: list[Listing], path: Path) -> tuple[str, ...]:
-    return tuple(str(image.relative_to(path)) for each in files for image in each.images)
+    """Return the file of each image, relative to the dataset's folder."""
+    return tuple(str(image.relative_to(path)) for contents in files for image in contents.images)
 
 
 def _beside(path: Path, folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:
-    """What lies where only folders of splits or of classes belong."""
+    """Yield files and folders where only folders of splits or of classes belong."""
     splits = [] if path in folders.values() else subfolders(path)
-    yield from (("beside the folders of the splits", each) for each in splits if each not in folders.values())
+    yield from (("beside the folders of the splits", folder) for folder in splits if folder not in folders.values())
     for folder in {path, *folders.values()}:
         for entry in entries(folder):
             if hides(entry.name):
@@ -137,18 +142,19 @@ def _beside(path: Path, folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:
 def _reading(
     path: Path, classes: tuple[str, ...], decoded: dict[str, Decoded], others: list[tuple[str, Path]]
 ) -> Reading:
-    shapes = sorted((shape for each in decoded.values() for shape in each.shapes), key=math.prod)
-    deep = sum(each.deep for each in decoded.values())
+    """Return the facts of what was read and passed over."""
+    shapes = sorted((shape for part in decoded.values() for shape in part.shapes), key=math.prod)
+    deep = sum(part.deep for part in decoded.values())
     notes = [f"{deep} of more than 8 bits per pixel, scaled to 8"] if deep else []
-    for one, other in pairwise(sorted(classes, key=str.lower)):
-        if one.lower() == other.lower():
-            notes.append(f"classes {one!r} and {other!r} differ in upper and lower case only")
+    for first, second in pairwise(sorted(classes, key=str.lower)):
+        if first.lower() == second.lower():
+            notes.append(f"classes {first!r} and {second!r} differ in upper and lower case only")
     return Reading(len(shapes), shapes[0], shapes[-1], grouped(others, path), tuple(notes))
 
 
 @dataclass(frozen=True)
 class Npz:
-    """Reads one .npz file; see `npz`."""
+    """Read one .npz file; see `npz`."""
 
     path: Path
 
@@ -161,13 +167,13 @@ class Npz:
             raise DataError(f"no file at {str(self.path)!r}: give the path of an existing .npz file")
         arrays = _arrays(self.path)
         _check_keys(arrays, self.path)
-        given = [name for name in PARTS if f"x_{name}" in arrays]
-        parts: dict[str, Any] = {name: _npz_split(arrays, name, self.path) for name in given}
+        present = [name for name in PARTS if f"x_{name}" in arrays]
+        parts: dict[str, Any] = {name: _npz_split(arrays, name, self.path) for name in present}
         return Source(**parts, classes=tuple(map(str, numpy.atleast_1d(arrays.get("classes", ())))))
 
 
 def npz(path: Path | str) -> Npz:
-    """An .npz file as a dataset: arrays x_train, y_train and, or not, x_val, y_val, x_test, y_test and classes.
+    """Make a dataset of an .npz file with arrays x_train, y_train and, or not, x_val, y_val, x_test, y_test, classes.
 
     x is N x H x W x C or N x H x W, uint8 or floats in [0, 1]; y is N integers from 0 to K-1; classes is K names.
     Pickled objects are never loaded.
@@ -176,6 +182,7 @@ def npz(path: Path | str) -> Npz:
 
 
 def _arrays(path: Path) -> dict[str, numpy.ndarray]:
+    """Return the arrays of an .npz file; pickled objects are never loaded."""
     try:
         with path.open("rb") as raw, numpy.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -189,6 +196,7 @@ _KEYS = tuple(f"{letter}_{name}" for name in PARTS for letter in "xy")
 
 
 def _check_keys(arrays: dict[str, numpy.ndarray], path: Path) -> None:
+    """Raise DataError for an unknown array, or one that is missing."""
     for key in arrays:
         if key.startswith(("x_", "y_")) and key not in _KEYS:
             raise DataError(f"unknown array {key!r} in {str(path)!r}: {suggest(key, _KEYS)}")
@@ -199,16 +207,18 @@ def _check_keys(arrays: dict[str, numpy.ndarray], path: Path) -> None:
 
 
 def _npz_split(arrays: dict[str, numpy.ndarray], name: str, path: Path) -> Split:
+    """Return a split as N x C x H x W."""
     images, targets = arrays[f"x_{name}"], arrays[f"y_{name}"]
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
-        wanted = "N x H x W, or N x H x W x C with 1 or 3 channels C"
-        raise DataError(f"x_{name} in {str(path)!r} has shape {images.shape}: give {wanted}")
+        layout = "N x H x W, or N x H x W x C with 1 or 3 channels C"
+        raise DataError(f"x_{name} in {str(path)!r} has shape {images.shape}: give {layout}")
     pixels = _tensor(images, f"x_{name}", path)
     channels_last = pixels if pixels.ndim == 4 else pixels.unsqueeze(3)
     return Split(channels_last.permute(0, 3, 1, 2).contiguous(), _tensor(targets, f"y_{name}", path))
 
 
 def _tensor(array: Any, key: str, path: Path) -> Tensor:
+    """Return an array as a tensor."""
     try:
         return torch.from_numpy(array)
     except (TypeError, ValueError) as error:

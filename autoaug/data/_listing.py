@@ -45,7 +45,7 @@ HIDDEN, LOOP, BROKEN = "hidden, or left by a system", "reached before by another
 
 
 class Listing(NamedTuple):
-    """What lies at or below a folder."""
+    """Files at or below a folder: images, and what is passed over."""
 
     images: list[Path]
     """Those that Pillow can read here, by name."""
@@ -70,48 +70,49 @@ def hides(name: str) -> bool:
 
 @cache
 def readable() -> frozenset[str]:
-    """The suffixes of images that Pillow can read here."""
+    """Return the suffixes of images that Pillow can read here."""
     known = Image.registered_extensions()
     return frozenset(suffix for suffix in SUFFIXES if known.get(suffix) in Image.OPEN)
 
 
 def listing(folder: Path) -> Listing:
-    """All images at or below a folder, and what is passed over there. Links are wants_graph, each folder once."""
-    found = Listing([], [])
-    _walk(folder, found, set())
-    found.images.sort()
-    return found
+    """Return all images at or below a folder, and what is passed over. Links are followed, each folder once."""
+    files = Listing([], [])
+    _walk(folder, files, set())
+    files.images.sort()
+    return files
 
 
-def _walk(folder: Path, found: Listing, seen: set[tuple[int, int]]) -> None:
-    place = folder.stat()
-    if (place.st_dev, place.st_ino) in seen:
-        found.others.append((LOOP, folder))
+def _walk(folder: Path, files: Listing, seen: set[tuple[int, int]]) -> None:
+    """Add the files at or below a folder."""
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        files.others.append((LOOP, folder))
         return
-    seen.add((place.st_dev, place.st_ino))
+    seen.add((status.st_dev, status.st_ino))
     for entry in entries(folder):
         path = folder / entry.name
         if hides(entry.name):
-            found.others.append((HIDDEN, path))
+            files.others.append((HIDDEN, path))
         elif path.is_dir():
-            _walk(path, found, seen)
+            _walk(path, files, seen)
         elif reason := unreadable(path):
-            found.others.append((reason, path))
+            files.others.append((reason, path))
         else:
-            found.images.append(path)
+            files.images.append(path)
 
 
 def entries(folder: Path) -> list["os.DirEntry[str]"]:
-    """What lies in a folder, by name, so that every process meets links in the same order."""
+    """Return the entries of a folder, by name, so that every process meets links in the same order."""
     try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as iterator:
+            return sorted(iterator, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"cannot look into {str(folder)!r} ({error.strerror}): let it be read, or move it") from error
 
 
 def unreadable(path: Path) -> str:
-    """Why a path is not read as an image; empty where it is."""
+    """Return why a path is not read as an image; empty where it is."""
     suffix = path.suffix.lower()
     if not path.is_file():
         return "no file" if path.exists() else BROKEN
@@ -121,12 +122,12 @@ def unreadable(path: Path) -> str:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder that do not hide, by name."""
+    """Return the folders in a folder that do not hide, by name."""
     return [folder / entry.name for entry in entries(folder) if entry.is_dir() and not hides(entry.name)]
 
 
 def grouped(others: Iterable[tuple[str, Path]], folder: Path, most: int = 3) -> tuple[PassedOver, ...]:
-    """What was passed over below a folder, reason by reason, those that concern most files first."""
+    """Return what was passed over below a folder, reason by reason, those that concern most files first."""
     by_reason: dict[str, list[str]] = {}
     for reason, path in others:
         by_reason.setdefault(reason, []).append(str(path.relative_to(folder)))
@@ -134,18 +135,18 @@ def grouped(others: Iterable[tuple[str, Path]], folder: Path, most: int = 3) -> 
     return tuple(sorted(rows, key=lambda row: -row.count))
 
 
-def none_found(folder: Path, others: Sequence[tuple[str, Path]] = ()) -> DataError:
-    """The error of a folder without an image, which names what lies there instead."""
-    there = "; ".join(
+def no_images(folder: Path, others: Sequence[tuple[str, Path]] = ()) -> DataError:
+    """Return the error of a folder without an image, which names what it holds instead."""
+    contents = "; ".join(
         f"{row.count} {row.reason} ({enumerated(row.examples, row.count)})" for row in grouped(others, folder)
     )
-    instead = f", where there is {there}" if there else ""
+    instead = f", where there is {contents}" if contents else ""
     return DataError(f"no images in {str(folder)!r}{instead}: put some there ({', '.join(sorted(readable()))})")
 
 
 def stamp(path: Path) -> int:
-    """A number that changes when an image at or below `path` does; only for comparing within one process."""
-    found = Listing([path], []) if path.is_file() else listing(path) if path.is_dir() else Listing([], [])
-    files = ((str(file), file.stat()) for file in found.images)
+    """Return a number that changes when an image at or below `path` does; only for comparing within one process."""
+    contents = Listing([path], []) if path.is_file() else listing(path) if path.is_dir() else Listing([], [])
+    files = ((str(file), file.stat()) for file in contents.images)
     dated = ((name, status.st_mtime_ns, status.st_size) for name, status in files)
-    return hash((frozenset(dated), frozenset((reason, str(other)) for reason, other in found.others)))
+    return hash((frozenset(dated), frozenset((reason, str(other)) for reason, other in contents.others)))

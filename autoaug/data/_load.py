@@ -30,7 +30,7 @@ TEST_SEED = 0
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Data:
-    """What a network is trained, validated and tested on. The tensors may be shared: never write into them."""
+    """Images to train, validate and test on. The tensors may be shared: never write into them."""
 
     train: Split
     val: Split
@@ -60,16 +60,16 @@ class Data:
 
     @property
     def scored(self) -> Split:
-        """What validation scores are measured on, of which points and policies are chosen."""
+        """Return the images of the validation scores by which points and policies are chosen."""
         return self.val if self.selection is None else self.selection
 
     @property
     def channels(self) -> int:
-        """C: 1 for grey images, 3 for colour."""
+        """Return C: 1 for grey images, 3 for colour."""
         return len(self.mean)
 
     def to(self, device: torch.device | str) -> "Data":
-        """The same data, with all images and targets on `device`."""
+        """Return the same data, with all images and targets on `device`."""
         parts = {name: part for name in SPLITS if (part := getattr(self, name)) is not None}
         moved: dict[str, Any] = {name: part.to(device) for name, part in parts.items()}
         return replace(self, **moved)
@@ -86,7 +86,7 @@ def load_data(
     selection: bool = False,
     test: bool = False,
 ) -> Data:
-    """Load and split a dataset; DataError, a ValueError, says what is wrong with it.
+    """Load and split a dataset.
 
     `data` is a name of DATASETS, the path of a folder of images or of an .npz file, or a function of `root` that
     returns a Source or tensors (see `as_source`). A name wins over a folder of the same name; "./name" is the
@@ -102,28 +102,32 @@ def load_data(
 
     `standard` is a name of STANDARDS; with "auto" the augmentation that is always on is what the dataset brings, or
     else `usual_standard` of its training images.
+
+    Raises:
+        DataError: the data cannot be used; the message names what, of which data, and what to do.
+        ValueError: `standard` is no name of STANDARDS.
     """
-    place = place_of(data)
+    name = data_name(data)
     if standard != "auto":
         lookup(STANDARDS, standard, "standard augmentation")
     _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
     divide = _divided if is_kept(data) else _divided.__wrapped__
-    found = divide(read(data, root), val_fraction, test_fraction, seed, selection, place)
+    loaded = divide(read(data, root), val_fraction, test_fraction, seed, selection, name)
     if standard != "auto":
-        found = replace(found, standard=STANDARDS[standard], standard_reason="as asked")
-    return found if test else replace(found, test=None)
+        loaded = replace(loaded, standard=STANDARDS[standard], standard_reason="as asked")
+    return loaded if test else replace(loaded, test=None)
 
 
 @lru_cache(maxsize=2)
 def _divided(
-    source: Source, val_fraction: float, test_fraction: float, seed: int, with_selection: bool, place: str
+    source: Source, val_fraction: float, test_fraction: float, seed: int, with_selection: bool, name: str
 ) -> Data:
-    """A source with all three splits. The last are kept: each trial of a study asks for the same."""
-    test_is_cut, source = source.test is None, with_test(source, test_fraction, place)
-    train, val, selection = _trained_and_held_out(source, val_fraction, seed, with_selection, place)
+    """Return a source with all three splits. The last are cached: each trial of a study asks for the same."""
+    test_is_cut, source = source.test is None, with_test(source, test_fraction, name)
+    train, val, selection = _trained_and_held_out(source, val_fraction, seed, with_selection, name)
     mean, std = moments(train.images)
-    own = (source.standard, "the dataset's own") if source.standard else None
-    standard, reason = own or usual_standard(train.images)
+    brought = (source.standard, "the dataset's own") if source.standard else None
+    standard, reason = brought or usual_standard(train.images)
     return Data(
         train=train,
         val=val,
@@ -143,18 +147,19 @@ def _divided(
 
 
 def _check_fractions(**fractions: float) -> None:
+    """Raise DataError unless each lies between 0 and 1."""
     for name, fraction in fractions.items():
         if not 0 < fraction < 1:
             raise DataError(f"{name}={fraction}: give a number between 0 and 1, both excluded, for example 0.1")
 
 
 def _trained_and_held_out(
-    source: Source, fraction: float, seed: int, with_selection: bool, place: str
+    source: Source, fraction: float, seed: int, with_selection: bool, name: str
 ) -> tuple[Split, Split, Split | None]:
-    """The training and validation images and, where they are asked for and can be cut, those for the selection."""
+    """Return the training and validation images and, where they are asked for, those for the selection."""
     if source.val is not None:
         return source.train, source.val, None
-    rng, where = torch.Generator().manual_seed(seed), f"val_fraction={fraction} of {place}"
+    rng, where = torch.Generator().manual_seed(seed), f"val_fraction={fraction} of {name}"
     held_out, rest = cut(source.train, source.classes, fraction, rng, where)
     if not with_selection:
         return rest, held_out, None
@@ -162,12 +167,12 @@ def _trained_and_held_out(
     return train, val, held_out
 
 
-def with_test(source: Source, fraction: float, place: str) -> Source:
-    """The same source, with a test split: `fraction` of the training images where it has none of its own."""
+def with_test(source: Source, fraction: float, name: str) -> Source:
+    """Return the source with a test split: `fraction` of the training images where it has none of its own."""
     if source.test is not None:
         return source
     rng = torch.Generator().manual_seed(TEST_SEED)
-    test, train = cut(source.train, source.classes, fraction, rng, f"test_fraction={fraction} of {place}")
+    test, train = cut(source.train, source.classes, fraction, rng, f"test_fraction={fraction} of {name}")
     return replace(source, train=train, test=test)
 
 
@@ -177,30 +182,36 @@ def is_kept(data: str | Path | Reader) -> bool:
 
 
 def read(data: str | Path | Reader, root: Path | str) -> Source:
-    """The checked source of `data`, unsplit. The last few are kept, but never what a user's function returned."""
-    reader, folder, place = _find(data), Path(root).expanduser().absolute(), place_of(data)
+    """Return the checked source of `data`, unsplit.
+
+    The last few are cached, but never what a user's function returned.
+    """
+    reader, folder, name = _find(data), Path(root).expanduser().absolute(), data_name(data)
     if isinstance(reader, ImageFolder | Npz):
-        return _kept(reader, folder, place, stamp(reader.path))
+        return _kept(reader, folder, name, stamp(reader.path))
     if isinstance(data, str):
-        return _kept(reader, folder, place, 0)
-    return _read(reader, folder, place)
+        return _kept(reader, folder, name, 0)
+    return _read(reader, folder, name)
 
 
-def _read(reader: Reader, root: Path, place: str) -> Source:
-    return checked(as_source(reader(root), place), place)
+def _read(reader: Reader, root: Path, name: str) -> Source:
+    """Return the checked source of a reader."""
+    return checked(as_source(reader(root), name), name)
 
 
 @lru_cache(maxsize=4)
-def _kept(reader: Reader, root: Path, place: str, version: int) -> Source:
-    return _read(reader, root, place)
+def _kept(reader: Reader, root: Path, name: str, version: int) -> Source:
+    """Return the checked source of a reader from the cache."""
+    return _read(reader, root, name)
 
 
-def place_of(data: str | Path | Reader) -> str:
-    """What an error calls the data."""
+def data_name(data: str | Path | Reader) -> str:
+    """Return the name of the data in an error: "data 'cifar10'"."""
     return f"data {getattr(data, '__name__', str(data))!r}"
 
 
 def _find(data: str | Path | Reader) -> Reader:
+    """Return the reader of a name or a path; raise DataError where there is none."""
     if not isinstance(data, str | Path):
         return data
     if isinstance(data, str) and data in DATASETS:
@@ -213,6 +224,7 @@ def _find(data: str | Path | Reader) -> Reader:
 
 
 def _unknown(data: str) -> str:
+    """Return the message for a name or a path that no reader has."""
     if Path(data).expanduser().is_file():
         return f"data {data!r} is a file of an unknown kind: give a folder of images or an .npz file"
     if Path(data).name != data:
@@ -222,7 +234,7 @@ def _unknown(data: str) -> str:
 
 
 def resplit(data: Data, fraction: float, rng: torch.Generator) -> Data:
-    """The same images with another split into training and validation, class by class, drawn by `rng`.
+    """Return the same images with another split into training and validation, class by class, drawn by `rng`.
 
     Nothing is drawn where the dataset has validation images of its own. The images for the selection stay aside. Mean,
     deviation and fingerprint stay.
@@ -234,17 +246,17 @@ def resplit(data: Data, fraction: float, rng: torch.Generator) -> Data:
 
 
 def train_on_val(data: Data) -> Data:
-    """The same data, with all that was held out among the training images, for a last run after the search.
+    """Return the data with all that was held out among the training images, for a last run after the search.
 
     Validation figures of such a run are training figures. Mean, deviation and fingerprint stay as they were.
     """
     train = joined(data.train, data.val)
-    everything = train if data.selection is None else joined(train, data.selection)
-    return replace(data, train=everything, val_is_cut=False, selection=None)
+    every_image = train if data.selection is None else joined(train, data.selection)
+    return replace(data, train=every_image, val_is_cut=False, selection=None)
 
 
 def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over all pixels in [0, 1]; the deviation is at least 1/255."""
+    """Return mean and deviation of each channel over all pixels in [0, 1]; the deviation is at least 1/255."""
     # A few images at a time stay in the processor's cache; their sums are added up in float64.
     parts = (as_float(part) for part in images.split(256))
     powers = ((part, part.square()) for part in parts)
@@ -256,9 +268,9 @@ def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def fingerprint(*splits: Split) -> str:
-    """16 hexadecimal digits over types, shapes, pixels and targets, wherever the tensors lie."""
+    """Return 16 hexadecimal digits over types, shapes, pixels and targets, wherever the tensors lie."""
     digest = hashlib.sha256()
-    for tensor in (each for split in splits for each in (split.images, split.targets)):
+    for tensor in (part for split in splits for part in (split.images, split.targets)):
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()[:16]

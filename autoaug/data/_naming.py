@@ -8,15 +8,16 @@ QUOTED = re.compile(r"(?:\w*Path\()?'([^']*)'\)?")
 
 
 def public_name(described: str) -> str:
-    """Name data without where they lie: of every path the last part alone, for a folder says who keeps it.
+    """Return the name of data without where they lie: of every path the last part alone, for a folder names its owner.
 
     Args:
         described: a dataset's name, a path, or what Python writes of an object that reads data.
     """
     if "'" in described:
-        return QUOTED.sub(lambda found: f"'{last_part(found[1])}'", described)
+        return QUOTED.sub(lambda match: f"'{last_part(match[1])}'", described)
     return last_part(described)
 
 
 def last_part(path: str) -> str:
+    """Return the last part of a path."""
     return PurePath(path).name or path

@@ -15,7 +15,7 @@ PARTS = ("train", "val", "test")
 
 
 def usual_standard(images: Tensor) -> tuple[Standard, str]:
-    """The standard augmentation of images [N, C, H, W] that bring none of their own, and why it is that.
+    """Return the standard augmentation of images [N, C, H, W] that bring none of their own, and the reason.
 
     Colour images are cropped and mirrored, as is usual for photos. Grey ones are only cropped: they are digits,
     letters, scans and spectrograms as often as not, of which a mirror image is another thing, and a small shift is not.
@@ -33,7 +33,7 @@ def is_grey(images: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was found in files, in plain facts."""
+    """Facts of what was read from files."""
 
     files: int
     smallest: tuple[int, int]
@@ -46,7 +46,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
-    """A dataset as it comes. What it does not split itself is cut from `train` by `load_data`."""
+    """A dataset as it is read. A split that is missing is cut from `train` by `load_data`."""
 
     train: Split
     val: Split | None = None
@@ -61,7 +61,7 @@ class Source:
     """What was found in the files that it was read from, where it was a folder of images."""
 
     def parts(self) -> dict[str, Split]:
-        """The splits that are there, by name."""
+        """Return the splits that are there, by name."""
         return {name: split for name in PARTS if (split := getattr(self, name)) is not None}
 
 
@@ -69,28 +69,31 @@ Reader = Callable[[Path], Source | tuple[Any, ...]]
 """Reads a dataset that lives, or is to be downloaded, under the given folder."""
 
 
-def as_source(given: Any, place: str) -> Source:
-    """What a user's function returned, as a Source.
+def as_source(returned: Any, data_name: str) -> Source:
+    """Return what a user's function returned, as a Source.
 
     A Source stays as it is. A tuple is (train,), (train, val) or (train, val, test), each a Split, a pair
     (images, targets) or None (val and test only); two tensors alone are the images and targets of `train`.
     """
-    if isinstance(given, Source):
-        return given
-    if not isinstance(given, tuple) or not 1 <= len(given) <= 3:
-        raise DataError(f"{place} returned {kind_of(given)}: return a Source or a tuple (train, val, test)")
-    parts = (given,) if isinstance(given[0], Tensor) else given
-    return Source(**{name: _as_split(part, name, place) for name, part in zip(PARTS, parts, strict=False)})
+    if isinstance(returned, Source):
+        return returned
+    if not isinstance(returned, tuple) or not 1 <= len(returned) <= 3:
+        raise DataError(f"{data_name} returned {kind_of(returned)}: return a Source or a tuple (train, val, test)")
+    parts = (returned,) if isinstance(returned[0], Tensor) else returned
+    return Source(**{name: _as_split(part, name, data_name) for name, part in zip(PARTS, parts, strict=False)})
 
 
-def _as_split(given: Any, part: str, place: str) -> Any:
-    if isinstance(given, Split) or (given is None and part != "train"):
-        return given
-    if isinstance(given, tuple) and len(given) == 2 and all(isinstance(each, Tensor) for each in given):
-        return Split(*given)
-    raise DataError(f"{place} returned {kind_of(given)} for {part}: return a Split or two tensors (images, targets)")
+def _as_split(value: Any, part: str, data_name: str) -> Any:
+    """Return a part of what a user's function returned, as a Split."""
+    if isinstance(value, Split) or (value is None and part != "train"):
+        return value
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(tensor, Tensor) for tensor in value):
+        return Split(*value)
+    raise DataError(
+        f"{data_name} returned {kind_of(value)} for {part}: return a Split or two tensors (images, targets)"
+    )
 
 
 def kind_of(value: Any) -> str:
-    """What a wrong value is, for an error."""
+    """Return the kind of a wrong value, for an error."""
     return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"

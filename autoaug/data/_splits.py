@@ -13,7 +13,7 @@ from autoaug.text import counted
 
 
 class DataError(ValueError):
-    """The data cannot be used as they are. The message names what, where and what to do."""
+    """An error of data that cannot be used. The message names what, where and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,38 +28,38 @@ class Split:
     """The files that the images were read from; empty where there are none."""
 
     def __len__(self) -> int:
-        """N, the number of images."""
+        """Return N, the number of images."""
         return len(self.targets)
 
     def to(self, device: torch.device | str) -> "Split":
-        """The same split on `device`."""
+        """Return the split on `device`."""
         return Split(self.images.to(device), self.targets.to(device), self.names)
 
     def at(self, indices: Tensor) -> "Split":
-        """The images at `indices`, int64, in that order."""
+        """Return the images at `indices`, int64, in that order."""
         names = tuple(self.names[index] for index in indices.tolist()) if self.names else ()
         rows = to_device(indices, self.images.device)
         return Split(self.images[rows], self.targets[rows], names)
 
 
 def as_float(images: Tensor) -> Tensor:
-    """Images as float32 in [0, 1], whether they are bytes or floats."""
+    """Return images as float32 in [0, 1], whether they are bytes or floats."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 def joined(first: Split, second: Split) -> Split:
-    """All images of `first`, then all of `second`."""
+    """Return all images of `first`, then all of `second`."""
     names = first.names + second.names if first.names and second.names else ()
     return Split(torch.cat([first.images, second.images]), torch.cat([first.targets, second.targets]), names)
 
 
 def class_counts(split: Split, classes: int) -> Tensor:
-    """How many images each of the K classes has: K, int64, on the CPU."""
+    """Return how many images each of the K classes has: K, int64, on the CPU."""
     return torch.bincount(split.targets.cpu(), minlength=classes)
 
 
 def shares(counts: Tensor, total: int) -> Tensor:
-    """How many of `total` images each class gives, in proportion to its `counts`: K, int64.
+    """Return how many of `total` images each class gives, in proportion to its `counts`: K, int64.
 
     Sums to `total`, and each class is less than one away from its exact share (largest remainders first).
     """
@@ -70,15 +70,15 @@ def shares(counts: Tensor, total: int) -> Tensor:
     return whole.index_add(0, largest_remainders, torch.ones_like(largest_remainders))
 
 
-def draw(split: Split, wanted: Tensor, rng: torch.Generator) -> tuple[Split, Split]:
+def draw(split: Split, per_class: Tensor, rng: torch.Generator) -> tuple[Split, Split]:
     """Draw `wanted[k]` images of every class k without replacement: (drawn, rest), both in the order of `split`."""
     targets = split.targets.cpu()  # counted there: a GPU would have to be waited for at every count
     order = torch.randperm(len(split), generator=rng, device=rng.device).cpu()
     order = order[targets[order].argsort(stable=True)]
     label = targets[order]
-    counts = torch.bincount(targets, minlength=len(wanted))
+    counts = torch.bincount(targets, minlength=len(per_class))
     rank_in_class = torch.arange(len(split)) - (counts.cumsum(0) - counts)[label]
-    taken = rank_in_class < wanted[label]
+    taken = rank_in_class < per_class[label]
     return split.at(order[taken].sort().values), split.at(order[~taken].sort().values)
 
 
@@ -90,11 +90,11 @@ def cut(
     `where` says in an error which setting of which data `fraction` is.
     """
     counts = class_counts(split, len(classes))
-    wanted = shares(counts, round(fraction * len(split)))
-    for name, part, count in zip(classes, wanted.tolist(), counts.tolist(), strict=True):
+    per_class = shares(counts, round(fraction * len(split)))
+    for name, part, count in zip(classes, per_class.tolist(), counts.tolist(), strict=True):
         if not 0 < part < count:
             raise DataError(
                 f"{where} takes {part} of the {counted(count, 'image')} of class {name!r}, and both sides need at "
                 f"least one: {'raise' if part == 0 else 'lower'} it, or add images of that class"
             )
-    return draw(split, wanted, rng)
+    return draw(split, per_class, rng)

@@ -13,7 +13,7 @@ class Standard:
     """Mirror left and right, half of the time."""
 
     def __str__(self) -> str:
-        """Its name in STANDARDS, with the pad where that is of one's own: "crop+flip", "crop of 0.25"."""
+        """Return its name in STANDARDS, with a pad that is not the default: "crop+flip", "crop of 0.25"."""
         crop = "crop" if self.pad == Standard.pad else f"crop of {self.pad:g}"
         return "+".join([crop] * (self.pad > 0) + ["flip"] * self.flip) or "none"
 

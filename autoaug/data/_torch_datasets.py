@@ -15,19 +15,20 @@ from autoaug.data._splits import DataError, Split
 
 
 def from_datasets(train: Any, val: Any = None, test: Any = None, classes: Sequence[str] | None = None) -> Source:
-    """A Source of map-style torch Datasets whose items are (PIL image or C x H x W tensor, integer class).
+    """Return a Source of map-style torch Datasets of (PIL image or C x H x W tensor, integer class).
 
     Every item is read once, so leave random transforms out: augmentation happens later, on the device.
     `classes` None: the dataset's own `classes`, or else numbers. The standard augmentation is
     that of `usual_standard`; `dataclasses.replace(source, standard=Standard(...))` or `Task.standard` says otherwise.
     """
-    given = {"train": train, "val": val, "test": test}
-    parts: dict[str, Any] = {name: _stacked(each, name) for name, each in given.items() if each is not None}
+    datasets = {"train": train, "val": val, "test": test}
+    parts: dict[str, Any] = {name: _stacked(dataset, name) for name, dataset in datasets.items() if dataset is not None}
     names = getattr(train, "classes", ()) if classes is None else classes
     return Source(**parts, classes=tuple(str(name) for name in names))
 
 
 def _stacked(dataset: Any, part: str) -> Split:
+    """Return all items of a dataset as a split."""
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise DataError(f"the {part} dataset, {kind_of(dataset)}, has no length: give a map-style Dataset")
     if len(dataset) == 0:
@@ -42,6 +43,7 @@ def _stacked(dataset: Any, part: str) -> Split:
 
 
 def _item(item: Any, where: str) -> tuple[Tensor, int]:
+    """Return an item as a C x H x W tensor and its class."""
     try:
         image, label = item
         number = operator.index(label)
@@ -51,6 +53,7 @@ def _item(item: Any, where: str) -> tuple[Tensor, int]:
 
 
 def _pixels(image: Any, where: str) -> Tensor:
+    """Return a PIL image as a C x H x W tensor, and a tensor as it is."""
     if isinstance(image, Tensor):
         return image
     if not isinstance(image, Image.Image):

@@ -14,17 +14,17 @@ from autoaug.data._splits import DataError, Split
 
 
 def channels_last(data: Any) -> Tensor:
-    """N x H x W x C bytes as N x C x H x W."""
+    """Return N x H x W x C bytes as N x C x H x W."""
     return torch.as_tensor(data).permute(0, 3, 1, 2).contiguous()
 
 
 def channels_first(data: Any) -> Tensor:
-    """N x C x H x W bytes as they are."""
+    """Return N x C x H x W bytes as they are."""
     return torch.as_tensor(data).contiguous()
 
 
 def grey(data: Any) -> Tensor:
-    """N x H x W bytes as N x 1 x H x W."""
+    """Return N x H x W bytes as N x 1 x H x W."""
     return torch.as_tensor(data).unsqueeze(1)
 
 
@@ -60,7 +60,7 @@ ROWS: dict[str, TorchvisionDataset] = {
 
 
 def read(name: str, root: Path) -> Source:
-    """The row `name`, downloaded under `root` unless it is there. It has no validation split."""
+    """Return the row `name`, downloaded under `root` unless it is there. It has no validation split."""
     row = ROWS[name]
     train, test = (_open(name, root, choice) for choice in (row.train, row.test))
     return Source(
@@ -72,6 +72,7 @@ def read(name: str, root: Path) -> Source:
 
 
 def _open(name: str, root: Path, choice: Mapping[str, Any]) -> Any:
+    """Return an object of torchvision.datasets; raise DataError where it cannot be downloaded."""
     from torchvision import datasets  # here, because it takes seconds and the digits do not need it
 
     kind = ROWS[name].kind

@@ -30,59 +30,66 @@ HISTOGRAM = "auto_contrast and equalize differ by a few 8-bit levels"
 
 
 def to_albumentations(tree: PolicyTree) -> Export:
-    """A file of Python that defines the policy as nested `OneOf` and `Sequential`.
+    """Return a file of Python that defines the policy as nested `OneOf` and `Sequential`.
 
     A choice is drawn for every image, so the structure is exact; what the operations lose is listed.
     """
     return translate(tree, ALBUMENTATIONS)
 
 
-def jitter(what: str, lost: str = "") -> OpExport:
-    """One of the adjustments of ColorJitter, which are torchvision's; the others stay neutral."""
+def jitter(argument: str, lost: str = "") -> OpExport:
+    """Make one of the adjustments of ColorJitter, which are torchvision's; the others stay neutral."""
 
     def code(low: float, high: float, p: float) -> Brackets:
-        moved = (low, high) if what == "hue" else (1 + low, 1 + high)
-        still: dict[str, object] = dict.fromkeys(("brightness", "contrast", "saturation"), (1, 1))
-        return call("A.ColorJitter", **still | {"hue": (0, 0), what: moved}, p=p)
+        limits = (low, high) if argument == "hue" else (1 + low, 1 + high)
+        neutral: dict[str, object] = dict.fromkeys(("brightness", "contrast", "saturation"), (1, 1))
+        return call("A.ColorJitter", **neutral | {"hue": (0, 0), argument: limits}, p=p)
 
     return OpExport(code, lost=lost)
 
 
 def shear(axis: str) -> OpExport:
-    still = {"x": (0.0, 0.0), "y": (0.0, 0.0)}
+    """Make a shear along an axis, "x" or "y"."""
+    neutral = {"x": (0.0, 0.0), "y": (0.0, 0.0)}
 
     def code(low: float, high: float, p: float) -> Brackets:
         angles = math.degrees(math.atan(low)), math.degrees(math.atan(high))
-        return call("A.Affine", shear=still | {axis: angles}, p=p)
+        return call("A.Affine", shear=neutral | {axis: angles}, p=p)
 
     return OpExport(code, lost_in_ranges=ANGLE)
 
 
 def translation(axis: str) -> OpExport:
-    still = {"x": (0.0, 0.0), "y": (0.0, 0.0)}
+    """Make a translation along an axis, "x" or "y"."""
+    neutral = {"x": (0.0, 0.0), "y": (0.0, 0.0)}
     return OpExport(
-        lambda low, high, p: call("A.Affine", translate_percent=still | {axis: (low, high)}, p=p), lost=PIXELS
+        lambda low, high, p: call("A.Affine", translate_percent=neutral | {axis: (low, high)}, p=p), lost=PIXELS
     )
 
 
 def posterize(low: float, high: float, p: float) -> Brackets:
+    """Return Posterize, which counts the bits that are kept."""
     return call("A.Posterize", num_bits=(8 - round(high), 8 - round(low)), p=p)
 
 
 def sharpness(low: float, high: float, p: float) -> Brackets:
-    """Sharpen is the same kernel with another factor; below zero, a Gaussian with the same weight in its centre."""
+    """Return Sharpen, the same kernel with another factor; below zero, a Gaussian of the same central weight."""
     if low >= 0:
         return call("A.Sharpen", alpha=(low / 13, high / 13), lightness=(1.0, 1.0), p=p)
     return call("A.GaussianBlur", blur_limit=(3, 3), sigma_limit=(deviation(-high), deviation(-low)), p=p)
 
 
 def deviation(amount: float) -> float:
-    """Of a Gaussian on 3 x 3 pixels whose centre weighs 1 - 8/13 amount, as in `autoaug.ops.sharpness`; pixels."""
+    """Return the deviation in pixels of a 3 x 3 Gaussian whose centre weighs 1 - 8/13 amount.
+
+    So does the blur of `autoaug.ops.sharpness`.
+    """
     side = (1 - math.sqrt(1 - 8 / 13 * amount)) / 2
     return math.sqrt(-0.5 / math.log(side / (1 - 2 * side))) if side > 1e-9 else 0.1
 
 
 def cutout(low: float, high: float, p: float) -> Brackets:
+    """Return CoarseDropout with one black hole."""
     side = (low, high)
     return call("A.CoarseDropout", num_holes_range=(1, 1), hole_height_range=side, hole_width_range=side, fill=0, p=p)
 

@@ -26,30 +26,33 @@ Code = str | Brackets
 
 
 def call(function: str, *arguments: Code, **keywords: object) -> Brackets:
-    """A call; the values of keywords are plain data or code in brackets."""
+    """Return a call; the values of keywords are plain data or code in brackets."""
     named = tuple(prefixed(f"{name}=", literal(value)) for name, value in keywords.items())
     return Brackets(f"{function}(", arguments + named, ")")
 
 
 def listing(parts: Iterable[Code]) -> Brackets:
+    """Return a list."""
     return Brackets("[", tuple(parts), "]")
 
 
-def pair(one: Code, two: Code) -> Brackets:
-    return Brackets("(", (one, two), ")")
+def pair(first: Code, second: Code) -> Brackets:
+    """Return a tuple of two."""
+    return Brackets("(", (first, second), ")")
 
 
 def name(text: str) -> Brackets:
-    """A name as the value of a keyword, where a plain text would be quoted."""
+    """Return a name as the value of a keyword, where a plain text would be quoted."""
     return Brackets(text, (), "")
 
 
 def prefixed(prefix: str, code: Code) -> Code:
+    """Return code with a text before it."""
     return prefix + code if isinstance(code, str) else replace(code, opening=prefix + code.opening)
 
 
 def literal(value: object) -> Code:
-    """Plain data as source: texts in double quotes, numbers without the last digits, which are rounding."""
+    """Return plain data as source: texts in double quotes, numbers without the last digits, which are rounding."""
     match value:
         case Brackets():
             return value
@@ -62,18 +65,21 @@ def literal(value: object) -> Code:
         case list():
             return listing(map(literal, value))
         case dict():
-            return braces({json.dumps(key): literal(one) for key, one in value.items()})
+            return braces({json.dumps(key): literal(entry) for key, entry in value.items()})
         case _:
             return repr(value)
 
 
 def braces(items: Mapping[str, Code]) -> Brackets:
-    """A dict; its keys are code."""
+    """Return a dict; its keys are code."""
     return Brackets("{", tuple(prefixed(f"{key}: ", value) for key, value in items.items()), "}")
 
 
 def layout(code: Code, indent: int = 0) -> str:
-    """On one line where it fits, and else one part per line, each with a comma, which formatters respect."""
+    """Return code on one line where it fits, and else with one part per line, each with a comma.
+
+    Formatters leave it so.
+    """
     if isinstance(code, str):
         return code
     flat = flatten(code)
@@ -85,22 +91,23 @@ def layout(code: Code, indent: int = 0) -> str:
 
 
 def flatten(code: Code) -> str:
+    """Return code on one line."""
     return code if isinstance(code, str) else f"{code.opening}{', '.join(map(flatten, code.parts))}{code.closing}"
 
 
 def by_epoch(tree: PolicyTree) -> dict[int, AnyNode]:
-    """The nodes of a policy by the epoch from which each is in force; most policies have one, from epoch 1."""
+    """Return the nodes of a policy by the epoch from which each is in force; most policies have one, from epoch 1."""
     root = tree.root
     return {step.epoch: step.node for step in root.steps} if isinstance(root, Schedule) else {1: root}
 
 
 def assigned(target: str, code: Code) -> str:
-    """An assignment as a statement."""
+    """Return an assignment as a statement."""
     return layout(prefixed(f"{target} = ", code))
 
 
 def heading(tree: PolicyTree, doc: str, lost: tuple[str, ...] = ()) -> str:
-    """The docstring of a file, and as comments what it cannot say, and where its policy comes from.
+    """Return the docstring of a file, and as comments what it cannot say, and where its policy comes from.
 
     The facts come out of a file that anybody can have written: as they are shown they stay in the comment.
     """

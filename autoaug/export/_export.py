@@ -8,7 +8,7 @@ from autoaug.policy import PolicyError, PolicyTree
 
 @dataclass(frozen=True)
 class Export:
-    """A policy in another library's terms."""
+    """A policy in the terms of another library."""
 
     text: str
     lost: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class LossyExport(ValueError):
 
 
 def require_known(ops: Iterable[str], known: Container[str]) -> None:
-    """PolicyError for an operation that a project added: a file for another library cannot hold it."""
+    """Raise PolicyError for an operation that a project added: a file for another library cannot hold it."""
     for op in ops:
         if op not in known:
             raise PolicyError(

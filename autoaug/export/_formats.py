@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def to_json(tree: PolicyTree) -> Export:
-    """policy.json itself, which `autoaug.load_policy` reads."""
+    """Return policy.json itself, which `autoaug.load_policy` reads."""
     return Export(encode(tree))
 
 
@@ -41,7 +41,7 @@ def to_torchvision(policy: Policy | PolicyTree, *, compose: bool = False) -> "Po
 
 
 def export(tree: PolicyTree, format: str, allow_lossy: bool = False) -> Export:
-    """A policy in the words of another library.
+    """Return a policy as text in the terms of another library; `format` is a key of `EXPORTERS`.
 
     What a tree itself only approximates, as that of a network does, is lost in every format.
 

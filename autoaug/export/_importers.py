@@ -19,7 +19,9 @@ Convert = Callable[[str, float, Any], AnyNode]
 
 
 def from_fast_autoaugment(data: Listing[Any]) -> PolicyTree:
-    """A policy of Fast AutoAugment (Lim et al. 2019) or DADA (Li et al. 2020), `[[["Contrast", 0.8, 0.4], ...], ...]`.
+    """Return the tree of a policy of Fast AutoAugment (Lim et al. 2019) or DADA (Li et al. 2020).
+
+    It is written as `[[["Contrast", 0.8, 0.4], ...], ...]`.
 
     Their level in [0, 1] goes from one end of an operation's range to the other, which is not a strength:
 
@@ -33,50 +35,60 @@ def from_fast_autoaugment(data: Listing[Any]) -> PolicyTree:
     keeps its whole size at the left and top edge (here: black, and cut off).
 
     Raises:
-        PolicyError: an unknown operation, or a number outside [0, 1]; the message names the place.
+        PolicyError: an unknown operation, or a number outside [0, 1]; the message names the sub-policy and the
+        operation.
     """
     return sub_policies(data, FAST_AUTOAUGMENT, "Fast AutoAugment")
 
 
 def from_torchvision(data: Listing[Any]) -> PolicyTree:
-    """A table of `torchvision.transforms.AutoAugment`, `((("Posterize", 0.4, 8), ("Rotate", 0.6, 9)), ...)`.
+    """Return the tree of a table of `torchvision.transforms.AutoAugment`.
+
+    It is written as `((("Posterize", 0.4, 8), ("Rotate", 0.6, 9)), ...)`.
 
     The third entry is one of ten magnitudes, 0 to 9, or None where the operation has none. torchvision draws the same
     fair signs. Not carried over: it takes the nearest pixel by default (here: bilinear).
 
     Raises:
-        PolicyError: an unknown operation, or a number outside its range; the message names the place.
+        PolicyError: an unknown operation, or a number outside its range; the message names the sub-policy and the
+        operation.
     """
     return sub_policies(data, TORCHVISION, "torchvision AutoAugment")
 
 
 def mirrored(op: str, probability: float, level: float) -> AnyNode:
+    """Return an operation at |2 level - 1| with a fair sign."""
     return apply(op, abs(2 * level - 1), probability)
 
 
 def signed(op: str, probability: float, level: float) -> AnyNode:
+    """Return an operation at the signed strength 2 level - 1."""
     return apply(op, 2 * level - 1, probability, mirror=False)
 
 
 def solarize(op: str, probability: float, level: float) -> AnyNode:
+    """Return solarize at the threshold 256 level of 255."""
     return apply(op, max(1 - 256 * level / 255, 0.0), probability)
 
 
 def posterize(op: str, probability: float, level: float) -> AnyNode:
+    """Return posterize that keeps the whole part of 4 + 4 level bits."""
     removed = 8 - int(4 + 4 * level)
     return apply(op, removed / POSTERIZE_LEVELS, probability)
 
 
 def cutout(op: str, probability: float, level: float) -> AnyNode:
+    """Return cutout of a side of up to 0.2."""
     return apply(op, level, probability, most=0.2)
 
 
 def without_strength(op: str, probability: float, level: Any) -> AnyNode:
+    """Return an operation that has no strength."""
     return apply(op, probability=probability)
 
 
 def at_level(convert: Convert) -> Convert:
-    """The same where the level is a number in [0, 1]."""
+    """Return a conversion that refuses a level outside [0, 1]."""
 
     def checked(op: str, probability: float, level: Any) -> AnyNode:
         if not is_number(level) or not 0 <= level <= 1:
@@ -87,7 +99,7 @@ def at_level(convert: Convert) -> Convert:
 
 
 def at_magnitude(op: str, probability: float, magnitude: Any) -> AnyNode:
-    """The node of a magnitude 0 to 9, or of None where the operation has no strength."""
+    """Return the node of a magnitude 0 to 9, or of None where the operation has no strength."""
     bare = OPS[op].most is None
     known = magnitude is None if bare else magnitude in range(MAGNITUDES + 1) and not isinstance(magnitude, bool)
     if not known:
@@ -97,7 +109,7 @@ def at_magnitude(op: str, probability: float, magnitude: Any) -> AnyNode:
 
 
 def camel(name: str) -> str:
-    """Their name of one of our operations, such as ShearX."""
+    """Return the published name of one of our operations, such as ShearX."""
     return "".join(part.title() for part in name.split("_"))
 
 
@@ -116,32 +128,33 @@ TORCHVISION: Names = {camel(op): (op, at_magnitude) for op in MADAO_OPS}
 
 
 def sub_policies(data: Any, names: Names, source: str) -> PolicyTree:
-    """A list of sub-policies as a choice between sequences."""
+    """Return a list of sub-policies as a choice between sequences."""
     if not isinstance(data, list | tuple) or not data:
         raise PolicyError(f"{short(data)} is no policy: give a list of sub-policies")
     rows = [sequence(actions(row, names, f"[{k}]")) for k, row in enumerate(data)]
     return policy_tree(choice([(1.0, row) for row in rows]), provenance={"imported from": source})
 
 
-def actions(row: Any, names: Names, place: str) -> Iterator[AnyNode]:
+def actions(row: Any, names: Names, path: str) -> Iterator[AnyNode]:
+    """Return the operations of a sub-policy."""
     if not isinstance(row, list | tuple):
-        raise PolicyError(f"{place}: {short(row)} is no sub-policy: give a list of operations")
+        raise PolicyError(f"{path}: {short(row)} is no sub-policy: give a list of operations")
     for k, entry in enumerate(row):
-        yield action(entry, names, f"{place}[{k}]")
+        yield action(entry, names, f"{path}[{k}]")
 
 
-def action(entry: Any, names: Names, place: str) -> AnyNode:
-    """One operation; what is wrong with it is said with its place."""
+def action(entry: Any, names: Names, path: str) -> AnyNode:
+    """Return one operation; an error begins with its path."""
     if not isinstance(entry, list | tuple) or len(entry) != 3:
-        raise PolicyError(f"{place}: {short(entry)} is no operation: give [name, probability, level]")
+        raise PolicyError(f"{path}: {short(entry)} is no operation: give [name, probability, level]")
     name, probability, level = entry
     if not isinstance(name, str) or name not in names:
-        raise PolicyError(f"{place}: unknown op {short(name)}: {suggest(str(name), names)}")
+        raise PolicyError(f"{path}: unknown op {short(name)}: {suggest(str(name), names)}")
     op, convert = names[name]
     try:
         return convert(op, probability, level)
     except PolicyError as error:
-        raise PolicyError(f"{place}: {error}") from None
+        raise PolicyError(f"{path}: {error}") from None
 
 
 IMPORTERS: dict[str, Callable[[Listing[Any]], PolicyTree]] = {
@@ -151,10 +164,10 @@ IMPORTERS: dict[str, Callable[[Listing[Any]], PolicyTree]] = {
 
 
 def import_policy(data: Listing[Any], format: str) -> PolicyTree:
-    """A policy of another project as a tree; `format` is one of `IMPORTERS`.
+    """Return the tree of a policy of another project; `format` is a key of `IMPORTERS`.
 
     Raises:
         ValueError: no such format.
-        PolicyError: the data is not of that format; the message names value, place and fix.
+        PolicyError: the data is not of that format; the message names value, path and fix.
     """
     return lookup(IMPORTERS, format, "import format")(data)

@@ -26,7 +26,7 @@ ANGLE = "shears draw an angle uniformly, not its tangent"
 
 
 def to_kornia(tree: PolicyTree) -> Export:
-    """A file of Python that defines the policy as nested `kornia.augmentation.ImageSequential`.
+    """Return a file of Python that defines the policy as nested `kornia.augmentation.ImageSequential`.
 
     Exact are operations in turn. A choice, and the sign of an amount that is fixed, is drawn once for a whole batch.
     """
@@ -34,13 +34,13 @@ def to_kornia(tree: PolicyTree) -> Export:
 
 
 def degrees(low: float, high: float) -> tuple[float, float]:
-    """Angles from their tangents."""
+    """Return angles from their tangents."""
     return math.degrees(math.atan(low)), math.degrees(math.atan(high))
 
 
-def jitter(what: str) -> OpExport:
-    """One of the adjustments of ColorJitter, which are torchvision's."""
-    return OpExport(lambda low, high, p: call("K.ColorJitter", **{what: (1 + low, 1 + high)}, p=p))
+def jitter(argument: str) -> OpExport:
+    """Make one of the adjustments of ColorJitter, which are torchvision's."""
+    return OpExport(lambda low, high, p: call("K.ColorJitter", **{argument: (1 + low, 1 + high)}, p=p))
 
 
 ROWS: dict[str, OpExport] = {

@@ -22,12 +22,12 @@ class OpExport:
     lost_between: str = ""
     """Where other operations come before it, so that its images have values between the 8-bit levels."""
     splits: bool = False
-    """Whether amounts below and above zero are said by different means."""
+    """Whether amounts below and above zero take different transforms."""
 
 
 @dataclass(frozen=True)
 class ExportTarget:
-    """How a library says a policy."""
+    """The terms of a library: its operations, its nesting, and what the file that it reads begins with."""
 
     rows: Mapping[str, OpExport]
     whole: Callable[[Code], Code]
@@ -58,76 +58,79 @@ LIMITS: dict[str, Range] = {
 """Amounts beyond these are refused by other libraries. None of the ranges of autoaug.ops goes beyond them."""
 
 
-def translate(tree: PolicyTree, dialect: ExportTarget) -> Export:
-    """A policy as a file of Python that defines `policy`, or for a schedule `policies`, by the first epoch."""
-    require_known((node.op for node in walk(tree) if isinstance(node, Apply)), dialect.rows)
-    lost = losses(tree, dialect)
-    written = {str(epoch): dialect.whole(write(node, tree, dialect)) for epoch, node in by_epoch(tree).items()}
+def translate(tree: PolicyTree, target: ExportTarget) -> Export:
+    """Return a policy as a file of Python that defines `policy`, or for a schedule `policies` by the first epoch."""
+    require_known((node.op for node in walk(tree) if isinstance(node, Apply)), target.rows)
+    lost = losses(tree, target)
+    policies = {str(epoch): target.whole(write(node, tree, target)) for epoch, node in by_epoch(tree).items()}
     is_schedule = isinstance(tree.root, Schedule)
-    data = assigned("policies", braces(written)) if is_schedule else assigned("policy", written["1"])
-    return Export(f"{heading(tree, dialect.doc, lost)}\n{dialect.imports}\n\n{data}\n", lost)
+    data = assigned("policies", braces(policies)) if is_schedule else assigned("policy", policies["1"])
+    return Export(f"{heading(tree, target.doc, lost)}\n{target.imports}\n\n{data}\n", lost)
 
 
-def write(node: AnyNode, tree: PolicyTree, dialect: ExportTarget) -> Code:
+def write(node: AnyNode, tree: PolicyTree, target: ExportTarget) -> Code:
+    """Return a node in the terms of the library."""
     match node:
         case Apply():
-            return write_apply(node, RANGES[tree.ranges][node.op], dialect)
+            return write_apply(node, RANGES[tree.ranges][node.op], target)
         case Sequence():
-            return call("in_turn", *(write(each, tree, dialect) for each in node.nodes))
+            return call("in_turn", *(write(child, tree, target) for child in node.nodes))
         case Choice():
-            return one_of((option.weight, write(option.node, tree, dialect)) for option in node.options)
+            return one_of((option.weight, write(option.node, tree, target)) for option in node.options)
 
 
-def write_apply(node: Apply, op: Op, dialect: ExportTarget) -> Code:
-    """One transform, or a choice of several where the amount has a random sign."""
-    row = dialect.rows[node.op]
+def write_apply(node: Apply, op: Op, target: ExportTarget) -> Code:
+    """Return one transform, or a choice of several where the amount has a random sign."""
+    row = target.rows[node.op]
     if node.amount == 0:
         return call("in_turn")
-    options = [(weight, row.code(low, high, node.probability)) for weight, low, high in arms(node, op, row.splits)]
+    options = [(weight, row.code(low, high, node.probability)) for weight, low, high in branches(node, op, row.splits)]
     return options[0][1] if len(options) == 1 else one_of(options)
 
 
 def one_of(options: Iterable[tuple[float, Code]]) -> Code:
+    """Return a choice of pairs of weight and code."""
     return call("one_of", *(pair(literal(weight), code) for weight, code in options))
 
 
-def arms(node: Apply, op: Op, splits: bool = False) -> list[tuple[float, float, float]]:
-    """Ranges from one of which the amount is drawn, with the sign that the policy draws: weight, low, high."""
+def branches(node: Apply, op: Op, splits: bool = False) -> list[tuple[float, float, float]]:
+    """Return the ranges from one of which a signed amount is drawn: weight, low, high."""
     low, high = bounds(node.amount or 0.0)
     signs = [(low, high), (-high, -low)] if op.signed and node.mirror else [(low, high)]
     if splits:
-        signs = [half for arm in signs for half in halves(arm)]
+        signs = [half for branch in signs for half in halves(branch)]
     elif low == 0 and len(signs) == 2:
         signs = [(-high, high)]
     return [(high - low or 1.0, cut(node.op, low), cut(node.op, high)) for low, high in signs]
 
 
-def halves(arm: Range) -> list[Range]:
-    """A range cut at zero, where it reaches over it."""
-    low, high = arm
-    return [(low, 0.0), (0.0, high)] if low < 0 < high else [arm]
+def halves(branch: Range) -> list[Range]:
+    """Return a range cut at zero, where it reaches over it."""
+    low, high = branch
+    return [(low, 0.0), (0.0, high)] if low < 0 < high else [branch]
 
 
 def cut(op: str, amount: float) -> float:
-    """An amount that other libraries take."""
+    """Return the nearest amount that other libraries take."""
     least, most = LIMITS.get(op, (-math.inf, math.inf))
     return min(max(amount, least), most)
 
 
-def losses(tree: PolicyTree, dialect: ExportTarget) -> tuple[str, ...]:
-    """What a dialect cannot say of a policy, each once, in the order of the policy."""
+def losses(tree: PolicyTree, target: ExportTarget) -> tuple[str, ...]:
+    """Return what the library cannot express of a policy, each loss once, in the order of the policy."""
     several = stages(tree.root) > 1
-    found = [dialect.lost_between if several else ""]
+    lost = [target.lost_between if several else ""]
     for node in walk(tree):
         if isinstance(node, Apply):
-            found += apply_losses(node, RANGES[tree.ranges][node.op], dialect, several)
+            lost += apply_losses(node, RANGES[tree.ranges][node.op], target, several)
         elif isinstance(node, Choice) and sum(option.weight > 0 for option in node.options) > 1:
-            found.append(dialect.lost_in_choices)
-    return tuple(dict.fromkeys(filter(None, found)))
+            lost.append(target.lost_in_choices)
+    return tuple(dict.fromkeys(filter(None, lost)))
 
 
-def apply_losses(node: Apply, op: Op, dialect: ExportTarget, several: bool) -> list[str]:
-    row = dialect.rows[node.op]
+def apply_losses(node: Apply, op: Op, target: ExportTarget, several: bool) -> list[str]:
+    """Return what the library cannot express of an operation; "" where a loss does not apply."""
+    row = target.rows[node.op]
     low, high = bounds(node.amount or 0.0)
     mirrored = -high if op.signed and node.mirror else low
     beyond = any(cut(node.op, amount) != amount for amount in (low, high, mirrored))
@@ -135,13 +138,13 @@ def apply_losses(node: Apply, op: Op, dialect: ExportTarget, several: bool) -> l
         row.lost,
         row.lost_in_ranges if low < high else "",
         row.lost_between if several else "",
-        dialect.lost_in_choices if len(arms(node, op, row.splits)) > 1 else "",
+        target.lost_in_choices if len(branches(node, op, row.splits)) > 1 else "",
         f"{node.op} goes no further than {LIMITS[node.op]}" if beyond else "",
     ]
 
 
 def walk(tree: PolicyTree) -> Iterator[AnyNode]:
-    """All nodes of a policy."""
+    """Return all nodes of a policy, each before those below it."""
     stack = list(by_epoch(tree).values())
     while stack:
         node = stack.pop()

@@ -18,7 +18,7 @@ OPTIONAL = {"invert"}
 
 @dataclass(frozen=True)
 class RandAugment:
-    """What the string says."""
+    """The parameters of RandAugment that the string holds."""
 
     layers: int
     strength: float
@@ -32,28 +32,28 @@ class RandAugment:
 
 
 def to_timm(tree: PolicyTree) -> Export:
-    """The string, such as "rand-m9-n2-p1-inc1".
+    """Return the string, such as "rand-m9-n2-p1-inc1".
 
     Raises:
         PolicyError: the policy is not RandAugment; the message says what stands against it.
     """
-    found = recognise(tree)
-    magnitude, probability = round(found.strength * LEVELS), f"{found.probability:.6f}".rstrip("0").rstrip(".")
-    spread = "-mstd101" if found.uniform else ""
-    return Export(f"rand-m{magnitude}-n{found.layers}-p{probability}{spread}-inc1\n", losses(found))
+    parts = recognise(tree)
+    magnitude, probability = round(parts.strength * LEVELS), f"{parts.probability:.6f}".rstrip("0").rstrip(".")
+    spread = "-mstd101" if parts.uniform else ""
+    return Export(f"rand-m{magnitude}-n{parts.layers}-p{probability}{spread}-inc1\n", losses(parts))
 
 
-def losses(found: RandAugment) -> tuple[str, ...]:
-    """timm has a table of operations of its own; the string can change neither it nor their ranges."""
-    before = " and ".join(found.standard)
+def losses(parts: RandAugment) -> tuple[str, ...]:
+    """Return what the string cannot express: timm's table of operations and their ranges are its own."""
+    before = " and ".join(parts.standard)
     lost = [f"{before} before it are not part of the string: timm's create_transform brings its own"] if before else []
     lost += ["timm adds its operation SolarizeAdd"]
-    lost += [f"timm adds {name}" for name in sorted(OPTIONAL - found.ops)]
-    lost += ["timm has no identity among the operations"] if found.identity else []
-    if abs(found.strength * LEVELS - round(found.strength * LEVELS)) > 1e-9:
-        lost.append(f"the strength {found.strength:g} is rounded to tenths")
-    if abs(found.probability - round(found.probability, 6)) > 0:
-        lost.append(f"the probability {found.probability:g} is rounded")
+    lost += [f"timm adds {name}" for name in sorted(OPTIONAL - parts.ops)]
+    lost += ["timm has no identity among the operations"] if parts.identity else []
+    if abs(parts.strength * LEVELS - round(parts.strength * LEVELS)) > 1e-9:
+        lost.append(f"the strength {parts.strength:g} is rounded to tenths")
+    if abs(parts.probability - round(parts.probability, 6)) > 0:
+        lost.append(f"the probability {parts.probability:g} is rounded")
     return (
         *lost,
         "outside the image timm is grey, not black",
@@ -63,7 +63,7 @@ def losses(found: RandAugment) -> tuple[str, ...]:
 
 
 def recognise(tree: PolicyTree) -> RandAugment:
-    """Read a policy as RandAugment; PolicyError says why it is none."""
+    """Read a policy as RandAugment; raise PolicyError where it is none."""
     standard, layers = layers_of(tree)
     leaves, identity = leaves_of(layers[0])
     check_ops(leaves, tree)
@@ -80,7 +80,7 @@ def recognise(tree: PolicyTree) -> RandAugment:
 
 
 def layers_of(tree: PolicyTree) -> tuple[tuple[str, ...], tuple[Choice, ...]]:
-    """The operations of a standard augmentation, if it begins with one, and then the same choice, n times."""
+    """Return the operations of a standard augmentation before it, and the choice, as often as it stands there."""
     nodes = tree.root.nodes if isinstance(tree.root, Sequence) else (tree.root,)
     ops = (node.op if isinstance(node, Apply) else "" for node in nodes)
     standard = tuple(takewhile(STANDARD.__contains__, ops))
@@ -91,7 +91,7 @@ def layers_of(tree: PolicyTree) -> tuple[tuple[str, ...], tuple[Choice, ...]]:
 
 
 def leaves_of(layer: Choice) -> tuple[list[Apply], bool]:
-    """The operations of a choice, and whether the identity is another option."""
+    """Return the operations of a choice, and whether the identity is another option."""
     nodes = [option.node for option in layer.options]
     leaves = [node for node in nodes if isinstance(node, Apply)]
     identities = [node for node in nodes if isinstance(node, Sequence) and not node.nodes]
@@ -103,7 +103,7 @@ def leaves_of(layer: Choice) -> tuple[list[Apply], bool]:
 
 
 def check_ops(leaves: list[Apply], tree: PolicyTree) -> None:
-    """The string always draws from timm's own operations, over timm's own ranges."""
+    """Raise PolicyError unless the operations and their ranges are timm's: its string cannot name others."""
     names = [leaf.op for leaf in leaves]
     for name in sorted(set(MADAO_OPS) - OPTIONAL - set(names)):
         raise none(f"timm's string always draws {name} too")
@@ -118,7 +118,7 @@ def check_ops(leaves: list[Apply], tree: PolicyTree) -> None:
 
 
 def strength_of(leaves: list[Apply]) -> tuple[float, float]:
-    """The bounds of the one strength that all operations have."""
+    """Return the bounds of the one strength that all operations have."""
     if len({leaf.probability for leaf in leaves}) > 1:
         raise none("its operations have different probabilities")
     strengths = {bounds(leaf.strength) for leaf in leaves if OPS[leaf.op].most is not None}
@@ -131,4 +131,5 @@ def strength_of(leaves: list[Apply]) -> tuple[float, float]:
 
 
 def none(why: str) -> PolicyError:
+    """Return the error of a policy that is not RandAugment."""
     return PolicyError(f"timm can say RandAugment only, and this policy is none: {why}. Export it to torchvision")

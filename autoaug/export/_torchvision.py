@@ -19,11 +19,11 @@ run, and the workers of a DataLoader differ. Where the policy changes with the e
 call at(epoch) before the DataLoader starts its workers.
 """
 DATA = "POLICY"
-"""The definition of standalone.py whose place the policy takes."""
+"""The definition of _standalone.py that the policy replaces."""
 
 
 def to_torchvision_file(tree: PolicyTree) -> Export:
-    """The parts of standalone.py that the policy needs, with the policy in it.
+    """Return the parts of _standalone.py that the policy needs, with the policy in it.
 
     It is exact: pixels are equal to rounding, and 8-bit images are rounded to the nearest level once, after the last
     operation.
@@ -39,38 +39,40 @@ def to_torchvision_file(tree: PolicyTree) -> Export:
 
 
 def node_code(node: AnyNode, table: Mapping[str, Op], labels: Mapping[Choice, str]) -> Code:
-    """A node as the classes of standalone.py say it; a choice that has a label by its label."""
+    """Return a node in terms of the classes of _standalone.py; a choice that has a label is its label."""
     match node:
         case Apply():
             return apply_code(node, table[node.op])
         case Sequence():
-            return call("InTurn", listing(node_code(each, table, labels) for each in node.nodes))
+            return call("InTurn", listing(node_code(child, table, labels) for child in node.nodes))
         case Choice():
             return labels[node] if node in labels else choice_code(node, table, labels)
 
 
 def choice_code(node: Choice, table: Mapping[str, Op], labels: Mapping[Choice, str]) -> Brackets:
+    """Return a choice as `OneOf`."""
     options = (pair(literal(option.weight), node_code(option.node, table, labels)) for option in node.options)
     return call("OneOf", listing(options))
 
 
 def apply_code(node: Apply, op: Op) -> Brackets:
+    """Return an operation as `Apply`."""
     amount = [] if node.amount is None else [literal(node.amount)]
-    given: dict[str, object] = {"probability": node.probability} if node.probability != 1 else {}
-    given |= {"mirror": True} if op.signed and node.mirror else {}
-    given |= {"random": True} if op.random else {}
-    return call("Apply", node.op, *amount, **given)
+    keywords: dict[str, object] = {"probability": node.probability} if node.probability != 1 else {}
+    keywords |= {"mirror": True} if op.signed and node.mirror else {}
+    keywords |= {"random": True} if op.random else {}
+    return call("Apply", node.op, *amount, **keywords)
 
 
 def label_repeated_choices(trees: Iterable[AnyNode]) -> dict[Choice, str]:
-    """A label for each choice that stands at several places, those within others first."""
-    seen: Counter[Choice] = Counter()
+    """Return a label for each choice that occurs several times, those within others first."""
+    counts: Counter[Choice] = Counter()
     inner_first: list[Choice] = []
 
     def visit(node: AnyNode) -> None:
         if isinstance(node, Choice):
-            seen[node] += 1
-            if seen[node] > 1:
+            counts[node] += 1
+            if counts[node] > 1:
                 return
         for _, child in children(node):
             visit(child)
@@ -79,26 +81,26 @@ def label_repeated_choices(trees: Iterable[AnyNode]) -> dict[Choice, str]:
 
     for tree in trees:
         visit(tree)
-    repeated = [node for node in inner_first if seen[node] > 1]
+    repeated = [node for node in inner_first if counts[node] > 1]
     return {node: f"CHOICE_{k}" for k, node in enumerate(repeated, start=1)}
 
 
 def runtime(ops: set[str], data: str) -> str:
-    """The imports and definitions of _standalone.py that these operations need, in their order."""
+    """Return the imports and definitions of _standalone.py that these operations need, in their order."""
     text = files("autoaug.export").joinpath("_standalone.py").read_text()
     body = ast.parse(text).body
     definitions = {defined: node for node in body for defined in names_defined(node)}
     require_known(ops, definitions)
     needed = reach({"Policy", *ops}, definitions)
-    kept = dict.fromkeys(node for label, node in definitions.items() if label in needed)
+    chosen = dict.fromkeys(node for label, node in definitions.items() if label in needed)
     imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
-    used = {name for node in kept for name in names_used(node)}
-    sections = [data if DATA in names_defined(node) else segment(text, node) for node in kept]
+    used = {name for node in chosen for name in names_used(node)}
+    sections = [data if DATA in names_defined(node) else segment(text, node) for node in chosen]
     return "\n\n\n".join([import_code(imports, used), *sections]) + "\n"
 
 
 def names_defined(node: ast.stmt) -> list[str]:
-    """What a statement at the top of a module defines, imports apart."""
+    """Return the names that a statement at the top of a module defines, imports apart."""
     match node:
         case ast.FunctionDef() | ast.ClassDef():
             return [node.name]
@@ -109,30 +111,30 @@ def names_defined(node: ast.stmt) -> list[str]:
 
 
 def names_used(node: ast.stmt) -> set[str]:
-    """The names that a definition mentions."""
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    """Return the names that a definition mentions."""
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def reach(start: Iterable[str], definitions: Mapping[str, ast.stmt]) -> set[str]:
-    """The definitions that some of them need, themselves included."""
-    found: set[str] = set()
+    """Return the definitions that some of them need, themselves included."""
+    reached: set[str] = set()
     waiting = [name for name in start if name in definitions]
     while waiting:
         name = waiting.pop()
-        found.add(name)
-        waiting += [used for used in names_used(definitions[name]) if used in definitions and used not in found]
-    return found
+        reached.add(name)
+        waiting += [used for used in names_used(definitions[name]) if used in definitions and used not in reached]
+    return reached
 
 
 def segment(text: str, node: ast.stmt) -> str:
-    """The source of a definition, decorators included."""
+    """Return the source of a definition, decorators included."""
     decorators = getattr(node, "decorator_list", [])
-    first = min([node.lineno, *(each.lineno for each in decorators)])
+    first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
     return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
 
 
 def import_code(imports: Iterable[ast.Import | ast.ImportFrom], used: set[str]) -> str:
-    """The imports of names that are used; those of the standard library stand apart."""
+    """Return the imports of names that are used; those of the standard library stand apart."""
     groups: dict[bool, list[str]] = {True: [], False: []}
     for node in imports:
         names = [alias for alias in node.names if (alias.asname or alias.name).partition(".")[0] in used]

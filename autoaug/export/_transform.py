@@ -14,7 +14,7 @@ from autoaug.policy import Fixed, PolicyTree
 
 
 class PolicyTransform(v2.Transform):
-    """A policy as a `torchvision.transforms.v2.Transform` that can be pickled, with a draw of its own for every image.
+    """Run a policy as a `torchvision.transforms.v2.Transform` that can be pickled, with a draw for every image.
 
     It takes PIL images (RGB or L), and tensors of uint8 or of floats in [0, 1]: one image [C, H, W], or any batch of
     images [..., C, H, W], with 1 or 3 channels; inputs that go together, such as an image and its left-right partner,
@@ -30,7 +30,7 @@ class PolicyTransform(v2.Transform):
         self.policy = Fixed(tree, compose=compose)
 
     def at(self, epoch: int) -> None:
-        """Say which epoch begins, counted from 1, before its DataLoader workers are started."""
+        """Set the epoch, counted from 1, before its DataLoader workers are started."""
         self.policy.at(epoch)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class PolicyTransform(v2.Transform):
         return {"draws": draws, "seed": int(torch.randint(2**32, (), generator=rng))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Do what was drawn; an input of the same shape meets the same again."""
+        """Apply what was drawn; an input of the same shape meets the same again."""
         rng = Generator().manual_seed(params["seed"])
         if not len(self.policy.compiled(rng.device).base):
             return inpt

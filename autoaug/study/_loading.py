@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from autoaug.data import Data, DataError, place_of
+from autoaug.data import Data, DataError, data_name
 from autoaug.study._definition import Study
 from autoaug.train import Task
 
@@ -42,7 +42,7 @@ def read_data(study: Study, load: Loader) -> None:
             raise
         except Exception as error:  # whatever a user's function may raise
             said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            raise ValueError(f"{place_of(task.data)}: {said}") from error
+            raise ValueError(f"{data_name(task.data)}: {said}") from error
 
 
 def tasks(study: Study) -> Iterator[Task]:
