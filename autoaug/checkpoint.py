@@ -26,16 +26,16 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 FORMAT = "autoaug.checkpoint/1"
-"""What a file of ours says of itself. What is kept of a training may change: a file of another version is no use."""
+"""The version in a file. What is kept of a training may change: a file of another version is refused."""
 
 
 class Useless(Exception):
-    """A training cannot go on from this checkpoint; the message says why."""
+    """A checkpoint from which a training cannot go on; the message is the reason."""
 
 
 @dataclass
 class Checkpoint:
-    """Where the state of a training is written, and where that of earlier attempts is read from.
+    """Write the state of a training, and read it back from the attempts before.
 
     Each attempt writes to a path of its own, so that a worker that was thought dead cannot overwrite its successor.
     """
@@ -91,6 +91,7 @@ class Checkpoint:
         return False
 
     def try_from(self, path: Path, restore: Callable[[dict[str, Any]], object]) -> None:
+        """Restore the state of a file; raise Useless where it does not fit."""
         state = read(path, self.of)
         try:
             restore(state)
@@ -101,21 +102,21 @@ class Checkpoint:
 
 
 def read(path: Path, of: str) -> dict[str, Any]:
-    """The state that a file holds of the training `of`, its tensors on the CPU.
+    """Return the state that a file holds of the training `of`, its tensors on the CPU.
 
     Raises:
         Useless: it cannot be read, or is something else. PyTorch would advise to let it run code: never.
     """
     try:  # weights_only: a checkpoint holds tensors and numbers, and never code
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except OSError as error:
         raise Useless(f"cannot be read: {error.strerror or type(error).__name__}") from None
     except Exception:
         raise Useless("cannot be read: it is damaged, or no checkpoint") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise Useless(f"is of another version than {FORMAT}")
-    if found.get("of") != of or not isinstance(found.get("state"), dict):
+    if content.get("of") != of or not isinstance(content.get("state"), dict):
         raise Useless("is of another training")
-    return dict(found["state"])
+    return dict(content["state"])

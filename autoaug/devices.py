@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """The tensor on a device, and in a dtype; from the CPU to a GPU nobody waits for the copy.
+    """Return the tensor on a device, and in a dtype; from the CPU to a GPU nobody waits for the copy.
 
     It goes through pinned memory, which torch does not give away before the copy is done. From other memory a copy
     waits for its turn in the stream, or for a buffer of the driver, whatever it is called with. From a GPU to the CPU
@@ -23,19 +23,19 @@ def to_device(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = 
 
 
 def all_to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """`to_device` of each; what goes from the CPU to a GPU without a graph goes in one copy."""
-    together = {k: each for k, each in enumerate(tensors) if each.device.type == "cpu" and not each.requires_grad}
-    if device.type != "cuda" or len(together) < 2:
-        return [to_device(each, device) for each in tensors]
-    widest_first = sorted(together, key=lambda k: -together[k].element_size())  # so that each begins where it may
-    bytes_of = [together[k].reshape(-1).view(torch.uint8) for k in widest_first]
-    parts = to_device(torch.cat(bytes_of), device).split([len(each) for each in bytes_of])
+    """Return each tensor on a device; what goes from the CPU to a GPU without a graph goes in one copy."""
+    joint = {k: tensor for k, tensor in enumerate(tensors) if tensor.device.type == "cpu" and not tensor.requires_grad}
+    if device.type != "cuda" or len(joint) < 2:
+        return [to_device(tensor, device) for tensor in tensors]
+    widest_first = sorted(joint, key=lambda k: -joint[k].element_size())  # so that each begins where it may
+    bytes_of = [joint[k].reshape(-1).view(torch.uint8) for k in widest_first]
+    parts = to_device(torch.cat(bytes_of), device).split([len(tensor) for tensor in bytes_of])
     sent = {k: part.view(tensors[k].dtype).view(tensors[k].shape) for k, part in zip(widest_first, parts, strict=True)}
-    return [sent[k] if k in sent else to_device(each, device) for k, each in enumerate(tensors)]
+    return [sent[k] if k in sent else to_device(tensor, device) for k, tensor in enumerate(tensors)]
 
 
 class Clock:
-    """Cost of a stretch of work: seconds of a GPU, or CPU-seconds of this process where it works on the CPU.
+    """Measure a stretch of work: seconds of a GPU, or CPU-seconds of this process where it works on the CPU.
 
     It starts when it is made. Only `seconds` waits for a GPU, and not where the work is done by then.
     """
@@ -46,7 +46,7 @@ class Clock:
         self.end: Any = None
 
     def _mark(self) -> Any:
-        """CPU-seconds so far, or an event in what the GPU has been given to do."""
+        """Return CPU-seconds so far, or an event in the queue of the GPU."""
         if self.device.type == "cpu":
             return time.process_time()
         event = torch.cuda.Event(enable_timing=True)
@@ -59,7 +59,7 @@ class Clock:
         return self
 
     def seconds(self) -> float:
-        """From the start to the stop, which is now where there was none."""
+        """Return the time from the start to the stop, which is now where there was none."""
         if self.end is None:
             self.stop()
         if self.device.type == "cpu":
@@ -74,19 +74,19 @@ class Clock:
 
 
 class Stopwatch:
-    """Seconds of many stretches together, of which only the reading waits for a GPU."""
+    """Sum the seconds of many stretches, of which only the reading waits for a GPU."""
 
     def __init__(self) -> None:
         self.seconds, self.under_way = 0.0, deque[Clock]()
 
     def add(self, clock: Clock) -> None:
-        """Stop a clock and count what it says, as soon as that is known."""
+        """Stop a clock and count its time, as soon as that is known."""
         self.under_way.append(clock.stop())
         while self.under_way and self.under_way[0].is_done():
             self.seconds += self.under_way.popleft().seconds()
 
     def take(self) -> float:
-        """The seconds since the last call."""
+        """Return the seconds since the last call."""
         taken, self.seconds = self.seconds + sum(clock.seconds() for clock in self.under_way), 0.0
         self.under_way.clear()
         return taken

@@ -27,7 +27,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 Rule = Callable[[Any], Any]
-"""A value to the same in plain Python; raises `Refused`, or a ValueError that says all there is to say."""
+"""A value to the same in plain Python; raises `Refused`, or a ValueError with a message of its own."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Narrowed = TypeVar("Narrowed", "Within", "Matching")
@@ -37,12 +37,12 @@ MOST_WHOLE = 2**31 - 1
 
 
 class Refused(ValueError):
-    """What should stand there instead, as it follows the word "give"."""
+    """A value that a rule does not take; the message is what to give instead, as it follows the word "give"."""
 
 
 @dataclass(frozen=True)
 class Within:
-    """Finite numbers from `low` to `high`."""
+    """Take finite numbers from `low` to `high`."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -52,11 +52,12 @@ class Within:
     """What to give, where the range alone says too little."""
 
     def holds(self, value: float) -> bool:
+        """Whether a number lies in the range."""
         above = self.low <= value if self.ends[0] == "[" else self.low < value
         return above and (value <= self.high if self.ends[1] == "]" else value < self.high)
 
     def words(self, noun: str) -> str:
-        """What to give: `noun` is "number" or "whole number"."""
+        """Return what to give: `noun` is "number" or "whole number"."""
         if self.says:
             return self.says
         if self.high == math.inf:
@@ -68,27 +69,28 @@ class Within:
 
 @dataclass(frozen=True)
 class Matching:
-    """Texts that match a regular expression as a whole."""
+    """Take texts that match a regular expression as a whole."""
 
     pattern: str
     says: str
 
     def holds(self, value: Any) -> bool:
+        """Whether this is a text that matches."""
         return isinstance(value, str) and fullmatch(self.pattern, value) is not None
 
 
 def among(*names: str) -> Matching:
-    """One of these names."""
+    """Return a rule that takes one of these names."""
     return Matching("|".join(map(escape, names)), says=", ".join(names))
 
 
 def at_least(low: float, says: str = "") -> Within:
-    """Finite numbers from `low` on."""
+    """Return a range of finite numbers from `low` on."""
     return Within(low, says=says)
 
 
 def above(low: float, says: str = "") -> Within:
-    """Finite numbers greater than `low`."""
+    """Return a range of finite numbers greater than `low`."""
     return Within(low, ends="()", says=says)
 
 
@@ -97,20 +99,20 @@ TEXT = Matching(r"[^\0]*[^\0\s][^\0]*", "a text that is not blank and holds no N
 
 
 def as_field(kind: str, name: str, value: Any, fix: str) -> str:
-    """How a refusal of a field is said."""
+    """Return the message of a refusal of a field: "Recipe.epochs is 0: give ..."."""
     return f"{kind}.{name} is {short(value)}: give {fix}"
 
 
 def as_argument(kind: str, name: str, value: Any, fix: str) -> str:
-    """How a refusal of an argument is said."""
+    """Return the message of a refusal of an argument: "Recipe(epochs=0): give ..."."""
     return f"{kind}({name}={short(value)}): give {fix}"
 
 
-def check_fields(config: Any, said: Callable[[str, str, Any, str], str] = as_field) -> None:
+def check_fields(config: Any, message: Callable[[str, str, Any, str], str] = as_field) -> None:
     """Check every field of a dataclass by its rule, and make its value plain Python.
 
     Args:
-        said: the words of a refusal, from the name of the class, the field, its value and what to give.
+        message: the words of a refusal, from the name of the class, the field, its value and what to give.
 
     Raises:
         ValueError: it names the value, the field and what to give.
@@ -118,10 +120,10 @@ def check_fields(config: Any, said: Callable[[str, str, Any, str], str] = as_fie
     """
     kind: Any = type(config)
     for name, rule in rules_of(kind).items():
-        given = getattr(config, name)
-        found = check_value(rule, kind.__name__, name, given, said)
-        if found is not given:
-            object.__setattr__(config, name, found)
+        value = getattr(config, name)
+        checked_value = check_value(rule, kind.__name__, name, value, message)
+        if checked_value is not value:
+            object.__setattr__(config, name, checked_value)
 
 
 def checked(function: Function) -> Function:
@@ -135,24 +137,25 @@ def checked(function: Function) -> Function:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs)
-        for name in rules.keys() & given.arguments.keys():
-            given.arguments[name] = check_value(rules[name], kind, name, given.arguments[name], as_argument)
-        return function(*given.args, **given.kwargs)
+        bound = signature.bind(*args, **kwargs)
+        for name in rules.keys() & bound.arguments.keys():
+            bound.arguments[name] = check_value(rules[name], kind, name, bound.arguments[name], as_argument)
+        return function(*bound.args, **bound.kwargs)
 
     return cast(Function, call)
 
 
-def check_value(rule: Rule, kind: str, name: str, given: Any, said: Callable[[str, str, Any, str], str]) -> Any:
+def check_value(rule: Rule, kind: str, name: str, value: Any, message: Callable[[str, str, Any, str], str]) -> Any:
+    """Return what a rule makes of a value; raise ValueError with the message of a refusal."""
     try:
-        return rule(given)
+        return rule(value)
     except Refused as refused:
-        raise ValueError(said(kind, name, given, str(refused))) from None
+        raise ValueError(message(kind, name, value, str(refused))) from None
 
 
 @lru_cache
 def rules_of(config: type) -> dict[str, Rule]:
-    """The rule of each field of a dataclass, by name.
+    """Return the rule of each field of a dataclass, by name.
 
     Raises:
         TypeError: a field has none.
@@ -163,21 +166,25 @@ def rules_of(config: type) -> dict[str, Rule]:
 
 
 def rules_of_arguments(function: Callable[..., Any]) -> dict[str, Rule]:
+    """Return the rule of each argument that is declared as fields are."""
     hints = get_type_hints(function, include_extras=True)
-    told = {name: hint for name, hint in hints.items() if get_origin(hint) in (Annotated, Literal) or hint is bool}
-    return {name: declared(hint, name) for name, hint in told.items()}
+    ruled = {name: hint for name, hint in hints.items() if get_origin(hint) in (Annotated, Literal) or hint is bool}
+    return {name: declared(hint, name) for name, hint in ruled.items()}
 
 
-def declared(hint: Any, place: str) -> Rule:
-    """The rule that a type and its annotation declare."""
+def declared(hint: Any, name: str) -> Rule:
+    """Return the rule that a type and its annotation declare; `name` begins the error where there is none."""
     try:
         return rule_of(hint)
     except TypeError as error:
-        raise TypeError(f"{place}: {error}") from None
+        raise TypeError(f"{name}: {error}") from None
 
 
 def rule_of(hint: Any, narrowed: Any = None) -> Rule:
-    """The rule of a type that an annotation narrows: `Within`, `Matching`, or a function that is the whole rule."""
+    """Return the rule of a type that an annotation narrows.
+
+    It is narrowed by `Within`, by `Matching`, or by a function that is the whole rule.
+    """
     if get_origin(hint) is Annotated:
         return rule_of(hint.__origin__, hint.__metadata__[0])
     if get_origin(hint) in (Union, UnionType):
@@ -193,13 +200,13 @@ def rule_of(hint: Any, narrowed: Any = None) -> Rule:
 
 
 def any_of(rules: list[Rule]) -> Rule:
-    """What the first rule that takes the value makes of it."""
+    """Return a rule that is the first of several to take a value."""
 
     def rule(value: Any) -> Any:
         fixes = []
-        for each in rules:
+        for alternative in rules:
             try:
-                return each(value)
+                return alternative(value)
             except Refused as refused:
                 fixes.append(str(refused))
         raise Refused(" or ".join(dict.fromkeys(fixes)))
@@ -208,6 +215,8 @@ def any_of(rules: list[Rule]) -> Rule:
 
 
 def or_none(rule: Rule) -> Rule:
+    """Return a rule that takes None too."""
+
     def check(value: Any) -> Any:
         try:
             return None if value is None else rule(value)
@@ -218,7 +227,7 @@ def or_none(rule: Rule) -> Rule:
 
 
 def whole(hint: Any, narrowed: Any) -> Rule:
-    """A whole number; neither a bool nor a float that happens to be whole."""
+    """Return the rule of a whole number; neither a bool nor a float that happens to be whole is one."""
     within = needed(Within, narrowed, hint)
     most = MOST_WHOLE if within.high == math.inf else within.high
 
@@ -234,7 +243,7 @@ def whole(hint: Any, narrowed: Any) -> Rule:
 
 
 def real(hint: Any, narrowed: Any) -> Rule:
-    """A finite number, as a float."""
+    """Return the rule of a finite number, which becomes a float."""
     within = needed(Within, narrowed, hint)
 
     def rule(value: Any) -> float:
@@ -247,6 +256,7 @@ def real(hint: Any, narrowed: Any) -> Rule:
 
 
 def text(hint: Any, narrowed: Any) -> Rule:
+    """Return the rule of a text."""
     matching = needed(Matching, narrowed, hint)
 
     def rule(value: Any) -> Any:
@@ -258,6 +268,8 @@ def text(hint: Any, narrowed: Any) -> Rule:
 
 
 def flag(hint: Any, narrowed: Any) -> Rule:
+    """Return the rule of a bool."""
+
     def rule(value: Any) -> bool:
         if not isinstance(value, bool):
             raise Refused("True or False")
@@ -267,7 +279,7 @@ def flag(hint: Any, narrowed: Any) -> Rule:
 
 
 def one_of(hint: Any, narrowed: Any) -> Rule:
-    """One of the texts of a `Literal`."""
+    """Return the rule of a `Literal`: one of its texts."""
     *most, last = map(repr, get_args(hint))
     fix = f"{', '.join(most)} or {last}" if most else last
 
@@ -280,42 +292,46 @@ def one_of(hint: Any, narrowed: Any) -> Rule:
 
 
 def path(hint: Any, narrowed: Any) -> Rule:
+    """Return the rule of a path, or a text that is one."""
+
     def rule(value: Any) -> Path:
-        place = str(value) if isinstance(value, Path) else value
-        if not TEXT.holds(place):
+        text = str(value) if isinstance(value, Path) else value
+        if not TEXT.holds(text):
             raise Refused("a path")
-        return Path(place)
+        return Path(text)
 
     return of_plain(rule)
 
 
 def several(hint: Any, narrowed: Any) -> Rule:
-    """A tuple, or a list in its place, of values that differ from each other and have a rule of their own."""
-    each = rule_of(get_args(hint)[0])
+    """Return the rule of a tuple, or a list instead, of values that differ and have a rule of their own."""
+    item_rule = rule_of(get_args(hint)[0])
 
     def rule(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
             raise Refused("a tuple")
-        found = tuple(map(each, value))
-        if any(one in found[:k] for k, one in enumerate(found)):
+        items = tuple(map(item_rule, value))
+        if any(item in items[:k] for k, item in enumerate(items)):
             raise Refused("each of them once")
-        return found
+        return items
 
     return rule
 
 
 def by_name(hint: Any, narrowed: Any) -> Rule:
-    """A mapping from texts, of which a copy is kept."""
+    """Return the rule of a mapping from texts, of which a copy is kept."""
 
     def rule(value: Any) -> Any:
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
             raise Refused("a dict by name")
-        return {name: plain(each) for name, each in value.items()}
+        return {name: plain(entry) for name, entry in value.items()}
 
     return rule
 
 
 def function(hint: Any, narrowed: Any) -> Rule:
+    """Return the rule of what can be called."""
+
     def rule(value: Any) -> Any:
         if not callable(value):
             raise Refused("a function")
@@ -325,6 +341,8 @@ def function(hint: Any, narrowed: Any) -> Rule:
 
 
 def instance(kind: type) -> Rule:
+    """Return the rule of instances of a class."""
+
     def rule(value: Any) -> Any:
         if not isinstance(value, kind):
             raise Refused(f"{kind.__name__}(...)")
@@ -349,18 +367,19 @@ KINDS: dict[Any, Callable[[Any, Any], Rule]] = {
 
 
 def needed(kind: type[Narrowed], narrowed: Any, hint: Any) -> Narrowed:
+    """Return what narrows a type; raise TypeError where it is missing or of another kind."""
     if not isinstance(narrowed, kind):
         raise TypeError(f"{hint.__name__} has no rule: annotate it with {kind.__name__}(...)")
     return narrowed
 
 
 def of_plain(rule: Rule) -> Rule:
-    """The same rule, of what a scalar of numpy is in Python."""
+    """Return the same rule, applied to what a scalar of numpy is in Python."""
     return lambda value: rule(plain(value))
 
 
 def plain(value: Any) -> Any:
-    """A scalar of numpy as Python's own; anything else as it is."""
+    """Return a scalar of numpy as Python's own; anything else as it is."""
     import numpy as np  # late: the help of the command line reads fields, and checks none
 
     scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
@@ -368,7 +387,7 @@ def plain(value: Any) -> Any:
 
 
 def finite(value: Any) -> float | None:
-    """A finite number as a float; None of anything else, a bool included."""
+    """Return a finite number as a float; None for anything else, a bool included."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     with suppress(OverflowError):  # a whole number beyond every float
@@ -378,7 +397,7 @@ def finite(value: Any) -> float | None:
 
 
 def short(value: Any) -> str:
-    """A representation of bounded length, whatever the value."""
+    """Return a representation of bounded length, whatever the value."""
     shortener = Repr()
     shortener.maxstring = shortener.maxother = 80
     try:

@@ -8,14 +8,18 @@ Entry = TypeVar("Entry")
 
 
 def lookup(table: Mapping[str, Entry], name: str, what: str) -> Entry:
-    """The row of a table; `what` says in the error what the name was meant to be."""
+    """Return the row of a table; `what` is the noun of the error for a name that is not there.
+
+    Raises:
+        ValueError: the name is unknown; the message has the near matches.
+    """
     if name in table:
         return table[name]
     raise ValueError(f"unknown {what} {name!r}: {suggest(name, table)}")
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The near matches of a misspelt name, or else all names: the fix in an error message."""
+    """Return the near matches of a misspelt name, or else all names: the fix in an error message."""
     names = sorted(known)
     near = get_close_matches(name, names, n=3)
     if near:

@@ -12,7 +12,7 @@ from autoaug.fields import TEXT, above, at_least, check_fields, short
 
 @dataclass(frozen=True)
 class Help:
-    """What `autoaug run --help` says of a field. A field without it is no option of the command."""
+    """The text of a field in `autoaug run --help`. A field without it is no option of the command."""
 
     text: str
     metavar: str | None = None
@@ -34,7 +34,7 @@ def as_option(kind: str, name: str, value: Any, fix: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Where a study runs, how wide, and what happens when something dies.
+    """Choose where a study runs, how wide, and what happens when something dies.
 
     A field with a `Help` is an option of `autoaug run`: its name, type, default and place in the list are those here.
 
@@ -86,7 +86,7 @@ class Options:
     """The trials and final runs that failed come before anything else."""
 
     def __post_init__(self) -> None:
-        check_fields(self, said=as_option)
+        check_fields(self, message=as_option)
         if self.grace_seconds < 2 * self.lease_seconds:
             raise ValueError(
                 f"grace seconds is {self.grace_seconds:g} and lease seconds is {self.lease_seconds:g}: give a grace of "

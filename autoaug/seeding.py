@@ -4,9 +4,9 @@ import hashlib
 
 
 def derive_seed(*parts: object) -> int:
-    """A seed in [0, 2^32) from parts whose text names a purpose, such as `(study seed, "trial", 7)`.
+    """Return a seed in [0, 2^32) from parts whose text names a purpose, such as `(study seed, "trial", 7)`.
 
-    The same on every machine and in every process, unlike `hash()`.
+    It is the same on every machine and in every process, unlike `hash()`.
     """
     text = "\x1f".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

@@ -21,7 +21,7 @@ def shown(text: object, most: int = LONGEST) -> str:
     """
     line = re.sub(r"\s+", one_space, read(text)).rstrip()
     if not line.isprintable():
-        line = "".join(each if each.isprintable() else escaped(each) for each in line)
+        line = "".join(character if character.isprintable() else escaped(character) for character in line)
     if len(line) <= most:
         return line
     tail = most // 4
@@ -29,7 +29,7 @@ def shown(text: object, most: int = LONGEST) -> str:
 
 
 def read(text: object) -> str:
-    """An object as text, whatever its class makes of that."""
+    """Return an object as text, whatever its class makes of that."""
     try:
         return str(text)
     except Exception:
@@ -37,33 +37,34 @@ def read(text: object) -> str:
 
 
 def one_space(blank: re.Match[str]) -> str:
-    """Plain spaces as they are, a space for any other blank."""
+    """Return plain spaces as they are, a space for any other blank."""
     return " " if blank[0].strip(" ") else blank[0]
 
 
 def plural(noun: str) -> str:
-    """More than one of a noun, or of what ends with it: strategies, classes, final runs."""
+    """Return the plural of a noun, or of what ends with it: strategies, classes, final runs."""
     if noun.endswith("y") and noun[-2] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("s", "x", "tch", "sh")) else f"{noun}s"
 
 
 def counted(count: int, noun: str) -> str:
-    """A number of things: "1 strategy", "2,000 strategies"."""
+    """Return a number of things: "1 strategy", "2,000 strategies"."""
     return f"{count:,} {agreeing(count, noun)}"
 
 
 def agreeing(count: int, one: str, more: str = "") -> str:
-    """A word that agrees with a number: `one`, or `more`, which is its plural where it is not given."""
+    """Return the word that agrees with a number: `one`, or `more`, which is its plural where it is not given."""
     return one if count == 1 else more or plural(one)
 
 
 def escaped(character: str) -> str:
+    """Return the escape of a character: `\\x1b`."""
     return character.encode("unicode_escape").decode()
 
 
 def enumerated(names: Sequence[str], count: int, most: int = 3) -> str:
-    """The first `most` of `count` names, and how many more there are: "a, b, c and 7 more"."""
+    """Return the first `most` of `count` names, and how many more there are: "a, b, c and 7 more"."""
     more = count - len(names[:most])
     return ", ".join(names[:most]) + (f" and {more:,} more" if more else "")
 
@@ -72,14 +73,15 @@ def cell(value: object) -> object:
     """Make a value safe for a cell of a CSV file: a spreadsheet would run a text that looks like a formula."""
     if not isinstance(value, str):
         return value
-    said = shown(value)
-    return f"'{said}" if said.startswith(("=", "+", "-", "@")) else said
+    text = shown(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 class Shown(logging.Filter):
-    """Makes every message of a logger safe to show."""
+    """Make every message of a logger safe to show."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Make a message safe, and let it through."""
         record.msg, record.args = shown(record.getMessage()), ()
         return True
 
@@ -91,7 +93,7 @@ LOG.addFilter(Shown())
 
 
 def by_clock(seconds: float) -> str:
-    """A time that people wait: "40 s", "12 min", "3.5 h"."""
+    """Return a time that people wait: "40 s", "12 min", "3.5 h"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.3g} h"

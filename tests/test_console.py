@@ -279,7 +279,7 @@ def test_a_re_run_counts_no_trial_and_alone_says_what_is_best() -> None:
         ran = Job("p", k, k, {}, 1, k, rerun=rerun)
         watch.see(Event(ran, record=Record(epoch=1, phase="augment", metrics={"val_accuracy": value})))
         watch.see(Event(ran, state="COMPLETE"))
-    assert (watch.lanes["p"].trials, watch.lanes["p"].best) == (1, 0.7)
+    assert (watch.strategies["p"].trials, watch.lanes["p"].best) == (1, 0.7)
 
 
 def test_a_plan_by_budget_says_the_seconds() -> None:
@@ -341,19 +341,19 @@ def test_progress_starts_from_what_is_stored() -> None:
         Outcome(study="tiny", strategy="none", trial=0, root=0, state="COMPLETE", final=True, gpu_seconds=9.0),
         Outcome(study="tiny", strategy="gone", trial=0, root=0, state="COMPLETE", value=0.9),
     ]
-    lane = watched(tiny(), [], stored).lanes["none"]
+    lane = watched(tiny(), [], stored).strategies["none"]
     assert (lane.trials, lane.failed, lane.best, lane.seconds, lane.finals) == (1, 0, 0.6, 3.5, 1)
     assert lane.searched
 
 
 def test_progress_keeps_the_best_by_the_direction_of_the_metric() -> None:
     events = [*trial(job(), 0.5, 0.6), *trial(job("none", 1), 0.9, 0.4), *trial(job("none", 2), 0.99, state="PRUNED")]
-    assert watched(tiny(), events).lanes["none"].best == 0.6
-    assert watched(tiny(metric="val_nll"), events).lanes["none"].best == pytest.approx(0.4)
+    assert watched(tiny(), events).strategies["none"].best == 0.6
+    assert watched(tiny(metric="val_nll"), events).strategies["none"].best == pytest.approx(0.4)
 
 
 def test_progress_shows_only_what_runs() -> None:
-    assert list(watched(tiny(), [], only=("ra",)).lanes) == ["ra"]
+    assert list(watched(tiny(), [], only=("ra",)).strategies) == ["ra"]
 
 
 def test_bars_show_the_limit_that_ends_a_search_first() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(reference: str) -> "LoadedStudy":
-    """A study by name or file, while a spinner says that torch is being imported."""
+    """Return a study by name or file, while a spinner says that torch is being imported."""
     with thinking("loading"):
         from autoaug.cli._project import load_study
 
@@ -24,7 +24,7 @@ def load(reference: str) -> "LoadedStudy":
 
 
 def where(storage: str | None, study: "Study | None" = None) -> str:
-    """The storage that was asked for: on the command line, in the study, in the environment, or autoaug.db here.
+    """Return the storage: of the command line, the study, the environment, or autoaug.db here.
 
     Raises:
         ValueError: there is a password on the command line.
@@ -38,7 +38,7 @@ def where(storage: str | None, study: "Study | None" = None) -> str:
 
 
 def open_existing(reference: str) -> "Store":
-    """A storage to read from; none is made."""
+    """Return a storage to read from; raise ValueError where there is none."""
     from autoaug.store import Store, is_new, show_storage
 
     if is_new(reference):
@@ -49,7 +49,7 @@ def open_existing(reference: str) -> "Store":
 
 
 def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
-    """A study that was run: by its own name, or by that of the file that defines it."""
+    """Return the store and the name of a study that was run, by its own name or that of the file that defines it."""
     from autoaug.cli._project import known_studies
     from autoaug.lookup import suggest
 
@@ -61,15 +61,15 @@ def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
         if study not in known_studies():
             known = suggest(study, store.names()) if store.names() else "nothing was run there yet"
             raise ValueError(f"unknown study {study!r} in {store.shown}: {known}")
-    found = load(study).study
-    store = open_existing(where(storage, found))
-    if found.name not in store.names():
-        raise ValueError(f"study {found.name!r} was not run in {store.shown}: run it, or give another --storage")
-    return store, found.name
+    defined = load(study).study
+    store = open_existing(where(storage, defined))
+    if defined.name not in store.names():
+        raise ValueError(f"study {defined.name!r} was not run in {store.shown}: run it, or give another --storage")
+    return store, defined.name
 
 
 def find_policy(reference: str, storage: str | None, strategy: str | None, with_standard: bool = True) -> "PolicyTree":
-    """The policy of a file, or the one that a study found; whose that is and how sure it is goes to stderr."""
+    """Return the policy of a file, or the one that a study found; its strategy and verdict go to stderr."""
     if not reference.endswith(".json"):
         from autoaug.compare import ALWAYS_ON, winning_policy
 
@@ -94,7 +94,7 @@ def find_policy(reference: str, storage: str | None, strategy: str | None, with_
 def prepare(
     study: "Study", reference: str, executor: str, options: "Options", fresh: bool, load: "Loader"
 ) -> tuple["Store", "dict[str, Prediction] | None"]:
-    """The open storage, and what a run is expected to cost; None where nothing is left to run.
+    """Return the open storage, and the predicted cost of a run; None where nothing is left to run.
 
     What cannot run is refused before anything is written.
     """
@@ -130,7 +130,7 @@ def measured(
 
 
 def read_facts(study: "Study", load: "Loader", only: "Sequence[str]") -> "list[DataFacts]":
-    """What a study is given, while a spinner says that its splits are compared."""
+    """Return the facts of a study's data, while a spinner says that its splits are compared."""
     from autoaug.study import data_facts
 
     with thinking("looking for copies among the splits"):

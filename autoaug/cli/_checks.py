@@ -37,7 +37,7 @@ SLOW_FSYNC = 0.25
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found."""
+    """The result of a check."""
 
     finding: str
     verdict: Verdict = "ok"
@@ -47,7 +47,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Target:
-    """What is examined."""
+    """The storage, folder and cluster that are examined."""
 
     storage: str
     """A storage reference: URL, env:NAME or file:PATH."""
@@ -56,48 +56,51 @@ class Target:
     """Of a running Ray cluster; None starts one."""
 
 
-def examine(where: Target) -> Iterator[tuple[str, Callable[[], Finding]]]:
-    """Every check, by name, in the order in which one thing needs another. A check that breaks down is a failure."""
+def examine(target: Target) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    """Yield every check by name, in the order in which one thing needs another."""
     for name, check in CHECKS.items():
-        yield name, lambda check=check: guarded(check, where)  # type: ignore[misc]
+        yield name, lambda check=check: guarded(check, target)  # type: ignore[misc]
 
 
-def guarded(check: Callable[[Target], Finding], where: Target) -> Finding:
+def guarded(check: Callable[[Target], Finding], target: Target) -> Finding:
+    """Return the finding of a check; one that raises is a failure."""
     try:
-        return check(where)
-    except ValueError as error:  # it names value, place and fix
-        said, _, fix = str(error).partition(": ")
-        return Finding(said if fix else str(error), "fail", fix)
-    except Exception as error:  # the retrying may have any disease
+        return check(target)
+    except ValueError as error:  # its message names value, field and fix
+        problem, _, fix = str(error).partition(": ")
+        return Finding(problem if fix else str(error), "fail", fix)
+    except Exception as error:  # a check may meet any error, and the others still run
         return Finding(f"{type(error).__name__}: {error}".splitlines()[0], "fail", "reinstall what this check names")
 
 
-def check_versions(where: Target) -> Finding:
-    there = {name: installed(name) for name in PACKAGES}
-    found = ", ".join(f"{name} {number}" for name, number in there.items() if number)
-    return Finding(f"Python {platform.python_version()}, {found}")
+def check_versions(target: Target) -> Finding:
+    """Return the versions of Python and of the packages that a study runs on."""
+    versions = {name: installed(name) for name in PACKAGES}
+    listed = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
+    return Finding(f"Python {platform.python_version()}, {listed}")
 
 
 def installed(name: str) -> str | None:
+    """Return the version of a package, None where it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
         return None
 
 
-def check_torch_pair(where: Target) -> Finding:
-    """torchvision is built against one exact torch; with another one its operators are missing or crash."""
-    wanted = next(
-        (found[1] for each in requires("torchvision") or () if (found := re.match(r"torch==([\d.]+)", each))), None
-    )
-    has = version("torch").partition("+")[0]
-    pair = f"torch {has} and torchvision {version('torchvision')}"
-    if wanted and wanted != has:
-        return Finding(f"{pair}, which is built for torch {wanted}", "fail", f"pip install torch=={wanted}")
+def check_torch_pair(target: Target) -> Finding:
+    """Check that torch is the one that torchvision was built for: with another its operators are missing."""
+    pins = (re.match(r"torch==([\d.]+)", requirement) for requirement in requires("torchvision") or ())
+    required = next((pin[1] for pin in pins if pin), None)
+    installed_torch = version("torch").partition("+")[0]
+    pair = f"torch {installed_torch} and torchvision {version('torchvision')}"
+    if required and required != installed_torch:
+        return Finding(f"{pair}, which is built for torch {required}", "fail", f"pip install torch=={required}")
     return Finding(f"{pair} belong together")
 
 
-def check_gpus(where: Target) -> Finding:
+def check_gpus(target: Target) -> Finding:
+    """Multiply matrices on every GPU, and return their names and free memory."""
     import torch
 
     driver = nvidia_driver()
@@ -106,16 +109,16 @@ def check_gpus(where: Target) -> Finding:
             fix = "install the build of torch that fits the driver: https://pytorch.org/get-started"
             return Finding(f"driver {driver} is there, and torch {torch.__version__} sees no GPU", "fail", fix)
         return Finding("none: trials run on the CPU")
-    found = []
+    gpus = []
     for index in range(torch.cuda.device_count()):
         torch.ones(8, 8, device=f"cuda:{index}").mm(torch.ones(8, 8, device=f"cuda:{index}")).sum().item()
         free, total = torch.cuda.mem_get_info(index)
-        found.append(f"{torch.cuda.get_device_name(index)}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
-    return Finding(f"{'; '.join(found)}; driver {driver or 'unknown'}, CUDA {torch.version.cuda}")
+        gpus.append(f"{torch.cuda.get_device_name(index)}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
+    return Finding(f"{'; '.join(gpus)}; driver {driver or 'unknown'}, CUDA {torch.version.cuda}")
 
 
 def nvidia_driver() -> str | None:
-    """The version of NVIDIA's driver, where there is one."""
+    """Return the version of NVIDIA's driver, None where there is none."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
@@ -124,21 +127,21 @@ def nvidia_driver() -> str | None:
     return done.stdout.strip().partition("\n")[0] or None
 
 
-def check_threads(where: Target) -> Finding:
-    """A container often may use fewer cores than it sees; more threads than cores make each other wait."""
+def check_threads(target: Target) -> Finding:
+    """Check that the cores that are seen may be used: more threads than cores make each other wait."""
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = f"cores: {cores}, torch threads: {torch.get_num_threads()}; a trial takes as many as --cpus-per-trial says"
+    counts = f"cores: {cores}, torch threads: {torch.get_num_threads()}; a trial takes as many as --cpus-per-trial says"
     quota = cpu_quota()
     if quota and quota < cores:
         fix = f"give Ray {max(1, int(quota))} CPUs (ray start --num-cpus), or the container more"
-        return Finding(f"{found}; the container may use {quota:g} of them", "warn", fix)
-    return Finding(found)
+        return Finding(f"{counts}; the container may use {quota:g} of them", "warn", fix)
+    return Finding(counts)
 
 
 def cpu_quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:
-    """How many cores the control group of this process may use; None where nobody limits it."""
+    """Return how many cores the control group of this process may use; None where it has no limit."""
     try:
         quota, period = file.read_text().split()
         return None if quota == "max" else int(quota) / int(period)
@@ -146,22 +149,23 @@ def cpu_quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:
         return None
 
 
-def check_ray(where: Target) -> Finding:
+def check_ray(target: Target) -> Finding:
+    """Start or reach a Ray cluster, and return how many trials it has room for."""
     from autoaug.execution import Options
     from autoaug.executors.ray import cluster, slots
 
     start = time.perf_counter()
-    with cluster(Options(address=where.address)):
+    with cluster(Options(address=target.address)):
         seconds, room = time.perf_counter() - start, slots(Options())
-    what = f"the cluster at {where.address} answers" if where.address else "a cluster of our own starts"
-    return Finding(f"{what} in {seconds:.1f} s, with room for {counted(room, 'trial')} of one CPU")
+    answer = f"the cluster at {target.address} answers" if target.address else "a cluster of our own starts"
+    return Finding(f"{answer} in {seconds:.1f} s, with room for {counted(room, 'trial')} of one CPU")
 
 
-def check_storage(where: Target) -> Finding:
+def check_storage(target: Target) -> Finding:
     """Write, read back and remove a study that trains nothing."""
     from autoaug.store import Store, round_trip, show_storage
 
-    with trial_storage(where.storage) as reference:
+    with trial_storage(target.storage) as reference:
         store = Store(reference)
         try:
             seconds = sorted(round_trip(store, f"doctor-{uuid.uuid4().hex[:12]}"))
@@ -170,9 +174,8 @@ def check_storage(where: Target) -> Finding:
         median, slow = statistics.median(seconds), seconds[int(0.99 * len(seconds))]
         kind = store.engine.dialect.name
         speed = f"an epoch is reported in {1000 * median:.1f} ms (p50), {1000 * slow:.1f} ms (p99)"
-    shown = (
-        store.shown if reference == where.storage else f"{show_storage(where.storage)} (not there yet, tried beside it)"
-    )
+    beside = f"{show_storage(target.storage)} (not there yet, tried beside it)"
+    shown = store.shown if reference == target.storage else beside
     if slow > SLOW_REPORT:
         fix = "use a local disk" if kind == "sqlite" else "use a server that is nearer, or less busy"
         return Finding(f"{shown}: {speed}", "warn", f"{fix}: a training waits for each report")
@@ -181,7 +184,7 @@ def check_storage(where: Target) -> Finding:
 
 @contextmanager
 def trial_storage(reference: str) -> Iterator[str]:
-    """A storage to try: the one that is asked for, or, where it does not exist yet, one beside it that is removed."""
+    """Yield a storage to try: the one that was asked for, or one beside it that is removed, where it is new."""
     from autoaug.store import is_new, resolve
 
     if not is_new(reference):
@@ -195,16 +198,17 @@ def trial_storage(reference: str) -> Iterator[str]:
         yield f"sqlite:///{folder}/trial.db"
 
 
-def check_clock(where: Target) -> Finding:
+def check_clock(target: Target) -> Finding:
+    """Compare the storage's clock with this host's."""
     from autoaug.store import Store, is_new, server_time
 
-    if is_new(where.storage):
+    if is_new(target.storage):
         return Finding("the storage is a file of this host")
-    store = Store(where.storage)
+    store = Store(target.storage)
     try:
         before = time.time()
-        there = server_time(store)
-        skew = there - (before + time.time()) / 2
+        storage_time = server_time(store)
+        skew = storage_time - (before + time.time()) / 2
     finally:
         store.close()
     if abs(skew) > SKEW:
@@ -212,40 +216,41 @@ def check_clock(where: Target) -> Finding:
     return Finding(f"the storage's clock is {skew:+.2f} s off this host's")
 
 
-def check_disk(where: Target) -> Finding:
+def check_disk(target: Target) -> Finding:
+    """Check that there is room for checkpoints."""
     from autoaug.store import network_file_system
 
-    place = existing(where.artifacts)
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        return Finding(f"no checkpoints can be kept in {where.artifacts}", "fail", "give another --artifacts")
-    free = shutil.disk_usage(place).free
-    network = network_file_system(place.resolve())
-    found = f"{where.artifacts}: {free / 1e9:.1f} GB free, {network or 'local'} file system"
+    folder = existing(target.artifacts)
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return Finding(f"no checkpoints can be kept in {target.artifacts}", "fail", "give another --artifacts")
+    free = shutil.disk_usage(folder).free
+    network = network_file_system(folder.resolve())
+    space = f"{target.artifacts}: {free / 1e9:.1f} GB free, {network or 'local'} file system"
     if free < SCARCE:
-        return Finding(found, "fail" if free < SPENT else "warn", "make room, or give another --artifacts")
-    return Finding(found)
+        return Finding(space, "fail" if free < SPENT else "warn", "make room, or give another --artifacts")
+    return Finding(space)
 
 
-def check_fsync(where: Target) -> Finding:
-    """How long the disk takes until a checkpoint of 1 MB is safe."""
+def check_fsync(target: Target) -> Finding:
+    """Time how long the disk takes until a checkpoint of 1 MB is safe."""
     from autoaug.checkpoint import write_atomically
 
     seconds = []
-    with tempfile.TemporaryDirectory(dir=existing(where.artifacts), prefix=".doctor-") as folder:
+    with tempfile.TemporaryDirectory(dir=existing(target.artifacts), prefix=".doctor-") as folder:
         for _ in range(10):
             start = time.perf_counter()
             write_atomically(Path(folder) / "checkpoint", lambda file: file.write(bytes(1_000_000)))
             seconds.append(time.perf_counter() - start)
     median, most = statistics.median(seconds), max(seconds)
-    found = f"1 MB is safe on disk in {1000 * median:.0f} ms (p50), {1000 * most:.0f} ms at most"
+    speed = f"1 MB is safe on disk in {1000 * median:.0f} ms (p50), {1000 * most:.0f} ms at most"
     if median > SLOW_FSYNC:
-        return Finding(found, "warn", "put --artifacts on a faster disk, or write checkpoints less often")
-    return Finding(found)
+        return Finding(speed, "warn", "put --artifacts on a faster disk, or write checkpoints less often")
+    return Finding(speed)
 
 
 def existing(folder: Path) -> Path:
-    """A folder, or the nearest one above it that exists."""
-    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    """Return a folder, or the nearest one above it that exists."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 CHECKS: dict[str, Callable[[Target], Finding]] = {

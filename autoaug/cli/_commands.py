@@ -66,7 +66,7 @@ WithoutStandardOption = Annotated[
 
 
 def main() -> None:
-    """What the command `autoaug` calls."""
+    """Run the command `autoaug`."""
     app()
 
 
@@ -95,46 +95,46 @@ def run(
     **fields: Any,
 ) -> None:
     """Run a study, or go on with one that was interrupted."""
-    voice = Output(as_json, quiet)
+    output = Output(as_json, quiet)
     with usage_errors():
-        found = load(study)
+        loaded = load(study)
         from autoaug.study import Loader
 
-        options = Options(**fields | {"project": found.root, "artifacts": fields["artifacts"].absolute()})
+        options = Options(**fields | {"project": loaded.root, "artifacts": fields["artifacts"].absolute()})
         if dry_run:
-            show_plan(found.study, executor, options, voice)
+            show_plan(loaded.study, executor, options, output)
             return
         load_once = Loader()
-        store, predictions = prepare(found.study, where(storage, found.study), executor, options, fresh, load_once)
-        given = read_facts(found.study, load_once, options.only) if predictions is not None else []
-        inert = inert_knobs(found.study, load_once, options.only) if predictions is not None else []
-        for text in (*(text for facts in given for text in facts.warnings()), *inert):
+        store, predictions = prepare(loaded.study, where(storage, loaded.study), executor, options, fresh, load_once)
+        facts = read_facts(loaded.study, load_once, options.only) if predictions is not None else []
+        inert = inert_knobs(loaded.study, load_once, options.only) if predictions is not None else []
+        for text in (*(text for data_facts in facts for text in data_facts.warnings()), *inert):
             say(f"warning: {text}", err)
-        if fresh and store.definition(found.study.name) is not None:
-            archived = store.archive(found.study.name)
-            voice.tell(f"what was run is kept as {archived}", archived=archived)
+        if fresh and store.definition(loaded.study.name) is not None:
+            archived = store.archive(loaded.study.name)
+            output.tell(f"what was run is kept as {archived}", archived=archived)
         if options.retry_failed and predictions is not None:
-            take_up_again(found.study, store, options, voice)
+            take_up_again(loaded.study, store, options, output)
         if predictions is None:
-            voice.tell(f"{found.study.name} is finished: nothing is left to run")
-        elif stop := execute(found.study, store, executor, options, voice, predictions, given):
+            output.tell(f"{loaded.study.name} is finished: nothing is left to run")
+        elif stop := execute(loaded.study, store, executor, options, output, predictions, facts):
             again, why = command_again(), "interrupted" if stop == INTERRUPTED else "stopped"
             kept = f"{why}; everything found so far is kept. Go on with:"
-            voice.tell(kept, f"  {again}", **{why: found.study.name}, go_on=again)
+            output.tell(kept, f"  {again}", **{why: loaded.study.name}, go_on=again)
             raise typer.Exit(stop)
     from autoaug.compare import stored_comparison
     from autoaug.execution import failed, outdated
     from autoaug.store import show_storage
 
-    if late := outdated(found.study, store, options.only):
+    if late := outdated(loaded.study, store, options.only):
         kept = "a better point was found after the final runs, which stay as they were"
-        voice.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
-    code = print_leaderboard(stored_comparison([(store, found.study.name)]), voice)
-    if failed(found.study, store, options.only):
+        output.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
+    code = print_leaderboard(stored_comparison([(store, loaded.study.name)]), output)
+    if failed(loaded.study, store, options.only):
         again = f"{command_again()} --retry-failed"
-        voice.tell("take up again what failed with:", f"  {again}", retry=again)
-    named = f" --storage {shlex.quote(show_storage(store.reference))}" if storage or found.study.storage else ""
-    voice.tell(f"details: {program()} dashboard{named}")
+        output.tell("take up again what failed with:", f"  {again}", retry=again)
+    named = f" --storage {shlex.quote(show_storage(store.reference))}" if storage or loaded.study.storage else ""
+    output.tell(f"details: {program()} dashboard{named}")
     raise typer.Exit(code)
 
 
@@ -154,15 +154,15 @@ def compare(
     Several studies are one comparison of repeated searches: they ask the same question with different seeds.
     """
     with usage_errors():
-        places = [find_stored(each, storage) for each in studies]
+        stored = [find_stored(study, storage) for study in studies]
         from autoaug.compare import stored_comparison
 
-        found = stored_comparison(places, with_records=html is not None)
+        comparison = stored_comparison(stored, with_records=html is not None)
         if csv:
-            write_csv(csv, found)
+            write_csv(csv, comparison)
         if html:
-            write_html(html, found)
-    print_leaderboard(found, Output(as_json))
+            write_html(html, comparison)
+    print_leaderboard(comparison, Output(as_json))
 
 
 @app.command()
@@ -243,24 +243,24 @@ def execute(
     store: "Store",
     executor: str,
     options: Options,
-    voice: "Output",
+    output: "Output",
     predictions: "dict[str, Prediction]",
-    given: "list[DataFacts]",
+    facts: "list[DataFacts]",
 ) -> int:
-    """Run a study with progress; returns 0, or the exit code of what ended it early."""
+    """Run a study with progress; return 0, or the exit code of what ended it early."""
     from autoaug.cli._console import ProgressState
     from autoaug.executors import conduct
     from autoaug.store import Unreachable
 
     outcomes = store.outcomes(study.name)
-    watch = ProgressState(study, outcomes, options.only)
-    were = agreeing(len(outcomes), "was", "were")
-    begun = f" · {counted(len(outcomes), 'trial')} {were} begun before" if outcomes else ""
-    if not voice.quiet:
-        voice.tell(f"{study.name} · {counted(len(watch.strategies), 'strategy')} · {store.shown}{begun}")
+    progress = ProgressState(study, outcomes, options.only)
+    verb = agreeing(len(outcomes), "was", "were")
+    begun_before = f" · {counted(len(outcomes), 'trial')} {verb} begun before" if outcomes else ""
+    if not output.quiet:
+        output.tell(f"{study.name} · {counted(len(progress.strategies), 'strategy')} · {store.shown}{begun_before}")
     try:
-        with voice.progress(watch) as listen, terminated_is_interrupted():
-            conduct(study, store, executor, options, listen, predictions, given)
+        with output.progress(progress) as listen, terminated_is_interrupted():
+            conduct(study, store, executor, options, listen, predictions, facts)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Unreachable as away:
@@ -270,26 +270,26 @@ def execute(
 
 
 def inert_knobs(study: "Study", load: "Loader", only: tuple[str, ...]) -> list[str]:
-    """What there is to say of dimensions that change nothing, before time is spent on them."""
+    """Return a line for each dimension that changes nothing, before time is spent on it."""
     from autoaug.study import knobs, sayings
 
     return sayings([knob for knob in knobs(study, only, load, seconds=2.0) if knob.effect is False])
 
 
-def print_leaderboard(found: "Comparison", voice: "Output") -> int:
-    """Print it, and what failed; returns the exit code that it deserves."""
+def print_leaderboard(comparison: "Comparison", output: "Output") -> int:
+    """Print the leaderboard, and the failed trials; return the exit code."""
     from autoaug.cli._console import leaderboard_table
     from autoaug.compare import failures, to_json
     from autoaug.record import last_attempts
 
-    voice.show(leaderboard_table(found), to_json(found))
-    failed = failures(found.outcomes)
+    output.show(leaderboard_table(comparison), to_json(comparison))
+    failed = failures(comparison.outcomes)
     for strategy, outcomes in failed.items():
         say(f"{strategy}: {len(outcomes)} failed, last {which(outcomes[-1])}: {why_failed(outcomes[-1])}", err)
-    for outcome in last_attempts(found.outcomes):
+    for outcome in last_attempts(comparison.outcomes):
         if outcome.warning:
             say(f"warning: {outcome.strategy} {which(outcome)}: {outcome.warning}", err)
-    if not any(row.test for row in found.rows):
+    if not any(row.test for row in comparison.rows):
         return FAILED
     return SOME_FAILED if failed else 0
 
@@ -301,6 +301,7 @@ def which(outcome: "Outcome") -> str:
 
 
 def why_failed(outcome: "Outcome") -> str:
+    """Return the reason of a failed trial."""
     return outcome.reason or "stopped from outside"
 
 
@@ -313,29 +314,29 @@ def take_up_again(study: "Study", store: "Store", options: Options, voice: "Outp
         voice.tell(said, retry=f"{outcome.strategy} {which(outcome)}", failed=why_failed(outcome))
 
 
-def write_csv(path: Path, found: "Comparison") -> None:
-    """The leaderboard as a file."""
+def write_csv(path: Path, comparison: "Comparison") -> None:
+    """Write the leaderboard to a file."""
     from autoaug.compare import to_csv
 
     try:
-        path.write_text(to_csv(found.rows), encoding="utf-8")
+        path.write_text(to_csv(comparison.rows), encoding="utf-8")
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror}; give another --csv") from None
 
 
-def write_html(path: Path, found: "Comparison") -> None:
-    """The leaderboard and the figures of this folder's project, else the shipped ones, as one page."""
+def write_html(path: Path, comparison: "Comparison") -> None:
+    """Write the leaderboard and the figures of this folder's project, else the shipped ones, as one page."""
     from autoaug.cli._project import load_figures, shipped_root
     from autoaug.cli._report import report
 
     root = Path.cwd() if (Path.cwd() / "dashboards").is_dir() else shipped_root()
-    page = report(found, load_figures(root))
+    page = report(comparison, load_figures(root))
     with writing(path):
         path.write_text(page, encoding="utf-8")
 
 
-def show_plan(study: "Study", executor: str, options: Options, voice: "Output") -> None:
-    """What a run would do, checked as a run is."""
+def show_plan(study: "Study", executor: str, options: Options, output: "Output") -> None:
+    """Print the plan of a run, checked as a run is."""
     from autoaug.cli._console import plan_table
     from autoaug.execution import trials_at_once
     from autoaug.executors import this_machine
@@ -343,20 +344,20 @@ def show_plan(study: "Study", executor: str, options: Options, voice: "Output") 
 
     load = Loader()
     predictions = measured(study, executor, options, load=load)
-    given = read_facts(study, load, options.only)
+    facts = read_facts(study, load, options.only)
     lines = [line for line in plan(study, predictions) if not options.only or line.strategy in options.only]
     with thinking("trying every dimension at two values"):
-        found = knobs(study, options.only, load)
+        dimensions = knobs(study, options.only, load)
     at_once, share = trials_at_once(executor, options, this_machine()), options.gpus_per_trial or 1.0
     with thinking("measuring what would fit this machine"):
         advice = advise(study, lines, load, at_once)
-    voice.show(
-        plan_table(study, lines, given, found, at_once, share, advice),
+    output.show(
+        plan_table(study, lines, facts, dimensions, at_once, share, advice),
         {
             "study": study.name,
-            "data": list(map(asdict, given)),
+            "data": list(map(asdict, facts)),
             "strategies": list(map(asdict, lines)),
-            "knobs": list(map(asdict, found)),
+            "knobs": list(map(asdict, dimensions)),
             "at_once": at_once,
             "clock_seconds": by_the_clock(lines, at_once, share),
             "advice": asdict(advice) if advice else None,
@@ -366,7 +367,7 @@ def show_plan(study: "Study", executor: str, options: Options, voice: "Output") 
 
 @contextmanager
 def terminated_is_interrupted() -> Iterator[None]:
-    """SIGTERM, which cluster managers send, and SIGHUP of a closed terminal end a study as Ctrl-C does.
+    """Let SIGTERM, which cluster managers send, and SIGHUP of a closed terminal end a study as Ctrl-C does.
 
     What is ignored, as by `nohup`, stays so.
     """
@@ -374,11 +375,11 @@ def terminated_is_interrupted() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {which: signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGHUP)}
-    for which in [which for which, handler in before.items() if handler != signal.SIG_IGN]:
-        signal.signal(which, interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number in [number for number, handler in before.items() if handler != signal.SIG_IGN]:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -38,7 +38,7 @@ def plan_table(
     share: float = 1.0,
     advice: "Advice | None" = None,
 ) -> Group:
-    """What a study will do, to which data, the most that it can cost, and which of its dimensions change nothing.
+    """Return a table of trials, the most that they can cost, the data, and the dimensions that change nothing.
 
     Args:
         at_once: how many trials run at the same time, each with this `share` of a GPU.
@@ -99,48 +99,49 @@ def show_cost(study: "Study", lines: "Sequence[Line]", unit: str) -> str:
 
 
 def show_limit(seconds: float) -> str:
-    """A limit as it was given, without an exponent: 0.5, 1,000,000."""
+    """Return a limit as it was given, without an exponent: 0.5, 1,000,000."""
     return f"{seconds:,.10g}"
 
 
 def show_total(seconds: float, at_once: int) -> str:
-    """How long a whole plan takes."""
+    """Return how long a whole plan takes."""
     many = "one trial" if at_once == 1 else f"{at_once} trials"
     return f"all of it: about {by_clock(seconds)} by the clock, {many} at a time"
 
 
-def leaderboard_table(found: Comparison) -> Group:
-    """The answer of a study: the result, the search and its cost, and how to read them."""
-    drawn, warning = [draw(each) for each in tables(found)], headline(found)
-    drawn[0].title, drawn[0].title_justify = title(f"{found.name}: the leaderboard"), "left"
-    said = Text("\n".join(shown(line, MOST_OF_A_LEGEND) for line in legend(found)), style="dim")
+def leaderboard_table(comparison: Comparison) -> Group:
+    """Return the result of a study, the search and its cost, and how to read them."""
+    figures, warning = [draw(table) for table in tables(comparison)], headline(comparison)
+    figures[0].title, figures[0].title_justify = title(f"{comparison.name}: the leaderboard"), "left"
+    legend_text = Text("\n".join(shown(line, MOST_OF_A_LEGEND) for line in legend(comparison)), style="dim")
     above = [Text(shown(warning), style="red")] if warning else []
-    return Group(*above, drawn[0], Text(""), *drawn[1:], Text(""), said)
+    return Group(*above, figures[0], Text(""), *figures[1:], Text(""), legend_text)
 
 
 def draw(table: Figures) -> Table:
-    """Figures are never cut: what is too long for the terminal folds in the first column."""
-    drawn = Table(box=None, pad_edge=False)
-    drawn.add_column(plain(table.headings[0]), overflow="fold")
+    """Return a table whose figures are never cut: a long name folds in the first column."""
+    grid = Table(box=None, pad_edge=False)
+    grid.add_column(plain(table.headings[0]), overflow="fold")
     for heading in table.headings[1:]:
-        drawn.add_column(plain(heading), justify="right", no_wrap=True)
+        grid.add_column(plain(heading), justify="right", no_wrap=True)
     for row in table.cells:
-        drawn.add_row(*map(plain, row))
-    return drawn
+        grid.add_row(*map(plain, row))
+    return grid
 
 
 def plain(text: str) -> Text:
-    """A text for a cell: nothing in it is markup."""
+    """Return a text for a cell: nothing in it is markup."""
     return Text(shown(text))
 
 
 def title(text: str) -> Text:
+    """Return the text of a title."""
     return Text(shown(text), "table.title")
 
 
 @dataclass
 class StrategyProgress:
-    """How far one strategy is."""
+    """The progress of one strategy."""
 
     trials: int = 0
     finals: int = 0
@@ -153,7 +154,7 @@ class StrategyProgress:
 
 
 class ProgressState:
-    """Follows a study event by event. It starts from what the storage already holds."""
+    """Follow a study event by event. It starts from what the storage already holds."""
 
     def __init__(self, study: "Study", outcomes: Sequence[Outcome], only: Sequence[str] = ()) -> None:
         self.study = study
@@ -206,7 +207,7 @@ class ProgressState:
         return f"re-run {job.number + 1}" if job.rerun else f"trial {job.number}"
 
     def block(self) -> Group:
-        """One line per strategy."""
+        """Return a table with one line per strategy."""
         drawn = Table(box=None, pad_edge=False, header_style="dim")
         failed = [f"{counts.failed or ''}" for counts in self.strategies.values()]
         drawn.add_column("strategy", overflow="fold")
@@ -220,13 +221,13 @@ class ProgressState:
         return Group(drawn, Text("Ctrl-C keeps what is there", style="dim"))
 
     def bar(self, name: str) -> ProgressBar:
-        """How much of its budget a search has used."""
+        """Return how much of its budget a search has used."""
         counts, limit = self.strategies[name], self.study.trials_of(name)
         used = max(counts.trials / limit if limit else 0.0, self.study.budget.spent(0, counts.seconds))
         return ProgressBar(total=1.0, completed=1.0 if counts.searched else min(used, 1.0), width=10)
 
     def figures(self, name: str) -> tuple[str, str, str]:
-        """Trials, best value and seconds, each with its limit where it has one."""
+        """Return trials, best value and seconds, each with its limit where it has one."""
         counts, trials, seconds = self.strategies[name], self.study.trials_of(name), self.study.budget.gpu_seconds
         return (
             f"{counts.trials}/{trials}" if trials else str(counts.trials),
@@ -235,11 +236,12 @@ class ProgressState:
         )
 
     def finals(self, counts: StrategyProgress) -> str:
+        """Return how many final runs are done, empty before the first."""
         return f"{counts.finals}/{counted(self.study.seeds, 'final run')}" if counts.finals else ""
 
 
 class LiveProgress:
-    """One live block on a terminal."""
+    """Show progress as one live block on a terminal."""
 
     def __init__(self, console: Console, progress: ProgressState) -> None:
         self.progress = progress
@@ -262,7 +264,7 @@ class LiveProgress:
 
 
 class LineProgress:
-    """One plain line per trial that ended, where there is no terminal."""
+    """Print one plain line per trial that ended, where there is no terminal."""
 
     def __init__(self, console: Console, progress: ProgressState) -> None:
         self.console, self.progress = console, progress
@@ -289,20 +291,21 @@ def print_event(event: "Event", file: TextIO | None = None) -> None:
 
 
 def json_line(data: Mapping[str, Any]) -> str:
-    """One line of strict JSON: NaN and infinities, which JSON does not have, become null."""
+    """Return one line of strict JSON: NaN and infinities, which JSON does not have, become null."""
     return json.dumps(finite(data), allow_nan=False)
 
 
 def finite(value: Any) -> Any:
+    """Return plain data with None for numbers that are not finite."""
     if isinstance(value, Mapping):
-        return {key: finite(each) for key, each in value.items()}
+        return {key: finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
+        return [finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def without_nothing(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain data without the fields that say nothing."""
+    """Return plain data without the fields that are None or empty."""
     return {
         key: without_nothing(value) if isinstance(value, Mapping) else value
         for key, value in data.items()

@@ -34,63 +34,65 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Check that everything a study needs is here: versions, GPUs, Ray, storage, clock, disk."""
-    voice = Output(as_json)
+    output = Output(as_json)
     with usage_errors():
         reference = where(storage)
-        checks = show_checks(reference, artifacts, address, voice)
-        rounds_done = list(show_chaos(reference, rounds, voice)) if chaos else []
-    healthy = not any(check["verdict"] == "fail" for check in checks) and not any(each.broken() for each in rounds_done)
+        checks = show_checks(reference, artifacts, address, output)
+        rounds_done = list(show_chaos(reference, rounds, output)) if chaos else []
+    healthy = not any(check["verdict"] == "fail" for check in checks) and not any(done.broken() for done in rounds_done)
     if as_json:
-        lost = [{**asdict(each), "broken": each.broken()} for each in rounds_done]
-        voice.show("", {"healthy": healthy, "checks": checks, "chaos": lost})
+        rounds_lost = [{**asdict(done), "broken": done.broken()} for done in rounds_done]
+        output.show("", {"healthy": healthy, "checks": checks, "chaos": rounds_lost})
     raise typer.Exit(0 if healthy else FAILED)
 
 
-def show_checks(storage: str, artifacts: Path, address: str | None, voice: Output) -> list[dict[str, str]]:
-    """Make every check and print what it finds; returns them as plain data."""
+def show_checks(storage: str, artifacts: Path, address: str | None, output: Output) -> list[dict[str, str]]:
+    """Make every check and print its finding; return them as plain data."""
     from autoaug.cli._checks import Target, examine
 
-    made = []
+    findings = []
     for name, check in examine(Target(storage, artifacts, address)):
-        with waiting(name, voice):
-            found = check()
-        made.append({"name": name, **asdict(found)})
-        if not voice.as_json:
-            line = Text.assemble(f"{name:{WIDTH}}", (f"{found.verdict:6}", STYLES[found.verdict]), shown(found.finding))
-            out.print(line.append(f"\n{'':{WIDTH + 6}}→ {shown(found.fix)}" if found.fix else ""), soft_wrap=True)
-    return made
+        with waiting(name, output):
+            result = check()
+        findings.append({"name": name, **asdict(result)})
+        if not output.as_json:
+            line = Text.assemble(
+                f"{name:{WIDTH}}", (f"{result.verdict:6}", STYLES[result.verdict]), shown(result.finding)
+            )
+            out.print(line.append(f"\n{'':{WIDTH + 6}}→ {shown(result.fix)}" if result.fix else ""), soft_wrap=True)
+    return findings
 
 
-def show_chaos(storage: str, rounds: int, voice: Output) -> Iterator["Round"]:
-    """Play rounds of chaos on a storage, every third one on Ray, and print what each has lost."""
+def show_chaos(storage: str, rounds: int, output: Output) -> Iterator["Round"]:
+    """Yield rounds of faults on a storage, every third one on Ray, each after its line is printed."""
     from autoaug.testing.faults import ChaosPlan, run_round
 
-    if not voice.as_json:
+    if not output.as_json:
         out.print(f"{rounds} rounds of chaos: small studies, whose processes are killed and hang at random moments")
     for seed in range(rounds):
         plan = ChaosPlan(executor="ray", drivers=1) if seed % 3 == 2 else ChaosPlan()
-        place = tempfile.TemporaryDirectory(prefix="autoaug-chaos-", ignore_cleanup_errors=True)
-        with place as folder, waiting(f"round {seed + 1} of {rounds}", voice):
+        temporary = tempfile.TemporaryDirectory(prefix="autoaug-chaos-", ignore_cleanup_errors=True)
+        with temporary as folder, waiting(f"round {seed + 1} of {rounds}", output):
             done = run_round(storage, Path(folder), seed, plan)
-        if not voice.as_json:
+        if not output.as_json:
             out.print(chaos_line(done), soft_wrap=True)
         yield done
 
 
 def chaos_line(done: "Round") -> Text:
-    """What was done in a round, and what was lost."""
-    broken, found = done.broken(), done.audit
+    """Return the line of a round: its faults, and what was lost."""
+    broken, audit = done.broken(), done.audit
     verdict = "fail" if broken else "ok"
-    strikes = ", ".join(strike.partition(" ")[0] for strike in done.faults) or "nobody was hit in time"
-    said = (
-        f"{strikes}; {found.complete} of {counted(found.trials, 'trial')} complete, {found.failed} failed, "
-        f"{counted(found.repeated, 'epoch')} repeated, {found.missing} of {counted(found.acknowledged, 'report')} "
+    faults = ", ".join(fault.partition(" ")[0] for fault in done.faults) or "nobody was hit in time"
+    text = (
+        f"{faults}; {audit.complete} of {counted(audit.trials, 'trial')} complete, {audit.failed} failed, "
+        f"{counted(audit.repeated, 'epoch')} repeated, {audit.missing} of {counted(audit.acknowledged, 'report')} "
         f"lost, {done.seconds:.0f} s"
     )
     name = f"chaos {done.seed + 1}, {done.executor}"
-    return Text.assemble(f"{name:{WIDTH}}", (f"{verdict:6}", STYLES[verdict]), "\n  ".join(map(shown, [said, *broken])))
+    return Text.assemble(f"{name:{WIDTH}}", (f"{verdict:6}", STYLES[verdict]), "\n  ".join(map(shown, [text, *broken])))
 
 
-def waiting(what: str, voice: Output) -> AbstractContextManager[object]:
-    """A line that moves for as long as one waits, on a terminal."""
-    return out.status(what) if out.is_terminal and not voice.as_json else nullcontext()
+def waiting(text: str, output: Output) -> AbstractContextManager[object]:
+    """Return a line that moves for as long as one waits, on a terminal."""
+    return out.status(text) if out.is_terminal and not output.as_json else nullcontext()

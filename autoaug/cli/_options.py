@@ -19,9 +19,9 @@ def options_of(config: type) -> Callable[[Command], Command]:
     """
 
     def declare(command: Command) -> Command:
-        own = signature(command).parameters.values()
-        first = [parameter for parameter in own if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
-        last = [parameter for parameter in own if parameter.kind is Parameter.KEYWORD_ONLY]
+        parameters = signature(command).parameters.values()
+        first = [parameter for parameter in parameters if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
+        last = [parameter for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
         command.__dict__["__signature__"] = Signature([*first, *field_options(config), *last])
         return command
 

@@ -1,4 +1,4 @@
-"""How the command line speaks: lines, tables, JSON, errors, and exit codes."""
+"""What the command line prints: lines, tables, JSON, errors, and exit codes."""
 
 import shlex
 import shutil
@@ -29,18 +29,18 @@ out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
 def say(message: str, console: Console = out, style: str = "", most: int = LONGEST) -> None:
-    """One line that is not wrapped; nothing in it is markup."""
+    """Print one line that is not wrapped; nothing in it is markup."""
     console.print(Text(shown(message, most), style), soft_wrap=True)
 
 
 def complain(error: object) -> None:
-    """What went wrong, as one line on stderr."""
+    """Print an error as one line on stderr."""
     err.print(Text.assemble(("error: ", "red"), shown(error)), soft_wrap=True)
 
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """What is wrong with the request is one line on stderr and exit code 2."""
+    """Turn a ValueError into one line on stderr and exit code 2."""
     try:
         yield
     except ValueError as error:
@@ -50,7 +50,7 @@ def usage_errors() -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """A file that cannot be written is the fault of the request."""
+    """Turn a file that cannot be written into an error of the request."""
     try:
         yield
     except OSError as error:
@@ -59,20 +59,20 @@ def writing(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Output:
-    """How a call answers: in text or in JSON lines, with progress or without."""
+    """Answer a call in text or in JSON lines, with progress or without."""
 
     as_json: bool = False
     quiet: bool = False
 
     def tell(self, *lines: str, **data: Any) -> None:
-        """Say some lines; a machine is told `data` instead, or nothing where there is none."""
+        """Print some lines; with JSON print `data` instead, or nothing where there is none."""
         for line in () if self.as_json else lines:
             say(line, most=MOST_OF_A_COMMAND)
         if self.as_json and data:
             self.show("", data)
 
     def show(self, picture: Any, data: Mapping[str, Any]) -> None:
-        """Something that rich can draw, or the same for a machine."""
+        """Print something that rich can draw, or `data` as JSON."""
         from autoaug.cli._console import json_line
 
         if self.as_json:
@@ -80,8 +80,8 @@ class Output:
         else:  # a file has no width that a table must fit into
             (out if out.is_terminal else Console(highlight=False, width=1000)).print(picture)
 
-    def progress(self, watch: "ProgressState") -> AbstractContextManager["Listen"]:
-        """What listens to the events of a study."""
+    def progress(self, state: "ProgressState") -> AbstractContextManager["Listen"]:
+        """Return a listener to the events of a study."""
         from autoaug.cli._console import LineProgress, LiveProgress
         from autoaug.executors import ignore
 
@@ -89,12 +89,12 @@ class Output:
             return alone_on_stdout()
         if self.quiet:
             return nullcontext(ignore)
-        return LiveProgress(out, watch) if out.is_terminal else nullcontext(LineProgress(out, watch))
+        return LiveProgress(out, state) if out.is_terminal else nullcontext(LineProgress(out, state))
 
 
 @contextmanager
 def alone_on_stdout() -> Iterator["Listen"]:
-    """One JSON line per event on stdout and nothing else: what a library prints there goes to stderr."""
+    """Print one JSON line per event on stdout and nothing else: what a library prints there goes to stderr."""
     from autoaug.cli._console import print_event
 
     stdout = sys.stdout
@@ -110,7 +110,11 @@ def alone_on_stdout() -> Iterator["Listen"]:
 
 
 def program(elsewhere: bool = False) -> str:
-    """How this command was called, so that the lines it prints can be pasted, also `elsewhere`: in another folder."""
+    """Return how this command was called, so that the lines it prints can be pasted.
+
+    Args:
+        elsewhere: pasted in another folder.
+    """
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m autoaug"
@@ -121,11 +125,11 @@ def program(elsewhere: bool = False) -> str:
 
 
 def thinking(text: str) -> AbstractContextManager[object]:
-    """A spinner with a text, on a terminal; elsewhere nothing."""
+    """Return a spinner with a text, on a terminal; elsewhere nothing."""
     return out.status(text) if out.is_terminal else nullcontext()
 
 
 def command_again() -> str:
-    """This call, without what it does once. It holds no password: on a command line that is refused."""
+    """Return this call, without what it does once. It holds no password: on a command line that is refused."""
     arguments = [argument for argument in sys.argv[1:] if argument not in ("--fresh", "--retry-failed")]
     return f"{program()} {shlex.join(arguments)}"

@@ -33,15 +33,15 @@ CONDITIONS = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH")
 
 
 def guarded(app: Wsgi, host: str, write: bool) -> Wsgi:
-    """The app behind a door: requests addressed to us by our own pages only, and only reads unless `write`."""
+    """Return the app behind a check: requests to this host by its own pages only, and only reads unless `write`."""
 
     names = frozenset({"localhost", host.lower(), socket.gethostname().lower()})
 
     def door(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        asked = environ.get("HTTP_HOST", "")
-        if not is_ours(asked, names):
-            return refuse(start_response, f"this dashboard is not {asked!r}: ask for localhost or for its IP address")
-        if environ.get("HTTP_ORIGIN", f"http://{asked}") != f"http://{asked}":
+        named = environ.get("HTTP_HOST", "")
+        if not is_ours(named, names):
+            return refuse(start_response, f"this dashboard is not {named!r}: ask for localhost or for its IP address")
+        if environ.get("HTTP_ORIGIN", f"http://{named}") != f"http://{named}":
             return refuse(start_response, "this dashboard answers its own pages only")
         if environ["REQUEST_METHOD"] not in READS and not write:
             return refuse(start_response, "read-only: start it with `autoaug dashboard --write` to change studies")
@@ -51,7 +51,7 @@ def guarded(app: Wsgi, host: str, write: bool) -> Wsgi:
 
 
 def without_buttons(app: Wsgi) -> Wsgi:
-    """The app whose pages leave out the buttons that change something, and say why a request was refused."""
+    """Return the app with pages that have no buttons to change something, and show why a request was refused."""
 
     def page(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -59,33 +59,36 @@ def without_buttons(app: Wsgi) -> Wsgi:
             return answer(start_response, ADDED[path], (resources.files("autoaug.cli") / Path(path).name).read_bytes())
         if not path.startswith("/dashboard") or environ["REQUEST_METHOD"] != "GET":
             return app(environ, start_response)
-        begun: list[Any] = []
+        response: list[Any] = []
         # a page that the browser knows from a dashboard that may write is not this one
         fresh = {name: value for name, value in environ.items() if name not in CONDITIONS}
-        parts = app(fresh, lambda status, headers, *_: begun.extend((status, headers)))
+        parts = app(fresh, lambda status, headers, *_: response.extend((status, headers)))
         body = b"".join(parts).replace(b"</head>", HEAD + b"</head>")
         getattr(parts, "close", list)()  # WSGI: where there is such a method
-        kept = [(name, value) for name, value in begun[1] if name.lower() not in ("content-length", "last-modified")]
-        start_response(begun[0], [*kept, ("Content-Length", str(len(body))), ("Cache-Control", "no-store")])
+        headers = [
+            (name, value) for name, value in response[1] if name.lower() not in ("content-length", "last-modified")
+        ]
+        start_response(response[0], [*headers, ("Content-Length", str(len(body))), ("Cache-Control", "no-store")])
         return [body]
 
     return page
 
 
-def is_ours(asked: str, names: Collection[str]) -> bool:
+def is_ours(host: str, names: Collection[str]) -> bool:
     """Whether a request's Host can only mean this machine.
 
     A name that an attacker owns may point here; an IP address means what it says, and `names` are our own. The port is
     free, for a tunnel may end on another one.
     """
     try:
-        name = urlsplit(f"//{asked}").hostname or ""
+        name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
     return name in names or is_address(name)
 
 
 def is_address(name: str) -> bool:
+    """Whether a name is an IP address."""
     try:
         ip_address(name)
     except ValueError:
@@ -94,10 +97,12 @@ def is_address(name: str) -> bool:
 
 
 def refuse(start_response: Callable[..., Any], reason: str) -> Iterable[bytes]:
+    """Answer 403 with a reason."""
     return answer(start_response, "application/json", json.dumps({"reason": reason}).encode(), "403 Forbidden")
 
 
 def answer(start_response: Callable[..., Any], kind: str, body: bytes, status: str = "200 OK") -> Iterable[bytes]:
+    """Answer with a body."""
     start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
     return [body]
 
@@ -108,11 +113,11 @@ class Server(ThreadingMixIn, WSGIServer):
 
 class Silent(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the dashboard polls, and a line for each poll would bury what matters."""
+        """Log nothing: the dashboard polls, and a line for each poll would bury what matters."""
 
 
 def make_dashboard(store: Store, host: str, port: int, write: bool) -> WSGIServer:
-    """A server that is ready to `serve_forever()`; port 0 takes any free one.
+    """Return a server that is ready to `serve_forever()`; port 0 takes any free one.
 
     Raises:
         OSError: the address is in use, or not of this machine.

@@ -22,7 +22,7 @@ FOLDERS = ("search_spaces", "studies", "dashboards")
 
 
 def shipped_root() -> Path:
-    """Where the reference project lies: inside the wheel, or in a checkout at the repository's root."""
+    """Return the folder of the reference project: inside the wheel, or the root of a checkout."""
     package = Path(__file__).parents[1]
     return package / "_shipped" if (package / "_shipped").is_dir() else package.parent
 
@@ -36,7 +36,7 @@ class LoadedStudy:
 
 
 def load_study(reference: str) -> LoadedStudy:
-    """The study that a reference names: `quickstart`, `studies/mine.py`, or `studies/mine.py:name`.
+    """Return the study that a reference names: `quickstart`, `studies/mine.py`, or `studies/mine.py:name`.
 
     A name is looked for in the `studies/` of this folder's project first, then among the shipped ones.
 
@@ -52,12 +52,13 @@ def load_study(reference: str) -> LoadedStudy:
 
 
 def known_studies() -> dict[str, Path]:
-    """The study files that a name finds, by name: this folder's `studies/` first, then the shipped ones."""
-    places = [shipped_root() / "studies", Path.cwd() / "studies"]
-    return {file.stem: file for place in places for file in place.glob("*.py")}
+    """Return the study files by name: this folder's `studies/` first, then the shipped ones."""
+    folders = [shipped_root() / "studies", Path.cwd() / "studies"]
+    return {file.stem: file for folder in folders for file in folder.glob("*.py")}
 
 
 def find_file(reference: str) -> Path:
+    """Return the file of a reference; raise ValueError where there is none."""
     path = Path(reference)
     if path.suffix == ".py":
         if not path.is_file():
@@ -71,7 +72,7 @@ def find_file(reference: str) -> Path:
 
 
 def root_of(path: Path) -> Path:
-    """The folder whose `search_spaces/` and `studies/` a study file imports from."""
+    """Return the folder whose `search_spaces/` and `studies/` a study file imports from."""
     if path.parent.name in FOLDERS:
         return path.parent.parent
     return next((parent for parent in path.parents if (parent / "search_spaces").is_dir()), path.parent)
@@ -91,7 +92,7 @@ def refuse_repeated_keys(path: Path) -> None:
 
 
 def repeated_keys(tree: ast.AST) -> Iterator[ast.Constant]:
-    """The literal keys that stand in a dict display for the second time."""
+    """Yield the literal keys that a dict display holds for the second time."""
     for node in ast.walk(tree):
         seen = set()
         for key in node.keys if isinstance(node, ast.Dict) else ():
@@ -102,7 +103,7 @@ def repeated_keys(tree: ast.AST) -> Iterator[ast.Constant]:
 
 
 def execute(path: Path, root: Path) -> ModuleType:
-    """Import a file as the module that its place in the project says it is."""
+    """Import a file as the module that its path in the project makes it."""
     name = ".".join(path.relative_to(root).with_suffix("").parts)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec
@@ -120,20 +121,20 @@ def execute(path: Path, root: Path) -> ModuleType:
 
 
 def explain(error: BaseException, path: Path, root: Path) -> str:
-    """One line: what a study file raised, and in which line of the user's own."""
-    own = (path.parent, *(root / name for name in FOLDERS))
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).parent in own]
-    place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else path.name
-    said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    """Return one line: the error of a study file, and the line of the user's own in which it was raised."""
+    folders = (path.parent, *(root / name for name in FOLDERS))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent in folders]
+    location = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else path.name
+    message = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
-        place, said = f"{Path(error.filename or path).name}, line {error.lineno}", error.msg
+        location, message = f"{Path(error.filename or path).name}, line {error.lineno}", error.msg
     if isinstance(error, ModuleNotFoundError):
-        said += f" (looked for in {root} and in what is installed)"
-    return " ".join(f"{place}: {said}".split())
+        message += f" (looked for in {root} and in what is installed)"
+    return " ".join(f"{location}: {message}".split())
 
 
 def pick_study(module: ModuleType, path: Path, name: str) -> "Study":
-    """The study of a file that has the name, or else the one that can be meant."""
+    """Return the study of a file that has the name, or else the only one."""
     from autoaug.study import Study
 
     studies = {key: value for key, value in vars(module).items() if isinstance(value, Study)}
@@ -185,7 +186,7 @@ def refuse_other_parameters(file: Path, figure: Callable[..., Any]) -> None:
 
 
 def new_project(folder: Path) -> list[Path]:
-    """Copy the reference project to a folder; returns the files that it now has.
+    """Copy the reference project to a folder; return the files that it now has.
 
     Raises:
         ValueError: one of its folders is already there, or the folder cannot be made. Nothing is overwritten.

@@ -23,7 +23,7 @@ SIZE, COLUMNS = 112, 8
 
 
 def contact_sheet(tree: PolicyTree | None, folder: Path | None = None, epoch: int = 1) -> Image.Image:
-    """What `autoaug show` draws: a policy as it is in an epoch, or without one every operation.
+    """Return the picture of `autoaug show`: a policy as it is in an epoch, or without one every operation.
 
     The images are the first of a folder, or scikit-learn's two photographs. The draws are the same every time.
     """
@@ -39,9 +39,9 @@ def contact_sheet(tree: PolicyTree | None, folder: Path | None = None, epoch: in
 
 @torch.no_grad()
 def sheet(policy: Policy, images: Tensor, columns: int, rng: Generator) -> Image.Image:
-    """One row per image [N, C, H, W] in [0, 1]: the image itself, and `columns` draws of the policy."""
-    drawn = policy(images.repeat_interleave(columns, 0), rng).unflatten(0, (len(images), columns))
-    cells = torch.cat([images.unsqueeze(1), drawn], dim=1)
+    """Return one row per image [N, C, H, W] in [0, 1]: the image itself, and `columns` draws of the policy."""
+    draws = policy(images.repeat_interleave(columns, 0), rng).unflatten(0, (len(images), columns))
+    cells = torch.cat([images.unsqueeze(1), draws], dim=1)
     return paste(cells, [""] * len(images), ["original", *(f"draw {k}" for k in range(1, columns + 1))])
 
 
@@ -49,9 +49,10 @@ def sheet(policy: Policy, images: Tensor, columns: int, rng: Generator) -> Image
 def op_sheet(
     images: Tensor, rng: Generator, strengths: Sequence[float] = STRENGTHS, ranges: str = "autoaugment"
 ) -> Image.Image:
-    """One row per operation: each image [N, C, H, W] in [0, 1] at each strength; random operations repeat their draws.
+    """Return one row per operation: each image [N, C, H, W] in [0, 1] at each strength.
 
-    Signed operations show positive strengths. `ranges` is a name of `autoaug.ops.RANGES`.
+    Random operations repeat their draws. Signed operations show positive strengths. `ranges` is a name of
+    `autoaug.ops.RANGES`.
     """
     ops = lookup(RANGES, ranges, "ranges")
     cells = torch.stack([op_row(op, images, strengths, rng) for op in ops.values()])
@@ -60,20 +61,20 @@ def op_sheet(
 
 
 def op_row(op: Op, images: Tensor, strengths: Sequence[float], rng: Generator) -> Tensor:
-    """One image after the other, each at all strengths."""
-    at = [op(images, images.new_full((len(images),), strength), rng.clone_state()) for strength in strengths]
-    return torch.stack(at, dim=1).flatten(0, 1)
+    """Return one image after the other, each at all strengths."""
+    columns = [op(images, images.new_full((len(images),), strength), rng.clone_state()) for strength in strengths]
+    return torch.stack(columns, dim=1).flatten(0, 1)
 
 
 def op_label(op: Op) -> str:
-    """The name, and how far strength 1 goes."""
+    """Return the name, and the amount at strength 1."""
     if op.most is None:
         return f"{op.name}\n(no strength)"
     return f"{op.name}\n{'±' if op.signed else ''}{op.most:g} {op.unit}"
 
 
 def paste(cells: Tensor, rows: Sequence[str], columns: Sequence[str]) -> Image.Image:
-    """Cells [rows, columns, C, H, W] in [0, 1] on one canvas, with labels at the left and above."""
+    """Return cells [rows, columns, C, H, W] in [0, 1] on one canvas, with labels at the left and above."""
     height, width = cells.shape[3] + GAP, cells.shape[4] + GAP
     left = LABEL if any(rows) else GAP
     canvas = Image.new("RGB", (left + len(columns) * width, HEAD + len(rows) * height), "white")
@@ -88,6 +89,6 @@ def paste(cells: Tensor, rows: Sequence[str], columns: Sequence[str]) -> Image.I
 
 
 def picture(image: Tensor) -> Image.Image:
-    """An image [C, H, W] in [0, 1] as an 8-bit RGB picture."""
+    """Return an image [C, H, W] in [0, 1] as an 8-bit RGB picture."""
     levels = image.float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return Image.fromarray(levels.expand(3, -1, -1).permute(1, 2, 0).cpu().numpy())

@@ -73,7 +73,7 @@ class PairMix:
     """One λ, one mask and one chance for each sample, or for the whole batch as in the papers' code."""
 
     def __post_init__(self) -> None:
-        check_fields(self, said=as_mix)
+        check_fields(self, message=as_mix)
 
     def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         check_batch(images, targets)

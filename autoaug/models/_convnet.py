@@ -6,7 +6,7 @@ from autoaug.models._layers import activate, conv, initialise
 
 
 def convnet(classes: int, channels: int = 3) -> nn.Sequential:
-    """Two 3x3 convolutions of 16 channels, max-pooling, two of 32, 2x2 average pooling, a linear layer.
+    """Return two 3x3 convolutions of 16 channels, max-pooling, two of 32, average pooling, a linear layer.
 
     [B, C, H, W] -> logits [B, K]; made for H and W from 8 to 32. 17,754 parameters for one channel and ten
     classes. A kernel of CUDA's backward pass of the 2x2 pooling adds in no fixed order.

@@ -7,7 +7,7 @@ from autoaug.models._layers import activate, assemble, classify, conv
 
 
 class DenseLayer(nn.Module):
-    """Appends `growth` channels, made of all channels before them, to its input."""
+    """Append `growth` channels, made of all channels before them, to the input."""
 
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__()
@@ -19,12 +19,12 @@ class DenseLayer(nn.Module):
 
 
 def transition(inputs: int, outputs: int) -> nn.Sequential:
-    """Fewer channels, half of H and W."""
+    """Return a layer that halves H and W and maps to fewer channels."""
     return nn.Sequential(activate(inputs), conv(inputs, outputs, 1), nn.AvgPool2d(2))
 
 
 def densenet(classes: int, channels: int = 3, *, depth: int, growth: int) -> nn.Sequential:
-    """DenseNet-BC-depth-growth: three stages of (depth - 4) / 6 layers; channels are halved between them.
+    """Return DenseNet-BC-depth-growth: three stages of (depth - 4) / 6 layers, channels halved between them.
 
     [B, C, H, W] -> logits [B, K]; H and W at least 4.
     Raises ValueError where the depth is not 6 n + 4 with n ≥ 1.

@@ -16,22 +16,22 @@ Block = Callable[[int, int, int], nn.Module]
 
 
 def conv(inputs: int, outputs: int, size: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
-    """A `size` x `size` convolution that keeps H and W at stride 1 (odd sizes)."""
+    """Return a `size` x `size` convolution that keeps H and W at stride 1 (odd sizes)."""
     return nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=bias)
 
 
 def activate(width: int) -> nn.Sequential:
-    """Batch normalisation, then ReLU."""
+    """Return batch normalisation, then ReLU."""
     return nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
 
 
 def classify(width: int, classes: int) -> nn.Sequential:
-    """The mean over H and W, then a linear layer: [B, width, H, W] -> logits [B, K]."""
+    """Return the mean over H and W, then a linear layer: [B, width, H, W] -> logits [B, K]."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
 
 
 class PreActivated(nn.Module):
-    """`branch(h) + skip` with h = ReLU(BN(x)).
+    """Compute `branch(h) + skip` with h = ReLU(BN(x)).
 
     The skip is x itself, or `shortcut(h)` where the branch changes the shape.
     Source: He et al. 2016, Identity Mappings in Deep Residual Networks, fig. 4e.
@@ -48,12 +48,12 @@ class PreActivated(nn.Module):
 
 
 def projection(inputs: int, outputs: int, stride: int, bias: bool = False) -> nn.Conv2d | None:
-    """A 1x1 convolution for the skip where the shape changes, None where it does not."""
+    """Return a 1x1 convolution for the skip where the shape changes, None where it does not."""
     return None if (inputs, stride) == (outputs, 1) else conv(inputs, outputs, 1, stride, bias)
 
 
 def two_convs(inputs: int, outputs: int, stride: int, dropout: float = 0.0, bias: bool = False) -> PreActivated:
-    """A pre-activated block of two 3x3 convolutions, with dropout before the second."""
+    """Return a pre-activated block of two 3x3 convolutions, with dropout before the second."""
     branch = nn.Sequential(
         conv(inputs, outputs, 3, stride, bias),
         activate(outputs),
@@ -64,7 +64,7 @@ def two_convs(inputs: int, outputs: int, stride: int, dropout: float = 0.0, bias
 
 
 def stages(block: Block, widths: Sequence[int], counts: Sequence[int]) -> list[nn.Module]:
-    """One stage of `counts[s]` blocks for each s; every stage but the first halves H and W.
+    """Return one stage of `counts[s]` blocks for each s; every stage but the first halves H and W.
 
     `widths` holds one entry more than `counts`: the channels of the stem come first.
     """
@@ -78,7 +78,7 @@ def stages(block: Block, widths: Sequence[int], counts: Sequence[int]) -> list[n
 
 
 def assemble(stem: nn.Module, body: Sequence[nn.Module], head: nn.Module) -> nn.Sequential:
-    """The whole network, initialised. Its children are named stem, stage1, stage2, …, head, for hooks."""
+    """Return the whole network, initialised. Its children are named stem, stage1, stage2, …, head, for hooks."""
     named = {f"stage{number}": stage for number, stage in enumerate(body, start=1)}
     return initialise(nn.Sequential(OrderedDict({"stem": stem, **named, "head": head})))
 

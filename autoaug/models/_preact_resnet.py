@@ -18,7 +18,7 @@ from autoaug.models._layers import (
 
 
 def bottleneck(inputs: int, outputs: int, stride: int, dropout: float) -> PreActivated:
-    """1x1, 3x3 and 1x1 convolutions; the inner two work on a quarter of the output channels."""
+    """Return 1x1, 3x3 and 1x1 convolutions; the inner two work on a quarter of the output channels."""
     inner = outputs // 4
     branch = nn.Sequential(
         conv(inputs, inner, 1),
@@ -34,7 +34,7 @@ def bottleneck(inputs: int, outputs: int, stride: int, dropout: float) -> PreAct
 def preact_resnet(
     classes: int, channels: int = 3, *, counts: Sequence[int], deep: bool = False, dropout: float = 0.0
 ) -> nn.Sequential:
-    """Four stages of `counts` blocks, 64, 128, 256 and 512 channels wide; four times that with `deep` blocks.
+    """Return four stages of `counts` blocks, 64 to 512 channels wide; four times that with `deep` blocks.
 
     [B, C, H, W] -> logits [B, K]. As in the network of the mixup paper (Zhang et al. 2018), the stem is
     normalised and the last stage goes to the mean unnormalised. `dropout` acts before the last convolution

@@ -6,7 +6,7 @@ from autoaug.models._layers import initialise
 
 
 def resnet(classes: int, channels: int = 3, *, depth: int) -> nn.Module:
-    """torchvision's ResNet-depth without pretrained weights; the depth is 18, 34, 50, 101 or 152.
+    """Return torchvision's ResNet-depth without pretrained weights; the depth is 18, 34, 50, 101 or 152.
 
     [B, C, H, W] -> logits [B, K]. The stem divides H and W by 4, the stages by 8 more: made for images of
     64 pixels and more. Unlike torchvision's, no ReLU works in place and `channels` need not be 3.

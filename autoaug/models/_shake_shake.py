@@ -8,10 +8,10 @@ from autoaug.models._layers import assemble, classify, conv, stages
 
 
 def shake(left: Tensor, right: Tensor) -> Tensor:
-    """α left + (1 - α) right, with the gradient of β left + (1 - β) right; α, β ~ U(0, 1) for each image.
+    """Return α left + (1 - α) right, with the gradient of β left + (1 - β) right.
 
-    The draws come from torch's global generator of the device. Gradients of every order are those of the
-    β mixture, so a Hessian in training mode is that of no function and not symmetric.
+    α, β ~ U(0, 1) for each image. The draws come from torch's global generator of the device. Gradients of every order
+    are those of the β mixture, so a Hessian in training mode is that of no function and not symmetric.
     """
     alpha, beta = torch.rand(2, len(left), 1, 1, 1, device=left.device, dtype=left.dtype)
     forward, backward = (right + share * (left - right) for share in (alpha, beta))
@@ -19,7 +19,7 @@ def shake(left: Tensor, right: Tensor) -> Tensor:
 
 
 def branch(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """Two 3x3 convolutions, each between a ReLU and a normalisation."""
+    """Return two 3x3 convolutions, each between a ReLU and a normalisation."""
     return nn.Sequential(
         nn.ReLU(),
         conv(inputs, outputs, 3, stride),
@@ -31,7 +31,7 @@ def branch(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class ShiftedShortcut(nn.Module):
-    """Two 1x1 convolutions side by side, the second one on the features moved by a pixel."""
+    """Join two 1x1 convolutions, the second one on the features moved by a pixel."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class ShiftedShortcut(nn.Module):
 
 
 class ShakeBlock(nn.Module):
-    """A skip and two branches: shaken in training, their mean in evaluation."""
+    """Add a skip and two branches: shaken in training, their mean in evaluation."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class ShakeBlock(nn.Module):
 
 
 def shake_shake(classes: int, channels: int = 3, *, width: int) -> nn.Sequential:
-    """Shake-Shake-26 2x`width`d: three stages of four blocks with 1, 2 and 4 times `width` channels.
+    """Return Shake-Shake-26 2x`width`d: three stages of four blocks with 1, 2 and 4 times `width` channels.
 
     [B, C, H, W] -> logits [B, K]. The 2x96d network has the 26.2 million parameters of the paper; a widely
     copied PyTorch version has 26.8, because every block of it owns a shortcut that most blocks never use.

@@ -6,12 +6,12 @@ from autoaug.models._layers import assemble, classify, conv, projection, stages
 
 
 def normalised(convolution: nn.Conv2d) -> nn.Sequential:
-    """The convolution, then batch normalisation."""
+    """Return the convolution, then batch normalisation."""
     return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels))
 
 
 class BasicBlock(nn.Module):
-    """ReLU of two 3x3 convolutions plus the skip (He et al. 2016, Deep Residual Learning, fig. 2)."""
+    """Compute ReLU of two 3x3 convolutions plus the skip (He et al. 2016, Deep Residual Learning, fig. 2)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class BasicBlock(nn.Module):
 
 
 def small_resnet(classes: int, channels: int = 3, *, depth: int) -> nn.Sequential:
-    """CIFAR ResNet-depth with three stages of (depth - 2) / 6 blocks, 16, 32 and 64 channels wide.
+    """Return CIFAR ResNet-depth with three stages of (depth - 2) / 6 blocks, 16, 32 and 64 channels wide.
 
     [B, C, H, W] -> logits [B, K]. Skips that change the shape are 1x1 convolutions.
     Raises ValueError where the depth is not 6 n + 2 with n ≥ 1.

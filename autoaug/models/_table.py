@@ -17,7 +17,7 @@ from autoaug.models._small_resnet import small_resnet
 from autoaug.models._wide_resnet import wide_resnet
 
 Architecture = Callable[..., nn.Module]
-"""`(classes)` or `(classes, channels)` -> network; all rows of `MODELS` take `channels`, 3 unless told."""
+"""`(classes)` or `(classes, channels)` -> network; all rows of `MODELS` take `channels`, 3 by default."""
 
 MODELS: dict[str, Architecture] = {
     "convnet": convnet,
@@ -47,11 +47,14 @@ MODELS: dict[str, Architecture] = {
 
 
 def build(model: str | Architecture, classes: int, channels: int, rng: Generator) -> nn.Module:
-    """A network on the CPU. Its weights follow from `rng` alone; torch's global generator does not move.
+    """Return a network on the CPU. Its weights follow from `rng` alone; torch's global generator does not move.
 
     `model` is a row of `MODELS` or a callable of yours. Yours is called with the number of classes, and with
     the number of channels as well where it has a parameter named `channels` or a second one without a default.
-    Raises ValueError for an unknown name, TypeError for a callable that returns no network.
+
+    Raises:
+        ValueError: the name is unknown.
+        TypeError: the callable returns no network.
     """
     architecture = lookup(MODELS, model, "model") if isinstance(model, str) else model
     seed = torch.randint(2**63 - 1, (), generator=rng, device=rng.device).item()

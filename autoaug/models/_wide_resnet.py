@@ -8,7 +8,7 @@ from autoaug.models._layers import activate, assemble, classify, conv, stages, t
 
 
 def wide_resnet(classes: int, channels: int = 3, *, depth: int, width: int, dropout: float = 0.0) -> nn.Sequential:
-    """WRN-depth-width: three stages of (depth - 4) / 6 blocks with 16, 32 and 64 times `width` channels.
+    """Return WRN-depth-width: three stages of (depth - 4) / 6 blocks with 16, 32 and 64 times `width` channels.
 
     [B, C, H, W] -> logits [B, K]. Convolutions carry biases, as in the PyTorch networks with which published
     augmentation policies were measured; the original has none (WRN-28-10: 36,479,194 parameters instead of

@@ -32,7 +32,7 @@ class Budget:
     the limit buys the same whichever strategies share the machine."""
 
     def __post_init__(self) -> None:
-        check_fields(self, said=as_purchase)
+        check_fields(self, message=as_purchase)
         if self.trials is None and not self.seconds:
             raise ValueError("Budget() sets no limit: give trials=, gpu_seconds= or wall_seconds=")
 
