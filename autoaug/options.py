@@ -36,7 +36,7 @@ def as_option(kind: str, name: str, value: Any, fix: str) -> str:
 class Options:
     """Choose where a study runs, how wide, and what happens when something dies.
 
-    A field with a `Help` is an option of `autoaug run`: its name, type, default and place in the list are those here.
+    A field with a `Help` is an option of `autoaug run`: its name, type, default and order are those here.
 
     Raises:
         ValueError: a value is out of its range, or the grace is shorter than two leases.

@@ -279,7 +279,7 @@ def test_a_re_run_counts_no_trial_and_alone_says_what_is_best() -> None:
         ran = Job("p", k, k, {}, 1, k, rerun=rerun)
         watch.see(Event(ran, record=Record(epoch=1, phase="augment", metrics={"val_accuracy": value})))
         watch.see(Event(ran, state="COMPLETE"))
-    assert (watch.strategies["p"].trials, watch.lanes["p"].best) == (1, 0.7)
+    assert (watch.strategies["p"].trials, watch.strategies["p"].best) == (1, 0.7)
 
 
 def test_a_plan_by_budget_says_the_seconds() -> None:

@@ -42,7 +42,7 @@ def report(found: Comparison, figures: Mapping[str, Figure]) -> str:
 
 
 def safe(value: Any) -> Any:
-    """What a page shows of a value; what was made as HTML stays as it is."""
+    """Return a value as a page may show it; what was made as HTML stays as it is."""
     return value if isinstance(value, Markup) else shown(value)
 
 
@@ -63,19 +63,19 @@ def draw(title: str, figure: Figure, found: Comparison) -> Any:
     return drawn
 
 
-def about(found: Comparison) -> str:
-    """The question, in a line: what is trained on what, for how long, and what is always done to it."""
-    task = found.definition["task"]
+def about(comparison: Comparison) -> str:
+    """Return the question in a line: what is trained on what, for how long, and what is always done to it."""
+    task = comparison.definition["task"]
     facts = [
         f"{task['model']} on {public_name(task['data'])}",
-        counted_images(found.definition.get("data", {}).get(task["data"], {}).get("images", {})),
-        f"always on: {found.always_on}" if found.always_on else "",
+        counted_images(comparison.definition.get("data", {}).get(task["data"], {}).get("images", {})),
+        f"always on: {comparison.always_on}" if comparison.always_on else "",
         counted(task["epochs"], "epoch"),
-        f"optimising {found.metric}",
+        f"optimising {comparison.metric}",
     ]
     return ", ".join(filter(None, facts))
 
 
 def counted_images(splits: Mapping[str, int]) -> str:
-    """How many images each split has; empty where that was not recorded."""
+    """Return how many images each split has; empty where that was not recorded."""
     return " + ".join(f"{count:,} {name}" for name, count in splits.items()) + " images" if splits else ""

@@ -167,7 +167,7 @@ def saturation(image: Tensor, amount: float) -> Tensor:
 
 
 def uniform(seed: int) -> list[float]:
-    """Two numbers in [0, 1)."""
+    """Return two numbers in [0, 1)."""
     return torch.rand(2, generator=Generator().manual_seed(seed)).tolist()
 
 
@@ -210,18 +210,18 @@ class DrawnOp(NamedTuple):
 
 
 def draw(node: Node, rng: Generator) -> list[DrawnOp]:
-    """What happens to one image."""
+    """Return what happens to one image."""
     if isinstance(node, Apply):
         return draw_step(node, rng)
     if isinstance(node, InTurn):
-        return [step for each in node.nodes for step in draw(each, rng)]
+        return [step for child in node.nodes for step in draw(child, rng)]
     weights = torch.tensor([w for w, _ in node.options], dtype=torch.double)
     _, chosen = node.options[int(torch.multinomial(weights, 1, generator=rng))]
     return draw(chosen, rng)
 
 
 def draw_step(node: Apply, rng: Generator) -> list[DrawnOp]:
-    """The operation where its gate says so, with an amount, a sign and a seed."""
+    """Return the operation where its gate is open, with amount, sign and seed."""
     gate, level, sign = torch.rand(3, generator=rng).tolist()
     if gate >= node.probability:
         return []
@@ -236,7 +236,7 @@ def draw_step(node: Apply, rng: Generator) -> list[DrawnOp]:
 
 @lru_cache(maxsize=1)
 def generator(seed: int) -> Generator:
-    """The source of randomness of a process, from the seed that torch has there.
+    """Return the generator of a process, from the seed that torch has there.
 
     DataLoader gives every worker a seed of its own, so no two workers draw the same,
     and torch's global generator is left alone. The constant keeps the numbers apart
@@ -246,7 +246,7 @@ def generator(seed: int) -> Generator:
 
 
 def to_tensor(inpt: Any) -> Tensor:
-    """The images of an input, of any number of leading dimensions."""
+    """Return the images of an input, of any number of leading dimensions."""
     if isinstance(inpt, PIL.Image.Image):
         if inpt.mode not in ("L", "RGB"):
             raise ValueError(f"the image has mode {inpt.mode}: convert it to RGB or L")
@@ -257,14 +257,14 @@ def to_tensor(inpt: Any) -> Tensor:
     images = inpt.as_subclass(Tensor)
     known = images.dtype == torch.uint8 or images.is_floating_point()
     if not known or images.ndim < 3 or images.shape[-3] not in (1, 3):
-        given = f"{images.dtype} {list(images.shape)}"
-        wanted = "uint8, or floats in [0, 1], of shape [..., 1 or 3, H, W]"
-        raise ValueError(f"the images are {given}: give {wanted}")
+        got = f"{images.dtype} {list(images.shape)}"
+        layout = "uint8, or floats in [0, 1], of shape [..., 1 or 3, H, W]"
+        raise ValueError(f"the images are {got}: give {layout}")
     return images
 
 
 def to_floats(inpt: Any) -> Tensor:
-    """The images of an input as new floats in [0, 1], [B, C, H, W]."""
+    """Return the images of an input as new floats in [0, 1], [B, C, H, W]."""
     images = to_tensor(inpt)
     wide = torch.promote_types(images.dtype, torch.float32)
     largest = 255 if images.dtype == torch.uint8 else 1
@@ -272,13 +272,13 @@ def to_floats(inpt: Any) -> Tensor:
 
 
 def to_picture(image: Tensor) -> PIL.Image.Image:
-    """An 8-bit image [C, H, W] as PIL's, which interleaves planes quickly."""
+    """Return an 8-bit image [C, H, W] as PIL's, which interleaves planes quickly."""
     planes = [PIL.Image.fromarray(plane.numpy()) for plane in image]
     return planes[0] if len(planes) == 1 else PIL.Image.merge("RGB", planes)
 
 
 def in_form_of(inpt: Any, images: Tensor) -> Any:
-    """New images [B, C, H, W] as the input was: PIL, 8-bit levels, or floats."""
+    """Return new images [B, C, H, W] as the input was: PIL, 8-bit levels, or floats."""
     is_picture = isinstance(inpt, PIL.Image.Image)
     if is_picture or inpt.dtype == torch.uint8:
         images = images.mul_(255).round_().to(torch.uint8)
@@ -296,7 +296,7 @@ def batch_size(inpt: Any) -> int:
 
 
 def count_images(flat_inputs: list[Any]) -> int:
-    """How many images an input holds; inputs that go together share their draws."""
+    """Return the number of images; inputs that go together share their draws."""
     counts = {batch_size(inpt) for inpt in flat_inputs}
     if len(counts) > 1:
         raise ValueError(f"batches of {sorted(counts)} images cannot share their draws")
@@ -304,7 +304,7 @@ def count_images(flat_inputs: list[Any]) -> int:
 
 
 class Policy(v2.Transform):
-    """The policy as a transform, with a draw of its own for every image.
+    """Run the policy as a transform, with a draw of its own for every image.
 
     It takes PIL images (RGB or L), and tensors of uint8 or of floats in [0, 1]: one
     image [C, H, W] or any batch [..., C, H, W], with 1 or 3 channels. It computes in
@@ -316,7 +316,7 @@ class Policy(v2.Transform):
         self.epoch = 1
 
     def at(self, epoch: int) -> None:
-        """Say which epoch begins, counted from 1, before its workers are started."""
+        """Set the epoch, counted from 1, before its workers are started."""
         if epoch < 1:
             raise ValueError(f"epoch {epoch}: epochs count from 1")
         self.epoch = epoch
@@ -328,7 +328,7 @@ class Policy(v2.Transform):
         return {"steps": [draw(node, rng) for _ in range(count_images(flat_inputs))]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Do what was drawn."""
+        """Apply what was drawn."""
         images = to_floats(inpt)
         for k, steps in enumerate(params["steps"]):
             for operation, arguments in steps:

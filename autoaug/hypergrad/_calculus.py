@@ -40,7 +40,7 @@ class Hypergrad(Protocol):
 
 
 class Solving(Protocol):
-    """A Hypergrad that also gives the vector p that it solved for, in the structure of the weights.
+    """Return a hypergradient, or the vector p that it solved for, in the structure of the weights.
 
     The indirect part of the hypergradient is - ∂/∂hyper <p, ∂train/∂weights>. A score-function estimator needs p
     itself: where hyper only decides how often something is drawn, a sample's credit is the derivative of its loss
@@ -121,7 +121,7 @@ def hessian(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Linearisation:
 
 @dataclass(frozen=True)
 class ModelLoss:
-    """A loss in two parts, the network and what is measured on its outputs, as Gauss-Newton products need it.
+    """Compose a loss of the network and of what is measured on its outputs, as Gauss-Newton products need it.
 
     `logits(weights, hyper)` gives the network's outputs, or a tuple of them and whatever else `loss` takes: soft
     targets that depend on hyper, or a weight decay term. `loss(logits, *rest)` is a scalar. The whole is a `Loss`.
@@ -177,7 +177,7 @@ def gauss_newton(train_loss: Loss, weights: Leaves, hyper: Leaves) -> Linearisat
 
 @dataclass(frozen=True)
 class Parts:
-    """A loss as the sum of share times loss over parts of the images: what is computed of it needs memory for one part.
+    """Sum share times loss over parts of the images: what is computed of it needs memory for one part.
 
     The implicit methods take the graph of one part at a time, and make it again for each product; `unrolled` keeps all.
     A network with batch statistics takes those of each part, as it does in training on batches of that size.

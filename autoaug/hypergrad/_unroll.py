@@ -17,7 +17,7 @@ Grads = Callable[[Vector], list[Tensor | None]]
 
 
 class State(NamedTuple):
-    """What a step of the optimiser changes. `velocity` are its momentum buffers."""
+    """The tensors that a step of the optimiser changes. `velocity` are its momentum buffers."""
 
     weights: Vector
     velocity: Vector
@@ -116,7 +116,7 @@ class Unrolled:
 
     @property
     def _reach(self) -> float:
-        """How far a step moves a weight, in units of its grad."""
+        """Return how far a step moves a weight, in units of its grad."""
         return self.lr * (1.0 + self.momentum * self.nesterov)
 
     def _start(self, weights: Leaves) -> State:

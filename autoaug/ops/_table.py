@@ -33,7 +33,7 @@ from autoaug.ops._stochastic import crop, cutout, gaussian_noise
 
 @dataclass(frozen=True)
 class Op:
-    """An image operation as a policy sees it: how far it goes at strength 1, and what its gradient is.
+    """Apply an image operation at a strength: how far it goes at strength 1, and what its gradient is, stand here.
 
     `op(images, strength, rng)` turns images [B, C, H, W] in [0, 1] into images of the same shape and dtype, with
     strengths [B] in [-1, 1] where `signed`, else in [0, 1]; strength 0 is the identity. It calls

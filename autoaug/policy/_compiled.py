@@ -1,6 +1,6 @@
 """A tree of nodes as tables of numbers, from which a whole batch is drawn at once.
 
-Every node stands at a fixed place in the order of operations, its *stage*: in AutoAugment the first operations of all
+Every node has a fixed index in the order of operations, its *stage*: in AutoAugment the first operations of all
 sub-policies share stage 0 and the second ones stage 1. So a batch needs one draw per choice, one table look-up per
 choice, and then at each stage one call for each *distinct* operation, whichever leaves of the tree it came from.
 
