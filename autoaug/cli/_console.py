@@ -32,8 +32,8 @@ MOST_OF_A_LEGEND = 10_000
 def plan_table(
     study: "Study",
     lines: "Sequence[Line]",
-    given: "Sequence[DataFacts]" = (),
-    found: "Sequence[Knob]" = (),
+    data_facts: "Sequence[DataFacts]" = (),
+    dimensions: "Sequence[Knob]" = (),
     at_once: int = 1,
     share: float = 1.0,
     advice: "Advice | None" = None,
@@ -46,14 +46,14 @@ def plan_table(
     """
     from autoaug.study import by_the_clock, sayings
 
-    drawn = Table(title=title(f"{study.name}: the plan"), title_justify="left", box=None, pad_edge=False)
-    drawn.add_column("strategy", overflow="fold", min_width=8)
+    table = Table(title=title(f"{study.name}: the plan"), title_justify="left", box=None, pad_edge=False)
+    table.add_column("strategy", overflow="fold", min_width=8)
     unit = next((line.unit for line in lines if line.unit), "")
     for name in ("trials", "epochs", "final runs", *([unit.replace("-seconds", " s")] if unit else [])):
-        drawn.add_column(name, justify="right", no_wrap=True)
-    drawn.add_column("searches", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("searches", overflow="fold")
     for line in lines:
-        drawn.add_row(
+        table.add_row(
             plain(line.strategy),
             ("by budget" if line.trials is None else str(line.trials)) + (f" + {line.reruns}" if line.reruns else ""),
             f"≤ {line.epochs}",
@@ -61,22 +61,22 @@ def plan_table(
             *([show_expected(line)] if unit else []),
             plain(", ".join(line.dimensions) or "nothing"),
         )
-    facts = [shown(text) for each in given for text in each.sentences()]
-    inert = [shown(text) for text in sayings(found)]
+    facts = [shown(text) for entry in data_facts for text in entry.sentences()]
+    inert = [shown(text) for text in sayings(dimensions)]
     total = [show_total(seconds, at_once)] if (seconds := by_the_clock(lines, at_once, share)) else []
-    said = "\n".join([*facts, show_cost(study, lines, unit), *total, *([str(advice)] if advice else []), *inert])
-    return Group(drawn, Text(said, style="dim"))
+    summary = "\n".join([*facts, show_cost(study, lines, unit), *total, *([str(advice)] if advice else []), *inert])
+    return Group(table, Text(summary, style="dim"))
 
 
 def show_expected(line: "Line") -> str:
-    """What the search and the final runs of a strategy are expected to cost."""
+    """Return the expected cost of the search and of the final runs of a strategy."""
     if line.search_seconds is None or line.final_seconds is None:
         return "–"
     return f"{show_seconds(line.search_seconds)} + {show_seconds(line.final_seconds)}"
 
 
 def show_cost(study: "Study", lines: "Sequence[Line]", unit: str) -> str:
-    """The limit of what a plan can cost: in epochs, and in seconds where the budget has them."""
+    """Return the limit of what a plan can cost: in epochs, and in seconds where the budget has them."""
     from autoaug.study import most_epochs
 
     finals = sum(line.final_runs * most_epochs(study, line.strategy) for line in lines)

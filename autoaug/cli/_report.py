@@ -15,29 +15,29 @@ CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage", "resetScale2d"]]}
 """Of the figures: few buttons, for on a narrow page they would cover the title. Dragging zooms."""
 
 
-def report(found: Comparison, figures: Mapping[str, Figure]) -> str:
-    """The page as text. Plotly's JavaScript is inside, once, so the page opens without a network.
+def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
+    """Return the page as text. Plotly's JavaScript is inside, once, so the page opens without a network.
 
     Raises:
         ValueError: a figure fails; the message names it.
     """
-    drawn = [(title, figure) for title, ask in figures.items() if (figure := draw(title, ask, found)).data]
+    drawn = [(title, figure) for title, ask in figures.items() if (figure := draw(title, ask, comparison)).data]
     template = Environment(autoescape=True, finalize=safe).from_string(
         (resources.files("autoaug.cli") / "report.html").read_text()
     )
     return template.render(
-        name=found.name,
-        about=about(found),
-        tables=tables(found, wide=True),
-        headline=headline(found),
-        legend=legend(found, wide=True),
+        name=comparison.name,
+        about=about(comparison),
+        tables=tables(comparison, wide=True),
+        headline=headline(comparison),
+        legend=legend(comparison, wide=True),
         # the first figure brings Plotly's JavaScript for all
         figures=[
             (title, figure.to_html(full_html=False, include_plotlyjs=k == 0, config=CONFIG))
             for k, (title, figure) in enumerate(drawn)
         ],
-        provenance=found.provenance,
-        reads=[(row.name, row.test_reads) for row in found.rows],
+        provenance=comparison.provenance,
+        reads=[(row.name, row.test_reads) for row in comparison.rows],
     )
 
 
@@ -46,14 +46,14 @@ def safe(value: Any) -> Any:
     return value if isinstance(value, Markup) else shown(value)
 
 
-def draw(title: str, figure: Figure, found: Comparison) -> Any:
+def draw(title: str, figure: Figure, comparison: Comparison) -> Any:
     """Return what a figure makes of a comparison.
 
     Raises:
         ValueError: it fails, or returns something else than a figure.
     """
     try:
-        drawn = figure(found)
+        drawn = figure(comparison)
     except Exception as error:  # whatever a user's function may raise
         raise ValueError(
             f"the figure {title!r} fails: {type(error).__name__}: {error}; mend it in dashboards/"
