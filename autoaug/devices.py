@@ -34,6 +34,14 @@ def all_to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tenso
     return [sent[k] if k in sent else to_device(tensor, device) for k, tensor in enumerate(tensors)]
 
 
+def host_seconds(device_type: str) -> float:
+    """Return a reading of the host's clock for work on a device: CPU-seconds of this process where it is a CPU.
+
+    For a GPU seconds on the wall: also where the device has failed, so that no `Clock` can be read.
+    """
+    return time.process_time() if device_type == "cpu" else time.perf_counter()
+
+
 class Clock:
     """Measure a stretch of work: seconds of a GPU, or CPU-seconds of this process where it works on the CPU.
 
@@ -48,7 +56,7 @@ class Clock:
     def _mark(self) -> Any:
         """Return CPU-seconds so far, or an event in the queue of the GPU."""
         if self.device.type == "cpu":
-            return time.process_time()
+            return host_seconds("cpu")
         event = torch.cuda.Event(enable_timing=True)
         event.record(torch.cuda.current_stream(self.device))
         return event

@@ -25,7 +25,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +39,7 @@ from autoaug import Budget, Record, Study, Task
 from autoaug.execution import Options, Scheduler
 from autoaug.execution import _worker as worker
 from autoaug.store import Store
+from autoaug.store._epoch_table import to_row
 from autoaug.store._schema import EPOCHS as EPOCH_ROWS
 from autoaug.strategies import Space, randaugment
 
@@ -80,7 +80,7 @@ def fill(store: Store, asked: Study, trials: int) -> None:
     ]
     numbers = range(1, EPOCHS + 1)
     rows = [
-        {**asdict(epoch(k, study=asked.name, strategy="x", trial=number)), "trial_id": trial_id}
+        to_row(trial_id, epoch(k, study=asked.name, strategy="x", trial=number))
         for number, trial_id in enumerate(ids)
         for k in numbers
     ]

@@ -37,6 +37,7 @@ from autoaug.execution import Job, Scheduler
 from autoaug.execution._job import process_name
 from autoaug.mixing import build as build_mix
 from autoaug.policy import Fixed, ready
+from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
 from autoaug.train import train
@@ -46,7 +47,7 @@ EPOCHS = 2
 
 STUDY = """
 from autoaug import Budget, Study, Task
-from autoaug.strategies import none
+from autoaug.strategies import none, randaugment
 
 study = Study(
     name="start",
@@ -85,9 +86,9 @@ def pretend(store: Store, job: Job) -> None:
         if not store.report(job.trial_id, number, 0.5):
             return
         whose = {"study": "many", "strategy": job.strategy, "trial": job.number, "attempt": job.attempt}
-        measured = Record(**whose, epoch=number, phase="augment", final=job.final, metrics={"val_accuracy": 0.5})
+        measured = Record(**whose, epoch=number, phase="augment", kind=job.kind, metrics={"val_accuracy": 0.5})
         store.write_epoch(job.trial_id, measured)
-    store.finish(job.trial_id, TrialState.COMPLETE, [0.5, 1.0] if job.final else [job.root / 1e6])
+    store.finish(job.trial_id, TrialState.COMPLETE, [0.5, 1.0] if job.kind is TrialKind.FINAL else [job.root / 1e6])
 
 
 def drive(reference: str, trials: int, slots: int) -> None:

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from autoaug.compare import Comparison
 from autoaug.metrics import label_of
+from autoaug.record import TrialKind
 from dashboards.style import colours, layout
 
 
@@ -18,7 +19,7 @@ def figure(comparison: Comparison) -> go.Figure:
     metric, colour = comparison.metric, colours(comparison)
     values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in comparison.records:
-        if record.final and metric in record.metrics:
+        if record.kind is TrialKind.FINAL and metric in record.metrics:
             values[record.strategy, record.training][record.epoch].append(record.metrics[metric])
     lines = [
         go.Scatter(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autoaug.compare import Comparison, leaderboard
-from autoaug.record import Outcome, Record
+from autoaug.record import Outcome, Record, TrialKind
 
 
 def searched(strategy: str, trial: int, value: float | None, **more: Any) -> Outcome:
@@ -22,7 +22,7 @@ def finals(strategy: str, scores: dict[int, float], **more: Any) -> list[Outcome
             trial=seed,
             root=seed,
             seed=seed,
-            final=True,
+            kind=TrialKind.FINAL,
             gpu_seconds=100.0,
             **{"study": "s", "state": "COMPLETE", "metrics": {"test_accuracy": score, "test_nll": 1 - score}} | more,
         )

@@ -9,7 +9,7 @@ from scipy import stats
 
 from autoaug.compare import Band, CurvePoint, anytime, bands, leaderboard
 from autoaug.compare._leaderboard import unequal_cost
-from autoaug.record import Outcome, Record
+from autoaug.record import Outcome, Record, TrialKind
 
 
 def curve(steps: list[CurvePoint]) -> list[tuple[str, float, float]]:
@@ -25,7 +25,7 @@ def test_an_anytime_curve_by_hand() -> None:
         epoch(2, 1, 0.2, 0.5),
         epoch(2, 2, 0.7, 0.5),
         epoch(0, 1, 0.8, 3.0, strategy="none"),
-        epoch(0, 2, 0.99, 50.0, final=True),
+        epoch(0, 2, 0.99, 50.0, kind=TrialKind.FINAL),
     ]
     assert curve(anytime(records)) == [("ra", 2.0, 0.5), ("ra", 6.0, 0.5), ("ra", 7.0, 0.7), ("none", 3.0, 0.8)]
     falling = [step.best for step in anytime(records, "val_nll", maximize=False) if step.strategy == "ra"]
@@ -64,11 +64,11 @@ def test_the_value_of_a_proxy_is_not_ranked_and_that_of_its_rerun_is() -> None:
     records = [
         epoch(0, 1, 0.99, 1.0),
         epoch(1, 1, 0.95, 1.0),
-        epoch(0, 1, 0.5, 5.0, rerun=True),
-        epoch(0, 2, 0.7, 5.0, rerun=True),
+        epoch(0, 1, 0.5, 5.0, kind=TrialKind.RERUN),
+        epoch(0, 2, 0.7, 5.0, kind=TrialKind.RERUN),
     ]
     ends = [searched("ra", trial, 0.9, study="", proxy=True) for trial in (0, 1)]
-    ends.append(searched("ra", 0, 0.7, study="", rerun=True))
+    ends.append(searched("ra", 0, 0.7, study="", kind=TrialKind.RERUN))
     assert curve(anytime(records, outcomes=ends)) == [("ra", 12.0, 0.7)]
 
 

@@ -18,12 +18,13 @@ from studies_for_tests import tiny
 
 from autoaug import Budget
 from autoaug.execution import Event, Options, Scheduler
+from autoaug.execution._budgeting import Account
 from autoaug.execution._limits import metered
 from autoaug.execution._worker import work
 from autoaug.executors import check, conduct, run
 from autoaug.executors._check import refuse_small_budget
 from autoaug.policy import Fixed, ready
-from autoaug.record import Outcome, Record
+from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
 from autoaug.strategies._strategy import Strategy
@@ -35,21 +36,21 @@ def ignore(event: Event) -> None:
 
 
 def searched(store: Store) -> list[Outcome]:
-    return [outcome for outcome in store.outcomes("tiny") if not outcome.final]
+    return [outcome for outcome in store.outcomes("tiny") if outcome.kind is not TrialKind.FINAL]
 
 
 def test_two_desks_that_decide_at_the_same_instant_hand_out_one_trial(store: Store) -> None:
     study = tiny(strategies={"none": none()}, budget=Budget(trials=1))
     first, second = Scheduler(study, store), Scheduler(study, store)
-    look, seen = first.outcomes, []
+    look, seen = first.accounts, []
 
-    def look_and_wait() -> dict[str, list[Outcome]]:
+    def look_and_wait() -> list[Account]:
         found = look()
         if not seen:
             seen.append(second.next())  # while the first still believes that there is a trial to give
         return found
 
-    first.outcomes = look_and_wait  # type: ignore[method-assign]
+    first.accounts = look_and_wait  # type: ignore[method-assign]
     assert first.next() is None
     assert seen[0] is not None
     assert len(store.trials("tiny", "none")) == 1
@@ -80,7 +81,7 @@ def test_wall_seconds_of_all_trials_together_end_a_search(store: Store, options:
     (outcome,) = searched(store)
     assert (outcome.state, outcome.value) == ("PRUNED", None)
     assert outcome.reason.startswith("the budget of 0.5 seconds was spent after epoch")
-    epochs = [record.wall_seconds for record in store.epochs("tiny") if not record.final]
+    epochs = [record.wall_seconds for record in store.epochs("tiny") if record.kind is not TrialKind.FINAL]
     assert 0.5 <= sum(epochs) == pytest.approx(outcome.wall_seconds)
     assert sum(epochs[:-1]) < 0.5
 
@@ -154,13 +155,13 @@ def test_re_runs_are_paid_for_before_the_search_asks_on(store: Store, options: O
     for trials in (1, 2, 3):
         job = scheduler.next()
         assert job
-        assert not job.rerun
+        assert job.kind is not TrialKind.RERUN
         spent = Record(study="tiny", strategy="ra", trial=trials - 1, epoch=1, phase="augment", gpu_seconds=1.0)
         store.write_epoch(job.trial_id, replace(spent, metrics={"val_accuracy": 0.1 * trials}))
         store.conclude(job.trial_id, TrialState.COMPLETE, objectives=["val_accuracy"])
     job = scheduler.next()
     assert job
-    assert job.rerun
+    assert job.kind is TrialKind.RERUN
     assert job.point == searched(store)[2].point
 
 
@@ -238,6 +239,6 @@ def test_several_drivers_overshoot_a_budget_by_less_than_an_epoch_each_though_on
                 driver.kill()
     assert [driver.returncode for driver in drivers] == [-signal.SIGKILL, 0, 0]
     store = Store(url)
-    epochs = [record.gpu_seconds for record in store.epochs("tiny") if not record.final]
+    epochs = [record.gpu_seconds for record in store.epochs("tiny") if record.kind is not TrialKind.FINAL]
     assert not any(outcome.state in ("RUNNING", "WAITING") for outcome in store.outcomes("tiny"))
     assert limit <= store.spent("tiny", "none") <= limit + 3 * max(epochs)

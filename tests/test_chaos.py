@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from postgres_server import Server, needs_postgres, postgres
 
-from autoaug.record import Outcome, Record
+from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import GIVEN_UP, Store
 from autoaug.testing.faults import ChaosPlan, Round, audit, run_round
 from autoaug.testing.faults._audit import PROMISES
@@ -105,8 +105,8 @@ def test_nothing_is_lost_whatever_is_killed(server: Server, tmp_path: Path, seed
 def numbers(store: Store) -> tuple[Any, Any]:
     """Every point in the order in which it was proposed, and every epoch's metrics, to the last bit."""
     outcomes = [outcome for outcome in store.outcomes("same") if outcome.state == "COMPLETE"]
-    points = sorted((o.place, o.strategy, o.root, tuple(o.point.items()), o.value) for o in outcomes)
-    epochs = {(r.place, r.strategy, r.seed, r.epoch): {**r.metrics} for r in store.epochs("same")}
+    points = sorted((o.substudy, o.strategy, o.root, tuple(o.point.items()), o.value) for o in outcomes)
+    epochs = {(r.substudy, r.strategy, r.seed, r.epoch): {**r.metrics} for r in store.epochs("same")}
     return points, epochs
 
 
@@ -144,8 +144,8 @@ class Stored:
     """A study as the audit reads it: one strategy with two trials of two epochs each, and one final run."""
 
     def __init__(self) -> None:
-        self.outcomes_ = [outcome(0, 0), outcome(1, 1), outcome(0, 0, final=True)]
-        self.epochs_ = [epoch(each.trial, k, each.final) for each in self.outcomes_ for k in (1, 2)]
+        self.outcomes_ = [outcome(0, 0), outcome(1, 1), outcome(0, 0, kind=TrialKind.FINAL)]
+        self.epochs_ = [epoch(each.trial, k, each.kind) for each in self.outcomes_ for k in (1, 2)]
 
     def outcomes(self, name: str) -> list[Outcome]:
         return self.outcomes_
@@ -161,8 +161,8 @@ def outcome(number: int, root: int, state: Any = "COMPLETE", **more: Any) -> Out
     return Outcome(study="x", strategy="s", trial=number, root=root, state=state, **more)
 
 
-def epoch(trial: int, number: int, final: bool = False, **more: Any) -> Record:
-    given = {"study": "x", "strategy": "s", "trial": trial, "final": final, "metrics": {"val_accuracy": 0.5}}
+def epoch(trial: int, number: int, kind: TrialKind = TrialKind.SEARCH, **more: Any) -> Record:
+    given = {"study": "x", "strategy": "s", "trial": trial, "kind": kind, "metrics": {"val_accuracy": 0.5}}
     return Record(epoch=number, phase="augment", **given | {"gpu_seconds": 1.0} | more)
 
 

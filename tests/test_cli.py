@@ -20,6 +20,7 @@ from autoaug.cli import _output as voice
 from autoaug.cli._commands import terminated_is_interrupted
 from autoaug.cli._output import alone_on_stdout, program
 from autoaug.execution import Event, Job, Options
+from autoaug.record import TrialKind
 from autoaug.store import Store
 
 
@@ -183,7 +184,7 @@ def test_what_failed_is_taken_up_again_when_it_is_asked_for(call: Call, tmp_path
     assert said[0].startswith("odd trial ")
     assert how[0] not in result.stdout
     ends = [o for o in Store("sqlite:///autoaug.db").outcomes("tiny") if o.state != "FAIL"]
-    assert [(o.state, o.final) for o in ends] == [("COMPLETE", False)] * 6 + [("COMPLETE", True)]
+    assert [(o.state, o.kind) for o in ends] == [("COMPLETE", TrialKind.SEARCH)] * 6 + [("COMPLETE", TrialKind.FINAL)]
     assert "nothing is left to run" in call("run", "s.py", "-q", "--retry-failed").stdout
 
 
@@ -275,14 +276,14 @@ def test_an_interrupted_study_goes_on_where_it_stopped(call: Call, tmp_path: Pat
     store = Store("sqlite:///x.db")
     assert [(o.state, o.attempt, o.epochs) for o in store.outcomes("tiny")] == [("FAIL", 1, 2), ("WAITING", 2, 0)]
     assert call(*shlex.split(command)[3:]).exit_code == 0
-    trials = [outcome for outcome in store.outcomes("tiny") if not outcome.final]
+    trials = [outcome for outcome in store.outcomes("tiny") if outcome.kind is not TrialKind.FINAL]
     assert [(o.state, o.root, o.attempt) for o in trials] == [("FAIL", 0, 1), ("COMPLETE", 0, 2), ("COMPLETE", 1, 1)]
     assert trials[0].point == trials[1].point
-    epochs = [(r.attempt, r.epoch) for r in store.epochs("tiny") if r.trial in (0, 1) and not r.final]
+    epochs = [(r.attempt, r.epoch) for r in store.epochs("tiny") if r.trial in (0, 1) and r.kind is not TrialKind.FINAL]
     assert epochs == [(1, 1), (1, 2), (2, 3), (2, 4)], "no epoch is lost, and none is trained twice"
 
     assert call("run", "s.py", "--storage", "sqlite:///y.db").exit_code == 0
-    undisturbed = [o for o in Store("sqlite:///y.db").outcomes("tiny") if not o.final]
+    undisturbed = [o for o in Store("sqlite:///y.db").outcomes("tiny") if o.kind is not TrialKind.FINAL]
     assert [o.value for o in trials[1:]] == [o.value for o in undisturbed], "bit for bit, as if nothing had happened"
 
 
@@ -429,6 +430,6 @@ def test_a_better_point_is_tested_only_if_asked_for(call: Call, tmp_path: Path) 
     result = call("run", "s.py", "-q", "--retest")
     assert result.exit_code == 0
     assert "a better point" not in result.stdout
-    finals = [outcome for outcome in Store("sqlite:///autoaug.db").outcomes("tiny") if outcome.final]
+    finals = [outcome for outcome in Store("sqlite:///autoaug.db").outcomes("tiny") if outcome.kind is TrialKind.FINAL]
     assert [outcome.point["task.lr"] for outcome in finals] == [1e-9, 0.2]
     assert "a better point" not in call("run", "s.py", "-q").stdout

@@ -28,7 +28,7 @@ from autoaug.compare import (
 from autoaug.compare._figures import number
 from autoaug.compare._leaderboard import Doubt, FinalRun, paired, unequal_cost
 from autoaug.compare._statistics import holm, p_values
-from autoaug.record import Outcome
+from autoaug.record import Outcome, TrialKind
 
 
 def row_of(outcomes: Sequence[Outcome], name: str, **more: Any) -> LeaderboardRow:
@@ -294,8 +294,8 @@ def test_a_proxy_stands_beside_the_whole_task_and_is_never_ranked_with_it() -> N
         searched("ra", 0, 0.95, point=bad, proxy=True, epochs=1),
         searched("ra", 1, 0.90, point=good, proxy=True, epochs=1),
         searched("ra", 2, 0.99, point={"policy.m": 0.5}, proxy=True, epochs=1),
-        searched("ra", 0, 0.70, point=bad, rerun=True, gpu_seconds=20.0, epochs=20),
-        searched("ra", 1, 0.80, point=good, rerun=True, gpu_seconds=20.0, epochs=20),
+        searched("ra", 0, 0.70, point=bad, kind=TrialKind.RERUN, gpu_seconds=20.0, epochs=20),
+        searched("ra", 1, 0.80, point=good, kind=TrialKind.RERUN, gpu_seconds=20.0, epochs=20),
     ]
     row = row_of(outcomes, "ra")
     assert (row.val_best, row.epochs, row.trials, row.gpu_seconds) == (0.8, 20, 3, 43.0)

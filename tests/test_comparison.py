@@ -15,7 +15,7 @@ from studies_for_tests import tiny
 from autoaug import Study, Task
 from autoaug.compare import stored_comparison, to_json
 from autoaug.compare._looks import Looks
-from autoaug.record import LEADERBOARD, Record
+from autoaug.record import LEADERBOARD, Record, TrialKind
 from autoaug.store import Store
 from autoaug.store._maintenance import delete_study
 from autoaug.strategies import none, randaugment
@@ -54,7 +54,7 @@ def write(store: Store, study: Study, accuracy: dict[str, float], trials: int = 
             store.enqueue_final(study.name, strategy, seed, {}, 0)
             trial = store.trials(study.name, LEADERBOARD)[-1]
             store.claim(trial._trial_id)
-            done = record(study, strategy, trial.number, score + seed / 100, final=True)
+            done = record(study, strategy, trial.number, score + seed / 100, kind=TrialKind.FINAL)
             store.write_epoch(trial._trial_id, done)
             store.note_test_read(trial._trial_id, study.name, strategy, seed, trial.number)
             store.finish(trial._trial_id, TrialState.COMPLETE, [score, 1.0])
@@ -170,12 +170,14 @@ def more_finals(store: Store, study: Study, scores: dict[str, list[float]]) -> N
     """Final runs with these test accuracies, after those that are there."""
     store.define(study.name, study.describe())
     for strategy, mine in scores.items():
-        there = sum(outcome.final and outcome.strategy == strategy for outcome in store.outcomes(study.name))
+        there = sum(
+            outcome.kind is TrialKind.FINAL and outcome.strategy == strategy for outcome in store.outcomes(study.name)
+        )
         for seed, score in enumerate(mine, start=there):
             store.enqueue_final(study.name, strategy, seed, {}, 0)
             trial = store.trials(study.name, LEADERBOARD)[-1]
             store.claim(trial._trial_id)
-            store.write_epoch(trial._trial_id, record(study, strategy, trial.number, score, final=True))
+            store.write_epoch(trial._trial_id, record(study, strategy, trial.number, score, kind=TrialKind.FINAL))
             store.finish(trial._trial_id, TrialState.COMPLETE, [score, 1.0])
 
 

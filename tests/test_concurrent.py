@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from postgres_server import needs_postgres, postgres
 from studies_for_tests import tiny
 
-from autoaug.record import Outcome
+from autoaug.record import Outcome, TrialKind
 from autoaug.store import Store
 from autoaug.store._mounts import network_file_system
 from autoaug.store._schema import SCHEMA_VERSION
@@ -193,12 +193,7 @@ def test_a_storage_of_the_first_version_is_brought_up_to_date_by_whoever_comes_f
     stores = at_once(*(lambda: Store(f"sqlite:///{tmp_path / 'old.db'}") for _ in range(3)))
     for store in stores:
         (record,) = store.epochs("old")
-        assert (record.metrics, record.gpu_seconds, record.rerun, record.final) == (
-            {"val_accuracy": 0.5},
-            1.5,
-            False,
-            False,
-        )
+        assert (record.metrics, record.gpu_seconds, record.kind) == ({"val_accuracy": 0.5}, 1.5, TrialKind.SEARCH)
         assert store.test_reads("old") == 1
         assert store.looks("old") == []
         assert store.strategies("old") == ["none"]
@@ -245,7 +240,9 @@ def test_what_was_retrained_before_trainings_had_names_gets_its_own(tmp_path: Pa
         connection.executescript(VERSION_1 + LEARNED)
     connection.close()
     store = Store(f"sqlite:///{tmp_path / 'old.db'}")
-    assert [(each.training, each.epoch, each.metrics) for each in store.epochs("old") if each.final] == [
+    assert [
+        (each.training, each.epoch, each.metrics) for each in store.epochs("old") if each.kind is TrialKind.FINAL
+    ] == [
         ("", 1, {"train_loss": 3.0}),
         ("", 2, {"train_loss": 2.0, "test_accuracy": 0.5}),
         ("last_policy", 1, {"train_loss": 1.5}),

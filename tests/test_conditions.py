@@ -18,6 +18,7 @@ from autoaug.executors import run
 from autoaug.mixing import MIXES, build, takes
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, apply, policy_tree
+from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.store._queued import propose
 from autoaug.strategies import SAMPLERS, Condition, SeededByTrial, Strategy, autoaugment, none, randaugment
@@ -139,11 +140,11 @@ def test_a_stored_search_trains_what_its_points_hold(store: Store, options: Opti
     space = {**KINDS, "mix.ratio": FloatDistribution(0, 1), "mix.alpha": FloatDistribution(0.5, 1), **REFINING}
     study = tiny(strategies={"none": none()._replace(between=SAMPLERS["random"])}, space=space)
     run(study, store, options=options)
-    found = [each for each in store.outcomes("tiny") if not each.final]
+    found = [each for each in store.outcomes("tiny") if each.kind is not TrialKind.FINAL]
     assert len(found) == 3
     assert all(each.point == study.point_of("none", each.point) for each in found)
     assert all(each.epochs == 2 + each.point["task.refine_epochs"] for each in found)
-    finals = [each for each in store.outcomes("tiny") if each.final]
+    finals = [each for each in store.outcomes("tiny") if each.kind is TrialKind.FINAL]
     assert {tuple(each.point.items()) for each in finals} <= {tuple(each.point.items()) for each in found}
 
 
@@ -260,7 +261,7 @@ def test_a_space_of_one_point_is_one_trial(more: dict[str, Any], store: Store, o
     study = tiny(strategies={"none": none()}, seeds=1, **more)
     assert [line.trials for line in plan(study)] == [1]
     run(study, store, options=options)
-    assert [each.state for each in store.outcomes("tiny") if not each.final] == ["COMPLETE"]
+    assert [each.state for each in store.outcomes("tiny") if each.kind is not TrialKind.FINAL] == ["COMPLETE"]
     [row] = stored_comparison([(store, "tiny")]).rows
     assert not row.searches, "it could not have made another trial"
 

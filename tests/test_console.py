@@ -34,7 +34,7 @@ from autoaug.compare import (
     show_seconds,
 )
 from autoaug.execution import Event, Job
-from autoaug.record import Outcome, Record
+from autoaug.record import Outcome, Record, TrialKind
 from autoaug.strategies import none, randaugment, random_policy, trivialaugment
 from autoaug.study import Prediction, plan
 
@@ -275,8 +275,8 @@ def test_a_plan_shows_what_is_expected_of_searches_re_runs_and_final_runs() -> N
 def test_a_re_run_counts_no_trial_and_alone_says_what_is_best() -> None:
     study = tiny(strategies={"p": randaugment().proxied(epochs=1)})
     watch = ProgressState(study, [])
-    for k, (value, rerun) in enumerate([(0.9, False), (0.7, True)]):
-        ran = Job("p", k, k, {}, 1, k, rerun=rerun)
+    for k, (value, kind) in enumerate([(0.9, TrialKind.SEARCH), (0.7, TrialKind.RERUN)]):
+        ran = Job("p", k, k, {}, 1, k, kind)
         watch.see(Event(ran, record=Record(epoch=1, phase="augment", metrics={"val_accuracy": value})))
         watch.see(Event(ran, state="COMPLETE"))
     assert (watch.strategies["p"].trials, watch.strategies["p"].best) == (1, 0.7)
@@ -293,6 +293,10 @@ def test_a_plan_by_budget_says_the_seconds() -> None:
 def job(strategy: str = "none", number: int = 0, **more: Any) -> Job:
     given = {"trial_id": 10 * number + len(strategy), "point": {}, "attempt": 1, "root": number}
     return Job(strategy=strategy, number=number, **given | more)
+
+
+def final_run(number: int, seed: int, **more: Any) -> Job:
+    return job("none", number, kind=TrialKind.FINAL, final_seed=seed, **more)
 
 
 def measured(number: int, value: float, seconds: float = 0.5, **more: Any) -> Record:
@@ -320,16 +324,16 @@ def test_progress_fits_on_a_terminal() -> None:
             *trial(job("random"), 0.5, 0.8),
             *trial(job("trivialaugment"), 0.5, state="FAIL"),
             *trial(job("tpe-randaugment", 11), 0.5, 0.85)[:-1],
-            *trial(job("none", 7, final_seed=2), 0.3, 0.4)[:-1],
+            *trial(final_run(7, 2), 0.3, 0.4)[:-1],
         ],
     )
     found = lines(watch.block())
     fits(found)
     assert found[0].split() == ["strategy", "trials", "best", "val", "CPU", "s", "failed", "now"]
-    assert found[1].split()[2:] == ["0/12", "–", "0.0/20", "final", "3/3", "epoch", "2"]
+    assert found[1].split()[2:] == ["0/12", "–", "0.0/20", "final", "run", "2", "epoch", "2"]
     assert found[2].split()[2:] == ["1/12", "0.8000", "1.0/20"]
     assert found[3].split()[2:] == ["1/12", "–", "0.5/20", "1"]
-    assert found[4].split()[2:] == ["0/12", "–", "1.0/20", "trial", "11", "epoch", "2"]
+    assert found[4].split()[-7:] == ["0/12", "–", "1.0/20", "trial", "11", "epoch", "2"]
     assert found[5] == "Ctrl-C keeps what is there"
 
 
@@ -338,7 +342,9 @@ def test_progress_starts_from_what_is_stored() -> None:
         Outcome(study="tiny", strategy="none", trial=0, root=0, state="FAIL", gpu_seconds=1.0),
         Outcome(study="tiny", strategy="none", trial=1, root=0, attempt=2, state="COMPLETE", value=0.6, gpu_seconds=2),
         Outcome(study="tiny", strategy="none", trial=2, root=1, state="WAITING", gpu_seconds=0.5),
-        Outcome(study="tiny", strategy="none", trial=0, root=0, state="COMPLETE", final=True, gpu_seconds=9.0),
+        Outcome(
+            study="tiny", strategy="none", trial=0, root=0, state="COMPLETE", kind=TrialKind.FINAL, gpu_seconds=9.0
+        ),
         Outcome(study="tiny", strategy="gone", trial=0, root=0, state="COMPLETE", value=0.9),
     ]
     lane = watched(tiny(), [], stored).strategies["none"]
@@ -364,7 +370,7 @@ def test_bars_show_the_limit_that_ends_a_search_first() -> None:
     assert bar(Budget(trials=4), events) == 0.5
     assert bar(Budget(trials=4, gpu_seconds=1.25), events) == 0.8
     assert bar(Budget(trials=8), events, space={}) == 1.0, "one trial is enough where nothing is searched"
-    assert bar(Budget(trials=4), [*events, *trial(job("none", 0, final_seed=0), 0.5)]) == 1.0
+    assert bar(Budget(trials=4), [*events, *trial(final_run(0, 0), 0.5)]) == 1.0
 
 
 def test_where_there_is_no_terminal_each_trial_is_a_line() -> None:
@@ -372,7 +378,7 @@ def test_where_there_is_no_terminal_each_trial_is_a_line() -> None:
     watch = ProgressState(tiny(), [])
     listen = LineProgress(Console(file=file, width=20), watch)
     last = measured(2, 0.7, metrics={"test_accuracy": 0.65})
-    final = job("none", 5, final_seed=1, attempt=2)
+    final = final_run(5, 1, attempt=2)
     reason = "ValueError: [red]no[/red] such thing, and a long story about it"
     for event in [
         *trial(job(), 0.5, 0.61),

@@ -19,7 +19,7 @@ from autoaug.execution import Event, Options, Scheduler
 from autoaug.execution._job import Job
 from autoaug.execution._worker import work
 from autoaug.executors import run
-from autoaug.record import Outcome
+from autoaug.record import Outcome, TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none
 
@@ -53,7 +53,7 @@ def study_of(before: Callable[[Tensor], None], **more: Any) -> Study:
 
 
 def searched(store: Store) -> list[Outcome]:
-    return [outcome for outcome in store.outcomes("tiny") if not outcome.final]
+    return [outcome for outcome in store.outcomes("tiny") if outcome.kind is not TrialKind.FINAL]
 
 
 # Memory
@@ -131,7 +131,9 @@ def test_a_training_that_hangs_is_given_up_and_its_trial_goes_on_from_its_checkp
     first, second = searched(store)
     assert (first.state, first.reason, first.epochs) == ("FAIL", "hung: no step for 1800 s", 1)
     assert (second.state, second.attempt) == ("COMPLETE", 2)
-    assert [record.epoch for record in store.epochs("tiny") if record.attempt == 2 and not record.final] == [2, 3]
+    assert [
+        record.epoch for record in store.epochs("tiny") if record.attempt == 2 and record.kind is not TrialKind.FINAL
+    ] == [2, 3]
     assert [event.reason for event in events if event.state == "WAITING"] == ["hung: no step for 1800 s"]
 
 
@@ -140,7 +142,7 @@ def test_a_training_that_hangs_is_given_up_and_its_trial_goes_on_from_its_checkp
 
 def test_a_disk_that_is_full_costs_the_checkpoint_and_not_the_training(store: Store, options: Options) -> None:
     def fill_the_disk(event: Event) -> None:
-        if event.record and event.record.epoch == 1 and not event.job.final:
+        if event.record and event.record.epoch == 1 and event.job.kind is not TrialKind.FINAL:
             folder = event.job.folder(options.artifacts, "tiny")
             folder.mkdir(parents=True)
             (folder / f".1.pt.{os.getpid()}").symlink_to("/dev/full")  # a device without any space is written to

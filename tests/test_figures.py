@@ -26,7 +26,7 @@ from autoaug.learners._diagnose import cosine
 from autoaug.mixing import MIXES
 from autoaug.models import build
 from autoaug.policy import Fixed, Relaxed, ready
-from autoaug.record import Record
+from autoaug.record import Record, TrialKind
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none
 from autoaug.strategies.samplers import SAMPLERS
@@ -144,10 +144,14 @@ def test_a_trial_that_diverges_is_a_fail_with_the_reason_and_the_others_go_on(st
     study = of_rates(0.1, 1e8)
     run(study, store, options=options)
     for seen in (store, Store(store.reference)):
-        found = {outcome.point["task.lr"]: outcome for outcome in seen.outcomes("tiny") if not outcome.final}
+        found = {
+            outcome.point["task.lr"]: outcome
+            for outcome in seen.outcomes("tiny")
+            if outcome.kind is not TrialKind.FINAL
+        }
         assert (found[1e8].state, found[1e8].reason, found[1e8].value) == ("FAIL", VALIDATION, None)
         assert found[0.1].state == "COMPLETE"
-        assert [outcome.state for outcome in seen.outcomes("tiny") if outcome.final] == ["COMPLETE"]
+        assert [outcome.state for outcome in seen.outcomes("tiny") if outcome.kind is TrialKind.FINAL] == ["COMPLETE"]
     run(study, store, options=options)
     assert len(store.outcomes("tiny")) == 3, "nothing was left to do"
 
@@ -170,7 +174,7 @@ def test_the_training_from_scratch_that_follows_a_final_run_is_checked_too(store
         return Brittle(classes, channels, lambda: bool(ended))
 
     def listen(event: Event) -> None:
-        if event.record and event.record.final:
+        if event.record and event.record.kind is TrialKind.FINAL:
             ended.append(event.record)
 
     strategy = Strategy(policy=Relaxed, space={}, within=lambda policy: Telling())
@@ -178,7 +182,7 @@ def test_the_training_from_scratch_that_follows_a_final_run_is_checked_too(store
         task=replace(TASK, model=model), space={}, strategies={"l": strategy}, budget=Budget(trials=1), seeds=1
     )
     run(study, store, options=options, listen=listen)
-    (final,) = (outcome for outcome in store.outcomes("tiny") if outcome.final)
+    (final,) = (outcome for outcome in store.outcomes("tiny") if outcome.kind is TrialKind.FINAL)
     assert (final.state, final.epochs) == ("FAIL", 1), "the run that learned, and nothing of the one after it"
     assert final.reason == "diverged: the validation negative log-likelihood is nan in epoch 1: lower Task.lr (0.1)"
 
@@ -195,7 +199,7 @@ def old(tmp_path: Path, options: Options, request: pytest.FixtureRequest) -> Sto
     store = Store(f"sqlite:///{tmp_path / 'autoaug.db'}")
     study = of_rates(0.1, 0.2)
     run(study, store, options=options)
-    spoilt = next(record for record in store.epochs("tiny") if not record.final and record.trial == 0)
+    spoilt = next(record for record in store.epochs("tiny") if record.kind is not TrialKind.FINAL and record.trial == 0)
     (trial, _) = store.trials("tiny", "rates")
     spoilt = replace(spoilt, metrics={**spoilt.metrics, "val_nll": math.nan, "hyper_norm": math.inf})
     store.write_epoch(trial._trial_id, spoilt)
@@ -215,7 +219,7 @@ def old(tmp_path: Path, options: Options, request: pytest.FixtureRequest) -> Sto
 
 
 def test_a_storage_with_values_that_are_no_numbers_is_read(old: Store, options: Options) -> None:
-    states = {outcome.trial: outcome for outcome in old.outcomes("tiny") if not outcome.final}
+    states = {outcome.trial: outcome for outcome in old.outcomes("tiny") if outcome.kind is not TrialKind.FINAL}
     assert (states[0].state, states[0].value) == ("FAIL", None)
     assert states[0].reason.startswith("diverged: its value was no finite number")
     assert states[1].state == "COMPLETE"
@@ -226,7 +230,7 @@ def test_a_storage_with_values_that_are_no_numbers_is_read(old: Store, options: 
     run(of_rates(0.1, 0.2), old, options=options)
     assert old.outcomes("tiny") == before
     run(of_rates(0.1, 0.2, seeds=2), old, options=options)
-    assert [outcome.state for outcome in old.outcomes("tiny") if outcome.final] == ["COMPLETE"] * 2
+    assert [outcome.state for outcome in old.outcomes("tiny") if outcome.kind is TrialKind.FINAL] == ["COMPLETE"] * 2
 
 
 def test_its_dashboard_answers(old: Store) -> None:

@@ -18,7 +18,7 @@ from autoaug import Budget, Study, Task
 from autoaug.checkpoint import FORMAT
 from autoaug.execution import Event, Options, Scheduler
 from autoaug.executors import run
-from autoaug.record import Outcome
+from autoaug.record import Outcome, TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none
 
@@ -47,16 +47,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[Any, Any]:
 
 def metrics(store: Store) -> dict[Any, Any]:
     """What every epoch measured, to the last bit; of an epoch that was repeated, the last time."""
-    return {(record.final, record.epoch): dict(record.metrics) for record in store.epochs("tiny")}
+    return {(record.kind, record.epoch): dict(record.metrics) for record in store.epochs("tiny")}
 
 
 def searched(store: Store) -> list[Outcome]:
-    return [outcome for outcome in store.outcomes("tiny") if not outcome.final]
+    return [outcome for outcome in store.outcomes("tiny") if outcome.kind is not TrialKind.FINAL]
 
 
 def interrupt_after(epoch: int) -> Callable[[Event], None]:
     def listen(event: Event) -> None:
-        if event.record and event.record.epoch == epoch and not event.job.final:
+        if event.record and event.record.epoch == epoch and event.job.kind is not TrialKind.FINAL:
             raise KeyboardInterrupt
 
     return listen
@@ -117,7 +117,7 @@ def test_a_checkpoint_that_is_of_no_use_costs_work_and_never_the_trial(
     run(one_trial(), store, options=options)
     last = searched(store)[-1]
     assert (last.state, last.warning) == ("COMPLETE", f"checkpoint 2.pt {why}; went on from 1.pt")
-    assert [r.epoch for r in store.epochs("tiny") if r.attempt == 3 and not r.final] == [3, 4, 5, 6]
+    assert [r.epoch for r in store.epochs("tiny") if r.attempt == 3 and r.kind is not TrialKind.FINAL] == [3, 4, 5, 6]
     assert metrics(store) == undisturbed
 
 
@@ -129,7 +129,14 @@ def test_without_any_checkpoint_that_can_be_read_a_trial_begins_again(
     (options.artifacts / "tiny" / "none" / "0" / "1.pt").write_text("spoiled")
     run(one_trial(), store, options=options)
     assert searched(store)[-1].warning.endswith("it is damaged, or no checkpoint; began again")
-    assert [r.epoch for r in store.epochs("tiny") if r.attempt == 2 and not r.final] == [1, 2, 3, 4, 5, 6]
+    assert [r.epoch for r in store.epochs("tiny") if r.attempt == 2 and r.kind is not TrialKind.FINAL] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
     assert metrics(store) == undisturbed
 
 
@@ -139,37 +146,37 @@ def test_without_any_checkpoint_that_can_be_read_a_trial_begins_again(
 class Failing:
     """A listener that makes the chosen kind of trial fail after its third epoch, for as long as `on`."""
 
-    def __init__(self, final: bool) -> None:
-        self.final, self.on = final, True
+    def __init__(self, kind: TrialKind) -> None:
+        self.kind, self.on = kind, True
 
     def __call__(self, event: Event) -> None:
-        if self.on and event.record and event.job.final == self.final and event.record.epoch == 3:
+        if self.on and event.record and event.job.kind is self.kind and event.record.epoch == 3:
             raise RuntimeError("the disk was unplugged")
 
 
-@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize("kind", [TrialKind.SEARCH, TrialKind.FINAL])
 def test_what_failed_is_taken_up_again_from_its_checkpoint(
-    store: Store, options: Options, undisturbed: dict[Any, Any], final: bool
+    store: Store, options: Options, undisturbed: dict[Any, Any], kind: TrialKind
 ) -> None:
-    failing, study = Failing(final), one_trial()
+    failing, study = Failing(kind), one_trial()
     run(study, store, options=options, listen=failing)
     run(study, store, options=options, listen=failing)
     failed = store.outcomes("tiny")[-1]
-    assert (failed.state, failed.final, failed.attempt) == ("FAIL", final, 1), "without being asked nothing is repeated"
+    assert (failed.state, failed.kind, failed.attempt) == ("FAIL", kind, 1), "without being asked nothing is repeated"
     run(study, store, options=replace(options, retry_failed=True), listen=failing)
-    assert [(o.state, o.attempt) for o in store.outcomes("tiny") if o.final == final] == [("FAIL", 1), ("FAIL", 2)]
+    assert [(o.state, o.attempt) for o in store.outcomes("tiny") if o.kind is kind] == [("FAIL", 1), ("FAIL", 2)]
     failing.on = False
     run(study, store, options=replace(options, retry_failed=True))
-    ends = [(o.state, o.attempt) for o in store.outcomes("tiny") if o.final == final]
+    ends = [(o.state, o.attempt) for o in store.outcomes("tiny") if o.kind is kind]
     assert ends == [("FAIL", 1), ("FAIL", 2), ("COMPLETE", 3)]
-    assert next(r.epoch for r in store.epochs("tiny") if r.final == final and r.attempt == 3) == 3
+    assert next(r.epoch for r in store.epochs("tiny") if r.kind is kind and r.attempt == 3) == 3
     assert store.test_reads("tiny") == 1, "all attempts at a final run are one read of the test split"
     assert metrics(store) == undisturbed
     assert not list(options.artifacts.rglob("*.pt"))
 
 
 def test_two_drivers_that_are_asked_to_retry_queue_one_attempt(store: Store, options: Options) -> None:
-    run(one_trial(), store, options=options, listen=Failing(final=False))
+    run(one_trial(), store, options=options, listen=Failing(TrialKind.SEARCH))
     (failed,) = store.outcomes("tiny")
     assert [store.retry(failed) for _ in range(2)] == [True, False]
 

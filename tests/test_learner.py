@@ -18,6 +18,7 @@ from autoaug.execution import Options
 from autoaug.executors import run
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, SpatialTransformer, Warp, ready
+from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, stn, truncated
 from autoaug.study import knobs, plan, predict, preflight, set_up
@@ -142,7 +143,7 @@ def test_it_runs_in_a_study_and_what_it_moved_is_trained_anew(tmp_path: Path) ->
     store = Store(f"sqlite:///{tmp_path / 'x.db'}")
     run(study(), store, options=Options(artifacts=tmp_path / "artifacts"))
     assert {outcome.state for outcome in store.outcomes("x")} == {"COMPLETE"}
-    trainings = {record.training for record in store.epochs("x") if record.final}
+    trainings = {record.training for record in store.epochs("x") if record.kind is TrialKind.FINAL}
     assert trainings == {"", *study().deploy}
 
 

@@ -38,7 +38,7 @@ from autoaug.compare import (
 from autoaug.execution import Options
 from autoaug.executors import run
 from autoaug.metrics import METRICS, Metric, label_of, metric_of, on_split, range_of, words_of
-from autoaug.record import LEADERBOARD, Outcome
+from autoaug.record import LEADERBOARD, Outcome, TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none
 from autoaug.train._evaluation import Evaluation
@@ -167,16 +167,20 @@ def test_a_study_is_searched_by_the_new_row(study: Study, store: Store) -> None:
     assert finals.metric_names == ["test_error", "gpu_seconds"]
     outcomes = store.outcomes("tiny")
     for name in study.strategies:
-        searched = [each for each in outcomes if each.strategy == name and not each.final]
+        searched = [each for each in outcomes if each.strategy == name and each.kind is not TrialKind.FINAL]
         assert len({each.value for each in searched}) > 1, "or any point would be the best one"
         best = min(searched, key=lambda each: each.value or 0.0)
-        tested = [each for each in outcomes if each.strategy == name and each.final]
+        tested = [each for each in outcomes if each.strategy == name and each.kind is TrialKind.FINAL]
         assert [each.point for each in tested] == [best.point] * 2
 
 
 def test_the_leaderboard_ranks_and_tests_by_the_new_row(found: Comparison) -> None:
     scores = {
-        name: [each.metrics["test_error"] for each in found.outcomes if each.final and each.strategy == name]
+        name: [
+            each.metrics["test_error"]
+            for each in found.outcomes
+            if each.kind is TrialKind.FINAL and each.strategy == name
+        ]
         for name in found.strategies
     }
     rows = by_name(found)
@@ -187,7 +191,9 @@ def test_the_leaderboard_ranks_and_tests_by_the_new_row(found: Comparison) -> No
         assert row.others["accuracy"].test
         assert row.others["accuracy"].test.mean == pytest.approx(1 - row.test.mean)
         assert set(row.others) == {"accuracy", "nll"}
-        best = min(each.value or 1.0 for each in found.outcomes if each.strategy == name and not each.final)
+        best = min(
+            each.value or 1.0 for each in found.outcomes if each.strategy == name and each.kind is not TrialKind.FINAL
+        )
         assert row.val_best == best
         assert row.doubt
         assert row.doubt.width == METRICS["error"].half_width(best, row.doubt.images)
@@ -234,7 +240,9 @@ def test_figures_and_the_page_show_the_new_row(found: Comparison) -> None:
     assert drawn.layout.yaxis.title.text == "val error"
     for line in drawn.data:
         ends = [
-            each for each in found.records if each.final and each.strategy == line.name and each.epoch == line.x[-1]
+            each
+            for each in found.records
+            if each.kind is TrialKind.FINAL and each.strategy == line.name and each.epoch == line.x[-1]
         ]
         assert line.y[-1] == pytest.approx(mean([each.metrics["val_error"] for each in ends]), abs=1e-4)
     page = report(found, figures)
@@ -323,7 +331,7 @@ def two_points(store: Store, **more: Any) -> Study:
 def test_the_point_with_the_best_log_likelihood_is_tested(store: Store, options: Options) -> None:
     asked = two_points(store)
     run(asked, store, options=options)
-    (tested,) = [each for each in store.outcomes("tiny") if each.final]
+    (tested,) = [each for each in store.outcomes("tiny") if each.kind is TrialKind.FINAL]
     assert (tested.state, tested.point["mix.alpha"]) == ("COMPLETE", 0.75)
     (stored,) = store.trials("tiny", LEADERBOARD)
     assert stored.values == [pytest.approx(tested.metrics["test_nll"]), pytest.approx(tested.gpu_seconds)]
@@ -340,7 +348,7 @@ def test_final_runs_of_an_earlier_version_keep_their_axes_and_are_ranked_by_the_
         old.set_metric_names(["test_accuracy", "gpu_seconds"])
     run(asked, store, options=options)
     (stored,) = store.trials("tiny", LEADERBOARD)
-    (tested,) = [each for each in store.outcomes("tiny") if each.final]
+    (tested,) = [each for each in store.outcomes("tiny") if each.kind is TrialKind.FINAL]
     assert stored.values[0] == pytest.approx(tested.metrics["test_accuracy"])
     (row,) = stored_comparison([(store, "tiny")]).rows
     assert row.test

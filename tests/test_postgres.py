@@ -13,7 +13,7 @@ from studies_for_tests import tiny
 from autoaug import Budget, Task
 from autoaug.execution import Event, Options
 from autoaug.executors import run
-from autoaug.record import last_attempts
+from autoaug.record import TrialKind, last_attempts
 from autoaug.store import SPOOL_FOLDER, Store, Unreachable
 from autoaug.strategies import none, trivialaugment
 
@@ -42,10 +42,16 @@ def test_a_study_runs_and_goes_on(there: Store, tmp_path: Path) -> None:
 
     def found(store: Store) -> list[Any]:
         ends = last_attempts(store.outcomes("tiny"))
-        return [(o.strategy, o.final, o.state, dict(o.point), o.value, o.epochs, o.images) for o in ends if not o.final]
+        return [
+            (o.strategy, o.kind, o.state, dict(o.point), o.value, o.epochs, o.images)
+            for o in ends
+            if o.kind is not TrialKind.FINAL
+        ]
 
     assert found(there) == found(here)
-    assert [o.state for o in there.outcomes("tiny") if o.final] == ["COMPLETE"] * len(study.strategies)
+    assert [o.state for o in there.outcomes("tiny") if o.kind is TrialKind.FINAL] == ["COMPLETE"] * len(
+        study.strategies
+    )
     assert isinstance(there.outcomes("tiny")[0].images, int)
 
 
@@ -93,12 +99,13 @@ def test_a_server_that_restarts_while_trials_run_costs_nothing(there: Store, ser
     run(study, there, options=Options(artifacts=tmp_path), listen=restart)
     outcomes = there.outcomes("restarted")
     assert len(restarts) == 3
-    assert [(o.state, o.attempt, o.final) for o in outcomes] == [("COMPLETE", 1, False)] * 2 + [("COMPLETE", 1, True)]
+    kinds = [TrialKind.SEARCH, TrialKind.SEARCH, TrialKind.FINAL]
+    assert [(o.state, o.attempt, o.kind) for o in outcomes] == [("COMPLETE", 1, kind) for kind in kinds]
     for outcome in outcomes:
-        stored = [r.epoch for r in there.epochs("restarted") if (r.trial, r.final) == (outcome.trial, outcome.final)]
+        stored = [r.epoch for r in there.epochs("restarted") if (r.trial, r.kind) == (outcome.trial, outcome.kind)]
         assert stored == list(range(1, outcome.epochs + 1))
-        assert set(there.trials("restarted", outcome.place)[outcome.trial].intermediate_values) >= (
-            set() if outcome.final else set(stored)
+        assert set(there.trials("restarted", outcome.substudy)[outcome.trial].intermediate_values) >= (
+            set() if outcome.kind is TrialKind.FINAL else set(stored)
         )
 
 
@@ -122,6 +129,6 @@ def test_a_server_that_stays_away_ends_the_driver_and_loses_nothing(server: Serv
     trained: list[Event] = []
     run(study, store, options=options, listen=trained.append)
     assert [(o.state, o.attempt, o.epochs) for o in store.outcomes("away")] == [("COMPLETE", 1, 4)] * 2
-    assert {event.job.final for event in trained} == {True}, "only the final run was still to do"
+    assert {event.job.kind for event in trained} == {TrialKind.FINAL}, "only the final run was still to do"
     assert not list((tmp_path / SPOOL_FOLDER).glob("*"))
     store.close()

@@ -12,8 +12,9 @@ from autoaug import Budget, Study, Task
 from autoaug.data import Data, load_data
 from autoaug.execution import Event, Options, is_over, outdated
 from autoaug.execution import _worker as worker
+from autoaug.execution._attempt import Attempt
 from autoaug.executors import run
-from autoaug.record import Outcome, Record, best_complete
+from autoaug.record import Outcome, Record, TrialKind, best_complete
 from autoaug.store import Store
 from autoaug.strategies import PRUNERS, madao, none, randaugment, random_policy
 from autoaug.train import TrainingRun
@@ -21,7 +22,7 @@ from autoaug.train import _loop as loop
 
 
 def finals(store: Store) -> list[Outcome]:
-    return [outcome for outcome in store.outcomes("tiny") if outcome.final]
+    return [outcome for outcome in store.outcomes("tiny") if outcome.kind is TrialKind.FINAL]
 
 
 # The test split
@@ -53,8 +54,8 @@ def extended(store: Store, options: Options, monkeypatch: pytest.MonkeyPatch) ->
     run(study, store, options=options)
     keep = worker.keep
 
-    def better(record: Record, *rest: Any) -> None:
-        keep(replace(record, metrics={**record.metrics, "val_accuracy": 1.0}), *rest)
+    def better(record: Record, attempt: Attempt) -> None:
+        keep(replace(record, metrics={**record.metrics, "val_accuracy": 1.0}), attempt)
 
     larger = replace(study, budget=Budget(trials=2))
     monkeypatch.setattr(worker, "keep", better)
@@ -107,7 +108,7 @@ def test_a_final_run_that_goes_on_is_one_read(store: Store, options: Options, af
     left = [after]
 
     def interrupt(event: Event) -> None:
-        left[0] -= event.record is not None and event.job.final
+        left[0] -= event.record is not None and event.job.kind is TrialKind.FINAL
         if not left[0]:
             left[0] = 10**6
             raise KeyboardInterrupt
@@ -129,7 +130,7 @@ def test_final_runs_on_training_and_validation_images_claim_no_validation_score(
         final_data="train+val",
     )
     run(study, store, options=options)
-    records = [record for record in store.epochs("tiny") if record.final]
+    records = [record for record in store.epochs("tiny") if record.kind is TrialKind.FINAL]
     plain = [record for record in records if record.strategy == "none"]
     assert {record.images for record in plain} == {1000}
     assert not any(name.startswith("val_") for record in plain for name in record.metrics)
@@ -195,16 +196,16 @@ def test_a_pruned_trial_has_no_value_and_never_wins(
     """Every trial after the sixth looks perfect in its first epoch and is the worst from then on."""
     keep = worker.keep
 
-    def staged(record: Record, study: Study, job: Any, *rest: Any) -> None:
-        good = 0.8 - 0.01 * job.root + 0.001 * record.epoch
-        value = good if job.root < 6 else 1.0 if record.epoch == 1 else 0.01
-        keep(replace(record, metrics={**record.metrics, "val_accuracy": value}), study, job, *rest)
+    def staged(record: Record, attempt: Attempt) -> None:
+        good = 0.8 - 0.01 * attempt.job.root + 0.001 * record.epoch
+        value = good if attempt.job.root < 6 else 1.0 if record.epoch == 1 else 0.01
+        keep(replace(record, metrics={**record.metrics, "val_accuracy": value}), attempt)
 
     monkeypatch.setattr(worker, "keep", staged)
     study = tiny(strategies={"ra": randaugment(sampler="random").pruned(name)}, space={}, budget=Budget(trials=10))
     study = replace(study, task=replace(study.task, epochs=9, batch_size=400), seeds=1)
     run(study, store, options=options)
-    search = [outcome for outcome in store.outcomes("tiny") if not outcome.final]
+    search = [outcome for outcome in store.outcomes("tiny") if outcome.kind is not TrialKind.FINAL]
     pruned = [outcome for outcome in search if outcome.state == "PRUNED"]
     assert pruned, "the pruner did nothing"
     assert all(outcome.value is None and outcome.epochs < 9 for outcome in pruned)
@@ -214,6 +215,40 @@ def test_a_pruned_trial_has_no_value_and_never_wins(
     assert best == max((o for o in search if o.state == "COMPLETE"), key=lambda o: o.value or 0)
     assert best.root == 0, "not one that was perfect for an epoch"
     assert {o.point["policy.m"] for o in finals(store)} == {best.point["policy.m"]}
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot move a logit")
+def test_the_value_of_a_trial_is_that_of_the_last_epoch_of_its_first_training(
+    store: Store, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not its best one, not one of the attempt before it, and not what was trained from scratch after it."""
+    keep = worker.keep
+
+    def scored(record: Record, attempt: Attempt) -> None:
+        val = {1: 0.9, 2: 0.4, 3: 0.6}[record.epoch] - (0.3 if attempt.job.attempt == 1 else 0.0)
+        metrics = {**record.metrics, "val_accuracy": val, "test_accuracy": 0.8 if record.training else val / 2}
+        keep(replace(record, metrics=metrics), attempt)
+
+    def interrupt(event: Event) -> None:
+        if event.job.attempt == 1 and event.record and (event.record.epoch, event.record.training) == (2, ""):
+            raise KeyboardInterrupt
+
+    study = tiny(strategies={"madao": madao()}, space={}, budget=Budget(trials=1), seeds=1)
+    study = replace(study, task=replace(study.task, epochs=3))
+    monkeypatch.setattr(worker, "keep", scored)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(study, store, options=options, listen=interrupt)
+    run(study, store, options=options)
+    complete = [outcome for outcome in store.outcomes("tiny") if outcome.state == "COMPLETE"]
+    assert [(outcome.kind, outcome.attempt, outcome.value) for outcome in complete] == [
+        (TrialKind.SEARCH, 2, pytest.approx(0.6)),
+        (TrialKind.FINAL, 2, pytest.approx(0.3)),
+    ]
+    (final,) = store.trials("tiny", "leaderboard")[-1:]
+    cost = sum(r.gpu_seconds for r in store.epochs("tiny") if r.kind is TrialKind.FINAL and r.trial == final.number)
+    assert final.values == [pytest.approx(0.3), pytest.approx(cost)], "the second value is the cost of all trainings"
+    assert complete[-1].metrics["last_policy_test_accuracy"] == 0.8
 
 
 # Provenance

@@ -23,7 +23,7 @@ from autoaug.executors import run
 from autoaug.executors.ray import SchedulerSearcher, refuse_too_much
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Policy, ready
-from autoaug.record import last_attempts
+from autoaug.record import TrialKind, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none
 
@@ -49,14 +49,14 @@ def open_store(tmp_path: Path, name: str = "x") -> Store:
 
 def numbers(store: Store, study: Study) -> set[Any]:
     return {
-        (o.strategy, o.final, o.root, tuple(o.point.items()), o.state, o.value)
+        (o.strategy, o.kind, o.root, tuple(o.point.items()), o.state, o.value)
         for o in last_attempts(store.outcomes(study.name))
-        if not o.final
+        if o.kind is not TrialKind.FINAL
     } | {(o.strategy, o.seed, tuple(o.point.items()), o.metrics["test_accuracy"]) for o in finals(store, study)}
 
 
 def finals(store: Store, study: Study) -> list[Any]:
-    return [o for o in last_attempts(store.outcomes(study.name)) if o.final]
+    return [o for o in last_attempts(store.outcomes(study.name)) if o.kind is TrialKind.FINAL]
 
 
 def test_both_executors_find_the_same_one_trial_at_a_time(tmp_path: Path, options: Options) -> None:
@@ -85,7 +85,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_resumed(tmp_path: Pat
             killed.append(worker)
 
     run(longer, store, "ray", options, kill_the_first_worker)
-    search = [o for o in store.outcomes("tiny") if not o.final]
+    search = [o for o in store.outcomes("tiny") if o.kind is not TrialKind.FINAL]
     assert [(o.root, o.attempt, o.state) for o in search] == [
         (0, 1, "FAIL"),
         (0, 2, "COMPLETE"),
@@ -183,7 +183,7 @@ def test_a_worker_that_hangs_is_given_up_and_replaced(tmp_path: Path, options: O
     study = tiny(task=task, space={}, strategies={"none": none()}, budget=Budget(trials=1), seeds=1)
     store = open_store(tmp_path)
     run(study, store, "ray", replace(options, hang_seconds=1800, lease_seconds=0.1))
-    search = [(o.attempt, o.state, o.reason) for o in store.outcomes("tiny") if not o.final]
+    search = [(o.attempt, o.state, o.reason) for o in store.outcomes("tiny") if o.kind is not TrialKind.FINAL]
     assert search == [(1, "FAIL", "hung: no step for 1800 s"), (2, "COMPLETE", "")]
     assert [o.state for o in finals(store, study)] == ["COMPLETE"]
 
@@ -208,7 +208,7 @@ def test_a_trial_that_ends_its_own_worker_every_time_fails_and_the_others_go_on(
     study = tiny(space={}, strategies={"bad": bad, "none": none()}, budget=Budget(trials=1), seeds=1)
     store, events = open_store(tmp_path), list[Event]()
     run(study, store, "ray", options, events.append)
-    ends = [(o.strategy, o.attempt, o.state, o.reason) for o in store.outcomes("tiny") if not o.final]
+    ends = [(o.strategy, o.attempt, o.state, o.reason) for o in store.outcomes("tiny") if o.kind is not TrialKind.FINAL]
     assert ends == [
         ("bad", 1, "FAIL", "its worker died"),
         ("bad", 2, "FAIL", "its worker died"),

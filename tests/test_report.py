@@ -13,7 +13,7 @@ from autoaug.cli._report import draw, report
 from autoaug.compare import Comparison, Importance, LeaderboardRow, leaderboard
 from autoaug.compare._tables import to_flat
 from autoaug.data import image_folder
-from autoaug.record import Outcome, Record
+from autoaug.record import Outcome, Record, TrialKind
 
 FIGURES = load_figures(shipped_root())
 
@@ -32,7 +32,7 @@ def records() -> list[Record]:
             trial=seed,
             epoch=epoch,
             metrics={"val_accuracy": seed / 10 + epoch / 10},
-            final=True,
+            kind=TrialKind.FINAL,
             **given,
         )
         for seed in (0, 2)
@@ -48,7 +48,14 @@ def of(records: Sequence[Record], **more: Any) -> Comparison:
 
 def final(strategy: str, seed: int, **metrics: float) -> Outcome:
     return Outcome(
-        study="s", strategy=strategy, trial=seed, root=seed, state="COMPLETE", seed=seed, metrics=metrics, final=True
+        study="s",
+        strategy=strategy,
+        trial=seed,
+        root=seed,
+        state="COMPLETE",
+        seed=seed,
+        metrics=metrics,
+        kind=TrialKind.FINAL,
     )
 
 

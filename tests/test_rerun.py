@@ -12,7 +12,7 @@ from autoaug.compare._winner import winning_policy
 from autoaug.execution import Event, Options, is_over
 from autoaug.executors import run
 from autoaug.learners import learned
-from autoaug.record import Outcome, best_complete, last_attempts
+from autoaug.record import Outcome, TrialKind, best_complete, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import madao, none, randaugment
 
@@ -34,9 +34,9 @@ def of(outcomes: list[Outcome], strategy: str) -> tuple[list[Outcome], list[Outc
     """A strategy's search, re-runs and final runs."""
     mine = [outcome for outcome in outcomes if outcome.strategy == strategy]
     return (
-        [o for o in mine if not (o.rerun or o.final)],
-        [o for o in mine if o.rerun],
-        [o for o in mine if o.final],
+        [o for o in mine if o.kind is TrialKind.SEARCH],
+        [o for o in mine if o.kind is TrialKind.RERUN],
+        [o for o in mine if o.kind is TrialKind.FINAL],
     )
 
 
@@ -71,7 +71,7 @@ def test_re_runs_are_stored_apart_and_count_as_cost_of_the_search(store: Store, 
     search, reruns, _ = of(store.outcomes("tiny"), "ra")
     assert [len(store.trials("tiny", place)) for place in ("ra", "ra/full", "leaderboard")] == [4, 2, 1]
     assert store.spent("tiny", "ra") == pytest.approx(sum(o.gpu_seconds for o in search + reruns))
-    assert sum(record.rerun for record in store.epochs("tiny")) == 2 * 3
+    assert sum(record.kind is TrialKind.RERUN for record in store.epochs("tiny")) == 2 * 3
     assert store.archive("tiny") == "tiny~1"
     assert of(store.outcomes("tiny~1"), "ra")[1] == [replace(o, study="tiny~1") for o in reruns]
     assert store.outcomes("tiny") == []
@@ -102,11 +102,15 @@ def test_an_interrupted_re_run_goes_on(store: Store, options: Options, after: in
 
     with pytest.raises(KeyboardInterrupt):
         run(study, store, options=options, listen=interrupt)
-    assert [o.rerun for o in store.outcomes("tiny") if o.state == "FAIL"] == [True]
+    assert [o.kind for o in store.outcomes("tiny") if o.state == "FAIL"] == [TrialKind.RERUN]
     run(study, store, options=options)
 
     def found(store: Store) -> list[Any]:
-        return sorted((o.place, o.root, o.value) for o in last_attempts(store.outcomes("tiny")) if not o.final)
+        return sorted(
+            (o.substudy, o.root, o.value)
+            for o in last_attempts(store.outcomes("tiny"))
+            if o.kind is not TrialKind.FINAL
+        )
 
     assert found(store) == found(whole)
 
@@ -116,7 +120,7 @@ def test_the_policy_that_a_learner_found_in_a_re_run_is_the_one_of_its_winner(st
     study = proxied(strategies={"madao": madao().proxied(epochs=2)}, space={}, budget=Budget(trials=1))
     run(study, store, options=options)
     _, (rerun,), _ = of(store.outcomes("tiny"), "madao")
-    last = [record for record in store.epochs("tiny") if record.rerun][-1]
+    last = [record for record in store.epochs("tiny") if record.kind is TrialKind.RERUN][-1]
     assert (rerun.point, last.epoch) == ({}, 3)
     assert winning_policy(study, store).root == learned([last]).root
 

@@ -20,7 +20,7 @@ from autoaug.execution import Event, Options, Scheduler, write_pending
 from autoaug.execution._job import process_name
 from autoaug.execution._pending_writes import spool_of
 from autoaug.executors import run
-from autoaug.record import Outcome, Record
+from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import SPOOL_FOLDER, Spool, Store, Unreachable
 from autoaug.store._retrying import RetryPolicy
 from autoaug.store._spool import read
@@ -62,7 +62,7 @@ def one_trial(epochs: int = 5) -> Study:
 
 
 def searched(store: Store) -> list[Outcome]:
-    return [outcome for outcome in store.outcomes("tiny") if not outcome.final]
+    return [outcome for outcome in store.outcomes("tiny") if outcome.kind is not TrialKind.FINAL]
 
 
 def during_epochs(file: Path, first: int, last: int) -> Callable[[Event], None]:
@@ -70,7 +70,7 @@ def during_epochs(file: Path, first: int, last: int) -> Callable[[Event], None]:
     held: list[Lock] = []
 
     def listen(event: Event) -> None:
-        if event.record and not event.job.final:
+        if event.record and event.job.kind is not TrialKind.FINAL:
             if event.record.epoch == first:
                 held.append(Lock(file))
             if event.record.epoch == last and held:
@@ -87,7 +87,7 @@ def test_what_is_measured_while_the_storage_is_away_is_written_when_it_is_back(
     assert (outcome.state, outcome.attempt, outcome.epochs) == ("COMPLETE", 1, 5)
     (trial,) = store.trials("tiny", "none")
     assert set(trial.intermediate_values) == {1, 2, 3, 4, 5}
-    assert [record.epoch for record in store.epochs("tiny") if not record.final] == [1, 2, 3, 4, 5]
+    assert [record.epoch for record in store.epochs("tiny") if record.kind is not TrialKind.FINAL] == [1, 2, 3, 4, 5]
     assert "were made late: the storage was away" in caplog.text
     assert not list((options.artifacts / SPOOL_FOLDER).glob("*"))
 
@@ -98,7 +98,7 @@ def test_a_driver_without_its_storage_ends_with_a_reason_and_the_next_one_writes
     lock: list[Lock] = []
 
     def take_away(event: Event) -> None:
-        if event.record and event.record.epoch == 2 and not event.job.final and not lock:
+        if event.record and event.record.epoch == 2 and event.job.kind is not TrialKind.FINAL and not lock:
             lock.append(Lock(file))
 
     with pytest.raises(Unreachable, match=r"storage sqlite:///.*x\.db did not answer for 0\.1 s: database is locked"):

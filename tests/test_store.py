@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from autoaug.record import Outcome, Record
+from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import Loss, Store, resolve, show_url
 from autoaug.store._url import portable
 
@@ -79,9 +79,11 @@ def test_an_epoch_that_is_repeated_replaces_the_first(store: Store) -> None:
 
 
 def test_the_cost_of_a_search_counts_running_and_lost_work_and_no_final_run(store: Store) -> None:
-    for number, final in [(1, False), (2, False), (3, True)]:
-        store.write_epoch(ask(store)._trial_id, epoch(number, final=final, gpu_seconds=number))
+    for number, kind in [(1, TrialKind.SEARCH), (2, TrialKind.RERUN), (4, TrialKind.FINAL)]:
+        store.write_epoch(ask(store)._trial_id, epoch(number, kind=kind, gpu_seconds=number))
     assert store.spent("s", "none") == 3.0
+    assert [record.kind for record in store.epochs("s")] == list(TrialKind)
+    assert sum(record.gpu_seconds for record in store.epochs("s") if record.kind.charged) == 3.0
     assert store.spent("s", "ra") == 0.0
 
 
@@ -160,7 +162,7 @@ def test_a_waiting_trial_is_claimed_once(store: Store) -> None:
     assert store.claim(waiting._trial_id)
     assert not store.claim(waiting._trial_id)
     (outcome,) = store.outcomes("s")
-    assert (outcome.strategy, outcome.seed, outcome.final, outcome.point) == ("ra", 1, True, {"policy.n": 2})
+    assert (outcome.strategy, outcome.seed, outcome.kind, outcome.point) == ("ra", 1, TrialKind.FINAL, {"policy.n": 2})
 
 
 def test_a_lease_ages_by_the_clock_of_the_server(store: Store) -> None:

@@ -19,6 +19,7 @@ from autoaug.data import subset
 from autoaug.execution import Options
 from autoaug.executors import run
 from autoaug.policy import op_masses, ready
+from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.strategies import (
     SAMPLERS,
@@ -318,8 +319,8 @@ def test_stored_searches_begin_at_known_defaults_and_go_on_by_what_is_stored(tmp
         assert trials[0].params == asked.point_of(name, asked.first_of(name)[0])
         assert len({tuple(sorted(trial.params.items())) for trial in trials}) == 3
     top = [each for each in store.outcomes("s") if each.strategy == "top"]
-    assert [(each.epochs, each.rerun, each.final) for each in top][:3] == [(1, False, False)] * 3
-    full = [each for each in top if each.rerun]
+    assert [(each.epochs, each.kind) for each in top][:3] == [(1, TrialKind.SEARCH)] * 3
+    full = [each for each in top if each.kind is TrialKind.RERUN]
     assert [each.epochs for each in full] == [1 + each.point["task.refine_epochs"] for each in full]
     assert len(full) == 2
     store.close()

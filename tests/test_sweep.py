@@ -21,22 +21,24 @@ from autoaug import Budget, Study
 from autoaug.cli._project import load_figures, shipped_root
 from autoaug.compare import stored_comparison
 from autoaug.execution import Event, Options, Scheduler, is_over
+from autoaug.execution._attempt import Attempt
 from autoaug.execution._job import Job, is_gone, process_name
-from autoaug.execution._worker import lease, seed_of, sign, work
+from autoaug.execution._lease import lease
+from autoaug.execution._worker import work
 from autoaug.executors import conduct, run
 from autoaug.policy import Fixed, ready
-from autoaug.record import LEADERBOARD, Outcome, Record, last_attempts
+from autoaug.record import LEADERBOARD, Outcome, Record, TrialKind, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import madao, none
 from autoaug.strategies._strategy import Strategy
 
 
 def searched(store: Store, study: Study) -> list[Outcome]:
-    return [outcome for outcome in store.outcomes(study.name) if not outcome.final]
+    return [outcome for outcome in store.outcomes(study.name) if outcome.kind is not TrialKind.FINAL]
 
 
 def finals(store: Store, study: Study) -> list[Outcome]:
-    return [outcome for outcome in store.outcomes(study.name) if outcome.final]
+    return [outcome for outcome in store.outcomes(study.name) if outcome.kind is TrialKind.FINAL]
 
 
 def points(store: Store, study: Study) -> dict[str, list[Any]]:
@@ -61,7 +63,9 @@ def test_a_study_runs_its_trials_and_then_the_best_point_of_each_with_fresh_seed
         assert final.state == "COMPLETE"
         assert final.value == final.metrics["test_accuracy"]
     assert store.test_reads("tiny") == 4, "one read of the test split for each final run"
-    assert not any("test_accuracy" in record.metrics for record in store.epochs("tiny") if not record.final)
+    assert not any(
+        "test_accuracy" in record.metrics for record in store.epochs("tiny") if record.kind is not TrialKind.FINAL
+    )
     assert is_over(study, store)
     assert not list(options.artifacts.rglob("*.pt")), "checkpoints of finished trials are removed"
 
@@ -70,7 +74,7 @@ def test_what_the_dashboard_shows_is_there(store: Store, options: Options) -> No
     study = tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=1)
     run(study, store, options=options)
     (trial,) = store.trials("tiny", "none")
-    (record,) = [record for record in store.epochs("tiny") if not record.final and record.epoch == 2]
+    (record,) = [record for record in store.epochs("tiny") if record.kind is not TrialKind.FINAL and record.epoch == 2]
     assert trial.intermediate_values[2] == record.metrics["val_accuracy"]
     attributes = trial.user_attrs
     assert attributes["cpu_seconds"] > 0
@@ -88,12 +92,12 @@ def test_seeds_are_paired_across_strategies_and_never_shared_by_search_and_final
 ) -> None:
     study = tiny()
     run(study, store, options=options)
-    seeds: dict[tuple[str, bool], set[int]] = {}
+    seeds: dict[tuple[str, TrialKind], set[int]] = {}
     for record in store.epochs("tiny"):
-        seeds.setdefault((record.strategy, record.final), set()).add(record.seed)
-    assert seeds["none", True] == seeds["ra", True]
-    assert seeds["none", False] == seeds["ra", False]
-    assert not seeds["none", True] & seeds["none", False]
+        seeds.setdefault((record.strategy, record.kind), set()).add(record.seed)
+    assert seeds["none", TrialKind.FINAL] == seeds["ra", TrialKind.FINAL]
+    assert seeds["none", TrialKind.SEARCH] == seeds["ra", TrialKind.SEARCH]
+    assert not seeds["none", TrialKind.FINAL] & seeds["none", TrialKind.SEARCH]
 
 
 def test_a_finished_study_runs_nothing_again(store: Store, options: Options) -> None:
@@ -122,7 +126,7 @@ def test_final_runs_of_an_older_storage_are_read_and_gone_on_with(store: Store, 
     assert [trial.params["seed"] for trial in again.trials("tiny", "leaderboard")] == [0, 1]
     assert again.outcomes("tiny") == before
     run(tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=3, space={}), again, options=options)
-    finals = [outcome for outcome in again.outcomes("tiny") if outcome.final]
+    finals = [outcome for outcome in again.outcomes("tiny") if outcome.kind is TrialKind.FINAL]
     assert [(outcome.seed, outcome.state) for outcome in finals] == [(0, "COMPLETE"), (1, "COMPLETE"), (2, "COMPLETE")]
     assert len({outcome.metrics["test_nll"] for outcome in finals}) == 3, "each has a seed of its own"
     assert again.test_reads("tiny") == 3
@@ -153,7 +157,9 @@ class Interrupt:
 def numbers(store: Store) -> dict[Any, float | None]:
     """What was found at each point, in the search and in the final runs."""
     ends = last_attempts(store.outcomes("tiny"))
-    return {(o.strategy, o.final, tuple(o.point.items()), o.seed if o.final else 0): o.value for o in ends}
+    return {
+        (o.strategy, o.kind, tuple(o.point.items()), o.seed if o.kind is TrialKind.FINAL else 0): o.value for o in ends
+    }
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +261,7 @@ def test_a_trial_cancelled_in_the_dashboard_stops_and_writes_nothing_more(store:
     study = tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=1)
 
     def cancel(event: Event) -> None:
-        if event.record and event.record.epoch == 1 and not event.job.final:
+        if event.record and event.record.epoch == 1 and event.job.kind is not TrialKind.FINAL:
             store.finish(event.job.trial_id, TrialState.FAIL, reason="cancelled")
 
     run(study, store, options=options, listen=cancel)
@@ -271,7 +277,7 @@ def test_a_trial_resumes_from_the_latest_attempt_that_left_a_checkpoint(store: S
         with pytest.raises(KeyboardInterrupt):
             run(longer, store, options=options, listen=Interrupt(epochs))
     run(longer, store, options=options)
-    trained = [(record.attempt, record.epoch) for record in store.epochs("tiny") if not record.final]
+    trained = [(record.attempt, record.epoch) for record in store.epochs("tiny") if record.kind is not TrialKind.FINAL]
     assert trained == [(1, 1), (1, 2), (1, 3), (2, 3), (3, 3), (3, 4), (3, 5)]
 
 
@@ -296,7 +302,9 @@ def test_what_a_learner_found_is_trained_again_from_scratch(store: Store, option
     run(study, store, options=options, listen=told.append)
     (final,) = last_attempts(finals(store, study))
     assert (final.state, final.epochs) == ("COMPLETE", 2)
-    records = {(record.training, record.epoch): record for record in store.epochs("tiny") if record.final}
+    records = {
+        (record.training, record.epoch): record for record in store.epochs("tiny") if record.kind is TrialKind.FINAL
+    }
     assert sorted(records) == [(name, epoch) for name in ("", "last_policy", "policy_schedule") for epoch in (1, 2)]
     assert [key for key, record in sorted(records.items()) if record.policy is not None] == [("", 1), ("", 2)]
     assert records["", 2].policy != ready.none()
@@ -306,10 +314,10 @@ def test_what_a_learner_found_is_trained_again_from_scratch(store: Store, option
     for name in ("", "last_policy", "policy_schedule"):
         stored = records[name, 2].metrics["test_accuracy"]
         assert final.metrics[f"{name}_test_accuracy".removeprefix("_")] == stored
-    own = [record for record in store.epochs("tiny") if record.final and record.trial == final.trial]
+    own = [record for record in store.epochs("tiny") if record.kind is TrialKind.FINAL and record.trial == final.trial]
     assert final.gpu_seconds == pytest.approx(sum(record.gpu_seconds for record in own))
     assert final.images == sum(record.images for record in own)
-    last = [event.record for event in told if event.record and event.job.final][-1]
+    last = [event.record for event in told if event.record and event.job.kind is TrialKind.FINAL][-1]
     assert (last.training, last.epoch) == ("policy_schedule", 2)
     (trial,) = [each for each in store.trials("tiny", LEADERBOARD) if each.number == final.trial]
     assert set(trial.intermediate_values) <= {1, 2}, "no retraining is drawn as part of the learner's curve"
@@ -326,7 +334,7 @@ def test_each_training_is_one_named_curve(store: Store, options: Options) -> Non
     assert [list(line.x) for line in drawn.data] == [[1, 2]] * 3
     for line in drawn.data:
         name, _, training = line.name.partition(" · ")
-        mine = [each for each in records if each.final and each.strategy == name]
+        mine = [each for each in records if each.kind is TrialKind.FINAL and each.strategy == name]
         ends = [each for each in mine if each.training == training.replace(" ", "_") and each.epoch == 2]
         assert line.y[-1] == pytest.approx(sum(each.metrics["val_accuracy"] for each in ends) / 2, abs=1e-4)
 
@@ -340,26 +348,27 @@ def test_what_a_retraining_has_cost_when_it_fails_is_counted(
             raise RuntimeError("broken")
 
     study = tiny(strategies={"madao": madao()}, space={}, budget=Budget(trials=1), seeds=1)
-    monkeypatch.setattr("autoaug.execution._worker.Fixed", Broken)
+    monkeypatch.setattr("autoaug.execution._attempt.Fixed", Broken)
     run(study, store, options=options)
     (final,) = finals(store, study)
-    stored = [record for record in store.epochs("tiny") if record.final]
+    stored = [record for record in store.epochs("tiny") if record.kind is TrialKind.FINAL]
     assert (final.state, [record.training for record in stored]) == ("FAIL", ["", ""])
     assert final.gpu_seconds > sum(record.gpu_seconds for record in stored)
 
 
-def test_a_share_of_a_gpu_costs_a_share_of_its_seconds() -> None:
-    study, job = tiny(), Job("ra", 1, 0, {}, 1, 0)
+def test_a_share_of_a_gpu_costs_a_share_of_its_seconds(store: Store, options: Options) -> None:
+    job, shared = Job("ra", 1, 0, {}, 1, 0), replace(options, gpus_per_trial=0.25)
+    attempt = Attempt(tiny(), job, store, shared, lambda event: None)
     epoch = Record(epoch=1, phase="augment", gpu_seconds=8.0, device="cuda")
-    assert sign(epoch, study, job, 0.25).gpu_seconds == 2.0
-    assert sign(replace(epoch, device="cpu"), study, job, 0.25).gpu_seconds == 8.0, "CPU-seconds are this process's own"
+    assert attempt.sign(epoch).gpu_seconds == 2.0
+    assert attempt.sign(replace(epoch, device="cpu")).gpu_seconds == 8.0, "CPU-seconds are this process's own"
 
 
 def test_the_strategy_that_has_spent_least_goes_first(store: Store, options: Options) -> None:
     order: list[str] = []
 
     def listen(event: Event) -> None:
-        if event.state == "RUNNING" and not event.job.final:
+        if event.state == "RUNNING" and event.job.kind is not TrialKind.FINAL:
             order.append(event.job.strategy)
 
     run(tiny(), store, options=options, listen=listen)
@@ -456,6 +465,6 @@ def test_a_worker_that_lost_its_trial_cannot_overwrite_its_successor(store: Stor
 def test_trials_and_final_runs_never_share_a_folder_or_a_seed() -> None:
     study = tiny()
     trial = Job("ra", 1, 0, {}, 1, 0)
-    final = Job("ra", 2, 0, {}, 1, 0, final_seed=0)
+    final = Job("ra", 2, 0, {}, 1, 0, TrialKind.FINAL, final_seed=0)
     assert trial.folder(Path("a"), "tiny") != final.folder(Path("a"), "tiny")
-    assert seed_of(study, trial) != seed_of(study, final)
+    assert trial.seed(study.seed) != final.seed(study.seed)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from autoaug import Budget, Study
 from autoaug.checkpoint import Checkpoint
 from autoaug.execution import Options
-from autoaug.execution import _worker as worker
+from autoaug.execution import _attempt as attempt
 from autoaug.executors import run
 from autoaug.hypergrad import unrolled
 from autoaug.learners import Bilevel, Updates
@@ -278,7 +278,7 @@ def test_what_a_warp_learned_is_trained_anew_with_one_resampling(
         fixed.append(Fixed(tree, **settings))
         return fixed[-1]
 
-    monkeypatch.setattr(worker, "Fixed", spy)
+    monkeypatch.setattr(attempt, "Fixed", spy)
     strategies = {"warp": truncated(every=2), "relaxed": madao("pathwise", ops=("rotate", "invert"))}
     study = Study(
         name="one",

@@ -21,7 +21,7 @@ from autoaug.data import STANDARDS, image_folder
 from autoaug.export import EXPORTERS, export
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, PolicyTree, apply, decode, encode, policy_tree, ready, schedule, sequence
-from autoaug.record import LEADERBOARD, Record
+from autoaug.record import LEADERBOARD, Record, TrialKind
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, randaugment
 from autoaug.train import TrainingRun
@@ -52,7 +52,7 @@ def final(store: Store, study: Study, strategy: str, accuracy: float) -> None:
     store.enqueue_final(study.name, strategy, 0, {}, 0)
     trial = store.trials(study.name, LEADERBOARD)[-1]
     store.claim(trial._trial_id)
-    store.write_epoch(trial._trial_id, record(study, strategy, trial.number, final=True, accuracy=accuracy))
+    store.write_epoch(trial._trial_id, record(study, strategy, trial.number, kind=TrialKind.FINAL, accuracy=accuracy))
     store.finish(trial._trial_id, TrialState.COMPLETE, [accuracy, 1.0])
 
 

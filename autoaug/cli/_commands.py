@@ -285,19 +285,13 @@ def print_leaderboard(comparison: "Comparison", output: "Output") -> int:
     output.show(leaderboard_table(comparison), to_json(comparison))
     failed = failures(comparison.outcomes)
     for strategy, outcomes in failed.items():
-        say(f"{strategy}: {len(outcomes)} failed, last {which(outcomes[-1])}: {why_failed(outcomes[-1])}", err)
+        say(f"{strategy}: {len(outcomes)} failed, last {outcomes[-1].name}: {why_failed(outcomes[-1])}", err)
     for outcome in last_attempts(comparison.outcomes):
         if outcome.warning:
-            say(f"warning: {outcome.strategy} {which(outcome)}: {outcome.warning}", err)
+            say(f"warning: {outcome.strategy} {outcome.name}: {outcome.warning}", err)
     if not any(row.test for row in comparison.rows):
         return FAILED
     return SOME_FAILED if failed else 0
-
-
-def which(outcome: "Outcome") -> str:
-    """Which of its strategy a trial is, as the dashboard numbers it."""
-    kind = "re-run" if outcome.rerun else "trial"
-    return f"final run {outcome.seed}" if outcome.final else f"{kind} {outcome.trial}"
 
 
 def why_failed(outcome: "Outcome") -> str:
@@ -310,8 +304,8 @@ def take_up_again(study: "Study", store: "Store", options: Options, voice: "Outp
     from autoaug.execution import retry_failed
 
     for outcome in retry_failed(study, store, options.only):
-        said = f"{outcome.strategy} {which(outcome)} is taken up again; it had failed: {why_failed(outcome)}"
-        voice.tell(said, retry=f"{outcome.strategy} {which(outcome)}", failed=why_failed(outcome))
+        said = f"{outcome.strategy} {outcome.name} is taken up again; it had failed: {why_failed(outcome)}"
+        voice.tell(said, retry=f"{outcome.strategy} {outcome.name}", failed=why_failed(outcome))
 
 
 def write_csv(path: Path, comparison: "Comparison") -> None:

@@ -16,11 +16,11 @@ from rich.text import Text
 from autoaug.compare import Comparison, headline, legend, short, show_seconds, show_value, tables, unit_of
 from autoaug.compare import Table as Figures
 from autoaug.metrics import on_split
-from autoaug.record import Outcome, Record, last_attempts
+from autoaug.record import Outcome, Record, TrialKind, last_attempts
 from autoaug.text import by_clock, counted, shown
 
 if TYPE_CHECKING:  # what runs and plans loads torch, and a leaderboard is shown without it
-    from autoaug.execution import Event, Job
+    from autoaug.execution import Event
     from autoaug.study import Advice, DataFacts, Knob, Line, Study
 
 SECONDS_BETWEEN_FRAMES = 0.1
@@ -163,48 +163,43 @@ class ProgressState:
         self.unit = unit_of(outcome.device for outcome in outcomes)
         self.last: dict[int, Record] = {}
         mine = [outcome for outcome in outcomes if outcome.strategy in self.strategies]
-        for outcome in last_attempts(outcome for outcome in mine if not outcome.final):
+        for outcome in last_attempts(outcome for outcome in mine if outcome.kind.charged):
             if outcome.over:
-                self.count(outcome.strategy, outcome.state, outcome.value, rerun=outcome.rerun)
+                self.count(outcome.strategy, outcome.state, outcome.value, outcome.kind)
         for outcome in mine:
             counts = self.strategies[outcome.strategy]
-            counts.seconds += 0.0 if outcome.final else outcome.gpu_seconds
-            counts.finals += outcome.final and outcome.state == "COMPLETE"
-            counts.searched |= outcome.final
+            counts.seconds += outcome.gpu_seconds if outcome.kind.charged else 0.0
+            counts.finals += outcome.kind is TrialKind.FINAL and outcome.state == "COMPLETE"
+            counts.searched |= outcome.kind is TrialKind.FINAL
 
     def see(self, event: "Event") -> None:
         """Take in one event."""
         job, counts = event.job, self.strategies[event.job.strategy]
-        counts.searched |= job.final
+        counts.searched |= job.kind is TrialKind.FINAL
         if event.record:
             self.unit = unit_of([event.record.device])
             if not event.record.training:
                 self.last[job.trial_id] = event.record
-            counts.seconds += 0.0 if job.final else event.record.gpu_seconds
+            counts.seconds += event.record.gpu_seconds if job.kind.charged else 0.0
             again = f" {event.record.training.replace('_', ' ')}" if event.record.training else ""
-            counts.now = f"{self.name(job)}{again} epoch {event.record.epoch}"
+            counts.now = f"{job.name}{again} epoch {event.record.epoch}"
         elif event.state in ("COMPLETE", "PRUNED", "FAIL"):
             counts.now = ""
             last = self.last.pop(job.trial_id, None)
             value = last.metrics.get(self.study.metric) if last else None
-            self.count(job.strategy, event.state, value, job.final, job.rerun)
+            self.count(job.strategy, event.state, value, job.kind)
 
-    def count(self, strategy: str, state: str, value: float | None, final: bool = False, rerun: bool = False) -> None:
+    def count(self, strategy: str, state: str, value: float | None, kind: TrialKind) -> None:
         """Take in how a trial ended. What was reached on a proxy is not the best of anything."""
-        counts, in_full = self.strategies[strategy], rerun or not self.study.reruns_of(strategy)
+        counts = self.strategies[strategy]
+        in_full = kind is TrialKind.RERUN or not self.study.reruns_of(strategy)
         counts.failed += state == "FAIL"
-        if final:
+        if kind is TrialKind.FINAL:
             counts.finals += state == "COMPLETE"
             return
-        counts.trials += not rerun
+        counts.trials += kind is TrialKind.SEARCH
         if state == "COMPLETE" and value is not None and in_full:
             counts.best = value if counts.best is None else self.better(counts.best, value)
-
-    def name(self, job: "Job") -> str:
-        """Of a trial as the dashboard numbers it; of a final run as people count."""
-        if job.final_seed is not None:
-            return f"final {job.final_seed + 1}/{self.study.seeds}"
-        return f"re-run {job.number + 1}" if job.rerun else f"trial {job.number}"
 
     def block(self) -> Group:
         """Return a table with one line per strategy."""
@@ -224,7 +219,7 @@ class ProgressState:
         """Return how much of its budget a search has used."""
         counts, limit = self.strategies[name], self.study.trials_of(name)
         used = max(counts.trials / limit if limit else 0.0, self.study.budget.spent(0, counts.seconds))
-        return ProgressBar(total=1.0, completed=1.0 if counts.searched else min(used, 1.0), width=10)
+        return ProgressBar(total=1.0, completed=1.0 if counts.searched else min(used, 1.0), width=8)
 
     def figures(self, name: str) -> tuple[str, str, str]:
         """Return trials, best value and seconds, each with its limit where it has one."""
@@ -278,9 +273,10 @@ class LineProgress:
     def line(self, event: "Event", last: Record | None) -> str:
         """What happened, with which score, and what the search has cost by then."""
         job, spent = event.job, show_seconds(self.progress.strategies[event.job.strategy].seconds)
-        metric = on_split("test", self.progress.study.metric) if job.final else self.progress.study.metric
+        searched = self.progress.study.metric
+        metric = on_split("test", searched) if job.kind is TrialKind.FINAL else searched
         score = f"{metric} {last.metrics[metric]:.4f}" if last and metric in last.metrics else ""
-        cost = "" if job.final else f"{spent} {self.progress.unit} so far"
+        cost = "" if job.kind is TrialKind.FINAL else f"{spent} {self.progress.unit} so far"
         said = [(event.state or "").lower(), score, cost, event.reason]
         return f"{job}: {', '.join(filter(None, said))}"
 

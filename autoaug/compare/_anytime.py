@@ -42,7 +42,7 @@ def anytime(
             epochs than another one of its strategy, and every search as one on the task itself.
     """
     better = max if (metric_of(metric).maximize if maximize is None else maximize) else min
-    searched = [record for record in records if not record.final]
+    searched = [record for record in records if record.kind.charged]
     full = complete(outcomes) if outcomes is not None else long_enough(searched)
     steps: list[CurvePoint] = []
     for study, name in dict.fromkeys((record.study, record.strategy) for record in searched):
@@ -65,7 +65,7 @@ TrainingKey = tuple[str, str, int]
 
 
 def key(training: Record | Outcome) -> TrainingKey:
-    return training.study, training.place, training.trial
+    return training.study, training.substudy, training.trial
 
 
 def complete(outcomes: Sequence[Outcome]) -> set[TrainingKey]:

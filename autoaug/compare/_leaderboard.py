@@ -13,7 +13,7 @@ from autoaug.compare._looks import Looks
 from autoaug.compare._statistics import Difference, Interval, interval, judge, of_differences
 from autoaug.learners import DEPLOYS
 from autoaug.metrics import ANY_NUMBER, DEFAULT_METRIC, METRICS, Limits, Metric, metric_of, on_split, row_of
-from autoaug.record import Outcome, best_complete, complete_by_value, last_attempts
+from autoaug.record import Outcome, TrialKind, best_complete, complete_by_value, last_attempts
 
 SLACK = 1.1
 """Two searches have cost the same where one could not have made another trial for what the other spent, within this."""
@@ -139,9 +139,9 @@ def leaderboard(
     rows = []
     for name in strategies:
         mine = [outcome for outcome in outcomes if outcome.strategy == name]
-        search = [outcome for outcome in mine if not outcome.final]
+        search = [outcome for outcome in mine if outcome.kind is not TrialKind.FINAL]
         ends = last_attempts(search)
-        tried = [outcome for outcome in ends if not outcome.rerun]
+        tried = [outcome for outcome in ends if outcome.kind is not TrialKind.RERUN]
         best = best_complete(ends, maximize)
         rows.append(
             LeaderboardRow(
@@ -204,7 +204,8 @@ def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str, deploy
     return {
         FinalRun(outcome.study, outcome.seed): outcome.metrics[name]
         for outcome in outcomes
-        if outcome.strategy == strategy and outcome.final and outcome.state == "COMPLETE" and name in outcome.metrics
+        if outcome.strategy == strategy and outcome.kind is TrialKind.FINAL
+        if outcome.state == "COMPLETE" and name in outcome.metrics
     }
 
 
@@ -260,7 +261,7 @@ def lost_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
     """By strategy, how many of its final runs cannot be compared because they, or the baseline's, have failed."""
     failed: dict[str, set[FinalRun]] = defaultdict(set)
     for outcome in last_attempts(outcomes):
-        if outcome.final and outcome.state == "FAIL":
+        if outcome.kind is TrialKind.FINAL and outcome.state == "FAIL":
             failed[outcome.strategy].add(FinalRun(outcome.study, outcome.seed))
     names = dict.fromkeys(outcome.strategy for outcome in outcomes)
     return {name: len(failed[name] | failed[baseline]) for name in names}
@@ -280,7 +281,7 @@ def mean_ranks(scores: Mapping[str, Scores], maximize: bool = True) -> dict[str,
 def reruns(ends: Sequence[Outcome], maximize: bool) -> list[Rerun]:
     """The points of a search on a proxy that were also trained in full, the best first."""
     found = []
-    for full in complete_by_value((each for each in ends if each.rerun), maximize):
+    for full in complete_by_value((each for each in ends if each.kind is TrialKind.RERUN), maximize):
         alike = [each for each in ends if each.proxy and (each.study, each.point) == (full.study, full.point)]
         for proxy in complete_by_value(alike, maximize)[:1]:
             found.append(Rerun(proxy.trial, proxy.value or 0.0, proxy.epochs, full.value or 0.0, full.epochs))

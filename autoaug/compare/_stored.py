@@ -183,7 +183,7 @@ def looks_until_now(
 def attributes_of(places: Sequence[Place], outcomes: Sequence[Outcome]) -> Iterator[Mapping[str, Any]]:
     """The user attributes of all trials: of the searches, their re-runs and the final runs."""
     for store, name in places:
-        for below in dict.fromkeys(outcome.place for outcome in outcomes if outcome.study == name):
+        for below in dict.fromkeys(outcome.substudy for outcome in outcomes if outcome.study == name):
             for trial in store.trials(name, below):
                 yield trial.user_attrs
 

@@ -39,7 +39,7 @@ def winning_policy(
     best = best_complete(mine, study.direction == "maximize")
     if name is None or best is None:
         raise ValueError(f"no trial of {name or 'any strategy'} of study {study.name!r} is complete yet: run the study")
-    tree, attributes = policy_of(study, store, best), store.trials(study.name, best.place)[best.trial].user_attrs
+    tree, attributes = policy_of(study, store, best), store.trials(study.name, best.substudy)[best.trial].user_attrs
     facts = tree.provenance | provenance(study, best, attributes) | evidence(rows[name], definition)
     standard = Standard(**attributes["standard"]) if "standard" in attributes else None
     facts[ALWAYS_ON] = str(standard) if standard else "not recorded: the trial is of an earlier version"
@@ -79,8 +79,8 @@ def policy_of(study: Study, store: Store, best: Outcome) -> PolicyTree:
     """The policy that a trial was trained with, or the last one that it learned."""
     if study.strategies[best.strategy].within is None:
         return set_up(study, best.strategy, best.point).policy.tree()
-    attempt = (best.place, best.trial)
-    return learned(each for each in store.epochs(study.name) if (each.place, each.trial) == attempt)
+    attempt = (best.substudy, best.trial)
+    return learned(each for each in store.epochs(study.name) if (each.substudy, each.trial) == attempt)
 
 
 def provenance(study: Study, best: Outcome, attributes: Mapping[str, Any]) -> dict[str, str | int | float]:

@@ -4,8 +4,8 @@ from autoaug.execution._job import Event, Job, Listen
 from autoaug.execution._options import ON_A_SERVER, refuse_more_than, refuse_remote, trials_at_once
 from autoaug.execution._pending_writes import write_pending
 from autoaug.execution._progress import check_only, is_over, outdated
-from autoaug.execution._retry import failed, retry_failed
-from autoaug.execution._scheduler import Scheduler
+from autoaug.execution._recovery import failed, retry_failed
+from autoaug.execution._scheduling import Scheduler
 from autoaug.execution._worker import end, explain, work
 from autoaug.options import Options
 

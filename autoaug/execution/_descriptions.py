@@ -1,4 +1,4 @@
-"""What Optuna's own pages say of each study of ours: names of axes alone would let one take one thing for another."""
+"""What the pages of Optuna show of each of its studies: names of axes alone would let one take one for another."""
 
 import optuna
 
@@ -16,7 +16,7 @@ OF_SEARCH = "search: every trial is scored on the validation split"
 
 
 def about_search(study: Study, strategy: str) -> str:
-    """What the trials of a search are; those on a proxy must not be read as trainings of the task."""
+    """Return what the trials of a search are; those on a proxy must not be read as trainings of the task."""
     changes = study.describe()["proxies"].get(strategy)
     if not changes:
         return OF_SEARCH
@@ -25,12 +25,12 @@ def about_search(study: Study, strategy: str) -> str:
 
 
 def metric_of(study: Study, strategy: str) -> str:
-    """What stands on the axis of a search."""
+    """Return what stands on the axis of a search."""
     return f"{study.metric} (proxy)" if study.strategies[strategy].proxy else study.metric
 
 
-def describe(found: optuna.Study, about: str) -> optuna.Study:
-    """The same study, which says what it is."""
-    if found.user_attrs.get(ABOUT) != about:
-        found.set_user_attr(ABOUT, about)
-    return found
+def describe(study: optuna.Study, about: str) -> optuna.Study:
+    """Return the study, once its page shows what it is."""
+    if study.user_attrs.get(ABOUT) != about:
+        study.set_user_attr(ABOUT, about)
+    return study

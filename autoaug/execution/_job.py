@@ -1,4 +1,4 @@
-"""One trial as it is handed to a worker, and what a worker says of it. Plain data: it crosses processes."""
+"""One trial as it is handed to a worker, and what a worker reports of it. Plain data: it crosses processes."""
 
 import os
 import reprlib
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoaug.record import Record, State, place
+from autoaug.record import Record, State, TrialKind
+from autoaug.seeding import derive_seed
 from autoaug.study import NAME
 
 
@@ -23,50 +24,57 @@ class Job:
     attempt: int
     root: int
     """Which trial of its search this is: all attempts at it share it, and so their seed and their folder."""
+    kind: TrialKind = TrialKind.SEARCH
     final_seed: int | None = None
-    """Which of the final runs this is; None in the search."""
-    rerun: bool = False
-    """A re-run in full of a point that was found on a proxy."""
+    """Which of the final runs of its strategy this is; None of the other kinds."""
     retest: bool = False
     """A final run that was asked for though the test split was read before, when another point was the best."""
     driver: str = ""
     """The process that handed it out, as `process_name` names it. Of the local executor it is the worker too."""
 
-    @property
-    def final(self) -> bool:
-        return self.final_seed is not None
+    def __post_init__(self) -> None:
+        if (self.kind is TrialKind.FINAL) != (self.final_seed is not None):
+            raise ValueError(f"a final run has a final_seed, and nothing else has: got {self.kind}, {self.final_seed}")
 
     @property
-    def place(self) -> str:
-        """Where the trial is stored, below the name of its study."""
-        return place(self.strategy, self.final, self.rerun)
+    def substudy(self) -> str:
+        """Return the name of the Optuna study that holds the trial, below that of the study."""
+        return self.kind.substudy(self.strategy)
+
+    @property
+    def name(self) -> str:
+        """Return which of its strategy the trial is, as `TrialKind.trial_name` calls it."""
+        return self.kind.trial_name(self.number, self.final_seed)
+
+    def seed(self, study_seed: int) -> int:
+        """Return the seed of the training in a study with a seed, as `TrialKind.seed_key` has it."""
+        return derive_seed(study_seed, *self.kind.seed_key(self.root, self.final_seed))
 
     def folder(self, artifacts: Path, study: str) -> Path:
-        """Where the checkpoints of all attempts at this trial lie.
+        """Return where the checkpoints of all attempts at this trial lie.
 
         Raises:
             ValueError: a name would lead elsewhere. The number of a trial comes from the storage, others write there.
         """
-        parts = [study, *self.place.split("/"), str(self.root)]
+        parts = [study, *self.substudy.split("/"), str(self.root)]
         for part in parts:
             if not NAME.fullmatch(part):
                 raise ValueError(f"{reprlib.repr(part)} cannot name a folder of {artifacts}: it is no plain name")
         return artifacts.joinpath(*parts)
 
     def __str__(self) -> str:
-        what = f"final run {self.final_seed}" if self.final else f"{'re-run' if self.rerun else 'trial'} {self.number}"
-        return f"{self.strategy} {what}" + (f", attempt {self.attempt}" if self.attempt > 1 else "")
+        return f"{self.strategy} {self.name}" + (f", attempt {self.attempt}" if self.attempt > 1 else "")
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that the watcher of a study may want to see."""
+    """An epoch that was measured, or a trial that began or ended: what a listener hears of."""
 
     job: Job
     record: Record | None = None
-    """An epoch was measured."""
+    """The epoch that was measured."""
     state: State | None = None
-    """The trial began (RUNNING) or ended."""
+    """RUNNING where the trial began, WAITING where it was queued again, otherwise how it ended."""
     reason: str = ""
 
 
@@ -74,7 +82,7 @@ Listen = Callable[[Event], None]
 
 
 def process_name() -> str:
-    """This process, for a lease: `host:pid`."""
+    """Return what a lease calls this process: `host:pid`."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from math import inf
 
 from autoaug.execution._job import process_name
+from autoaug.record import State
 from autoaug.store import Store, Unreachable
 from autoaug.text import shown
 
@@ -18,7 +19,10 @@ UNBLOCK_SECONDS = 60.0
 
 
 class Hung(BaseException):
-    """The training made no step for too long, and its trial was given up. No `except Exception` may swallow it."""
+    """The training made no step for too long, and its trial was given back. No `except Exception` may swallow it."""
+
+    state: State = "WAITING"
+    """What became of the trial: FAIL where no attempt follows."""
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def lease(
     hang: float = inf,
     give_up: Callable[[], None] = lambda: None,
 ) -> Iterator[Callable[[], None]]:
-    """Say again and again that somebody works on a trial, for as long as the block runs and gets on.
+    """Renew the lease of a trial again and again, for as long as the block runs and gets on.
 
     The block is given a function to call at every step. A thread of its own can renew a lease for ever while the
     training hangs in a lock or a dead file system: after `hang` seconds without a step it calls `give_up` instead.
@@ -60,7 +64,7 @@ def lease(
 
 @contextmanager
 def interruptible(reason: str) -> Iterator[Callable[[], None]]:
-    """A function that ends the block from another thread: it raises Hung where the main thread waits or computes.
+    """Yield a function that ends the block from another thread, with Hung raised where the main thread is.
 
     Code that never comes back to Python cannot be interrupted; then the process ends, which loses nothing: its trial
     was queued again. Outside the main thread nothing can be interrupted, and the function does nothing.
@@ -68,17 +72,17 @@ def interruptible(reason: str) -> Iterator[Callable[[], None]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    left, main = threading.Event(), threading.get_ident()
+    ended, main = threading.Event(), threading.get_ident()
 
     def raise_hung(*_: object) -> None:
         raise Hung(reason)
 
     def interrupt() -> None:
         signal.pthread_kill(main, signal.SIGUSR1)
-        threading.Thread(target=end_unless_left, daemon=True).start()
+        threading.Thread(target=end_unless_ended, daemon=True).start()
 
-    def end_unless_left() -> None:
-        if not left.wait(UNBLOCK_SECONDS):
+    def end_unless_ended() -> None:
+        if not ended.wait(UNBLOCK_SECONDS):
             print(
                 f"autoaug: {shown(reason)}, and cannot be interrupted; run the command again to go on", file=sys.stderr
             )
@@ -88,5 +92,5 @@ def interruptible(reason: str) -> Iterator[Callable[[], None]]:
     try:
         yield interrupt
     finally:
-        left.set()
+        ended.set()
         signal.signal(signal.SIGUSR1, before)

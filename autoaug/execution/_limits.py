@@ -8,8 +8,9 @@ import optuna
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 
+from autoaug.devices import host_seconds
 from autoaug.execution._job import Job
-from autoaug.record import Record
+from autoaug.record import Record, TrialKind
 from autoaug.store import Store
 from autoaug.study import Study, unit
 
@@ -19,45 +20,52 @@ class Cut(Exception):
 
 
 class Limits:
-    """Raises Cut where a trial is not worth, or its strategy cannot pay for, another epoch. Final runs have none."""
+    """What ends a trial early: its strategy pays for each epoch, and a pruner judges it. Final runs have neither."""
 
     def __init__(self, study: Study, job: Job, store: Store, device: str) -> None:
         self.study, self.job, self.store, self.device = study, job, store, device
         # pruners keep what they have seen: each trial judges by the storage alone
         self.rule = deepcopy(study.strategies[job.strategy].pruner)
-        judged = not (job.final or job.rerun or isinstance(self.rule, NopPruner))
+        judged = job.kind is TrialKind.SEARCH and not isinstance(self.rule, NopPruner)
         self.search = load_search(study, job, store) if judged else None
 
     def refuse_overdraft(self, epoch: int = 0) -> None:
-        """Nothing is trained that the budget cannot pay for, not even the first epoch of an attempt that goes on."""
-        for name, limit in {} if self.job.final else self.study.budget.seconds.items():
+        """Refuse to train what the budget cannot pay for, even the first epoch of an attempt that goes on.
+
+        Raises:
+            Cut: the budget is spent.
+        """
+        for name, limit in self.study.budget.seconds.items() if self.job.kind.charged else ():
             if self.store.spent(self.study.name, self.job.strategy, name) >= limit:
                 when = f"after epoch {epoch}" if epoch else "before its next epoch"
                 raise Cut(f"the budget of {limit:g} {unit(name, self.device)} was spent {when}")
 
     def check(self, record: Record) -> None:
-        """After an epoch that is not the last."""
+        """Judge a trial after an epoch that is not its last.
+
+        Raises:
+            Cut: the budget is spent, or the pruner of the strategy ends the trial.
+        """
         self.refuse_overdraft(record.epoch)
         if self.search is not None and self.rule.prune(self.search, self.store.optuna.get_trial(self.job.trial_id)):
             raise Cut(f"pruned after epoch {record.epoch} by {type(self.rule).__name__}")
 
 
 def load_search(study: Study, job: Job, store: Store) -> optuna.Study:
-    # a sampler that samples nothing: workers only read
+    """Return the Optuna study of a search as a pruner reads it, with a sampler that samples nothing."""
     return optuna.load_study(study_name=f"{study.name}/{job.strategy}", storage=store.optuna, sampler=RandomSampler())
 
 
 def metered(epochs: Iterator[Record], device: str, lose: Callable[[Record], object]) -> Iterator[Record]:
-    """The same epochs. What was spent on one that an error cut off is given to `lose`, as a record of epoch 0."""
+    """Return the epochs as they come. What was spent on one that an error cut off goes to `lose`, as epoch 0."""
     while True:
-        cpu, wall = time.process_time(), time.perf_counter()
+        cost, wall = host_seconds(device), time.perf_counter()
         try:
             record = next(epochs)
         except StopIteration:
             return
         except BaseException:
-            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-            seconds = wall if device == "cuda" else cpu
+            seconds, wall = host_seconds(device) - cost, time.perf_counter() - wall
             lose(Record(epoch=0, phase="augment", gpu_seconds=seconds, wall_seconds=wall, device=device))
             raise
         yield record

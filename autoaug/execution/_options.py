@@ -14,8 +14,8 @@ def is_remote(address: str | None) -> bool:
     """Whether a Ray cluster runs on other hosts: its address names one."""
     if address in (None, "", "auto", "local"):
         return False
-    place = str(address).rpartition("://")[2]
-    host = (place.rpartition(":")[0] or place).strip("[]")
+    host_and_port = str(address).rpartition("://")[2]
+    host = (host_and_port.rpartition(":")[0] or host_and_port).strip("[]")
     try:  # only an address of this host can be listened on
         kind, _, _, _, where = socket.getaddrinfo(host, 0)[0]
         with socket.socket(kind) as probe:
@@ -26,10 +26,13 @@ def is_remote(address: str | None) -> bool:
 
 
 def refuse_remote(options: Options, storage: str) -> None:
-    """What a Ray cluster of other hosts must have: a storage that it can reach, and a lock on its door.
+    """Refuse a Ray cluster of other hosts that cannot reach the storage, or lets in whoever reaches it.
 
     Whoever reaches a cluster without authentication runs code on it, and reads what the workers know of the storage
     (CVE-2023-48022).
+
+    Raises:
+        ValueError: it says which of the two, and what would be right.
     """
     address = options.address or os.environ.get("RAY_ADDRESS")
     if not is_remote(address):
@@ -47,7 +50,7 @@ def refuse_remote(options: Options, storage: str) -> None:
 
 
 def trials_at_once(executor: str, options: Options, has: Mapping[str, float]) -> int:
-    """How many trials fit on a machine that has so many CPUs and GPUs."""
+    """Return how many trials fit on a machine that `has` so many CPUs and GPUs; at least 1."""
     if executor == "local":
         return 1
     wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
@@ -56,7 +59,11 @@ def trials_at_once(executor: str, options: Options, has: Mapping[str, float]) ->
 
 
 def refuse_more_than(has: Mapping[str, float], options: Options, where: str) -> None:
-    """A trial that asks for more than there is would wait forever."""
+    """Refuse trials that ask for more CPUs or GPUs than there are: they would wait forever.
+
+    Raises:
+        ValueError: it says of what, and how many there are.
+    """
     for name, wanted in {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}.items():
         if wanted > has.get(name, 0):
             raise ValueError(

@@ -6,16 +6,16 @@ from autoaug.store import SPOOL_FOLDER, Spool, Store, replay
 
 
 def spool_of(store: Store, options: Options) -> Spool:
-    """Where this process keeps what it cannot write."""
+    """Return where this process keeps what it cannot write."""
     return Spool(options.artifacts / SPOOL_FOLDER, store.identity, process_name())
 
 
 def write_pending(store: Store, options: Options) -> None:
-    """Write it now. It comes before any lease is judged: a trial that is found to be over is not run again.
+    """Write what workers that ended could not. It comes before any lease is judged: what is over is not run again.
 
     Raises:
         Unreachable: the storage is still away.
     """
-    for left in spool_of(store, options).left():
-        if left.free or is_gone(left.owner):
-            replay(store, left)
+    for pending in spool_of(store, options).left():
+        if pending.free or is_gone(pending.owner):
+            replay(store, pending)

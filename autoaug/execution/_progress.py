@@ -1,15 +1,15 @@
-"""How far a study has come: whether anything is left to run, and what was found since its final runs."""
+"""How far a study has come: whether anything is left to run, and whether its final runs are of its best points."""
 
 from collections.abc import Sequence
 
-from autoaug.execution._scheduler import Scheduler
+from autoaug.execution._scheduling import Scheduler
 from autoaug.lookup import suggest
 from autoaug.store import Store, refuse_contradiction
 from autoaug.study import Study
 
 
 def outdated(study: Study, store: Store, only: Sequence[str] = ()) -> list[str]:
-    """The strategies of which a better point was found after their final runs, which stay as they were."""
+    """Return the strategies of which a better point was found after their final runs, which stay as they were."""
     return Scheduler(study, store, only).outdated()
 
 
@@ -30,6 +30,11 @@ def is_over(study: Study, store: Store, only: Sequence[str] = (), retest: bool =
 
 
 def check_only(study: Study, only: Sequence[str]) -> None:
+    """Check that each name is a strategy of a study.
+
+    Raises:
+        ValueError: one is not; the message names those that are like it.
+    """
     for name in only:
         if name not in study.strategies:
             raise ValueError(f"unknown strategy {name!r} of study {study.name!r}: {suggest(name, study.strategies)}")

@@ -7,20 +7,22 @@ import platform
 import resource
 import subprocess
 import sys
+from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
+from autoaug.data import Data
 from autoaug.execution._job import Job, process_name
 from autoaug.study import Study
 
 
-def provenance(study: Study, job: Job, seed: int) -> dict[str, Any]:
-    """Where a trial comes from, known before it begins."""
+def of_attempt(study: Study, job: Job) -> dict[str, Any]:
+    """Return where a trial comes from, as far as it is known before the trial begins."""
     return {
-        "seed": seed,
+        "seed": job.seed(study.seed),
         "attempt": job.attempt,
         "root": job.root,
         "worker": process_name(),
@@ -31,13 +33,23 @@ def provenance(study: Study, job: Job, seed: int) -> dict[str, Any]:
     }
 
 
+def of_training(data: Data, device: torch.device) -> dict[str, Any]:
+    """Return what a training sees and what it runs on, known once the data are loaded."""
+    return {
+        "device": device_name(device),
+        "data": data.fingerprint,
+        "val_images": len(data.scored),
+        "standard": asdict(data.standard),
+    }
+
+
 def fingerprint(plain: Any) -> str:
-    """16 hexadecimal digits over plain data."""
+    """Return 16 hexadecimal digits over plain data."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def device_name(device: torch.device) -> str:
-    """The model of a GPU, or the kind and number of CPU cores."""
+    """Return the model of a GPU, or the kind and number of CPU cores."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU, {os.cpu_count()} cores"
@@ -50,7 +62,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:
-    """The most memory held at once, in bytes: of a GPU by this trial, without one by this process so far."""
+    """Return the most memory held at once, in bytes: of a GPU by this trial, without one by this process so far."""
     if device.type == "cuda":
         return {"peak_gpu_bytes": torch.cuda.max_memory_allocated(device)}
     kilobytes = 1 if sys.platform == "darwin" else 1024
@@ -59,13 +71,14 @@ def peak_memory(device: torch.device) -> dict[str, int]:
 
 @cache
 def versions() -> dict[str, str]:
+    """Return the version of Python, of this library and of those that what is trained depends on."""
     names = ("autoaug", "torch", "torchvision", "optuna", "ray")
     return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
 
 
 @cache
 def git_commit() -> str:
-    """The commit of the project that the study is run from, with a `+` where it has uncommitted changes."""
+    """Return the commit of the project that the study is run from, with a `+` where it has uncommitted changes."""
     try:
         commit = run_git("rev-parse", "HEAD")
         return commit[:12] + ("+" if run_git("status", "--porcelain", "--untracked-files=no") else "")
@@ -74,5 +87,6 @@ def git_commit() -> str:
 
 
 def run_git(*arguments: str) -> str:
+    """Return what a git command prints in the folder that the study is run from."""
     command = ["git", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

@@ -29,7 +29,7 @@ def check(
     Nothing is expected of a cluster: it may have other devices than this machine.
 
     Args:
-        say: is told the name of each strategy before a few steps of it are measured.
+        say: gets the name of each strategy before a few steps of it are measured.
         load: keeps the data that the check reads.
 
     Raises:
@@ -58,23 +58,26 @@ def check(
 
 
 def this_machine() -> dict[str, float]:
-    """How many CPUs and GPUs there are."""
+    """Return how many CPUs and GPUs this machine has."""
     return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
 
 
 def refuse_small_budget(study: Study, predictions: Mapping[str, Prediction], load: Loader) -> None:
-    """A budget that does not pay for one trial finds nothing; where a smaller task would fit, it is named.
+    """Refuse a budget that does not pay for one trial; where a smaller task would fit, it is named.
 
     What is measured on a busy machine is too high, so one that is only a little too small is warned of.
+
+    Raises:
+        ValueError: it says what a trial is expected to cost, and what would be enough.
     """
-    for name, found in predictions.items():
-        least = found.least(study, name)
+    for name, prediction in predictions.items():
+        least = prediction.least(study, name)
         what = "a trial and a re-run are" if study.reruns_of(name) else "a trial is"
         for limit, seconds in study.budget.seconds.items():
             if seconds >= least:
                 continue
             message = (
-                f"strategy {name!r} of study {study.name!r}: {what} expected to take {least:.3g} {found.unit}, "
+                f"strategy {name!r} of study {study.name!r}: {what} expected to take {least:.3g} {prediction.unit}, "
                 f"more than Budget({limit}={seconds:g}) pays for: give at least {1.5 * least:.2g}"
             )
             if least < BEYOND_DOUBT * seconds:
@@ -86,12 +89,21 @@ def refuse_small_budget(study: Study, predictions: Mapping[str, Prediction], loa
 
 
 def refuse_missing_device(device: str, gpus: int) -> None:
+    """Refuse a task on a GPU that this machine does not have.
+
+    Raises:
+        ValueError: it says how many there are.
+    """
     if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= gpus:
         raise ValueError(f"Task.device is {device!r} and this machine has {gpus} GPUs: give 'auto' or 'cpu'")
 
 
 def refuse_unwritable(folder: Path) -> None:
-    """Checkpoints come late; that they cannot be kept must be said early."""
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    """Refuse a folder that no checkpoint can be written to: the first one comes late, and would be lost.
+
+    Raises:
+        ValueError: it names the folder that cannot be written to.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ValueError(f"no checkpoints can be kept in {folder}: {there} is no folder to write to")

@@ -13,7 +13,7 @@ from autoaug.text import LOG
 
 
 def ignore(event: Event) -> None:
-    """The listener of those who do not listen."""
+    """Do nothing: the listener of those who do not listen."""
 
 
 def run(
@@ -25,7 +25,7 @@ def run(
 ) -> None:
     """Run a study to its end, or go on with one that was interrupted.
 
-    All that is found is in the storage when this returns, and at any moment before.
+    All results are in the storage when this returns, and at any moment before.
 
     Raises:
         ValueError: the study cannot run as it is defined; nothing was written.
@@ -33,10 +33,10 @@ def run(
     """
     load = Loader()
     predictions = check(study, executor, options or Options(), store.reference, load=load)
-    given = data_facts(study, load, (options or Options()).only)
-    for text in (text for facts in given for text in facts.warnings()):
+    facts = data_facts(study, load, (options or Options()).only)
+    for text in (text for each in facts for text in each.warnings()):
         LOG.warning(text)
-    conduct(study, store, executor, options or Options(), listen, predictions, given)
+    conduct(study, store, executor, options or Options(), listen, predictions, facts)
 
 
 def conduct(
@@ -46,22 +46,26 @@ def conduct(
     options: Options,
     listen: Listen,
     predictions: Mapping[str, Prediction] | None = None,
-    given: Sequence[DataFacts] = (),
+    facts: Sequence[DataFacts] = (),
 ) -> None:
-    """Run a study that was checked. What it was expected to cost and what was read is kept beside its definition.
+    """Run a study that was checked.
+
+    Args:
+        predictions: what each strategy is expected to cost, kept beside the definition of the study.
+        facts: what was read of the data, kept there too.
 
     Raises:
-        Unreachable: the storage did not answer for longer than `Options.retry_seconds`. What was found is kept.
+        Unreachable: the storage did not answer for longer than `Options.retry_seconds`. What was measured is kept.
     """
     store.retry_policy.seconds = options.retry_seconds
     write_pending(store, options)
     if (stored := store.definition(study.name)) and "standard" not in stored["task"]:
         refuse_other_data(study)
-    found = (predictions or {}).items()
+    expected = (predictions or {}).items()
     known = {
-        "data": {facts.data: asdict(facts) for facts in given},
-        "predicted_seconds": {name: round(each.search(study, name), 3) for name, each in found},
-        "predicted_rerun_seconds": {name: round(each.full, 3) for name, each in found},
+        "data": {each.data: asdict(each) for each in facts},
+        "predicted_seconds": {name: round(each.search(study, name), 3) for name, each in expected},
+        "predicted_rerun_seconds": {name: round(each.full, 3) for name, each in expected},
     }
     store.define(study.name, {**study.describe(), **known})
     if options.retry_failed:
@@ -70,10 +74,13 @@ def conduct(
 
 
 def refuse_other_data(study: Study) -> None:
-    """A study that was begun before `Task.standard` existed goes on where it would see what it saw then, or not.
+    """Refuse to go on with a study that was begun before `Task.standard` existed where it would see other images now.
 
     Data that brought no standard augmentation were cropped and mirrored, grey images too; and where a split is drawn
     anew in every epoch, the scores were of images that were trained on.
+
+    Raises:
+        ValueError: it says what the study saw, what it would see, and how to go on.
     """
     data = study.task.load()
     if data.selection is not None:

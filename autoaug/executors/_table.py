@@ -9,7 +9,7 @@ from autoaug.study import Study
 
 
 def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> None:
-    """As Ray Tune trials. Ray is imported here and no earlier: a local run does not wait for it."""
+    """Run a study as Ray Tune trials. Ray is imported here and no earlier: a local run does not wait for it."""
     from autoaug.executors.ray import run_ray
 
     run_ray(study, store, options, listen)

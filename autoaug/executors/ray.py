@@ -1,7 +1,7 @@
 """The Ray executor: trials as Ray Tune actors, several at once, on one machine or a cluster.
 
-Tune only places and runs the trials. What they are comes from the scheduler, what they find goes from the worker
-straight into the storage, and nothing that Tune keeps on disk is ever read again: a restart begins a fresh Tuner.
+Tune only distributes and runs the trials. What they are comes from the scheduler, what they measure goes straight from
+the worker into the storage, and nothing that Tune keeps on disk is ever read again: a restart begins a fresh Tuner.
 """
 
 import json
@@ -36,7 +36,7 @@ from autoaug.execution import (
     work,
     write_pending,
 )
-from autoaug.record import FULL, LEADERBOARD, Record, State
+from autoaug.record import FULL, LEADERBOARD, State, TrialKind, record_of
 from autoaug.store import Loss, Store, Unreachable, open_retrying
 from autoaug.study import Study
 
@@ -62,35 +62,7 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
         refuse_unshared(store)
         scheduler = Scheduler(study, store, options.only, options.grace_seconds, options.retest)
         searcher = SchedulerSearcher(scheduler, listen, when_idle=lambda: write_pending(store, options))
-        trainable = tune.with_parameters(
-            run_on_worker,
-            code=sources(options.project),
-            study=ray.cloudpickle.dumps(replace(scheduler.study, task=scheduler.study.task.anchored(), storage=None)),
-            storage=scheduler.store.portable(),
-            options=options,
-        )
-        trainable = tune.with_resources(trainable, {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial})
-        tuner = tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                num_samples=-1,
-                max_concurrent_trials=slots(options),
-                trial_name_creator=trial_name,
-                trial_dirname_creator=trial_name,
-                reuse_actors=options.gpus_per_trial == 0,  # a fresh process is sure to have given its GPU memory back
-                metric="epoch",
-                mode="max",
-            ),
-            run_config=tune.RunConfig(
-                name=f"{scheduler.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
-                storage_path=str((options.artifacts / "ray").absolute()),
-                failure_config=tune.FailureConfig(max_failures=0),
-                log_to_file=True,
-                sync_config=tune.SyncConfig(sync_artifacts=True),  # a trial's log comes from its node to our folder
-                verbose=0,
-            ),
-        )
+        tuner = make_tuner(scheduler, searcher, options)
         try:
             tuner.fit()
         except KeyboardInterrupt:
@@ -102,8 +74,41 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
             raise searcher.away
 
 
+def make_tuner(scheduler: Scheduler, searcher: "SchedulerSearcher", options: Options) -> tune.Tuner:
+    """Return the tuner that asks the searcher for trials and runs them, as many at once as fit."""
+    trainable = tune.with_parameters(
+        run_on_worker,
+        code=sources(options.project),
+        study=ray.cloudpickle.dumps(replace(scheduler.study, task=scheduler.study.task.anchored(), storage=None)),
+        storage=scheduler.store.portable(),
+        options=options,
+    )
+    trainable = tune.with_resources(trainable, {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial})
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            max_concurrent_trials=slots(options),
+            trial_name_creator=trial_name,
+            trial_dirname_creator=trial_name,
+            reuse_actors=options.gpus_per_trial == 0,  # a fresh process is sure to have given its GPU memory back
+            metric="epoch",
+            mode="max",
+        ),
+        run_config=tune.RunConfig(
+            name=f"{scheduler.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+            storage_path=str((options.artifacts / "ray").absolute()),
+            failure_config=tune.FailureConfig(max_failures=0),
+            log_to_file=True,
+            sync_config=tune.SyncConfig(sync_artifacts=True),  # a trial's log comes from its node to our folder
+            verbose=0,
+        ),
+    )
+
+
 class SchedulerSearcher(Searcher):
-    """Tune asks it for the next trial; it asks the scheduler."""
+    """Hands the trials of a scheduler to Tune, which asks it for the next one."""
 
     def __init__(self, scheduler: Scheduler, listen: Listen, when_idle: Callable[[], None] = lambda: None) -> None:
         super().__init__(metric="epoch", mode="max")
@@ -126,9 +131,9 @@ class SchedulerSearcher(Searcher):
         return {"job": asdict(job)}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        said = json.loads(result["event"])
-        record = Record(**said["record"]) if said["record"] else None
-        self.listen(Event(self.running[trial_id], record, said["state"], said["reason"]))
+        event = json.loads(result["event"])
+        record = record_of(event["record"]) if event["record"] else None
+        self.listen(Event(self.running[trial_id], record, event["state"], event["reason"]))
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         job = self.running.pop(trial_id, None)
@@ -138,11 +143,11 @@ class SchedulerSearcher(Searcher):
             reason, loss = self.explain(job)
             state = self.scheduler.lost(job, reason, loss)
             if state is not None:
-                said = f"{reason}: queued again" if state == TrialState.WAITING else f"{reason} again and again"
-                self.listen(Event(job, state=cast(State, state.name), reason=said))
+                reason += ": queued again" if state == TrialState.WAITING else " again and again"
+                self.listen(Event(job, state=cast(State, state.name), reason=reason))
 
     def explain(self, job: Job) -> tuple[str, Loss]:
-        """Why a trial has lost its worker, and whose loss that is."""
+        """Return why a trial has lost its worker, and whose loss that is."""
         attributes = self.scheduler.store.optuna.get_trial(job.trial_id).user_attrs
         if "worker" not in attributes:
             return "its worker died before it began", "unseen"
@@ -151,34 +156,34 @@ class SchedulerSearcher(Searcher):
         return "its worker died", "own"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its searcher to disk, and the truth is in the storage."""
+        """Return nothing: Tune pickles its searcher to disk, and the truth is in the storage."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing, for the same reason."""
+        """Write nothing, for the same reason."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: a restart begins with a fresh searcher."""
+        """Read nothing: a restart begins with a fresh searcher."""
 
 
 def trial_name(trial: Any) -> str:
-    """Of a trial's folder, where its log lies: `tpe-randaugment-3`, `tpe-randaugment-3-2` for a second attempt."""
+    """Return the name of the folder of a log: `tpe-randaugment-3`, `tpe-randaugment-3-2` for a second attempt."""
     job = Job(**trial.config["job"])
-    kind = [LEADERBOARD] if job.final else [FULL] if job.rerun else []
-    return "-".join([*kind, job.strategy, str(job.number)] + ([str(job.attempt)] if job.attempt > 1 else []))
+    prefix = {TrialKind.SEARCH: [], TrialKind.RERUN: [FULL], TrialKind.FINAL: [LEADERBOARD]}[job.kind]
+    return "-".join([*prefix, job.strategy, str(job.number)] + ([str(job.attempt)] if job.attempt > 1 else []))
 
 
 def run_on_worker(
     config: Mapping[str, Any], code: tuple[tuple[str, str], ...], study: bytes, storage: str, options: Options
 ) -> None:
-    """What a Ray actor does for one trial. The study is unpickled only once the modules it refers to are there."""
+    """Run one trial in a Ray actor. The study is unpickled only once the modules it refers to are there."""
     import torch
 
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))  # trials share cores
 
     def tell(event: Event) -> None:
-        said = {"record": asdict(event.record) if event.record else None, "state": event.state, "reason": event.reason}
-        tune.report({"epoch": event.record.epoch if event.record else 0, "event": json.dumps(said)})
+        plain = {"record": asdict(event.record) if event.record else None, "state": event.state, "reason": event.reason}
+        tune.report({"epoch": event.record.epoch if event.record else 0, "event": json.dumps(plain)})
 
     job = Job(**config["job"])
     install(code)
@@ -190,26 +195,26 @@ def run_on_worker(
         tell(Event(job, state="WAITING", reason=str(away)))
         return
     try:
-        found = ray.cloudpickle.loads(study)
+        unpickled = ray.cloudpickle.loads(study)
     except Exception as error:
         end(job, store, TrialState.FAIL, explain(error), tell)
         return
-    work(found, job, store, options, tell, end_process=lambda: os._exit(1))
+    work(unpickled, job, store, options, tell, end_process=lambda: os._exit(1))
 
 
 @cache
 def open_store(reference: str, retry_seconds: float) -> Store:
-    """One connection pool per worker process, which serves many trials."""
+    """Open a storage once per worker process: its pool of connections serves many trials."""
     return open_retrying(reference, retry_seconds)
 
 
 @contextmanager
 def cluster(options: Options) -> Iterator[None]:
-    """A Ray cluster: the one at `address`, or one of our own on this machine for as long as the block runs."""
+    """Connect to the Ray cluster at `address`, or start one on this machine for as long as the block runs."""
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     ours = not ray.is_initialized()
     if ours:
-        dashboard = None if options.address else False  # Ray's own, of a cluster of ours
+        dashboard = None if options.address else False  # of Ray, for a cluster that starts here
         ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
     try:
         yield
@@ -219,7 +224,11 @@ def cluster(options: Options) -> Iterator[None]:
 
 
 def refuse_unshared(store: Store) -> None:
-    """A file of this host cannot be the storage of workers elsewhere."""
+    """Refuse a file of this host as the storage of workers elsewhere.
+
+    Raises:
+        ValueError: the storage is a file, and the cluster has workers on other hosts.
+    """
     here = ray.util.get_node_ip_address()
     elsewhere = [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]
     if store.is_file and any(address != here for address in elsewhere):
@@ -227,11 +236,12 @@ def refuse_unshared(store: Store) -> None:
 
 
 def refuse_too_much(options: Options) -> None:
+    """Refuse trials that ask for more than the cluster has, as `refuse_more_than`."""
     refuse_more_than(ray.cluster_resources(), options, "the cluster")
 
 
 def slots(options: Options) -> int:
-    """How many trials fit. Tune is asked for no more: a trial that waits for a place would lose its lease."""
+    """Return how many trials fit. Tune is asked for no more: one that waits for resources would lose its lease."""
     has = ray.cluster_resources()
     wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
     fit = min(int(has.get(name, 0) / each) for name, each in wanted.items() if each)
@@ -239,17 +249,17 @@ def slots(options: Options) -> int:
 
 
 def sources(project: Path | None) -> tuple[tuple[str, str], ...]:
-    """The code of the user's project, as (path, text): every file beside a module that is imported from there."""
+    """Return the code of the project, as (path, text): every file beside a module that is imported from there."""
     if project is None:
         return ()
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     folders = {Path(file).parent for file in files if file and is_of_project(Path(file), project)}
-    found = sorted(path for folder in folders for path in folder.glob("*.py"))
-    return tuple((str(path.relative_to(project)), path.read_text()) for path in found)
+    paths = sorted(path for folder in folders for path in folder.glob("*.py"))
+    return tuple((str(path.relative_to(project)), path.read_text()) for path in paths)
 
 
 def is_of_project(file: Path, project: Path) -> bool:
-    """Whether a worker cannot import a module: it is in the project, and neither installed nor our own."""
+    """Whether a worker cannot import a module: it is in the project, and neither installed nor of autoaug."""
     if not file.is_relative_to(project):
         return False
     parts = file.relative_to(project).parts
@@ -258,7 +268,7 @@ def is_of_project(file: Path, project: Path) -> bool:
 
 @cache
 def install(code: tuple[tuple[str, str], ...]) -> None:
-    """Make the user's modules importable in this process, so that what they register in our tables is there too."""
+    """Make the user's modules importable in this process, so that the rows that they add to tables are there too."""
     root = Path(tempfile.mkdtemp(prefix="autoaug-project-"))
     for name, text in code:
         path = root / name

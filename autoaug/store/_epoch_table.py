@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from autoaug.fields import finite
-from autoaug.record import Record
+from autoaug.record import Record, TrialKind
 from autoaug.store._damage import checked_epoch, told
 from autoaug.store._outcome import Work, add_up
 from autoaug.store._retrying import RetryPolicy, retrying
@@ -125,7 +125,7 @@ class EpochTable:
     @retrying
     def write_epoch(self, trial_id: int, record: Record) -> None:
         """Keep one epoch. An epoch that a resumed attempt repeats replaces the earlier row."""
-        row = {**asdict(record), "trial_id": trial_id}
+        row = to_row(trial_id, record)
         before = sql.and_(*(EPOCHS.c[name] == row[name] for name in ("trial_id", "training", "epoch")))
         with self.engine.begin() as connection:
             connection.execute(EPOCHS.delete().where(before))
@@ -139,7 +139,7 @@ class EpochTable:
         mine = sql.and_(EPOCHS.c.study == name, EPOCHS.c.epoch > 0)  # epoch 0 is what was lost of one
         query = sql.select(*columns).where(mine).order_by(EPOCHS.c.trial_id, EPOCHS.c.training, EPOCHS.c.epoch)
         with self.engine.connect() as connection:
-            return [Record(**sound(row)) for row in connection.execute(query).mappings()]
+            return [to_record(sound(row)) for row in connection.execute(query).mappings()]
 
     @retrying
     def note_test_read(
@@ -198,6 +198,26 @@ class EpochTable:
         mine = sql.select(LOOKS.c.compared, LOOKS.c.runs, LOOKS.c.planned).where(LOOKS.c.study == name)
         with self.engine.connect() as connection:
             return [Look(*row) for row in connection.execute(mine.order_by(LOOKS.c.id))]
+
+
+def to_row(trial_id: int, record: Record) -> dict[str, Any]:
+    """Return a record as a row of epochs, which has two columns for the kind of its trial."""
+    fields = asdict(record)
+    kind = fields.pop("kind")
+    return {**fields, "trial_id": trial_id, "final": kind is TrialKind.FINAL, "rerun": kind is TrialKind.RERUN}
+
+
+def to_record(row: Mapping[str, Any]) -> Record:
+    """Return a row of epochs, without its `trial_id`, as the record that it was: `to_row` the other way."""
+    fields = {name: value for name, value in row.items() if name not in ("final", "rerun")}
+    return Record(**fields, kind=kind_of(row))
+
+
+def kind_of(row: Mapping[str, Any]) -> TrialKind:
+    """Return what the trial of a row of epochs is for, by the columns `final` and `rerun`."""
+    if row["final"]:
+        return TrialKind.FINAL
+    return TrialKind.RERUN if row["rerun"] else TrialKind.SEARCH
 
 
 def sound(row: sql.RowMapping) -> dict[str, Any]:

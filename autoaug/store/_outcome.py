@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from optuna.trial import FrozenTrial, TrialState
 
-from autoaug.record import Outcome, State, place
+from autoaug.record import Outcome, State, TrialKind
 from autoaug.store._queued import final_seed
 
 
@@ -41,31 +41,30 @@ def add_up(trainings: Sequence[Mapping[str, Any]]) -> Work:
 class TrialGroup:
     """What the trials of one Optuna study are to ours."""
 
+    kind: TrialKind
     strategy: str = ""
     """Of a search and its re-runs; the final runs name theirs one by one."""
-    final: bool = False
-    rerun: bool = False
     proxy: bool = False
 
     @property
-    def place(self) -> str:
-        """Where they are stored, below the name of the study."""
-        return place(self.strategy, self.final, self.rerun)
+    def substudy(self) -> str:
+        """Return the name of the Optuna study, below that of the study."""
+        return self.kind.substudy(self.strategy)
 
 
 def stages(definition: Mapping[str, Any]) -> list[TrialGroup]:
     """The Optuna studies of a study: searches, re-runs of those that have a proxy, final runs."""
     proxies = {strategy for strategy, changes in definition.get("proxies", {}).items() if changes}
     return [
-        *(TrialGroup(strategy, proxy=strategy in proxies) for strategy in definition["spaces"]),
-        *(TrialGroup(strategy, rerun=True) for strategy in definition["spaces"] if strategy in proxies),
-        TrialGroup(final=True),
+        *(TrialGroup(TrialKind.SEARCH, name, proxy=name in proxies) for name in definition["spaces"]),
+        *(TrialGroup(TrialKind.RERUN, name) for name in definition["spaces"] if name in proxies),
+        TrialGroup(TrialKind.FINAL),
     ]
 
 
 def outcome(name: str, stage: TrialGroup, trial: FrozenTrial, root: int, work: Work) -> Outcome:
     """A trial as the rest of the library sees it."""
-    final = stage.final
+    final = stage.kind is TrialKind.FINAL
     return Outcome(
         study=name,
         strategy=trial.params["strategy"] if final else stage.strategy,
@@ -85,8 +84,7 @@ def outcome(name: str, stage: TrialGroup, trial: FrozenTrial, root: int, work: W
         epochs=work.epochs,
         images=int(work.images),
         val_images=trial.user_attrs.get("val_images", 0),
-        final=final,
-        rerun=stage.rerun,
+        kind=stage.kind,
         proxy=stage.proxy,
         unapplied=texts(trial.user_attrs.get("unapplied")),
     )

@@ -15,7 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy.exc import IntegrityError
 
-from autoaug.record import Record
+from autoaug.record import Record, TrialKind, record_of
 from autoaug.store._damage import checked_epoch
 from autoaug.store._retrying import Unreachable
 from autoaug.text import LOG
@@ -104,9 +104,17 @@ def read(path: Path) -> PendingFile | None:
 
 def restore(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a write as they were before they became JSON."""
-    kinds: dict[str, Any] = {"record": lambda given: Record(**checked_epoch(given)), "state": TrialState}
+    kinds: dict[str, Any] = {"record": spooled_record, "state": TrialState}
     found = {name: kinds[name](value) if name in kinds else value for name, value in arguments.items()}
     return {**found, **found.pop("attributes", {})}
+
+
+def spooled_record(plain: Mapping[str, Any]) -> Record:
+    """Return a record that was kept; earlier versions wrote two booleans for the kind of its trial."""
+    fields = dict(checked_epoch(plain))
+    rerun, final = fields.pop("rerun", False), fields.pop("final", False)
+    old = TrialKind.FINAL if final else TrialKind.RERUN if rerun else TrialKind.SEARCH
+    return record_of({"kind": old, **fields})
 
 
 WRITES: dict[str, Callable[..., Any]] = {}

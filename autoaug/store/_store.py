@@ -200,7 +200,7 @@ class Store(EpochTable):
         nothing = Work()
         found = []
         for stage in stages(self.definition(name) or {"spaces": {}}):
-            trials = self.trials(name, stage.place)
+            trials = self.trials(name, stage.substudy)
             roots = ordinals(trial.user_attrs for trial in trials)
             for trial, root in zip(trials, roots, strict=True):
                 found.append(outcome(name, stage, trial, root, work.get(trial._trial_id, nothing)))
@@ -291,10 +291,10 @@ class Store(EpochTable):
 
     def retry(self, failed: Outcome) -> bool:
         """Queue a trial whose last attempt failed once more; False where another driver was quicker."""
-        lost = self.trials(failed.study, failed.place)[failed.trial]
+        lost = self.trials(failed.study, failed.substudy)[failed.trial]
         inherited = after(lost.user_attrs, self.reached(lost._trial_id), "foreign")
         again = next_attempt(lost, failed.root, {**inherited, LOSSES: {}})
-        study_id = self.optuna.get_study_id_from_name(f"{failed.study}/{failed.place}")
+        study_id = self.optuna.get_study_id_from_name(f"{failed.study}/{failed.substudy}")
         return self.shared.queue_once(study_id, f"attempt {failed.attempt + 1} of {failed.root}", again)
 
     def enqueue_point(self, search: optuna.Study, ordinal: int) -> bool:

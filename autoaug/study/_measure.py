@@ -4,9 +4,9 @@ Each part is tried on a few images first, and on twice as many for as long as it
 a step of the study takes half a minute, nobody waits for several of them.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -14,8 +14,9 @@ import torch
 from torch import Generator, Tensor
 
 from autoaug.data import Data, Split, as_float
+from autoaug.devices import Clock, host_seconds
 from autoaug.study._setup import Setup
-from autoaug.train import Clock, Learner, TrainingRun, evaluate, global_generators_guarded, train_step
+from autoaug.train import Learner, TrainingRun, evaluate, global_generators_guarded, train_step
 
 LEAST = 4
 """Images that a part is first tried on."""
@@ -92,7 +93,7 @@ class Stopwatch:
 
         On a CPU this is the time of this process: where others work too, it takes longer and finds the same.
         """
-        now = time.process_time if run.device.type == "cpu" else time.monotonic
+        now = partial(host_seconds, run.device.type)
         size, end = min(LEAST, most), now() + self.patience * SECONDS[name]
         work(size)
         while True:

@@ -6,14 +6,13 @@ data with the standard augmentation only, at the learning rate that the schedule
 
 from autoaug.train._figures import Diverged
 from autoaug.train._learner import Learner, NullLearner
-from autoaug.train._loop import Clock, evaluate, global_generators_guarded, train, train_step
+from autoaug.train._loop import evaluate, global_generators_guarded, train, train_step
 from autoaug.train._loss import MinibatchLoss, smallest_part
 from autoaug.train._run import TrainingRun, pick_device
 from autoaug.train._task import SAME_IN_ALL_TRIALS, Task, learning_rate, spelt
 
 __all__ = [
     "SAME_IN_ALL_TRIALS",
-    "Clock",
     "Diverged",
     "Learner",
     "MinibatchLoss",

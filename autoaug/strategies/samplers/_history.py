@@ -8,15 +8,14 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from autoaug.strategies._space import Space
 from autoaug.strategies.samplers._scale import from_unit
-
-Space = dict[str, BaseDistribution]
 
 
 def common_space(study: Study) -> Space:
     """The dimensions that vary, by name: those of all complete trials, and after them those of some (conditional ones).
 
-    PendingFile out are dimensions that were not the same in all trials that have them.
+    Left out are dimensions that were not the same in all trials that have them.
     """
     trials = [each.distributions for each in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
     found = {name: rule for each in trials for name, rule in each.items()}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autoaug.record import LEADERBOARD, Outcome, Record, last_attempts
+from autoaug.record import LEADERBOARD, Outcome, Record, TrialKind, last_attempts
 from autoaug.store import GIVEN_UP, Store
 
 PROMISES = {
@@ -98,16 +98,16 @@ Key = tuple[str, str, int]
 
 
 def key_of(outcome: Outcome) -> Key:
-    return outcome.strategy, outcome.place, outcome.seed if outcome.final else outcome.root
+    return outcome.strategy, outcome.substudy, outcome.seed if outcome.kind is TrialKind.FINAL else outcome.root
 
 
 def wanted(strategy: str, definition: Mapping[str, Any], outcomes: Iterable[Outcome]) -> Iterator[Key]:
     """The trials and final runs that a strategy was to make. A budget in seconds asks for those that it could begin."""
     mine = [each for each in outcomes if each.strategy == strategy]
-    search = [each for each in mine if not each.final and not each.rerun]
+    search = [each for each in mine if each.kind is TrialKind.SEARCH]
     trials = definition["budget"]["trials"] if definition["spaces"][strategy] else 1
     yield from ((strategy, strategy, root) for root in range(trials or 0))
-    yield from (key_of(each) for each in mine if each.rerun or trials is None)
+    yield from (key_of(each) for each in mine if each.kind is TrialKind.RERUN or trials is None)
     if any(each.state == "COMPLETE" for each in search):
         yield from ((strategy, LEADERBOARD, seed) for seed in range(definition["seeds"]))
 
@@ -120,10 +120,10 @@ def by_attempt(outcomes: Iterable[Outcome], records: Iterable[Record]) -> dict[K
     """The epochs that each attempt at a trial stored, in the order of the attempts."""
     epochs: dict[tuple[str, int], set[Epoch]] = defaultdict(set)
     for record in records:
-        epochs[record.place, record.trial].add((record.training, record.epoch))
+        epochs[record.substudy, record.trial].add((record.training, record.epoch))
     found: dict[Key, list[set[Epoch]]] = defaultdict(list)
     for each in sorted(outcomes, key=lambda outcome: outcome.attempt):
-        found[key_of(each)].append(epochs[each.place, each.trial])
+        found[key_of(each)].append(epochs[each.substudy, each.trial])
     return found
 
 
@@ -145,7 +145,7 @@ def holes(outcomes: Sequence[Outcome], records: Iterable[Record]) -> int:
 
 def not_stored(acknowledged: Iterable[Mapping[str, Any]], records: Iterable[Record]) -> int:
     """Epochs that were acknowledged and that the storage does not have, or has with other numbers."""
-    which = ("strategy", "final", "rerun", "trial", "attempt", "training", "epoch")
+    which = ("strategy", "kind", "trial", "attempt", "training", "epoch")
     stored = {tuple(getattr(record, name) for name in which): dict(record.metrics) for record in records}
     # what is empty is not printed
     lines = [(tuple(said.get(name, "") for name in which), said["metrics"]) for said in acknowledged]
@@ -155,7 +155,7 @@ def not_stored(acknowledged: Iterable[Mapping[str, Any]], records: Iterable[Reco
 def overspent(strategy: str, definition: Mapping[str, Any], records: Iterable[Record], slots: int) -> float:
     """Seconds that a search cost beyond its budget and beyond one epoch of every trial that may run at once."""
     limit = definition["budget"]["gpu_seconds"]
-    costs = [record.gpu_seconds for record in records if record.strategy == strategy and not record.final]
+    costs = [record.gpu_seconds for record in records if record.strategy == strategy and record.kind.charged]
     if limit is None or not costs:
         return 0.0
     return max(0.0, sum(costs) - limit - slots * max(costs))

@@ -1,0 +1,114 @@
+"""One attempt at one trial: all that its worker needs, and what follows from it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autoaug.checkpoint import Checkpoint
+from autoaug.data import Data, train_on_val
+from autoaug.execution._job import Event, Job, Listen
+from autoaug.execution._provenance import fingerprint
+from autoaug.learners import DEPLOYS
+from autoaug.options import Options
+from autoaug.policy import Fixed
+from autoaug.record import Record, State, TrialKind
+from autoaug.store import Store
+from autoaug.study import Setup, Study, set_up
+from autoaug.train import NullLearner, Task
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Who trains what, for which study, and where it is written."""
+
+    study: Study
+    job: Job
+    store: Store
+    options: Options
+    listen: Listen
+    step: Callable[[], None] = lambda: None
+    """To be called at every step: it shows the lease that the training does not hang."""
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of the training."""
+        return self.job.seed(self.study.seed)
+
+    @property
+    def folder(self) -> Path:
+        """Return where the checkpoints of all attempts at the trial lie.
+
+        Raises:
+            ValueError: a name of it is no plain name, see `Job.folder`.
+        """
+        return self.job.folder(self.options.artifacts, self.study.name)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it is a trial of the search itself, on the proxy of its strategy where that has one."""
+        return self.job.kind is TrialKind.SEARCH
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is a final run, which alone is given the test split."""
+        return self.job.kind is TrialKind.FINAL
+
+    def tell(self, state: State, reason: str = "") -> None:
+        """Tell who listens what became of the trial."""
+        self.listen(Event(self.job, state=state, reason=reason))
+
+    def set_up(self) -> Setup:
+        """Return what is trained, made anew: a policy that learns is another one after its training."""
+        return set_up(self.study, self.job.strategy, self.job.point, search=self.is_search)
+
+    def deployed(self, name: str, epochs: Iterable[Record]) -> Setup:
+        """Return what is trained from scratch with what a final run learned: its policy, without the learner.
+
+        Args:
+            name: row of DEPLOYS, which makes a policy of what was learned.
+            epochs: of the final run, those of the attempts before this one included.
+        """
+        setup = self.set_up()
+        policy = Fixed(DEPLOYS[name](list(epochs)), compose=getattr(setup.policy, "compose", False))
+        return replace(setup, policy=policy, learner=NullLearner())
+
+    def with_micro_batch(self, size: int) -> "Attempt":
+        """Return the attempt with at most `size` images at a time in the memory of the device."""
+        return replace(self, job=replace(self.job, point={**self.job.point, "task.micro_batch": size}))
+
+    def trains_on_both(self, setup: Setup) -> bool:
+        """Whether the validation images are trained on too, so that there are none to score."""
+        return self.is_final and self.study.final_data == "train+val" and not setup.learner.moves_policy
+
+    def data(self, task: Task, on_both: bool) -> Data:
+        """Return what the trial may see: the test split in final runs only, and what it trains on."""
+        data = task.load(test=self.is_final)
+        return train_on_val(data) if on_both else data
+
+    def checkpoint(self, training: str = "") -> Checkpoint:
+        """Return the checkpoint of one of its trainings, to go on from that of the latest attempt that left one."""
+        folder = self.folder / training
+        files = [folder / f"{attempt}.pt" for attempt in range(self.job.attempt, 0, -1)]
+        return Checkpoint(files[0], files[1:], self.options.checkpoint_seconds, self.identity())
+
+    def identity(self) -> str:
+        """Return what a checkpoint must say of itself: folders of artifacts are copied, and shared by storages."""
+        job = self.job
+        point = {name: value for name, value in job.point.items() if name != "task.micro_batch"}  # memory may decide it
+        parts = [self.store.identity, self.study.name, job.substudy, job.strategy, job.root, self.seed, point]
+        return fingerprint(parts)
+
+    def sign(self, record: Record, training: str = "") -> Record:
+        """Return an epoch with whose it is. On a GPU it costs the share of the GPU that the trial has."""
+        job, share = self.job, self.options.gpus_per_trial or 1.0
+        return replace(
+            record,
+            gpu_seconds=record.gpu_seconds * (share if record.device == "cuda" else 1.0),
+            study=self.study.name,
+            strategy=job.strategy,
+            trial=job.number,
+            attempt=job.attempt,
+            seed=self.seed,
+            kind=job.kind,
+            training=training,
+        )
