@@ -18,6 +18,23 @@ from autoaug.lookup import lookup
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = [
+    "ANY_NUMBER",
+    "DEFAULT_METRIC",
+    "METRICS",
+    "SPLITS",
+    "Direction",
+    "Limits",
+    "Metric",
+    "half_width",
+    "label_of",
+    "metric_of",
+    "on_split",
+    "range_of",
+    "row_of",
+    "words_of",
+]
+
 Direction = Literal["maximize", "minimize"]
 
 Limits = tuple[float, float]

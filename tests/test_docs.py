@@ -43,9 +43,10 @@ def examples(path: Path) -> list[str]:
 
 
 def public_packages() -> list[ModuleType]:
-    """Every package of the library that offers names: what begins with an underscore offers none."""
+    """Every package and top module of the library that offers names: what begins with an underscore offers none."""
     folders = [path.parent.relative_to(ROOT) for path in sorted((ROOT / "autoaug").rglob("__init__.py"))]
     names = [".".join(folder.parts) for folder in folders if not any(part.startswith("_") for part in folder.parts)]
+    names += [f"autoaug.{path.stem}" for path in sorted((ROOT / "autoaug").glob("[a-z]*.py"))]
     return [package for package in map(import_module, names) if hasattr(package, "__all__")]
 
 
@@ -157,7 +158,9 @@ def is_read_as_text(package: ModuleType) -> bool:
     folders = [
         ROOT.joinpath(*package.__name__.split(".")[:depth]) for depth in range(1, package.__name__.count(".") + 2)
     ]
-    return all((folder / "__init__.py").is_file() for folder in folders)
+    *above, last = folders
+    is_module = last.with_suffix(".py").is_file()
+    return all((folder / "__init__.py").is_file() for folder in (above if is_module else folders))
 
 
 def test_every_public_package_has_a_page_of_reference() -> None:
