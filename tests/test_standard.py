@@ -20,6 +20,7 @@ from autoaug.execution import Options, is_over
 from autoaug.policy import Fixed, ready
 from autoaug.store import Store
 from autoaug.strategies import none
+from autoaug.study import complete_definition
 from autoaug.train import train
 
 COLOUR, GREY = (3, 8, 8), (1, 8, 8)
@@ -114,19 +115,22 @@ def test_a_standard_may_be_searched(store: Store, options: Options) -> None:
 
 def of_before(store: Store, of: Study) -> None:
     """Store a study as it was stored before tasks had a standard augmentation."""
-    definition = of.describe()
-    del definition["task"]["standard"]
+    definition = complete_definition(of.describe())
+    del definition["task"]["standard"], definition["unrecorded"]
     store.define(of.name, definition)
 
 
 def test_a_field_that_did_not_exist_has_its_default(store: Store) -> None:
-    definition = asked().describe()
-    store.define("s", {**definition, "task": {"data": definition["task"]["data"], "epochs": 1, "batch_size": 20}})
+    def define(**fields: Any) -> None:
+        store.define("s", asked(**fields).describe(), complete_definition)
+
+    task = {"data": asked().describe()["task"]["data"], "epochs": 1, "batch_size": 20}
+    store.define("s", {**complete_definition(asked().describe()), "task": task})
     with pytest.raises(ValueError, match=r"run with task model = wrn-16-2, and now has convnet"):
-        store.define("s", definition)
-    store.define("s", asked(model="wrn-16-2", val_fraction=0.1).describe())
+        define()
+    define(model="wrn-16-2", val_fraction=0.1)
     with pytest.raises(ValueError, match=r"run with task lr = 0.1, and now has 0.2"):
-        store.define("s", asked(model="wrn-16-2", val_fraction=0.1, lr=0.2).describe())
+        define(model="wrn-16-2", val_fraction=0.1, lr=0.2)
 
 
 def test_a_study_of_before_goes_on_where_it_trains_the_same(store: Store, options: Options) -> None:

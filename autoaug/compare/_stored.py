@@ -15,6 +15,7 @@ from autoaug.data import Standard
 from autoaug.metrics import Direction, metric_of, on_split
 from autoaug.record import Outcome, Record
 from autoaug.store import Look, Store, differences
+from autoaug.study import complete_definition
 from autoaug.text import counted
 
 Place = tuple[Store, str]
@@ -97,12 +98,18 @@ def stored_metric(definition: Mapping[str, Any]) -> str:
 
 def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[LeaderboardRow]]:
     """The definition of a study that was run, and its leaderboard; whoever asks has looked at it."""
-    definition = store.definition(name)
-    assert definition is not None, "the callers know that it is there"
+    definition = defined(store, name)
     metric, outcomes = stored_metric(definition), store.outcomes(name)
     seen = looks_until_now([(store, name)], [definition], outcomes)
     baseline, one = definition["baseline"], one_point(definition)
     return definition, leaderboard(outcomes, baseline, metric, looks=seen, one_point=one)
+
+
+def defined(store: Store, name: str) -> dict[str, Any]:
+    """Return what a study that was run is, whichever release stored it."""
+    definition = store.definition(name)
+    assert definition is not None, "the callers know that it is there"
+    return complete_definition(definition)
 
 
 def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Comparison:
@@ -113,8 +120,7 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
     Raises:
         ValueError: the studies do not ask the same question, or two of them have the same seed.
     """
-    definitions = [store.definition(name) or {} for store, name in places]
-    assert all(definitions), "the callers know that they are there"
+    definitions = [defined(store, name) for store, name in places]
     names = tuple(name for _, name in places)
     refuse_unlike(names, definitions)
     first, metric = definitions[0], stored_metric(definitions[0])
@@ -123,7 +129,7 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
     predicted: Counter[str] = Counter()
     reads: Counter[str] = Counter()
     for (store, name), definition in zip(places, definitions, strict=True):
-        predicted.update(definition.get("predicted_seconds") or {})
+        predicted.update(definition["predicted_seconds"])
         reads.update(store.test_reads_by_strategy(name))
     trials = {
         strategy: [trial for store, name in places for trial in store.trials(name, strategy)] for strategy in strategies
@@ -149,7 +155,7 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
 
 def one_point(definition: Mapping[str, Any]) -> list[str]:
     """The strategies of which a space has a single point; of studies of earlier versions that is not known."""
-    return [name for name, dimensions in definition.get("varied", {}).items() if not dimensions]
+    return [name for name, dimensions in definition["varied"].items() if not dimensions]
 
 
 def looks_until_now(

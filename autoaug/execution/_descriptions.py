@@ -17,7 +17,7 @@ OF_SEARCH = "search: every trial is scored on the validation split"
 
 def about_search(study: Study, strategy: str) -> str:
     """Return what the trials of a search are; those on a proxy must not be read as trainings of the task."""
-    changes = study.describe()["proxies"].get(strategy)
+    changes = study.proxy_of(strategy)
     if not changes:
         return OF_SEARCH
     proxy = ", ".join(f"{name}={value}" for name, value in changes.items())

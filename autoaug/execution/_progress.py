@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from autoaug.execution._scheduling import Scheduler
 from autoaug.lookup import suggest
 from autoaug.store import Store, refuse_contradiction
-from autoaug.study import Study
+from autoaug.study import Study, complete_definition
 
 
 def outdated(study: Study, store: Store, only: Sequence[str] = ()) -> list[str]:
@@ -23,7 +23,7 @@ def is_over(study: Study, store: Store, only: Sequence[str] = (), retest: bool =
     stored = store.definition(study.name)
     if stored is None:
         return False
-    refuse_contradiction(study.name, stored, study.describe())
+    refuse_contradiction(study.name, complete_definition(stored), complete_definition(study.describe()))
     return (
         set(only or study.strategies) <= set(stored["spaces"]) and Scheduler(study, store, only, retest=retest).over()
     )

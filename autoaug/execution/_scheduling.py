@@ -21,7 +21,7 @@ from autoaug.execution._recovery import GRACE_SECONDS, Recovery
 from autoaug.record import Outcome, TrialKind, best_complete, complete_by_value
 from autoaug.store import Loss, Store, final_seed, root_of
 from autoaug.strategies import SeededByTrial
-from autoaug.study import Study
+from autoaug.study import Study, complete_definition
 
 
 class Scheduler:
@@ -41,8 +41,9 @@ class Scheduler:
             ValueError: the study contradicts what was run under its name.
         """
         self.study, self.store, self.retest = study, store, retest
-        store.define(study.name, study.describe())
-        self.predicted: dict[str, float] = (store.definition(study.name) or {}).get("predicted_rerun_seconds", {})
+        store.define(study.name, study.describe(), complete_definition)
+        stored = complete_definition(store.definition(study.name) or {})
+        self.predicted: dict[str, float] = stored["predicted_rerun_seconds"]
         named = [name for name in study.strategies if not only or name in only]
         self.searches = {name: self.open_search(name) for name in named}
         self.reruns = {name: self.open_reruns(name) for name in named if study.reruns_of(name)}

@@ -8,7 +8,7 @@ from autoaug.execution import Event, Listen, Options, retry_failed, write_pendin
 from autoaug.executors._check import check
 from autoaug.executors._table import EXECUTORS
 from autoaug.store import Store
-from autoaug.study import DataFacts, Loader, Prediction, Study, data_facts
+from autoaug.study import DataFacts, Loader, Prediction, Study, complete_definition, data_facts
 from autoaug.text import LOG
 
 
@@ -59,7 +59,7 @@ def conduct(
     """
     store.retry_policy.seconds = options.retry_seconds
     write_pending(store, options)
-    if (stored := store.definition(study.name)) and "standard" not in stored["task"]:
+    if (stored := store.definition(study.name)) and "standard" in complete_definition(stored)["unrecorded"]:
         refuse_other_data(study)
     expected = (predictions or {}).items()
     known = {
@@ -67,7 +67,7 @@ def conduct(
         "predicted_seconds": {name: round(each.search(study, name), 3) for name, each in expected},
         "predicted_rerun_seconds": {name: round(each.full, 3) for name, each in expected},
     }
-    store.define(study.name, {**study.describe(), **known})
+    store.define(study.name, {**study.describe(), **known}, complete_definition)
     if options.retry_failed:
         retry_failed(study, store, options.only)
     EXECUTORS[executor](study, store, options, listen)

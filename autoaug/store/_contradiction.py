@@ -1,26 +1,51 @@
-"""What two runs must share to be one study."""
+"""What two runs must share to be one study. What a definition means is the business of `autoaug.study`."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Gives a definition of any version with all that it leaves to defaults."""
+
+WIDENED = ("spaces", "varied", "mixes", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds")
+"""Parts of a definition to which strategies that are added later, or data, add what is theirs."""
+
+UNCHANGED = ("version", "task", "final_data")
+"""Parts that stay as they were written: what one of them leaves out has the default of the version that wrote it."""
+
+
+def merge_definitions(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the definition that is stored from now on, of two that do not contradict each other."""
+    widened = {part: {**stored.get(part, {}), **wanted.get(part, {})} for part in WIDENED}
+    kept = {part: stored[part] for part in UNCHANGED if part in stored}
+    return {**{part: value for part, value in wanted.items() if part not in UNCHANGED}, **widened, **kept}
 
 
 def refuse_contradiction(name: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """One study is one question: its task, metric, seed and spaces may not change under its name."""
-    for place, was, now in differences(stored, wanted):
+    """Refuse to change a study: it is one question, whose task, metric, seed and spaces stay under its name.
+
+    Args:
+        stored: its definition, with all that it leaves to defaults; as `wanted`, what it is to be now.
+
+    Raises:
+        ValueError: they differ; the message names what does, both values, and what to do.
+    """
+    for where, was, now in differences(stored, wanted):
         raise ValueError(
-            f"study {name!r} was run with {place} {was}, and now has {now}: "
+            f"study {name!r} was run with {where} {was}, and now has {now}: "
             "give the study another name, or start it anew with --fresh (what was run is kept)"
         )
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    stored, wanted = ({"final_data": "train", **each} for each in (stored, wanted))
+    """Yield where two complete definitions ask different questions, and what each of them has there.
+
+    Fields of a task that one of them lists as `unrecorded` are not compared.
+    """
     for part in ("metric", "seed", "final_data"):
-        if stored[part] != wanted[part]:
-            yield part, stored[part], wanted[part]
-    pairs = {"task": (filled(stored["task"], wanted["task"]), filled(wanted["task"], stored["task"]))}
+        if stored.get(part) != wanted.get(part):
+            yield part, stored.get(part), wanted.get(part)
+    pairs = {"task": tuple(recorded(each, (stored, wanted)) for each in (stored, wanted))}
     common = [strategy for strategy in wanted["spaces"] if strategy in stored["spaces"]]
     pairs |= {
         f"the space of {strategy!r},": (stored["spaces"][strategy], wanted["spaces"][strategy]) for strategy in common
@@ -30,32 +55,25 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
         for part, parts in {"mix": "mixes", "proxy": "proxies"}.items()
         for strategy in common
     }
-    for place, (was, now) in pairs.items():
+    for where, (was, now) in pairs.items():
         for key in sorted({*was, *now}):
             if was.get(key) != now.get(key):
-                yield f"{place} {key} =", readable(was.get(key, "absent")), readable(now.get(key, "absent"))
+                yield f"{where} {key} =", readable(was.get(key, "absent")), readable(now.get(key, "absent"))
 
 
-def filled(task: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """A task with what it lacks: the defaults of the fields that did not exist when it was stored.
-
-    Where `standard` is lacking it is taken to be the other's: whether that is what was applied then only the data
-    can tell, and `sweep.conduct` asks them.
-    """
-    from autoaug.train import Task  # here, because it takes seconds, and most that read a storage do without
-
-    defaults = {field.name: field.default for field in fields(Task) if field.default is not MISSING}
-    defaults["standard"] = other.get("standard")
-    return {**{name: defaults[name] for name in other if name in defaults}, **task}
+def recorded(definition: Mapping[str, Any], both: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a task that both definitions say something of."""
+    unrecorded = {name for each in both for name in each.get("unrecorded", ())}
+    return {name: value for name, value in definition["task"].items() if name not in unrecorded}
 
 
 def readable(rule: Any) -> Any:
-    """A stored distribution as it would be written in Python; whatever else is stored as it is."""
+    """Return a stored distribution as it would be written in Python; whatever else is stored as it is."""
     try:
-        found = json.loads(rule)
+        plain = json.loads(rule)
         given = ", ".join(
-            f"{name}={value!r}" for name, value in found["attributes"].items() if value not in (None, False)
+            f"{name}={value!r}" for name, value in plain["attributes"].items() if value not in (None, False)
         )
-        return f"{found['name']}({given})"
+        return f"{plain['name']}({given})"
     except (TypeError, ValueError, KeyError):
         return rule

@@ -21,7 +21,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from autoaug.metrics import DEFAULT_METRIC, Direction, metric_of, on_split
 from autoaug.record import LEADERBOARD, Outcome, ordinals
-from autoaug.store._contradiction import refuse_contradiction
+from autoaug.store._contradiction import Complete, merge_definitions, refuse_contradiction
 from autoaug.store._damage import checked_definition, fix, reason, refuse_damaged, told
 from autoaug.store._epoch_table import EpochTable
 from autoaug.store._losses import LOSSES, Loss, after, given_up
@@ -102,32 +102,35 @@ class Store(EpochTable):
 
     # Studies
 
-    def define(self, name: str, definition: Mapping[str, Any]) -> None:
+    def define(self, name: str, definition: Mapping[str, Any], complete: Complete = dict) -> None:
         """Keep what a new study is; refuse one that contradicts what was already run under its name.
 
         A definition is `{"task": ..., "metric": ..., "seed": ..., "spaces": {strategy: {dimension: rule}}}`.
-        Strategies may be added later; what is there may not change.
+        Strategies may be added later; what is there may not change, and stays as it was written, in its version.
+
+        Args:
+            complete: gives what a definition of any version leaves to defaults; complete ones are compared.
+
+        Raises:
+            ValueError: it contradicts what was run; the message names what does, both values, and what to do.
         """
         try:
-            self.merge(name, definition)
+            self.merge(name, definition, complete)
         except IntegrityError:  # another driver has just defined it
-            self.merge(name, definition)
+            self.merge(name, definition, complete)
 
     @retrying
-    def merge(self, name: str, definition: Mapping[str, Any]) -> None:
-        merged, mine = dict(definition), STUDIES.c.name == name
+    def merge(self, name: str, definition: Mapping[str, Any], complete: Complete) -> None:
+        row = STUDIES.c.name == name
         with self.engine.begin() as connection:
-            connection.execute(STUDIES.update().where(mine).values(name=name))  # a lock, before anything is read
-            stored = connection.scalar(sql.select(STUDIES.c.definition).where(mine))
+            connection.execute(STUDIES.update().where(row).values(name=name))  # a lock, before anything is read
+            stored = connection.scalar(sql.select(STUDIES.c.definition).where(row))
             if stored is None:
-                connection.execute(STUDIES.insert().values(name=name, definition=merged))
+                connection.execute(STUDIES.insert().values(name=name, definition=dict(definition)))
                 return
-            refuse_contradiction(name, stored, definition)
-            kept = ("spaces", "varied", "mixes", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds")
-            for part in kept:
-                merged[part] = {**stored.get(part, {}), **definition.get(part, {})}
-            merged["task"] = stored["task"]  # what it lacks says which version it was begun with
-            connection.execute(STUDIES.update().where(mine).values(definition=merged))
+            refuse_contradiction(name, complete(stored), complete(definition))
+            merged = merge_definitions(stored, definition)
+            connection.execute(STUDIES.update().where(row).values(definition=merged))
             widen_leaderboard(connection, name, list(merged["spaces"]))
 
     @told("the table autoaug_studies")

@@ -12,6 +12,7 @@ from autoaug.study._predict import Prediction, predict
 from autoaug.study._preflight import preflight
 from autoaug.study._probes import lowest
 from autoaug.study._setup import Setup, set_up
+from autoaug.study._versions import complete_definition
 
 __all__ = [
     "NAME",
@@ -28,6 +29,7 @@ __all__ = [
     "advise",
     "applied",
     "by_the_clock",
+    "complete_definition",
     "data_facts",
     "knobs",
     "lowest",

@@ -22,6 +22,7 @@ from autoaug.study._choices import check_choices
 from autoaug.study._conditions import in_order, mix_conditions, never, refuse_useless_mix, task_conditions
 from autoaug.study._dimensions import ends, in_plain_python
 from autoaug.study._known import first_points
+from autoaug.study._versions import described, without_defaults
 from autoaug.train import SAME_IN_ALL_TRIALS, Task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -166,28 +167,35 @@ class Study:
         return replace(self.task, **self.strategies[strategy].proxy)
 
     def describe(self) -> dict[str, Any]:
-        """The study as plain data. Baseline, seeds, budget and strategies may change under a name; the rest may not."""
-        elsewhere = ("root", "device")  # where a study runs is not what it asks
-        return {
-            "task": {name: value for name, value in self.task.describe().items() if name not in elsewhere},
-            "metric": self.metric,
-            "final_data": self.final_data,
-            "seed": self.seed,
-            "baseline": self.reference,
-            "seeds": self.seeds,
-            "budget": asdict(self.budget),
-            "spaces": {
-                strategy: {name: distribution_to_json(rule) for name, rule in sorted(self.space_of(strategy).items())}
-                for strategy in self.strategies
-            },
-            "varied": {name: self.varied(name) for name in self.strategies},
-            "mixes": {name: self.mix_of(name) for name in self.strategies if self.mix_of(name)},
-            "proxies": {
-                name: {changed: self.task_of(name).describe()[changed] for changed in strategy.proxy}
-                for name, strategy in self.strategies.items()
-                if strategy.proxy
-            },
-        }
+        """Return the study as it is stored: plain data, without what has its default (`_versions.py`).
+
+        Baseline, seeds, budget and strategies may change under a name; the rest may not.
+        """
+        return without_defaults(
+            {
+                "task": described(self.task),
+                "metric": self.metric,
+                "final_data": self.final_data,
+                "seed": self.seed,
+                "baseline": self.reference,
+                "seeds": self.seeds,
+                "budget": asdict(self.budget),
+                "spaces": {
+                    name: {
+                        dimension: distribution_to_json(rule) for dimension, rule in sorted(self.space_of(name).items())
+                    }
+                    for name in self.strategies
+                },
+                "varied": {name: self.varied(name) for name in self.strategies},
+                "mixes": {name: self.mix_of(name) for name in self.strategies if self.mix_of(name)},
+                "proxies": {name: self.proxy_of(name) for name in self.strategies if self.proxy_of(name)},
+            }
+        )
+
+    def proxy_of(self, strategy: str) -> dict[str, Any]:
+        """Return what the proxy of a strategy changes of the task, as plain data; empty where it has none."""
+        changed = self.task_of(strategy).describe()
+        return {name: changed[name] for name in self.strategies[strategy].proxy}
 
 
 def check_kinds(study: Study) -> None:

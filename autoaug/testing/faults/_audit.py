@@ -7,6 +7,7 @@ from typing import Any
 
 from autoaug.record import LEADERBOARD, Outcome, Record, TrialKind, last_attempts
 from autoaug.store import GIVEN_UP, Store
+from autoaug.study import complete_definition
 
 PROMISES = {
     "lost": "trials that were asked for have not ended",
@@ -65,7 +66,7 @@ def audit(store: Store, name: str, acknowledged: Sequence[Mapping[str, Any]] = (
         slots: how many trials ran at the same time.
     """
     outcomes, records = store.outcomes(name), store.epochs(name)
-    definition = store.definition(name) or {"spaces": {}}
+    definition = complete_definition(store.definition(name) or {"spaces": {}})
     ends = last_attempts(outcomes)
     states = Counter(outcome.state for outcome in ends)
     again = list(repeats(outcomes, records))

@@ -1,0 +1,109 @@
+"""The stored form of a study's definition: what differs from the defaults, and the version in which it was written.
+
+A definition of version 1 holds every field of its task, one of version 2 those that differ from their defaults. Both
+are read by `complete_definition`, which says what a study is whatever release stored it. So a field with a default may
+be added to `Task` at any time: a study that was stored before has that default, and goes on.
+
+When a default changes, or a field is taken away: raise `VERSION`, and write the default that held until then into
+`DEFAULTS_BEFORE`. Studies that were stored before keep what they were run with.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from autoaug.study._budget import Budget
+from autoaug.train import Task
+
+VERSION = 2
+"""Of the form in which definitions are written. Each release reads all earlier ones."""
+
+DEFAULTS_BEFORE: dict[int, dict[str, Any]] = {}
+"""By version, fields of a task whose default was another until then, and which: `{2: {"lr": 0.1}}` says that it was 0.1
+in version 2 and before, and is what `Task` says from version 3 on. For a field that was taken away, its last default:
+studies that had it are refused where they had another value."""
+
+UNRECORDED: dict[int, tuple[str, ...]] = {1: ("standard",)}
+"""By version, fields of a task that may be missing in it although no default says what was done then.
+
+Before `Task.standard` existed, data got their own standard augmentation or else a crop and a flip, grey images too;
+and with `resplit="per_epoch"` the scores were of images that had been trained on. Only the data can tell whether that
+is what they get today: `autoaug.executors.run` asks them."""
+
+ALWAYS_WRITTEN = ("standard",)
+"""Fields of a task that are written although they have their defaults: that one is missing means something (above),
+also to drivers of earlier releases that share the storage."""
+
+ELSEWHERE = ("root", "device")
+"""Fields of a task that are no part of a definition: where a study runs is not what it asks."""
+
+OPTIONAL: dict[str, Any] = {
+    "final_data": "train",
+    "varied": {},
+    "mixes": {},
+    "proxies": {},
+    "data": {},
+    "predicted_seconds": {},
+    "predicted_rerun_seconds": {},
+}
+"""Parts of a definition that may be missing, and what a study had that lacks one, in all versions."""
+
+
+def described(task: Task) -> dict[str, Any]:
+    """Return every field of a task that belongs to a definition, as plain data."""
+    return {name: value for name, value in task.describe().items() if name not in ELSEWHERE}
+
+
+def defaults(version: int) -> dict[str, Any]:
+    """Return the default of every field of a task as it was in a version; `data` has none."""
+    usual = described(Task(data="any"))
+    del usual["data"]
+    for last in sorted(DEFAULTS_BEFORE, reverse=True):
+        usual |= DEFAULTS_BEFORE[last] if last >= version else {}
+    return usual
+
+
+def without_defaults(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a complete definition as it is stored: with its version, and without what has its default."""
+    usual = as_stored(defaults(VERSION))
+    parts = {name: value for name, value in definition.items() if name not in OPTIONAL or value != OPTIONAL[name]}
+    task = {
+        name: value
+        for name, value in as_stored(definition["task"]).items()
+        if name in ALWAYS_WRITTEN or name not in usual or value != usual[name]
+    }
+    return {"version": VERSION, **parts, "task": task}
+
+
+def complete_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a stored definition says, of whichever version: every part, and every field of its task.
+
+    `unrecorded` lists the fields of the task that were not written where no default says what they were.
+
+    Raises:
+        ValueError: it was written by a later release.
+    """
+    given = as_stored(definition)
+    version = given.pop("version", 1)
+    if version > VERSION:
+        raise ValueError(
+            f"a study in this storage is defined in version {version}, and this release reads {VERSION}: "
+            "upgrade autoaug, or give another --storage"
+        )
+    usual, task = as_stored(defaults(version)), given.get("task", {})
+    missing = [name for name in UNRECORDED.get(version, ()) if name not in task]
+    removed = usual.keys() - described(Task(data="any")).keys()
+    whole = {name: value for name, value in {**usual, **task}.items() if name not in missing}
+    return {
+        **OPTIONAL,
+        **given,
+        "task": {name: value for name, value in whole.items() if name not in removed or value != usual[name]},
+        "budget": {**{each.name: each.default for each in fields(Budget)}, **given.get("budget", {})},
+        "unrecorded": missing,
+    }
+
+
+def as_stored(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain data as a storage gives it back: with lists for tuples."""
+    return json.loads(json.dumps(plain))
