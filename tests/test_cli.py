@@ -402,7 +402,7 @@ def test_options_reach_the_executor(call: Call, tmp_path: Path, monkeypatch: pyt
     call("run", "s.py", "--only", "ra", "--artifacts", "kept", "--at-once", "3", "--cpus-per-trial", "0.5")
     (_, store, executor, options, *_) = seen[0]
     assert executor == "local"
-    assert store.shown == "sqlite:///autoaug.db"
+    assert store.display_url == "sqlite:///autoaug.db"
     assert options == Options(
         only=("ra",), artifacts=tmp_path / "kept", project=tmp_path, cpus_per_trial=0.5, at_once=3
     )

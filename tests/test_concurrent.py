@@ -18,8 +18,8 @@ from studies_for_tests import tiny
 from autoaug.record import Outcome, TrialKind
 from autoaug.store import Store
 from autoaug.store._mounts import network_file_system
+from autoaug.store._optuna import SharedStorage
 from autoaug.store._schema import SCHEMA_VERSION
-from autoaug.store._shared import SharedStorage
 
 SPACE = {"mix.alpha": FloatDistribution(0, 1)}
 NAMES = (f"study-{k}" for k in count())

@@ -60,11 +60,13 @@ def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
             return store, study
         if study not in known_studies():
             known = suggest(study, store.names()) if store.names() else "nothing was run there yet"
-            raise ValueError(f"unknown study {study!r} in {store.shown}: {known}")
+            raise ValueError(f"unknown study {study!r} in {store.display_url}: {known}")
     defined = load(study).study
     store = open_existing(where(storage, defined))
     if defined.name not in store.names():
-        raise ValueError(f"study {defined.name!r} was not run in {store.shown}: run it, or give another --storage")
+        raise ValueError(
+            f"study {defined.name!r} was not run in {store.display_url}: run it, or give another --storage"
+        )
     return store, defined.name
 
 

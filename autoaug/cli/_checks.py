@@ -175,7 +175,7 @@ def check_storage(target: Target) -> Finding:
         kind = store.engine.dialect.name
         speed = f"an epoch is reported in {1000 * median:.1f} ms (p50), {1000 * slow:.1f} ms (p99)"
     beside = f"{show_storage(target.storage)} (not there yet, tried beside it)"
-    shown = store.shown if reference == target.storage else beside
+    shown = store.display_url if reference == target.storage else beside
     if slow > SLOW_REPORT:
         fix = "use a local disk" if kind == "sqlite" else "use a server that is nearer, or less busy"
         return Finding(f"{shown}: {speed}", "warn", f"{fix}: a training waits for each report")

@@ -185,7 +185,7 @@ def dashboard(
     if host not in ("127.0.0.1", "localhost"):
         may = "read and delete" if write else "read"
         say(f"anybody who reaches {host} can {may} these studies", style="yellow")
-    say(f"Optuna Dashboard over {store.shown} at http://{host}:{server.server_port}/  (Ctrl-C stops it)")
+    say(f"Optuna Dashboard over {store.display_url} at http://{host}:{server.server_port}/  (Ctrl-C stops it)")
     try:
         server.serve_forever()
     except KeyboardInterrupt:
@@ -257,7 +257,9 @@ def execute(
     verb = agreeing(len(outcomes), "was", "were")
     begun_before = f" · {counted(len(outcomes), 'trial')} {verb} begun before" if outcomes else ""
     if not output.quiet:
-        output.tell(f"{study.name} · {counted(len(progress.strategies), 'strategy')} · {store.shown}{begun_before}")
+        output.tell(
+            f"{study.name} · {counted(len(progress.strategies), 'strategy')} · {store.display_url}{begun_before}"
+        )
     try:
         with output.progress(progress) as listen, terminated_is_interrupted():
             conduct(study, store, executor, options, listen, predictions, facts)

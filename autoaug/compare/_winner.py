@@ -31,7 +31,7 @@ def winning_policy(
         ValueError: nothing was run under this name, the strategy is unknown, or none of its trials is complete.
     """
     if store.definition(study.name) is None:
-        raise ValueError(f"study {study.name!r} was not run in {store.shown}: run it, or give another --storage")
+        raise ValueError(f"study {study.name!r} was not run in {store.display_url}: run it, or give another --storage")
     definition, found = stored_leaderboard(store, study.name)
     rows = {row.name: row for row in found}
     name = lookup(rows, strategy, "strategy").name if strategy else next(iter(rows), None)

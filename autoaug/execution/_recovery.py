@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autoaug.execution._job import Job, is_gone
 from autoaug.record import Outcome, State, TrialKind, last_attempts
-from autoaug.store import Loss, Store, Unreachable
+from autoaug.store import Loss, Store, Unreachable, id_of_trial
 from autoaug.study import Study
 
 GRACE_SECONDS = 60.0
@@ -55,10 +55,10 @@ class Recovery:
         for study in self.studies.values():
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 # without a lease, the driver that asked for it may have died before it could sign
-                owner, age = leases.get(trial._trial_id, ("its driver", seconds_since(trial.datetime_start)))
+                owner, age = leases.get(id_of_trial(trial), ("its driver", seconds_since(trial.datetime_start)))
                 if (age > self.grace and fair) or is_dead(owner, trial):
                     reason = f"lost: no sign of {owner} for {age:.0f} s"
-                    self.store.requeue(study, trial._trial_id, reason, whose_loss(trial))
+                    self.store.requeue(study, id_of_trial(trial), reason, whose_loss(trial))
 
 
 def is_dead(owner: str, trial: FrozenTrial) -> bool:

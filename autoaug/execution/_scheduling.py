@@ -19,7 +19,7 @@ from autoaug.execution._descriptions import OF_FINALS, OF_RERUNS, about_search, 
 from autoaug.execution._job import Job, process_name
 from autoaug.execution._recovery import GRACE_SECONDS, Recovery
 from autoaug.record import Outcome, TrialKind, best_complete, complete_by_value
-from autoaug.store import Loss, Store, final_seed, root_of
+from autoaug.store import Loss, Store, final_seed, id_of_trial, root_of
 from autoaug.strategies import SeededByTrial
 from autoaug.study import Study, complete_definition
 
@@ -146,8 +146,8 @@ class Scheduler:
         """Take the first trial that waits there, of a strategy of this scheduler."""
         for trial in self.store.trials(self.study.name, substudy):
             ours = trial.state == TrialState.WAITING and trial.params.get("strategy", "") in ("", *self.searches)
-            if ours and self.store.claim(trial._trial_id):
-                self.store.beat(trial._trial_id, process_name())
+            if ours and self.store.claim(id_of_trial(trial)):
+                self.store.beat(id_of_trial(trial), process_name())
                 return trial
         return None
 
@@ -155,7 +155,7 @@ class Scheduler:
         """Return a claimed trial as a worker takes it."""
         return Job(
             strategy=name,
-            trial_id=trial._trial_id,
+            trial_id=id_of_trial(trial),
             number=trial.number,
             attempt=trial.user_attrs.get("attempt", 1),
             root=root_of(among, trial),

@@ -232,7 +232,9 @@ def refuse_unshared(store: Store) -> None:
     here = ray.util.get_node_ip_address()
     elsewhere = [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]
     if store.is_file and any(address != here for address in elsewhere):
-        raise ValueError(f"storage {store.shown} is a file, and the cluster has workers on other hosts: {ON_A_SERVER}")
+        raise ValueError(
+            f"storage {store.display_url} is a file, and the cluster has workers on other hosts: {ON_A_SERVER}"
+        )
 
 
 def refuse_too_much(options: Options) -> None:

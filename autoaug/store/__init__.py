@@ -5,6 +5,7 @@ from autoaug.store._epoch_table import Look
 from autoaug.store._losses import GIVEN_UP, Loss
 from autoaug.store._maintenance import delete_study, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
+from autoaug.store._optuna import id_of_trial
 from autoaug.store._queued import final_seed
 from autoaug.store._retrying import Unreachable
 from autoaug.store._secrets import refuse_exposed, show_storage, show_url
@@ -24,6 +25,7 @@ __all__ = [
     "delete_study",
     "differences",
     "final_seed",
+    "id_of_trial",
     "is_file",
     "is_new",
     "network_file_system",

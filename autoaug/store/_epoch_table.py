@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from autoaug.fields import finite
 from autoaug.record import Record, TrialKind
-from autoaug.store._damage import checked_epoch, told
+from autoaug.store._damage import checked_epoch, reporting_damage
 from autoaug.store._outcome import Work, add_up
 from autoaug.store._retrying import RetryPolicy, retrying
 from autoaug.store._schema import EPOCHS, LEASES, LOOKS, TEST_READS
@@ -50,7 +50,7 @@ class EpochTable:
         """What was done on one trial; None before its first epoch."""
         return self.work_where(EPOCHS.c.trial_id == trial_id).get(trial_id)
 
-    @told("the table autoaug_epochs")
+    @reporting_damage("the table autoaug_epochs")
     @retrying
     def reached(self, trial_id: int) -> int:
         """How many epochs an attempt had behind it, those of the attempts before it and of retrainings included."""
@@ -59,7 +59,7 @@ class EpochTable:
         with self.engine.connect() as connection:
             return connection.scalar(sql.select(sql.func.sum(by_training.c.epoch))) or 0
 
-    @told("the table autoaug_epochs")
+    @reporting_damage("the table autoaug_epochs")
     @retrying
     def work_where(self, condition: sql.ColumnElement[bool]) -> dict[int, "Work"]:
         total = (
@@ -83,7 +83,7 @@ class EpochTable:
                 by_trial[row["trial_id"]].append(sound(row))
         return {trial_id: add_up(trainings) for trial_id, trainings in by_trial.items()}
 
-    @told("the table autoaug_epochs")
+    @reporting_damage("the table autoaug_epochs")
     @retrying
     def spent(self, name: str, strategy: str, unit: str = "gpu_seconds") -> float:
         """What a search and its re-runs have cost so far, lost and running work included.
@@ -131,7 +131,7 @@ class EpochTable:
             connection.execute(EPOCHS.delete().where(before))
             connection.execute(EPOCHS.insert().values(**row))
 
-    @told("the table autoaug_epochs")
+    @reporting_damage("the table autoaug_epochs")
     @retrying
     def epochs(self, name: str) -> list[Record]:
         """Every stored epoch of a study."""
@@ -163,14 +163,14 @@ class EpochTable:
                 connection.execute(TEST_READS.insert().values(**row, who=who, why=why, at=self.clock))
         return True
 
-    @told("the table autoaug_test_reads")
+    @reporting_damage("the table autoaug_test_reads")
     @retrying
     def test_reads(self, name: str) -> int:
         query = sql.select(sql.func.count()).select_from(TEST_READS).where(TEST_READS.c.study == name)
         with self.engine.connect() as connection:
             return connection.scalar(query) or 0
 
-    @told("the table autoaug_test_reads")
+    @reporting_damage("the table autoaug_test_reads")
     @retrying
     def test_reads_by_strategy(self, name: str) -> dict[str, int]:
         mine = sql.select(TEST_READS.c.strategy, sql.func.count()).where(TEST_READS.c.study == name)

@@ -3,10 +3,10 @@
 import time
 
 import sqlalchemy as sql
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import TrialState
 
 from autoaug.record import Record
+from autoaug.store._optuna import id_of_trial, ids_of_studies
 from autoaug.store._schema import BY_STUDY, LEASES, STUDIES
 from autoaug.store._store import Store
 from autoaug.text import counted
@@ -31,44 +31,40 @@ def round_trip(store: Store, name: str, reports: int = 30) -> list[float]:
     seconds = []
     try:
         trial = store.open(name, "check", "maximize").ask()
-        store.beat(trial._trial_id, "doctor")
+        trial_id = id_of_trial(trial)
+        store.beat(trial_id, "doctor")
         for record in records:
             start = time.perf_counter()
-            store.report(trial._trial_id, record.epoch, 0.5)
-            store.write_epoch(trial._trial_id, record)
+            store.report(trial_id, record.epoch, 0.5)
+            store.write_epoch(trial_id, record)
             seconds.append(time.perf_counter() - start)
         came_back = store.epochs(name)
     finally:
         delete_study(store, name)
     if came_back != records:
         written = counted(len(records), "epoch")
-        raise ValueError(f"{written} were written to {store.shown} and {len(came_back)} came back")
+        raise ValueError(f"{written} were written to {store.display_url} and {len(came_back)} came back")
     return seconds
 
 
 def running_trials(store: Store, name: str) -> set[int]:
     """The ids of the trials of a study that run."""
-    found: set[int] = set()
-    for study in studies_of(store, name):
-        trials = store.optuna.get_all_trials(study._study_id, deepcopy=False, states=(TrialState.RUNNING,))
-        found |= {trial._trial_id for trial in trials}
-    return found
+    running: set[int] = set()
+    for study_id in ids_of_studies(store.optuna, name):
+        trials = store.optuna.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        running |= {id_of_trial(trial) for trial in trials}
+    return running
 
 
 def delete_study(store: Store, name: str) -> None:
     """Remove a study, its trials, epochs and leases for good. No other study of the storage is touched."""
-    for study in studies_of(store, name):
-        trials = store.optuna.get_all_trials(study._study_id, deepcopy=False)
-        mine = LEASES.c.trial_id.in_([trial._trial_id for trial in trials])
+    for study_id in ids_of_studies(store.optuna, name):
+        trials = store.optuna.get_all_trials(study_id, deepcopy=False)
+        leases = LEASES.c.trial_id.in_([id_of_trial(trial) for trial in trials])
         with store.engine.begin() as connection:
-            connection.execute(LEASES.delete().where(mine))
-        store.optuna.delete_study(study._study_id)
+            connection.execute(LEASES.delete().where(leases))
+        store.optuna.delete_study(study_id)
     with store.engine.begin() as connection:
         for table in BY_STUDY:
             connection.execute(table.delete().where(table.c.study == name))
         connection.execute(STUDIES.delete().where(STUDIES.c.name == name))
-
-
-def studies_of(store: Store, name: str) -> list[FrozenStudy]:
-    """The Optuna studies that make up a study: its searches and its final runs."""
-    return [study for study in store.optuna.get_all_studies() if study.study_name.startswith(f"{name}/")]

@@ -1,11 +1,14 @@
 """Trials that wait for a worker: what each kind of them holds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from autoaug.store._optuna import id_of_trial
 
 FINAL_RUN = "final_run"
 """User attribute of a final run: which one of its strategy it is, counted from 0; strategies share these seeds."""
@@ -45,16 +48,33 @@ def propose(
     space: Mapping[str, BaseDistribution],
     uses: Uses = lambda name, point: True,
 ) -> optuna.Trial:
-    """The claimed trial with a value for every dimension that it lacks and uses, by the sampler of the search.
+    """Return the claimed trial with a value for every dimension that it lacks and uses, by the sampler of the search.
 
-    What `Study.ask` does, for a trial that was claimed before: that method takes whichever comes.
+    What `Study.ask` does, for a trial that was claimed before: that method takes whichever comes. As there, the sampler
+    sees the trials of this moment: a copy of a study has the same storage and sampler, and remembers no trials.
     """
-    search._thread_local.cached_all_trials = None
-    asked = optuna.Trial(search, trial._trial_id)
+    asked = optuna.Trial(copy(search), id_of_trial(trial))
     for name, rule in space.items():
         if uses(name, asked.params):
-            asked._suggest(name, rule)
+            suggest(asked, name, rule)
     return asked
+
+
+def suggest(asked: optuna.Trial, name: str, rule: BaseDistribution) -> None:
+    """Give a trial a value for a dimension.
+
+    Raises:
+        TypeError: Optuna has a distribution that this release does not know.
+    """
+    match rule:
+        case FloatDistribution():
+            asked.suggest_float(name, rule.low, rule.high, step=rule.step, log=rule.log)
+        case IntDistribution():
+            asked.suggest_int(name, rule.low, rule.high, step=rule.step, log=rule.log)
+        case CategoricalDistribution():
+            asked.suggest_categorical(name, rule.choices)
+        case _:
+            raise TypeError(f"{name} has the distribution {rule}, which autoaug does not know")
 
 
 def final_run(

@@ -31,8 +31,8 @@ class RetryPolicy:
     its storage must not wait at every epoch.
     """
 
-    def __init__(self, seconds: float, shown: str) -> None:
-        self.seconds, self.shown = seconds, shown
+    def __init__(self, seconds: float, display_url: str) -> None:
+        self.seconds, self.display_url = seconds, display_url
         self.gave_up = False
         self.last_failure = -float("inf")
         """When the storage last failed to answer, by the monotonic clock."""
@@ -65,7 +65,7 @@ class RetryPolicy:
         self.gave_up = True
         error = tries.outcome.exception() if tries.outcome else None
         reason = str(getattr(cause(error), "orig", None) or error).splitlines()[0]
-        raise Unreachable(f"storage {self.shown} did not answer for {self.seconds:g} s: {reason}") from None
+        raise Unreachable(f"storage {self.display_url} did not answer for {self.seconds:g} s: {reason}") from None
 
 
 class Waits(Protocol):

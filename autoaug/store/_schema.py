@@ -113,7 +113,7 @@ BY_STUDY = (EPOCHS, TEST_READS, LOOKS)
 """The tables whose rows belong to a study, and go where it goes."""
 
 
-def prepare_tables(engine: sql.Engine, shown: str) -> None:
+def prepare_tables(engine: sql.Engine, display_url: str) -> None:
     """Create our tables where they are missing, and bring those of an earlier version up to this one.
 
     Raises:
@@ -129,7 +129,7 @@ def prepare_tables(engine: sql.Engine, shown: str) -> None:
         found = int(meta(connection, "schema") or 0)
     if found > SCHEMA_VERSION:
         raise ValueError(
-            f"storage {shown} has autoaug tables of version {found}, this release reads {SCHEMA_VERSION}: "
+            f"storage {display_url} has autoaug tables of version {found}, this release reads {SCHEMA_VERSION}: "
             "upgrade autoaug or use another storage"
         )
     for version in range(found, SCHEMA_VERSION):

@@ -14,7 +14,6 @@ from typing import Any
 import optuna
 import sqlalchemy as sql
 from optuna.distributions import BaseDistribution
-from optuna.storages import get_storage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
@@ -22,16 +21,24 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from autoaug.metrics import DEFAULT_METRIC, Direction, metric_of, on_split
 from autoaug.record import LEADERBOARD, Outcome, ordinals
 from autoaug.store._contradiction import Complete, merge_definitions, refuse_contradiction
-from autoaug.store._damage import checked_definition, fix, reason, refuse_damaged, told
+from autoaug.store._damage import checked_definition, reason, reporting_damage
 from autoaug.store._epoch_table import EpochTable
 from autoaug.store._losses import LOSSES, Loss, after, given_up
-from autoaug.store._optuna_tables import fail_trials_without_value, rename_studies, widen_leaderboard
+from autoaug.store._optuna import (
+    SharedStorage,
+    cached,
+    fail_trials_without_value,
+    id_of_study,
+    id_of_trial,
+    rename_studies,
+    widen_leaderboard,
+)
 from autoaug.store._outcome import Work, outcome, stages
 from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
+from autoaug.store._refusals import fix, refuse_damaged
 from autoaug.store._retrying import RetryPolicy, Unreachable, open_together, retrying
 from autoaug.store._schema import BY_STUDY, STUDIES, meta, prepare_tables
 from autoaug.store._secrets import show_url, without_secrets
-from autoaug.store._shared import SharedStorage
 from autoaug.store._spool import spooled
 from autoaug.store._url import CLOCKS, engine_options, portable, prepare_sqlite, refuse_unusable, resolve
 
@@ -51,8 +58,8 @@ class Store(EpochTable):
         """
         self.reference = reference
         url = resolve(reference)
-        self.shown = show_url(url)
-        self.retry_policy = RetryPolicy(retry_seconds, self.shown)
+        self.display_url = show_url(url)
+        self.retry_policy = RetryPolicy(retry_seconds, self.display_url)
         refuse_unusable(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
@@ -60,13 +67,13 @@ class Store(EpochTable):
         except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
             said = reason(error)
             raise ValueError(
-                f"storage {self.shown} cannot be opened: {without_secrets(said, url)}{fix(said)}"
+                f"storage {self.display_url} cannot be opened: {without_secrets(said, url)}{fix(said)}"
             ) from None
-        self.optuna = get_storage(self.shared)
+        self.optuna = cached(self.shared)
 
     def connect(self, url: str, existing: bool) -> SharedStorage:
         options = engine_options(url, self.retry_policy.seconds)
-        refuse_damaged(url, options, self.shown, existing)
+        refuse_damaged(url, options, self.display_url, existing)
         shared = SharedStorage(url, options, self.retry_policy)
         self.engine: sql.Engine = shared.engine
         self.clock: sql.ColumnElement[float] = sql.literal_column(CLOCKS[self.engine.dialect.name], sql.Float)
@@ -81,7 +88,7 @@ class Store(EpochTable):
         """Bring the tables up to date, and read what the storage is known by."""
         if self.engine.dialect.name == "sqlite":
             prepare_sqlite(self.engine)
-        prepare_tables(self.engine, self.shown)
+        prepare_tables(self.engine, self.display_url)
         fail_trials_without_value(self.engine)
         with self.engine.connect() as connection:
             self.identity = meta(connection, "id") or ""
@@ -133,14 +140,14 @@ class Store(EpochTable):
             connection.execute(STUDIES.update().where(row).values(definition=merged))
             widen_leaderboard(connection, name, list(merged["spaces"]))
 
-    @told("the table autoaug_studies")
+    @reporting_damage("the table autoaug_studies")
     @retrying
     def definition(self, name: str) -> dict[str, Any] | None:
         with self.engine.connect() as connection:
             found = connection.scalar(sql.select(STUDIES.c.definition).where(STUDIES.c.name == name))
         return checked_definition(found)
 
-    @told("the table autoaug_studies")
+    @reporting_damage("the table autoaug_studies")
     @retrying
     def names(self) -> list[str]:
         with self.engine.connect() as connection:
@@ -196,7 +203,7 @@ class Store(EpochTable):
             return []
         return self.optuna.get_all_trials(study_id, deepcopy=False)
 
-    @told("a trial in Optuna's tables")
+    @reporting_damage("a trial in Optuna's tables")
     def outcomes(self, name: str) -> list[Outcome]:
         """Every attempt at every trial of a study, searches first, then their re-runs, then final runs."""
         work = self.work(name)
@@ -206,7 +213,7 @@ class Store(EpochTable):
             trials = self.trials(name, stage.substudy)
             roots = ordinals(trial.user_attrs for trial in trials)
             for trial, root in zip(trials, roots, strict=True):
-                found.append(outcome(name, stage, trial, root, work.get(trial._trial_id, nothing)))
+                found.append(outcome(name, stage, trial, root, work.get(id_of_trial(trial), nothing)))
         return found
 
     def state(self, trial_id: int) -> TrialState:
@@ -295,14 +302,14 @@ class Store(EpochTable):
     def retry(self, failed: Outcome) -> bool:
         """Queue a trial whose last attempt failed once more; False where another driver was quicker."""
         lost = self.trials(failed.study, failed.substudy)[failed.trial]
-        inherited = after(lost.user_attrs, self.reached(lost._trial_id), "foreign")
+        inherited = after(lost.user_attrs, self.reached(id_of_trial(lost)), "foreign")
         again = next_attempt(lost, failed.root, {**inherited, LOSSES: {}})
         study_id = self.optuna.get_study_id_from_name(f"{failed.study}/{failed.substudy}")
         return self.shared.queue_once(study_id, f"attempt {failed.attempt + 1} of {failed.root}", again)
 
     def enqueue_point(self, search: optuna.Study, ordinal: int) -> bool:
         """Queue the next trial of a search, its point still to be proposed; as `enqueue_final`."""
-        return self.shared.queue_once(search._study_id, f"point {ordinal}", new_point())
+        return self.shared.queue_once(id_of_study(search), f"point {ordinal}", new_point())
 
     def propose(
         self, search: optuna.Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution], uses: Uses
@@ -320,11 +327,11 @@ class Store(EpochTable):
         """
         trial = final_run(self.strategies(name), strategy, seed, point, source, retest)
         once = f"{strategy} {seed}" + (f" of trial {source}" if retest else "")
-        return self.shared.queue_once(self.leaderboard(name)._study_id, once, trial)
+        return self.shared.queue_once(id_of_study(self.leaderboard(name)), once, trial)
 
     def enqueue_rerun(self, reruns: optuna.Study, found: FrozenTrial) -> bool:
         """Queue a re-run, on the study's own task, of a point that a search found on its proxy; as `enqueue_final`."""
-        return self.shared.queue_once(reruns._study_id, f"trial {found.number}", rerun(found))
+        return self.shared.queue_once(id_of_study(reruns), f"trial {found.number}", rerun(found))
 
     def claim(self, trial_id: int) -> bool:
         """Take a WAITING trial; False where another driver was quicker."""

@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from autoaug.lookup import suggest
 from autoaug.strategies import Space, Strategy
+from autoaug.strategies.samplers import in_support
 from autoaug.train import Task
 
 
@@ -61,4 +62,4 @@ def contains(rule: BaseDistribution, value: Any) -> bool:
         return any(value is choice or (type(value) is type(choice) and value == choice) for choice in rule.choices)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return rule._contains(rule.to_internal_repr(value))
+    return in_support(rule, value)

@@ -17,6 +17,7 @@ from autoaug.strategies.samplers._evolution import CmaEsSampler
 from autoaug.strategies.samplers._gaussian import CappedGPSampler
 from autoaug.strategies.samplers._grid import GridSampler
 from autoaug.strategies.samplers._history import value_of
+from autoaug.strategies.samplers._scale import in_support
 
 if TYPE_CHECKING:
     from autoaug.strategies.samplers._ppo import PPOSampler
@@ -46,5 +47,6 @@ __all__ = [
     "CmaEsSampler",
     "GridSampler",
     "PPOSampler",
+    "in_support",
     "value_of",
 ]

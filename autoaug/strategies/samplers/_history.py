@@ -9,7 +9,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from autoaug.strategies._space import Space
-from autoaug.strategies.samplers._scale import from_unit
+from autoaug.strategies.samplers._scale import from_unit, in_support
 
 
 def common_space(study: Study) -> Space:
@@ -36,9 +36,7 @@ def scored(study: Study, space: Space) -> list[tuple[FrozenTrial, float]]:
 def within(trial: FrozenTrial, space: Space) -> bool:
     """Whether a trial lies in a space, as far as it has its dimensions."""
     return bool(trial.params) and all(
-        rule._contains(rule.to_internal_repr(trial.params[name]))
-        for name, rule in space.items()
-        if name in trial.params
+        in_support(rule, trial.params[name]) for name, rule in space.items() if name in trial.params
     )
 
 

@@ -12,6 +12,23 @@ Numeric = FloatDistribution | IntDistribution
 LEVELS = 11
 """Into how many levels a continuous dimension is cut: AutoAugment's number for probabilities."""
 
+ROUNDING = 1e-8
+"""So far from a whole number of steps a value may lie: rounding moves the last digits of a sum of steps."""
+
+
+def in_support(rule: BaseDistribution, value: Any) -> bool:
+    """Whether a distribution can propose a value."""
+    try:
+        number = rule.to_internal_repr(value)  # a choice is known by its index
+    except ValueError:  # no number, or no choice
+        return False
+    if isinstance(rule, IntDistribution):
+        return rule.low <= number <= rule.high and (number - rule.low) % rule.step == 0
+    if isinstance(rule, FloatDistribution):
+        steps = (number - rule.low) / rule.step if rule.step else 0
+        return rule.low <= number <= rule.high and abs(steps - round(steps)) < ROUNDING
+    return True
+
 
 def ends(rule: Numeric) -> tuple[float, float]:
     """Where the unit interval begins and ends; of a dimension with steps every value has a cell of its own."""

@@ -1,0 +1,247 @@
+"""Optuna's storage, made safe for any number of processes that share it, and all that we use of Optuna's internals.
+
+Everything in the library that Optuna does not offer to others, names that begin with an underscore and its tables,
+stands in this file and nowhere else. `tests/test_optuna_adapter.py` lists what is used, and fails where a release of
+Optuna changes it. Only then is the ceiling in pyproject.toml raised.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sql
+from optuna import Study, Trial
+from optuna.distributions import CategoricalDistribution, distribution_to_json
+from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.storages._rdb.models import (
+    BaseModel,
+    StudyModel,
+    TrialModel,
+    TrialParamModel,
+    TrialUserAttributeModel,
+    TrialValueModel,
+    VersionInfoModel,
+)
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.orm import Session
+
+from autoaug.record import LEADERBOARD
+from autoaug.store._damage import reporting_damage
+from autoaug.store._retrying import RetryPolicy, retrying
+from autoaug.store._schema import LEASES
+
+QUEUED_AS = "queued_as"
+"""User attribute by which a trial that is queued once only is known."""
+
+
+def id_of_trial(trial: FrozenTrial | Trial) -> int:
+    """Return the number by which a trial is known in the whole storage; its `number` counts within its study."""
+    return trial._trial_id
+
+
+def id_of_study(study: Study) -> int:
+    """Return the number by which an Optuna study is known in the storage."""
+    return study._study_id
+
+
+def ids_of_studies(storage: BaseStorage, name: str) -> list[int]:
+    """Return the ids of the Optuna studies `<name>/...`: the searches of a study and its final runs."""
+    return [each._study_id for each in storage.get_all_studies() if each.study_name.startswith(f"{name}/")]
+
+
+def cached(shared: "SharedStorage") -> BaseStorage:
+    """Return the same storage, which reads trials that have ended only once."""
+    return get_storage(shared)
+
+
+class SharedStorage(RDBStorage):
+    """Optuna's storage with three things more: it waits for a server that is away, only one of several processes can
+    change the state of a trial, and a trial is ended and queued again in one transaction.
+
+    SQLite knows no row locks, so a transaction that decides by what it reads writes something first: that takes the
+    lock on the whole file before it reads. On PostgreSQL it locks the row.
+    """
+
+    def __init__(self, url: str, engine_options: dict[str, Any], retry_policy: RetryPolicy) -> None:
+        self.retry_policy = retry_policy
+        try:
+            super().__init__(url, engine_kwargs=engine_options)
+        except BaseException:  # another process creates the same tables: whoever opens it tries again
+            if "engine" in vars(self):
+                self.engine.dispose()
+            raise
+
+    @property
+    def display_url(self) -> str:
+        """The URL as it may be printed."""
+        return self.retry_policy.display_url
+
+    @contextmanager
+    def locked(self, model: Any, row: int) -> Iterator[tuple[Session, Any]]:
+        """Open a transaction in which nobody else changes a row of one of Optuna's tables; gives it and the row."""
+        with self.scoped_session() as session, session.begin():
+            self.hold(session)
+            yield session, model.find_or_raise_by_id(row, session, for_update=True)
+
+    def hold(self, session: Session) -> None:
+        """Take SQLite's only lock: an update that changes no row does."""
+        if self.engine.dialect.name == "sqlite":
+            session.execute(sql.update(TrialModel).where(sql.false()).values(state=TrialModel.state))
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Change the state of a trial that is not over, once.
+
+        Raises:
+            UpdateFinishedTrialError: it is over.
+        """
+
+        def change() -> bool:
+            session = self.scoped_session()  # the one that Optuna goes on with
+            try:
+                self.hold(session)
+                return RDBStorage.set_trial_state_values(self, trial_id, state, values)
+            finally:
+                session.close()
+
+        return self.retry_policy(change)
+
+    @retrying
+    def replace(self, trial_id: int, reason: str, successor: Callable[[FrozenTrial], FrozenTrial | None]) -> bool:
+        """End a running trial as FAIL and queue its successor, both or neither; False where it was not running."""
+        with self.locked(TrialModel, trial_id) as (session, trial):
+            if trial.state != TrialState.RUNNING:
+                return False
+            lost = self._build_frozen_trial_from_trial_model(trial)
+            self._set_trial_attr_without_commit(session, TrialUserAttributeModel, trial_id, "reason", reason)
+            trial.state, trial.datetime_complete = TrialState.FAIL, datetime.now()
+            session.execute(LEASES.delete().where(LEASES.c.trial_id == trial_id))
+            if following := successor(lost):
+                StudyModel.find_or_raise_by_id(trial.study_id, session, for_update=True)
+                self._get_prepared_new_trial(trial.study_id, following, session)
+            return True
+
+    @retrying
+    def queue_once(self, study_id: int, name: str, trial: FrozenTrial) -> bool:
+        """Queue a trial; False where one was queued under the same name, by whomever and however it ended."""
+        trial.set_user_attr(QUEUED_AS, name)
+        with self.locked(StudyModel, study_id) as (session, _):
+            there = sql.exists().where(
+                TrialModel.study_id == study_id,
+                TrialUserAttributeModel.trial_id == TrialModel.trial_id,
+                TrialUserAttributeModel.key == QUEUED_AS,
+                TrialUserAttributeModel.value_json == json.dumps(name),
+            )
+            if session.scalar(sql.select(there)):
+                return False
+            self._get_prepared_new_trial(study_id, trial, session)
+            return True
+
+
+CALLED_BY_CACHE = ("_create_new_trial", "_get_trials", "_get_best_trial_id", "_set_trial_param")
+"""Methods of the storage that are private to Optuna, and that its cache calls."""
+
+
+def wait_in_every_method() -> None:
+    """Let what Optuna calls wait too: each method of a storage is one transaction, or two that may be repeated."""
+    public = [name for name, value in vars(BaseStorage).items() if callable(value) and not name.startswith("_")]
+    readable = reporting_damage("a row of Optuna's tables", KeyError)  # they raise it where there is no such study
+    for name in {*public, *CALLED_BY_CACHE} - {*vars(SharedStorage), "remove_session", "check_trial_is_updatable"}:
+        waiting = retrying(getattr(RDBStorage, name))
+        setattr(SharedStorage, name, readable(waiting) if name.lstrip("_").startswith("get_") else waiting)
+
+
+wait_in_every_method()
+
+STUDY_ROWS, TRIAL_ROWS, PARAM_ROWS, VALUE_ROWS, ATTRIBUTE_ROWS = (
+    model.__table__ for model in (StudyModel, TrialModel, TrialParamModel, TrialValueModel, TrialUserAttributeModel)
+)
+"""Optuna's tables that are changed below, because Optuna offers no call for it."""
+
+FIRST_TABLES = frozenset(
+    (
+        "studies",
+        "study_directions",
+        "study_user_attributes",
+        "study_system_attributes",
+        "trials",
+        "trial_user_attributes",
+        "trial_system_attributes",
+        "trial_params",
+        "trial_values",
+        "trial_intermediate_values",
+        "trial_heartbeats",
+        "version_info",
+    )
+)
+"""Optuna's tables in the first release that a storage of ours was made with (5.0): all have them. A table that a later
+one adds is missing in older storages, and is made when they are opened; one that it takes away is not missed."""
+
+
+def expected_tables(connection: sql.Connection) -> list[str]:
+    """Return Optuna's tables that cannot be missing, where it once made all of them: its version is written last."""
+    if not sql.inspect(connection).has_table(VersionInfoModel.__tablename__):
+        return []
+    made = connection.scalar(sql.select(sql.func.count()).select_from(VersionInfoModel))
+    return [name for name in BaseModel.metadata.tables if name in FIRST_TABLES] if made else []
+
+
+def rename_studies(connection: sql.Connection, name: str, new: str) -> None:
+    """Give every Optuna study `<name>/...` the name `<new>/...`."""
+    column, length = STUDY_ROWS.c.study_name, len(name)
+    connection.execute(
+        STUDY_ROWS.update()
+        .where(sql.func.substr(column, 1, length + 1) == f"{name}/")
+        .values(study_name=sql.literal(new) + sql.func.substr(column, length + 1))
+    )
+
+
+def widen_leaderboard(connection: sql.Connection, name: str, strategies: Sequence[str]) -> None:
+    """Let the final runs that exist stand beside those of strategies that were added later.
+
+    Optuna refuses new choices of a categorical parameter. It stores a choice by its index, and new strategies come
+    last, so the old rows stay true when their list of choices grows.
+    """
+    finals = (
+        sql.select(TRIAL_ROWS.c.trial_id)
+        .join(STUDY_ROWS, STUDY_ROWS.c.study_id == TRIAL_ROWS.c.study_id)
+        .where(STUDY_ROWS.c.study_name == f"{name}/{LEADERBOARD}")
+    )
+    connection.execute(
+        PARAM_ROWS.update()
+        .where(PARAM_ROWS.c.param_name == "strategy", PARAM_ROWS.c.trial_id.in_(finals))
+        .values(distribution_json=distribution_to_json(CategoricalDistribution(strategies)))
+    )
+
+
+NO_VALUE = (
+    "diverged: its value was no finite number, which no storage keeps (an earlier version had called it complete)"
+)
+
+
+def fail_trials_without_value(engine: sql.Engine) -> None:
+    """Make FAIL of what an earlier version stored as COMPLETE with a value of NaN or infinity.
+
+    Optuna stores NaN as NULL, and then reads neither the trial nor the study that it belongs to.
+    """
+    value = VALUE_ROWS.c.value
+    wrong = (
+        sql.select(TRIAL_ROWS.c.trial_id)
+        .join(VALUE_ROWS, VALUE_ROWS.c.trial_id == TRIAL_ROWS.c.trial_id)
+        .distinct()
+        .where(TRIAL_ROWS.c.state == TrialState.COMPLETE)
+        .where(sql.or_(value.is_(None), sql.cast(value, sql.String(32)) == "NaN"))
+    )
+    with engine.connect() as connection:
+        trial_ids = connection.scalars(wrong).all()
+    for trial_id in trial_ids:
+        reason = {"trial_id": trial_id, "key": "reason"}
+        with engine.begin() as connection:
+            for statement in (
+                TRIAL_ROWS.update().where(TRIAL_ROWS.c.trial_id == trial_id).values(state=TrialState.FAIL),
+                VALUE_ROWS.delete().where(VALUE_ROWS.c.trial_id == trial_id),
+                ATTRIBUTE_ROWS.delete().where(*(ATTRIBUTE_ROWS.c[name] == reason[name] for name in reason)),
+                ATTRIBUTE_ROWS.insert().values(**reason, value_json=json.dumps(NO_VALUE)),
+            ):
+                connection.execute(statement)
