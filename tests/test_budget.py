@@ -58,7 +58,7 @@ def test_two_desks_that_decide_at_the_same_instant_hand_out_one_trial(store: Sto
 
 def test_many_desks_hand_out_each_trial_once_and_no_more_than_the_budget_has(store: Store) -> None:
     study = tiny(budget=Budget(trials=5))
-    handed = hand_out_at_once(study, store.reference, schedulers=4)
+    handed = hand_out_at_once(study, store.storage_url, schedulers=4)
     assert sorted(handed) == [(name, number) for name in ("none", "ra") for number in range(5)]
 
 

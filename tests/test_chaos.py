@@ -86,18 +86,18 @@ def server() -> Iterator[Server]:
 @needs_postgres
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_nothing_is_lost_whatever_is_killed(server: Server, tmp_path: Path, seed: int) -> None:
-    plan, reference = PLANS[seed % len(PLANS)], server.url
+    plan, storage_url = PLANS[seed % len(PLANS)], server.url
     if "storage" not in plan.faults and seed % 2:
-        reference = f"sqlite:///{tmp_path / 'x.db'}"
+        storage_url = f"sqlite:///{tmp_path / 'x.db'}"
     # short: the paths of Ray's sockets have a limit
     with tempfile.TemporaryDirectory(prefix="aa", ignore_cleanup_errors=True) as folder:
-        done = run_round(reference, Path(folder), seed, plan, server.restart)
+        done = run_round(storage_url, Path(folder), seed, plan, server.restart)
     PLAYED.append((seed, done))
     if TABLE:
         Path(TABLE).write_text(table(PLAYED))
     assert done.broken() == [], done
     assert done.faults, "somebody was hit"
-    store = Store(reference)
+    store = Store(storage_url)
     assert (store.names(), store.leases(), store.optuna.get_all_studies()) == ([], {}, []), "and it was cleaned up"
     store.close()
 
@@ -116,7 +116,7 @@ def test_a_study_that_is_killed_proposes_the_same_points_and_ends_with_the_same_
     for name, strikes in {"killed": plan.faults, "left alone": ()}.items():
         (folder := tmp_path / name).mkdir()
         store = Store(f"sqlite:///{folder / 'x.db'}")
-        done = run_round(store.reference, folder, 7, replace(plan, faults=strikes), keep_as="same")
+        done = run_round(store.storage_url, folder, 7, replace(plan, faults=strikes), keep_as="same")
         assert done.broken() == []
         assert len(done.faults) == len(strikes)
         found.append(numbers(store))

@@ -84,6 +84,7 @@ DAMAGE = {
     "UPDATE autoaug_studies SET definition = '[]'": r"the table autoaug_studies cannot be read",
     "UPDATE autoaug_studies SET definition = '{}'": r"the table autoaug_studies cannot be read \(KeyError: 'task'\)",
     "UPDATE autoaug_studies SET definition = json_set(definition, '$.spaces', 3)": r"autoaug_studies .*spaces is 3",
+    "UPDATE autoaug_studies SET definition = json_set(definition, '$.version', 'x')": r"studies .*version is 'x'",
     "UPDATE autoaug_studies SET definition = json_set(definition, '$.baseline', 'x')": r"baseline 'x' is no strategy",
     "UPDATE autoaug_epochs SET metrics = 'x'": r"the table autoaug_epochs cannot be read",
     "UPDATE autoaug_epochs SET metrics = '[1]'": r"autoaug_epochs cannot be read \(TypeError: metrics is \[1\]",

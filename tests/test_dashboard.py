@@ -102,7 +102,7 @@ def test_every_page_says_what_its_trials_are(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'x.db'}")
     strategies = {"none": none(), "proxy": randaugment().proxied(epochs=1)}
     Scheduler(tiny(strategies=strategies), store)
-    with served(store.reference) as port:
+    with served(store.storage_url) as port:
         pages = {name: ask(port, f"/api/studies/{number}")[1] for name, number in studies(port).items()}
     about = {name: page["user_attrs"] for name, page in pages.items()}
     assert [each["key"] for found in about.values() for each in found] == ["about"] * 4
@@ -203,7 +203,7 @@ def test_a_page_that_may_write_is_left_as_it_is(url: str) -> None:
 def test_changes_are_made_where_they_were_allowed(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'x.db'}")
     store.open("s", "none", "maximize")
-    with served(store.reference, write=True) as port:
+    with served(store.storage_url, write=True) as port:
         assert ask(port, "/api/studies", "POST", {"study_name": "made/here", "directions": ["maximize"]})[0] == 201
         assert set(studies(port)) == {"s/none", "made/here"}
         assert ask(port, f"/api/studies/{studies(port)['s/none']}", "DELETE", {})[0] == 204

@@ -125,10 +125,10 @@ def test_a_refusal_names_the_value_the_place_and_the_fix(make: Callable[[], Any]
 
 
 def test_a_storage_that_is_refused_is_not_shown() -> None:
-    with pytest.raises(ValueError, match=r"^Study.storage is a str that is no reference: give a URL") as error:
+    with pytest.raises(ValueError, match=r"^Study.storage is a str that is no storage URL: give a URL") as error:
         replace(MADE[2], storage="postgresql://process_name:hunter2@h/d\0")
     assert "hunter2" not in str(error.value)
-    with pytest.raises(ValueError, match=r"^Study.storage is a int that is no reference"):
+    with pytest.raises(ValueError, match=r"^Study.storage is a int that is no storage URL"):
         replace(MADE[2], storage=5)
 
 

@@ -143,7 +143,7 @@ def of_rates(*rates: float, **more: Any) -> Study:
 def test_a_trial_that_diverges_is_a_fail_with_the_reason_and_the_others_go_on(store: Store, options: Options) -> None:
     study = of_rates(0.1, 1e8)
     run(study, store, options=options)
-    for seen in (store, Store(store.reference)):
+    for seen in (store, Store(store.storage_url)):
         found = {
             outcome.point["task.lr"]: outcome
             for outcome in seen.outcomes("tiny")
@@ -214,8 +214,8 @@ def old(tmp_path: Path, options: Options, request: pytest.FixtureRequest) -> Sto
     store.close()
     if request.param == "FINITE":
         with pytest.raises(AssertionError):
-            _ = optuna.load_study(study_name="tiny/rates", storage=optuna.storages.RDBStorage(store.reference)).trials
-    return Store(store.reference)
+            _ = optuna.load_study(study_name="tiny/rates", storage=optuna.storages.RDBStorage(store.storage_url)).trials
+    return Store(store.storage_url)
 
 
 def test_a_storage_with_values_that_are_no_numbers_is_read(old: Store, options: Options) -> None:
@@ -234,7 +234,7 @@ def test_a_storage_with_values_that_are_no_numbers_is_read(old: Store, options: 
 
 
 def test_its_dashboard_answers(old: Store) -> None:
-    with served(old.reference) as port:
+    with served(old.storage_url) as port:
         for number in studies(port).values():
             status, _ = ask(port, f"/api/studies/{number}")
             assert status == 200
@@ -258,4 +258,4 @@ def test_compare_and_fresh_work_on_it(old: Store, call: Call, tmp_path: Path) ->
     assert strict(call("compare", "tiny", "--json").stdout)["strategies"]
     assert call("compare", "tiny", "--html", "report.html", "--csv", "table.csv").exit_code == 0
     assert call("run", "s.py", "--fresh", "-q").exit_code == 0
-    assert set(Store(old.reference).names()) == {"tiny", "tiny~1"}
+    assert set(Store(old.storage_url).names()) == {"tiny", "tiny~1"}

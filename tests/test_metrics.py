@@ -387,7 +387,7 @@ print(sorted({"torch", "torchvision", "ray"} & set(sys.modules)), file=sys.stder
 def test_a_stored_study_is_compared_without_torch(store: Store, options: Options, tmp_path: Path) -> None:
     """Ten trials and more, so that the importance of dimensions is computed, and a second look at the same runs."""
     run(tiny(strategies={"none": none()}, budget=Budget(trials=10), seeds=2), store, options=options)
-    shown = {"AUTOAUG_STORAGE": store.reference}
+    shown = {"AUTOAUG_STORAGE": store.storage_url}
     done = subprocess.run(
         [sys.executable, "-c", LOADED], cwd=tmp_path, capture_output=True, text=True, env=os.environ | shown
     )

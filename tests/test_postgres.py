@@ -60,7 +60,7 @@ def test_a_trial_that_diverges_fails_with_the_reason_that_it_has_elsewhere(there
     arms = {"none": none()}
     study = tiny(name="wild", task=task, metric="val_nll", strategies=arms, space={}, budget=Budget(trials=1))
     run(study, there, options=Options(artifacts=tmp_path))
-    again = Store(there.reference)
+    again = Store(there.storage_url)
     (outcome,) = again.outcomes("wild")
     again.close()
     reason = "diverged: the validation negative log-likelihood is nan in epoch 1: lower Task.lr (1e+09)"

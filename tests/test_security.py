@@ -209,9 +209,9 @@ def test_an_unknown_option_is_hidden_and_refused_on_the_command_line() -> None:
         refuse_exposed("postgresql://process_name@h/d?x=1")
 
 
-@pytest.mark.parametrize("reference", ["env:PLACE", "file:/home/process_name/url", "file:~/.autoaug/url-1"])
-def test_a_name_is_shown_as_it_was_given(reference: str) -> None:
-    assert show_storage(reference) == reference
+@pytest.mark.parametrize("storage_url", ["env:PLACE", "file:/home/process_name/url", "file:~/.autoaug/url-1"])
+def test_a_name_is_shown_as_it_was_given(storage_url: str) -> None:
+    assert show_storage(storage_url) == storage_url
 
 
 def test_what_a_driver_says_is_shown_without_the_secrets_of_the_url() -> None:
@@ -320,11 +320,11 @@ def test_a_password_in_a_relative_file_reaches_other_processes(
     (tmp_path / "url").write_text(server.url)
     monkeypatch.chdir(tmp_path)
     store = Store("file:url")
-    reference = store.portable()
+    storage_url = store.portable()
     store.close()
     monkeypatch.chdir("/")
-    again = Store(reference)
+    again = Store(storage_url)
     assert again.names() == store.names()
     again.close()
     store.close()
-    assert CANARY not in reference
+    assert CANARY not in storage_url

@@ -246,7 +246,7 @@ SECRET = f"postgresql+psycopg://me:{CANARY}@127.0.0.1:1/nowhere"
 
 
 @pytest.mark.parametrize(
-    ("reference", "message"),
+    ("storage_url", "message"),
     [
         (lambda folder: "env:NOT_SET_ANYWHERE", r"the environment variable NOT_SET_ANYWHERE is not set"),
         (lambda folder: f"file:{folder}/none", r"holds no URL"),
@@ -257,10 +257,10 @@ SECRET = f"postgresql+psycopg://me:{CANARY}@127.0.0.1:1/nowhere"
     ],
 )
 def test_a_storage_that_cannot_be_opened_says_so(
-    tmp_path: Path, reference: Callable[[Path], str], message: str
+    tmp_path: Path, storage_url: Callable[[Path], str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        Store(reference(tmp_path))
+        Store(storage_url(tmp_path))
     assert CANARY not in str(caught.value)
     assert "\n" not in str(caught.value)
 

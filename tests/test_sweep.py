@@ -122,7 +122,7 @@ def test_final_runs_of_an_older_storage_are_read_and_gone_on_with(store: Store, 
     with store.engine.begin() as connection:
         connection.execute(sqlalchemy.text(older[0]), {"rule": rule})
         connection.execute(sqlalchemy.text(older[1]))
-    again = Store(store.reference)
+    again = Store(store.storage_url)
     assert [trial.params["seed"] for trial in again.trials("tiny", "leaderboard")] == [0, 1]
     assert again.outcomes("tiny") == before
     run(tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=3, space={}), again, options=options)

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from autoaug.study import DataFacts, Loader, Prediction, Study
 
 
-def load(reference: str) -> "LoadedStudy":
+def load(study_ref: str) -> "LoadedStudy":
     """Return a study by name or file, while a spinner says that torch is being imported."""
     with thinking("loading"):
         from autoaug.cli._project import load_study
 
-        return load_study(reference)
+        return load_study(study_ref)
 
 
 def where(storage: str | None, study: "Study | None" = None) -> str:
@@ -37,15 +37,15 @@ def where(storage: str | None, study: "Study | None" = None) -> str:
     return storage or (study.storage if study else None) or in_environment or "sqlite:///autoaug.db"
 
 
-def open_existing(reference: str) -> "Store":
+def open_existing(storage_url: str) -> "Store":
     """Return a storage to read from; raise ValueError where there is none."""
     from autoaug.store import Store, is_new, show_storage
 
-    if is_new(reference):
+    if is_new(storage_url):
         raise ValueError(
-            f"there is no storage {show_storage(reference)} yet: run a study first, or give another --storage"
+            f"there is no storage {show_storage(storage_url)} yet: run a study first, or give another --storage"
         )
-    return Store(reference, existing=True)
+    return Store(storage_url, existing=True)
 
 
 def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
@@ -70,12 +70,12 @@ def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
     return store, defined.name
 
 
-def find_policy(reference: str, storage: str | None, strategy: str | None, with_standard: bool = True) -> "PolicyTree":
+def find_policy(policy_ref: str, storage: str | None, strategy: str | None, with_standard: bool = True) -> "PolicyTree":
     """Return the policy of a file, or the one that a study found; its strategy and verdict go to stderr."""
-    if not reference.endswith(".json"):
+    if not policy_ref.endswith(".json"):
         from autoaug.compare import ALWAYS_ON, winning_policy
 
-        study = load(reference).study
+        study = load(policy_ref).study
         store = open_existing(where(storage, study))
         tree = winning_policy(study, store, strategy, with_standard=with_standard)
         facts, chosen = tree.provenance, "" if strategy else ", the first on the leaderboard; --strategy names another"
@@ -86,15 +86,15 @@ def find_policy(reference: str, storage: str | None, strategy: str | None, with_
     from autoaug.policy import load_tree
 
     if strategy:
-        raise ValueError(f"{reference} is one policy: leave --strategy {strategy} out, or give a study")
+        raise ValueError(f"{policy_ref} is one policy: leave --strategy {strategy} out, or give a study")
     try:
-        return load_tree(reference)
+        return load_tree(policy_ref)
     except OSError as error:
-        raise ValueError(f"cannot read {reference}: {error.strerror}; give a policy file or a study") from None
+        raise ValueError(f"cannot read {policy_ref}: {error.strerror}; give a policy file or a study") from None
 
 
 def prepare(
-    study: "Study", reference: str, executor: str, options: "Options", fresh: bool, load: "Loader"
+    study: "Study", storage_url: str, executor: str, options: "Options", fresh: bool, load: "Loader"
 ) -> tuple["Store", "dict[str, Prediction] | None"]:
     """Return the open storage, and the predicted cost of a run; None where nothing is left to run.
 
@@ -103,31 +103,31 @@ def prepare(
     from autoaug.execution import failed, is_over, write_pending
     from autoaug.store import Store, is_new
 
-    if not fresh and not is_new(reference):
-        store = Store(reference, options.retry_seconds)
+    if not fresh and not is_new(storage_url):
+        store = Store(storage_url, options.retry_seconds)
         write_pending(store, options)
         again = options.retry_failed and failed(study, store, options.only)
         if is_over(study, store, options.only, options.retest) and not again:
             return store, None
-    predictions = measured(study, executor, options, reference, load)
-    return Store(reference, options.retry_seconds), predictions
+    predictions = measured(study, executor, options, storage_url, load)
+    return Store(storage_url, options.retry_seconds), predictions
 
 
 def measured(
     study: "Study",
     executor: str,
     options: "Options",
-    reference: str | None = None,
+    storage_url: str | None = None,
     load: "Loader | None" = None,
 ) -> "dict[str, Prediction]":
     """Check a study, while a spinner says of which strategy a few steps are measured."""
     from autoaug.executors import check
 
     if not out.is_terminal:
-        return check(study, executor, options, reference, load=load)
+        return check(study, executor, options, storage_url, load=load)
     with out.status("reading the data and trying every strategy") as status:
         return check(
-            study, executor, options, reference, lambda name: status.update(f"measuring a few steps of {name}"), load
+            study, executor, options, storage_url, lambda name: status.update(f"measuring a few steps of {name}"), load
         )
 
 

@@ -50,7 +50,7 @@ class Target:
     """The storage, folder and cluster that are examined."""
 
     storage: str
-    """A storage reference: URL, env:NAME or file:PATH."""
+    """The URL of a storage, or where it is kept: URL, env:NAME or file:PATH."""
     artifacts: Path
     address: str | None = None
     """Of a running Ray cluster; None starts one."""
@@ -165,8 +165,8 @@ def check_storage(target: Target) -> Finding:
     """Write, read back and remove a study that trains nothing."""
     from autoaug.store import Store, round_trip, show_storage
 
-    with trial_storage(target.storage) as reference:
-        store = Store(reference)
+    with trial_storage(target.storage) as storage_url:
+        store = Store(storage_url)
         try:
             seconds = sorted(round_trip(store, f"doctor-{uuid.uuid4().hex[:12]}"))
         finally:
@@ -175,7 +175,7 @@ def check_storage(target: Target) -> Finding:
         kind = store.engine.dialect.name
         speed = f"an epoch is reported in {1000 * median:.1f} ms (p50), {1000 * slow:.1f} ms (p99)"
     beside = f"{show_storage(target.storage)} (not there yet, tried beside it)"
-    shown = store.display_url if reference == target.storage else beside
+    shown = store.display_url if storage_url == target.storage else beside
     if slow > SLOW_REPORT:
         fix = "use a local disk" if kind == "sqlite" else "use a server that is nearer, or less busy"
         return Finding(f"{shown}: {speed}", "warn", f"{fix}: a training waits for each report")
@@ -183,16 +183,16 @@ def check_storage(target: Target) -> Finding:
 
 
 @contextmanager
-def trial_storage(reference: str) -> Iterator[str]:
+def trial_storage(storage_url: str) -> Iterator[str]:
     """Yield a storage to try: the one that was asked for, or one beside it that is removed, where it is new."""
     from autoaug.store import is_new, resolve
 
-    if not is_new(reference):
-        yield reference
+    if not is_new(storage_url):
+        yield storage_url
         return
-    file = Path(resolve(reference).partition(":///")[2].partition("?")[0])
+    file = Path(resolve(storage_url).partition(":///")[2].partition("?")[0])
     if not file.absolute().parent.is_dir():
-        yield reference  # it cannot be opened, and its error says why
+        yield storage_url  # it cannot be opened, and its error says why
         return
     with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=".doctor-") as folder:
         yield f"sqlite:///{folder}/trial.db"

@@ -133,7 +133,7 @@ def run(
     if failed(loaded.study, store, options.only):
         again = f"{command_again()} --retry-failed"
         output.tell("take up again what failed with:", f"  {again}", retry=again)
-    named = f" --storage {shlex.quote(show_storage(store.reference))}" if storage or loaded.study.storage else ""
+    named = f" --storage {shlex.quote(show_storage(store.storage_url))}" if storage or loaded.study.storage else ""
     output.tell(f"details: {program()} dashboard{named}")
     raise typer.Exit(code)
 

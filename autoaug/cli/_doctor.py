@@ -36,9 +36,9 @@ def doctor(
     """Check that everything a study needs is here: versions, GPUs, Ray, storage, clock, disk."""
     output = Output(as_json)
     with usage_errors():
-        reference = where(storage)
-        checks = show_checks(reference, artifacts, address, output)
-        rounds_done = list(show_chaos(reference, rounds, output)) if chaos else []
+        storage_url = where(storage)
+        checks = show_checks(storage_url, artifacts, address, output)
+        rounds_done = list(show_chaos(storage_url, rounds, output)) if chaos else []
     healthy = not any(check["verdict"] == "fail" for check in checks) and not any(done.broken() for done in rounds_done)
     if as_json:
         rounds_lost = [{**asdict(done), "broken": done.broken()} for done in rounds_done]

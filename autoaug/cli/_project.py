@@ -35,15 +35,15 @@ class LoadedStudy:
     root: Path
 
 
-def load_study(reference: str) -> LoadedStudy:
-    """Return the study that a reference names: `quickstart`, `studies/mine.py`, or `studies/mine.py:name`.
+def load_study(study_ref: str) -> LoadedStudy:
+    """Return the study that is meant: `quickstart`, `studies/mine.py`, or `studies/mine.py:name`.
 
     A name is looked for in the `studies/` of this folder's project first, then among the shipped ones.
 
     Raises:
         ValueError: there is none, or its file raises; the message says where.
     """
-    file, _, name = reference.partition(":")
+    file, _, name = study_ref.partition(":")
     path = find_file(file)
     root = root_of(path)
     refuse_repeated_keys(path)
@@ -57,18 +57,18 @@ def known_studies() -> dict[str, Path]:
     return {file.stem: file for folder in folders for file in folder.glob("*.py")}
 
 
-def find_file(reference: str) -> Path:
-    """Return the file of a reference; raise ValueError where there is none."""
-    path = Path(reference)
+def find_file(study_ref: str) -> Path:
+    """Return the file of a study_ref; raise ValueError where there is none."""
+    path = Path(study_ref)
     if path.suffix == ".py":
         if not path.is_file():
             hint = "check the path, or make a project with `autoaug new DIR`"
-            raise ValueError(f"there is no study file {reference}: {hint}")
+            raise ValueError(f"there is no study file {study_ref}: {hint}")
         return path.resolve()
     known = known_studies()
-    if reference not in known:
-        raise ValueError(f"unknown study {reference!r}: {suggest(reference, known)} (a file's path works too)")
-    return known[reference].resolve()
+    if study_ref not in known:
+        raise ValueError(f"unknown study {study_ref!r}: {suggest(study_ref, known)} (a file's path works too)")
+    return known[study_ref].resolve()
 
 
 def root_of(path: Path) -> Path:

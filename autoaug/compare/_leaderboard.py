@@ -227,9 +227,9 @@ def against(
     looks: Mapping[str, Looks] | None = None,
 ) -> dict[str, Difference | None]:
     """Return what can be said of every other strategy and the baseline by a metric."""
-    reference, seen = scores.get(baseline, {}), looks or {}
+    baseline_scores, seen = scores.get(baseline, {}), looks or {}
     others = {
-        name: paired(mine, reference, repeated, seen.get(name), metric.differences)
+        name: paired(mine, baseline_scores, repeated, seen.get(name), metric.differences)
         for name, mine in scores.items()
         if name != baseline
     }
@@ -238,22 +238,22 @@ def against(
 
 def paired(
     scores: Scores,
-    reference: Scores,
+    baseline_scores: Scores,
     repeated: bool = False,
     looks: Looks | None = None,
     within: Limits = ANY_NUMBER,
 ) -> Difference | None:
     """A strategy minus the baseline over the runs that both have, by itself; None where they share none."""
-    both = {run: scores[run] - reference[run] for run in sorted(set(scores) & set(reference))}
+    both = {run: scores[run] - baseline_scores[run] for run in sorted(set(scores) & set(baseline_scores))}
     return of_differences(np.array(units(both, repeated)), looks, within)
 
 
 def shared_runs(outcomes: Sequence[Outcome], baseline: str, metric: str) -> dict[str, int]:
     """By strategy, over how many final runs it is compared with the baseline; over how many studies if they repeat."""
     repeated = len({outcome.study for outcome in outcomes}) > 1
-    reference = final_scores(outcomes, baseline, metric)
+    baseline_scores = final_scores(outcomes, baseline, metric)
     names = dict.fromkeys(outcome.strategy for outcome in outcomes)
-    shared = {name: set(final_scores(outcomes, name, metric)) & set(reference) for name in names}
+    shared = {name: set(final_scores(outcomes, name, metric)) & set(baseline_scores) for name in names}
     return {name: len({run.study for run in runs} if repeated else runs) for name, runs in shared.items()}
 
 

@@ -32,7 +32,7 @@ def run(
         KeyboardInterrupt: after the running trials were queued again.
     """
     load = Loader()
-    predictions = check(study, executor, options or Options(), store.reference, load=load)
+    predictions = check(study, executor, options or Options(), store.storage_url, load=load)
     facts = data_facts(study, load, (options or Options()).only)
     for text in (text for each in facts for text in each.warnings()):
         LOG.warning(text)

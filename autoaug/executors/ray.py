@@ -203,9 +203,9 @@ def run_on_worker(
 
 
 @cache
-def open_store(reference: str, retry_seconds: float) -> Store:
+def open_store(storage_url: str, retry_seconds: float) -> Store:
     """Open a storage once per worker process: its pool of connections serves many trials."""
-    return open_retrying(reference, retry_seconds)
+    return open_retrying(storage_url, retry_seconds)
 
 
 @contextmanager

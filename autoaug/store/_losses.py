@@ -25,7 +25,7 @@ GIVEN_UP = "without progress"
 
 
 def after(attributes: Mapping[str, Any], reached: int, loss: Loss) -> dict[str, Any]:
-    """What the attempt that follows inherits, given the user attributes of the lost one and the epoch it reached."""
+    """Return what the next attempt inherits, given the user attributes of the lost one and the epoch it reached."""
     furthest = attributes.get(FURTHEST, 0)
     if reached > furthest:
         return {LOSSES: {}, FURTHEST: reached}
@@ -36,6 +36,6 @@ def after(attributes: Mapping[str, Any], reached: int, loss: Loss) -> dict[str, 
 
 
 def given_up(inherited: Mapping[str, Any], loss: Loss) -> str:
-    """Why no attempt follows, as the end of a reason; empty where one does."""
+    """Return why no attempt follows, as the end of a reason; empty where one does."""
     times = inherited[LOSSES].get(loss, 0)
     return f", {times} times {GIVEN_UP}" if loss in MOST and times >= MOST[loss] else ""

@@ -1,4 +1,4 @@
-"""What a caretaker does with a storage: read its clock, try it out, and remove a study with all that belongs to it."""
+"""Maintenance of a storage: read its clock, try it out, and remove a study with all that belongs to it."""
 
 import time
 
@@ -13,7 +13,7 @@ from autoaug.text import counted
 
 
 def server_time(store: Store) -> float:
-    """Seconds since 1970 by the clock of the storage, which leases go by."""
+    """Return the seconds since 1970 by the clock of the storage, which leases go by."""
     with store.engine.connect() as connection:
         return float(connection.scalar(sql.select(store.clock)) or 0.0)
 
@@ -48,7 +48,7 @@ def round_trip(store: Store, name: str, reports: int = 30) -> list[float]:
 
 
 def running_trials(store: Store, name: str) -> set[int]:
-    """The ids of the trials of a study that run."""
+    """Return the ids of the trials of a study that run."""
     running: set[int] = set()
     for study_id in ids_of_studies(store.optuna, name):
         trials = store.optuna.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))

@@ -13,25 +13,25 @@ NETWORKED = re.compile(
 
 
 def network_file_system(path: Path, table: Path = TABLE) -> str | None:
-    """The type of the network file system that a path lies on; None where it is local, or where nobody knows."""
+    """Return the type of the network file system that a path lies on; None where it is local, or where nobody knows."""
     try:
         lines = table.read_text(errors="replace").splitlines()
     except OSError:
         return None
-    found, longest = "", -1
+    nearest, longest = "", -1
     for line in lines:
-        place, kind = parse_mount(line)
-        # of two mounts on one place the later one is seen
-        if place and path.is_relative_to(place) and len(place) >= longest:
-            found, longest = kind, len(place)
-    return found if NETWORKED.fullmatch(found) else None
+        point, kind = parse_mount(line)
+        # of two mounts on one point the later one is seen
+        if point and path.is_relative_to(point) and len(point) >= longest:
+            nearest, longest = kind, len(point)
+    return nearest if NETWORKED.fullmatch(nearest) else None
 
 
 def parse_mount(line: str) -> tuple[str, str]:
-    """Mount point and file system of a line of mountinfo (proc(5)); two empty strings where it is none."""
+    """Return mount point and file system of a line of mountinfo (proc(5)); two empty strings where it is none."""
     before, dash, after = line.partition(" - ")
     fields = before.split(" ")
     if not dash or len(fields) < 6:
         return "", ""
-    place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
-    return place, after.split(" ")[0]
+    point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+    return point, after.split(" ")[0]

@@ -18,7 +18,7 @@ KEPT = ("point", "source", "retest", "reread", FINAL_RUN)
 
 
 def next_attempt(lost: FrozenTrial, root: int, inherited: Mapping[str, Any]) -> FrozenTrial:
-    """The same point once more; what was reported of it stays, and it has `inherited` user attributes."""
+    """Return a trial with the same point; what was reported of it stays, and it has `inherited` user attributes."""
     return create_trial(
         state=TrialState.WAITING,
         params=lost.params,
@@ -34,7 +34,7 @@ def next_attempt(lost: FrozenTrial, root: int, inherited: Mapping[str, Any]) -> 
 
 
 def new_point() -> FrozenTrial:
-    """A trial of a search whose point is still to be proposed."""
+    """Return a trial of a search whose point is still to be proposed."""
     return create_trial(state=TrialState.WAITING, params={}, distributions={})
 
 
@@ -80,7 +80,7 @@ def suggest(asked: optuna.Trial, name: str, rule: BaseDistribution) -> None:
 def final_run(
     strategies: Sequence[str], strategy: str, seed: int, point: Mapping[str, Any], source: int, retest: bool
 ) -> FrozenTrial:
-    """The best point of a strategy, found by trial `source`, with a seed of its own.
+    """Return a final run: the best point of a strategy, that of trial `source`, with a seed that only it has.
 
     The seed is no parameter: a page would draw it as something that was searched.
     """
@@ -93,15 +93,15 @@ def final_run(
 
 
 def final_seed(trial: FrozenTrial) -> int:
-    """Which final run of its strategy a trial is. In older storages it is a parameter, `seed`."""
+    """Return which final run of its strategy a trial is. In older storages it is a parameter, `seed`."""
     return int(trial.user_attrs[FINAL_RUN] if FINAL_RUN in trial.user_attrs else trial.params["seed"])
 
 
-def rerun(found: FrozenTrial) -> FrozenTrial:
-    """A point that a search found on its proxy, for the study's own task."""
+def rerun(searched: FrozenTrial) -> FrozenTrial:
+    """Return a trial of the study's task with a point of a search on a proxy."""
     return create_trial(
         state=TrialState.WAITING,
-        params=found.params,
-        distributions=found.distributions,
-        user_attrs={"source": found.number},
+        params=searched.params,
+        distributions=searched.distributions,
+        user_attrs={"source": searched.number},
     )

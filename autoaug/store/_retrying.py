@@ -38,7 +38,7 @@ class RetryPolicy:
         """When the storage last failed to answer, by the monotonic clock."""
 
     def __call__(self, action: Callable[[], Answer]) -> Answer:
-        """What the action returns, however often it takes.
+        """Return what the action returns, however often it takes.
 
         Raises:
             Unreachable: it failed to the end for lack of an answer. Any other error is raised as it is.
@@ -69,13 +69,13 @@ class RetryPolicy:
 
 
 class Waits(Protocol):
-    """Whoever has patience."""
+    """What has a policy for waiting."""
 
     retry_policy: RetryPolicy
 
 
 def retrying(method: Callable[Concatenate[Any, Given], Answer]) -> Callable[Concatenate[Any, Given], Answer]:
-    """A method that one transaction makes up, tried again while the storage is away."""
+    """Return a method, which one transaction makes up, that is tried again while the storage is away."""
 
     @wraps(method)
     def tried(self: Waits, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
@@ -89,14 +89,14 @@ def is_transient(error: BaseException) -> bool:
 
     A rollback is pending where Optuna swallowed the loss of a connection and went on in the same transaction.
     """
-    found = cause(error)
-    if isinstance(found, PendingRollbackError) or (isinstance(found, DBAPIError) and found.connection_invalidated):
+    first = cause(error)
+    if isinstance(first, PendingRollbackError) or (isinstance(first, DBAPIError) and first.connection_invalidated):
         return True
-    return isinstance(found, OperationalError | InterfaceError) and "no such " not in str(found.orig)
+    return isinstance(first, OperationalError | InterfaceError) and "no such " not in str(first.orig)
 
 
 def cause(error: BaseException | None) -> BaseException | None:
-    """The database's own error, which Optuna hides behind one that says something else."""
+    """Return the error of the database, which Optuna hides behind one that says something else."""
     return error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
 
 
@@ -109,6 +109,7 @@ def open_together(connect: Callable[[], Answer]) -> Answer:
 
 
 def is_of_a_race(error: BaseException) -> bool:
-    found = cause(error)
-    said = str(getattr(found, "orig", None))
-    return isinstance(found, IntegrityError) or "already exists" in said or "is locked" in said
+    """Whether an error comes from another process that makes the same tables at this moment."""
+    first = cause(error)
+    message = str(getattr(first, "orig", None))
+    return isinstance(first, IntegrityError) or "already exists" in message or "is locked" in message

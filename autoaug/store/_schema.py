@@ -1,4 +1,4 @@
-"""Our own tables, beside Optuna's."""
+"""The tables of autoaug, beside Optuna's."""
 
 import uuid
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
 SCHEMA_VERSION = 3
-"""Of our own tables. Optuna's have a version of their own."""
+"""Of our tables. Optuna's have another."""
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (
@@ -126,13 +126,13 @@ def prepare_tables(engine: sql.Engine, display_url: str) -> None:
                 with suppress(IntegrityError), connection.begin_nested():
                     connection.execute(META.insert().values(name=name, value=value))
     with engine.connect() as connection:
-        found = int(meta(connection, "schema") or 0)
-    if found > SCHEMA_VERSION:
+        present = int(meta(connection, "schema") or 0)
+    if present > SCHEMA_VERSION:
         raise ValueError(
-            f"storage {display_url} has autoaug tables of version {found}, this release reads {SCHEMA_VERSION}: "
+            f"storage {display_url} has autoaug tables of version {present}, this release reads {SCHEMA_VERSION}: "
             "upgrade autoaug or use another storage"
         )
-    for version in range(found, SCHEMA_VERSION):
+    for version in range(present, SCHEMA_VERSION):
         migrate(engine, version)
 
 
@@ -152,19 +152,22 @@ RETRAINED = ("last_policy", "policy_schedule")
 
 
 def separate_retrainings(connection: sql.Connection) -> None:
-    """Version 2 counted the epochs of a training from scratch on after those of the learner, whose last metrics each
-    of them repeated beside its own `<name>_...`: make each a training of its own."""
+    """Make each training from scratch a training of its name.
+
+    Version 2 counted its epochs on after those of the learner, whose last metrics each of them repeated beside its
+    `<name>_...`.
+    """
     columns = (EPOCHS.c.trial_id, EPOCHS.c.epoch, EPOCHS.c.metrics)
     query = sql.select(*columns).where(EPOCHS.c.final, EPOCHS.c.epoch > 0).order_by(EPOCHS.c.trial_id, EPOCHS.c.epoch)
     for trial_id, rows in groupby(connection.execute(query).all(), key=lambda row: row.trial_id):
         for epoch, values in retrainings(rows):
-            mine = sql.and_(EPOCHS.c.trial_id == trial_id, EPOCHS.c.training == "", EPOCHS.c.epoch == epoch)
-            connection.execute(EPOCHS.update().where(mine).values(**values))
+            row = sql.and_(EPOCHS.c.trial_id == trial_id, EPOCHS.c.training == "", EPOCHS.c.epoch == epoch)
+            connection.execute(EPOCHS.update().where(row).values(**values))
 
 
 def retrainings(rows: Iterable[Any]) -> list[tuple[int, dict[str, Any]]]:
-    """Of the epochs of a final run in order, those of retrainings: the number of each, and what its row is to hold."""
-    found: list[tuple[int, dict[str, Any]]] = []
+    """Return the retrained ones of the epochs of a final run: the number of each, and what its row is to hold."""
+    changed: list[tuple[int, dict[str, Any]]] = []
     begun: list[str] = []
     last = start = 0
     for _, epoch, metrics in rows:
@@ -172,12 +175,12 @@ def retrainings(rows: Iterable[Any]) -> list[tuple[int, dict[str, Any]]]:
             begun, start = begun + new, last
         if begun:
             prefix = f"{begun[-1]}_"
-            own = {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
-            found.append((epoch, {"training": begun[-1], "epoch": epoch - start, "metrics": own}))
+            stripped = {each.removeprefix(prefix): metrics[each] for each in metrics if each.startswith(prefix)}
+            changed.append((epoch, {"training": begun[-1], "epoch": epoch - start, "metrics": stripped}))
         last = epoch
-    return found
+    return changed
 
 
 def meta(connection: sql.Connection, name: str) -> str | None:
-    """What is kept about the storage itself: `schema` is its version, `id` what it is known by."""
+    """Return what is kept about the storage itself: `schema` is its version, `id` what it is known by."""
     return connection.scalar(sql.select(META.c.value).where(META.c.name == name))

@@ -1,4 +1,4 @@
-"""What of a storage's URL may be printed. Passwords come in many places; what is not known to be harmless is hidden."""
+"""What of a storage's URL may be printed: passwords come in many parts of it, so all that may hold one is hidden."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ FORMS = "sqlite:///study.db, postgresql+psycopg://user@host/database, env:NAME o
 
 
 def parse(url: str) -> sql.URL:
-    """The parts of a URL.
+    """Return the parts of a URL.
 
     Raises:
         ValueError: it has none; the message holds nothing of it that may be secret.
@@ -41,64 +41,65 @@ def parse(url: str) -> sql.URL:
 
 
 def show_word(text: str) -> str:
-    """A text that is no URL, unless it may be one that was mistyped."""
+    """Return a text that is no URL, unless it may be one that was mistyped."""
     if WORD.fullmatch(text) and len(text) <= 200:
         return repr(text)
     return f"what was given as the storage, {len(text)} characters that are not shown for they may hold a password,"
 
 
 def show_url(url: str) -> str:
-    """A storage URL that may be printed: without its password, and without the values of options it does not know."""
+    """Return a storage URL as it may be printed: without its password and the values of options it does not know."""
     parsed = parse(url)
     secret = dict.fromkeys(hidden_options(parsed), HIDDEN)
     shown = parsed.update_query_dict(secret).render_as_string(hide_password=True)
     return shown.replace(quote_plus(HIDDEN), HIDDEN)
 
 
-def show_storage(reference: str) -> str:
-    """How a storage was given, as it may be printed: `env:NAME` and `file:PATH` as they are."""
-    kind, colon, rest = reference.partition(":")
+def show_storage(storage_url: str) -> str:
+    """Return how a storage was given, as it may be printed: `env:NAME` and `file:PATH` as they are."""
+    kind, colon, rest = storage_url.partition(":")
     if kind in ("env", "file"):
-        return reference if WORD.fullmatch(rest) else f"{kind}:{HIDDEN}"
-    return show_url(reference) if colon else show_word(reference)
+        return storage_url if WORD.fullmatch(rest) else f"{kind}:{HIDDEN}"
+    return show_url(storage_url) if colon else show_word(storage_url)
 
 
 def hidden_options(parsed: sql.URL) -> list[str]:
+    """Return the names of options whose values may not be printed."""
     return [name for name in parsed.query if name not in HARMLESS]
 
 
-def refuse_exposed(reference: str) -> None:
+def refuse_exposed(storage_url: str) -> None:
     """Refuse a password on the command line, where everybody on the machine can read it.
 
     Raises:
-        ValueError: the reference is a URL with a password, or with an option that may hold one.
+        ValueError: it is a URL with a password, or with an option that may hold one.
     """
-    if reference.startswith(("env:", "file:")):
+    if storage_url.startswith(("env:", "file:")):
         return
-    parsed = parse(reference)
+    parsed = parse(storage_url)
     fix = "put the URL into an environment variable and give env:NAME, or into a file and give file:PATH"
     if parsed.password or any("pass" in name.lower() for name in parsed.query):
         what = "a password on the command line can be read by all who call ps"
-        raise ValueError(f"storage {show_url(reference)}: {what}: {fix}")
+        raise ValueError(f"storage {show_url(storage_url)}: {what}: {fix}")
     if hidden := hidden_options(parsed):
         raise ValueError(
-            f"storage {show_url(reference)}: the option {hidden[0]!r} may hold a secret, and ps shows it: {fix}"
+            f"storage {show_url(storage_url)}: the option {hidden[0]!r} may hold a secret, and ps shows it: {fix}"
         )
 
 
 def without_secrets(text: str, url: str) -> str:
-    """What a driver says of a URL that was tried, without what `show_url` hides of it."""
+    """Return what a driver says of a URL that was tried, without what `show_url` hides of it."""
     for secret in sorted(secrets_of(url), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
 
 
 def secrets_of(url: str) -> Iterator[str]:
-    """The password and the options that are hidden, as they are and as a URL writes them."""
+    """Yield the password and the options that are hidden, as they are and as a URL writes them."""
     parsed = parse(url)
     options = [parsed.query[name] for name in hidden_options(parsed)]
     values = [each for value in options for each in ((value,) if isinstance(value, str) else value)]
     for value in filter(None, [str(parsed.password or ""), *values]):
         yield from {value, quote(value, safe=""), quote_plus(value)}
-    if found := re.search(r"://[^:@/]*:([^@]*)@", url):
-        yield from filter(None, [found[1]])
+    if password := re.search(r"://[^:@/]*:([^@]*)@", url):
+        yield from filter(None, [password[1]])

@@ -1,4 +1,4 @@
-"""What a worker found while the storage was away: JSON lines in a file, until they can be written where they belong."""
+"""Writes that a storage which is away could not take: JSON lines in a file, until they are made."""
 
 import inspect
 import json
@@ -63,11 +63,11 @@ class Spool:
         self.path(trial_id).rename(self.path(trial_id).with_suffix(FREE))
 
     def left(self) -> Iterator["PendingFile"]:
-        """The files of every process that keeps its writes here for the same storage, as far as they can be read."""
+        """Yield the files of all processes that keep writes here for the same storage, where they can be read."""
         for path in sorted(self.folder.glob("*.jsonl")):
-            found = read(path)
-            if found and found.storage == self.storage:
-                yield found
+            pending = read(path)
+            if pending and pending.storage == self.storage:
+                yield pending
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class PendingFile:
     storage: str
     trial_id: int
     owner: str
-    """The process that kept them, which may still go on, unless it said that it is `free`."""
+    """The process that kept them, which may still go on, unless it is `free`."""
     writes: tuple[tuple[str, dict[str, Any]], ...]
 
     @property
@@ -87,7 +87,7 @@ class PendingFile:
 
 
 def read(path: Path) -> PendingFile | None:
-    """A file of a spool; None where it is none. A line that a crash cut off was never promised to anybody."""
+    """Return a file of a spool; None where it is none. A line that a crash cut off was never promised to anybody."""
     lines = []
     try:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -122,7 +122,7 @@ WRITES: dict[str, Callable[..., Any]] = {}
 
 
 def spooled(method: Method) -> Method:
-    """A write about a trial that goes into the spool, where there is one, while the storage is away.
+    """Return a write about a trial that goes into the spool, where there is one, while the storage is away.
 
     It then answers True: whether somebody else has the trial is seen when the storage is back.
     """
@@ -151,9 +151,9 @@ def settle(store: Any, trial_id: int) -> None:
     Raises:
         Unreachable: the storage is still away.
     """
-    found = read(store.spool.path(trial_id))
-    if found:
-        replay(store, found)
+    pending = read(store.spool.path(trial_id))
+    if pending:
+        replay(store, pending)
 
 
 def replay(store: Any, left: PendingFile) -> None:

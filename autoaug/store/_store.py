@@ -20,8 +20,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from autoaug.metrics import DEFAULT_METRIC, Direction, metric_of, on_split
 from autoaug.record import LEADERBOARD, Outcome, ordinals
-from autoaug.store._contradiction import Complete, merge_definitions, refuse_contradiction
 from autoaug.store._damage import checked_definition, reason, reporting_damage
+from autoaug.store._definitions import Complete, write_definition
 from autoaug.store._epoch_table import EpochTable
 from autoaug.store._losses import LOSSES, Loss, after, given_up
 from autoaug.store._optuna import (
@@ -31,7 +31,6 @@ from autoaug.store._optuna import (
     id_of_study,
     id_of_trial,
     rename_studies,
-    widen_leaderboard,
 )
 from autoaug.store._outcome import Work, outcome, stages
 from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
@@ -46,7 +45,7 @@ from autoaug.store._url import CLOCKS, engine_options, portable, prepare_sqlite,
 class Store(EpochTable):
     """An open storage. It can be shared by the threads of a process, and by any number of processes."""
 
-    def __init__(self, reference: str, retry_seconds: float = 60.0, *, existing: bool = False) -> None:
+    def __init__(self, storage_url: str, retry_seconds: float = 60.0, *, existing: bool = False) -> None:
         """Open it, and create the tables where they are missing.
 
         Args:
@@ -56,8 +55,8 @@ class Store(EpochTable):
         Raises:
             ValueError: it cannot be opened; the message holds no password.
         """
-        self.reference = reference
-        url = resolve(reference)
+        self.storage_url = storage_url
+        url = resolve(storage_url)
         self.display_url = show_url(url)
         self.retry_policy = RetryPolicy(retry_seconds, self.display_url)
         refuse_unusable(url)
@@ -65,9 +64,9 @@ class Store(EpochTable):
         try:
             self.shared = open_together(lambda: self.connect(url, existing))
         except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
-            said = reason(error)
+            message = reason(error)
             raise ValueError(
-                f"storage {self.display_url} cannot be opened: {without_secrets(said, url)}{fix(said)}"
+                f"storage {self.display_url} cannot be opened: {without_secrets(message, url)}{fix(message)}"
             ) from None
         self.optuna = cached(self.shared)
 
@@ -104,8 +103,8 @@ class Store(EpochTable):
         self.engine.dispose()
 
     def portable(self) -> str:
-        """A reference that opens the same storage in another process, and holds no password."""
-        return portable(self.reference)
+        """Return what opens the same storage in another process, and holds no password."""
+        return portable(self.storage_url)
 
     # Studies
 
@@ -128,41 +127,35 @@ class Store(EpochTable):
 
     @retrying
     def merge(self, name: str, definition: Mapping[str, Any], complete: Complete) -> None:
-        row = STUDIES.c.name == name
+        """Define a study in one transaction."""
         with self.engine.begin() as connection:
-            connection.execute(STUDIES.update().where(row).values(name=name))  # a lock, before anything is read
-            stored = connection.scalar(sql.select(STUDIES.c.definition).where(row))
-            if stored is None:
-                connection.execute(STUDIES.insert().values(name=name, definition=dict(definition)))
-                return
-            refuse_contradiction(name, complete(stored), complete(definition))
-            merged = merge_definitions(stored, definition)
-            connection.execute(STUDIES.update().where(row).values(definition=merged))
-            widen_leaderboard(connection, name, list(merged["spaces"]))
+            write_definition(connection, name, definition, complete)
 
     @reporting_damage("the table autoaug_studies")
     @retrying
     def definition(self, name: str) -> dict[str, Any] | None:
+        """Return what a study is as it was written, in its version; None where there is none of this name."""
         with self.engine.connect() as connection:
-            found = connection.scalar(sql.select(STUDIES.c.definition).where(STUDIES.c.name == name))
-        return checked_definition(found)
+            stored = connection.scalar(sql.select(STUDIES.c.definition).where(STUDIES.c.name == name))
+        return checked_definition(stored)
 
     @reporting_damage("the table autoaug_studies")
     @retrying
     def names(self) -> list[str]:
+        """Return the names of all studies, in alphabetical order."""
         with self.engine.connect() as connection:
             return list(connection.scalars(sql.select(STUDIES.c.name).order_by(STUDIES.c.name)))
 
     def strategies(self, name: str) -> list[str]:
-        """The strategies of a study that have been run, in the order in which they were defined."""
+        """Return the strategies of a study that have been run, in the order in which they were defined."""
         return list((self.definition(name) or {"spaces": {}})["spaces"])
 
     def open(self, name: str, strategy: str, direction: Direction, metric: str = "") -> optuna.Study:
-        """The Optuna study of a strategy's search, created where it is missing, with `metric` on its axis."""
-        found = optuna.create_study(
+        """Return the Optuna study of a strategy's search, created where it is missing, with `metric` on its axis."""
+        search = optuna.create_study(
             storage=self.optuna, study_name=f"{name}/{strategy}", direction=direction, load_if_exists=True
         )
-        return named(found, [metric]) if metric else found
+        return named(search, [metric]) if metric else search
 
     def leaderboard(self, name: str) -> optuna.Study:
         """Return the Optuna study of the final runs, created where it is missing.
@@ -172,10 +165,10 @@ class Store(EpochTable):
         """
         metric = (self.definition(name) or {}).get("metric", DEFAULT_METRIC)
         directions = [metric_of(metric).direction, "minimize"]
-        found = optuna.create_study(
+        finals = optuna.create_study(
             storage=self.optuna, study_name=f"{name}/{LEADERBOARD}", directions=directions, load_if_exists=True
         )
-        return named(found, [on_split("test", metric), "gpu_seconds"])
+        return named(finals, [on_split("test", metric), "gpu_seconds"])
 
     def final_objectives(self, name: str) -> list[str]:
         """Return what the Optuna study of the final runs takes as values, in its order."""
@@ -183,7 +176,7 @@ class Store(EpochTable):
 
     @retrying
     def archive(self, name: str) -> str:
-        """Give a study and all that belongs to it another name, so that its own is free; returns the new name."""
+        """Give a study and all that belongs to it another name, so that its name is free; returns the new one."""
         with self.engine.begin() as connection:
             taken = set(connection.scalars(sql.select(STUDIES.c.name)))
             new = next(f"{name}~{k}" for k in range(1, len(taken) + 2) if f"{name}~{k}" not in taken)
@@ -196,7 +189,7 @@ class Store(EpochTable):
     # Trials
 
     def trials(self, name: str, strategy: str) -> list[FrozenTrial]:
-        """The trials of a search, of its re-runs or of `leaderboard`; an empty list where nothing was run."""
+        """Return the trials of a search, of its re-runs or of `leaderboard`; an empty list where nothing was run."""
         try:
             study_id = self.optuna.get_study_id_from_name(f"{name}/{strategy}")
         except KeyError:
@@ -205,7 +198,7 @@ class Store(EpochTable):
 
     @reporting_damage("a trial in Optuna's tables")
     def outcomes(self, name: str) -> list[Outcome]:
-        """Every attempt at every trial of a study, searches first, then their re-runs, then final runs."""
+        """Return every attempt at every trial of a study, searches first, then their re-runs, then final runs."""
         work = self.work(name)
         nothing = Work()
         found = []
@@ -217,6 +210,7 @@ class Store(EpochTable):
         return found
 
     def state(self, trial_id: int) -> TrialState:
+        """Return the state of a trial; KeyError where it was deleted."""
         return self.optuna.get_trial(trial_id).state
 
     def is_running(self, trial_id: int) -> bool:
@@ -237,7 +231,7 @@ class Store(EpochTable):
 
     @spooled
     def annotate(self, trial_id: int, **attributes: Any) -> bool:
-        """User attributes of a trial, visible in the dashboard; False where it has ended."""
+        """Set user attributes of a trial, visible in the dashboard; False where it has ended."""
         try:
             self.set_attributes(trial_id, attributes)
         except optuna.exceptions.UpdateFinishedTrialError:
@@ -283,7 +277,7 @@ class Store(EpochTable):
         Both happen or neither does, and once, however many drivers do it at the same time and whatever is killed.
 
         Args:
-            loss: whose it is. Too many of its own without progress end a trial.
+            loss: whose it is. Too many without progress end a trial, unless they are foreign.
 
         Returns:
             WAITING where it was queued, FAIL where it was given up, None where the trial had ended.
@@ -314,13 +308,13 @@ class Store(EpochTable):
     def propose(
         self, search: optuna.Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution], uses: Uses
     ) -> optuna.Trial:
-        """A claimed trial with what it lacks and `uses` of its point, by the sampler of the search."""
+        """Return a claimed trial with what it lacks and `uses` of its point, by the sampler of the search."""
         return propose(search, trial, space, uses)
 
     def enqueue_final(
         self, name: str, strategy: str, seed: int, point: Mapping[str, Any], source: int, retest: bool = False
     ) -> bool:
-        """Queue a final run: the best point of a strategy, found by trial `source`, with a seed of its own.
+        """Queue a final run: the best point of a strategy, that of trial `source`, with a seed that only it has.
 
         A `retest` is one for which the test split was read before, when another point was the best.
         Returns whether it was queued: False where another driver was quicker.
@@ -329,9 +323,9 @@ class Store(EpochTable):
         once = f"{strategy} {seed}" + (f" of trial {source}" if retest else "")
         return self.shared.queue_once(id_of_study(self.leaderboard(name)), once, trial)
 
-    def enqueue_rerun(self, reruns: optuna.Study, found: FrozenTrial) -> bool:
-        """Queue a re-run, on the study's own task, of a point that a search found on its proxy; as `enqueue_final`."""
-        return self.shared.queue_once(id_of_study(reruns), f"trial {found.number}", rerun(found))
+    def enqueue_rerun(self, reruns: optuna.Study, searched: FrozenTrial) -> bool:
+        """Queue a re-run, on the task itself, of a trial of a search on a proxy; as `enqueue_final`."""
+        return self.shared.queue_once(id_of_study(reruns), f"trial {searched.number}", rerun(searched))
 
     def claim(self, trial_id: int) -> bool:
         """Take a WAITING trial; False where another driver was quicker."""
@@ -342,7 +336,7 @@ class Store(EpochTable):
 
 
 def named(study: optuna.Study, metrics: list[str]) -> optuna.Study:
-    """The same study, whose objectives have names."""
+    """Return the same study, whose objectives have names."""
     if not study.metric_names:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -351,12 +345,12 @@ def named(study: optuna.Study, metrics: list[str]) -> optuna.Study:
 
 
 def root_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> int:
-    """Which trial of its search an attempt belongs to."""
+    """Return which trial of its search an attempt belongs to."""
     trials = study.get_trials(deepcopy=False)[: trial.number + 1]
     return ordinals(each.user_attrs for each in trials)[-1]
 
 
-def open_retrying(reference: str, retry_seconds: float) -> Store:
+def open_retrying(storage_url: str, retry_seconds: float) -> Store:
     """Open a storage that was there a moment ago: a worker that starts while the server restarts waits for it."""
     tries = Retrying(
         retry=retry_if_exception_type(ValueError),
@@ -364,4 +358,4 @@ def open_retrying(reference: str, retry_seconds: float) -> Store:
         stop=stop_after_delay(retry_seconds),
         reraise=True,
     )
-    return tries(Store, reference, retry_seconds)
+    return tries(Store, storage_url, retry_seconds)

@@ -1,4 +1,4 @@
-"""Storage URLs: what a reference stands for, and how its engine is set up."""
+"""Storage URLs: what is given as one, what it stands for, and how its engine is set up."""
 
 import os
 from pathlib import Path
@@ -18,19 +18,23 @@ CLOCKS = {
 """Seconds since 1970 by the server's own clock: leases must not depend on clocks that differ between hosts."""
 
 
-def resolve(reference: str) -> str:
-    """The storage URL that a reference stands for: a URL, `env:NAME`, or `file:PATH` with the URL in its first line."""
-    kind, _, rest = reference.partition(":")
+def resolve(storage_url: str) -> str:
+    """Return the URL that is meant: itself, that of `env:NAME`, or the first line of the file of `file:PATH`.
+
+    Raises:
+        ValueError: there is none; the message says where it was looked for, and shows no password.
+    """
+    kind, _, rest = storage_url.partition(":")
     if kind not in ("env", "file"):
-        return reference
-    shown = show_storage(reference)
+        return storage_url
+    shown = show_storage(storage_url)
     if kind == "env" and not os.environ.get(rest):
         raise ValueError(f"storage {shown!r}: the environment variable {shown[4:]} is not set: export it")
     try:
         url = os.environ[rest] if kind == "env" else Path(rest).read_text().splitlines()[0].strip()
     except (OSError, IndexError, UnicodeDecodeError) as error:
-        said = f"{shown[5:]} holds no URL ({type(error).__name__})"
-        raise ValueError(f"storage {shown!r}: {said}: write it there") from None
+        why = f"{shown[5:]} holds no URL ({type(error).__name__})"
+        raise ValueError(f"storage {shown!r}: {why}: write it there") from None
     try:
         make_url(url)
     except (ArgumentError, ValueError):
@@ -38,23 +42,27 @@ def resolve(reference: str) -> str:
     return url
 
 
-def portable(reference: str) -> str:
-    """A reference for another process: without a relative path, and without a password."""
-    if reference.startswith("env:"):
-        return reference
-    if reference.startswith("file:"):
-        return f"file:{Path(reference.removeprefix('file:')).absolute()}"
-    url = parse(reference)
+def portable(storage_url: str) -> str:
+    """Return what another process can open: without a relative path, and without a password."""
+    if storage_url.startswith("env:"):
+        return storage_url
+    if storage_url.startswith("file:"):
+        return f"file:{Path(storage_url.removeprefix('file:')).absolute()}"
+    url = parse(storage_url)
     if is_plain_file(url):
         return url.set(database=str(Path(url.database or "").absolute())).render_as_string()
     if url.password or url.query:
-        os.environ["AUTOAUG_STORAGE"] = reference  # inherited by workers, and in no message or pickle
+        os.environ["AUTOAUG_STORAGE"] = storage_url  # inherited by workers, and in no message or pickle
         return "env:AUTOAUG_STORAGE"
-    return reference
+    return storage_url
 
 
 def refuse_unusable(url: str) -> None:
-    """What can be known before a connection is tried, said more plainly than the drivers say it."""
+    """Refuse what cannot work, before a connection is tried and in plainer words than those of the drivers.
+
+    Raises:
+        ValueError: it is no database that we know, its driver is not installed, or its file cannot be there.
+    """
     parsed, shown = parse(url), show_url(url)
     if parsed.get_backend_name() not in CLOCKS:
         raise ValueError(f"storage {shown} cannot be opened: studies are stored in {' or '.join(CLOCKS)} only")
@@ -73,15 +81,15 @@ def refuse_unusable(url: str) -> None:
         )
 
 
-def is_new(reference: str) -> bool:
+def is_new(storage_url: str) -> bool:
     """Whether opening a storage would create its file."""
-    parsed = parse(resolve(reference))
+    parsed = parse(resolve(storage_url))
     return is_plain_file(parsed) and not Path(parsed.database or "").exists()
 
 
-def is_file(reference: str) -> bool:
+def is_file(storage_url: str) -> bool:
     """Whether a storage is a file of this host."""
-    return parse(resolve(reference)).get_backend_name() == "sqlite"
+    return parse(resolve(storage_url)).get_backend_name() == "sqlite"
 
 
 def is_plain_file(parsed: sql.URL) -> bool:
@@ -91,6 +99,7 @@ def is_plain_file(parsed: sql.URL) -> bool:
 
 
 def engine_options(url: str, retry_seconds: float) -> dict[str, Any]:
+    """Return how SQLAlchemy is to connect: for how long a file's lock is awaited, and that dead servers are noticed."""
     if make_url(url).get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": retry_seconds}}  # seconds to wait for another writer, instead of 5
     alive = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -100,7 +109,7 @@ def engine_options(url: str, retry_seconds: float) -> dict[str, Any]:
 
 
 def prepare_sqlite(engine: sql.Engine) -> None:
-    """Write-ahead log: readers such as the dashboard do not block the writer, and a commit costs no full sync."""
+    """Turn the write-ahead log on: readers such as the dashboard block no writer, and a commit costs no full sync."""
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     engine.dispose()  # connections opened from here on are set up by the listener

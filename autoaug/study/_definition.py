@@ -42,11 +42,11 @@ def name_of_study(name: object) -> str:
     return check_name(name, "study")
 
 
-def reference(storage: object) -> str:
+def storage_url(storage: object) -> str:
     """The rule of `Study.storage`; what is refused may hold a password and is not shown."""
     if isinstance(storage, str) and TEXT.holds(storage):
         return storage
-    raise ValueError(f"Study.storage is a {type(storage).__name__} that is no reference: give a URL as {TEXT.says}")
+    raise ValueError(f"Study.storage is a {type(storage).__name__} that is no storage URL: give a URL as {TEXT.says}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class Study:
     final_data: Literal["train", "train+val"] = "train"
     """What the final runs train on. With "train+val" they report no validation scores. A learner needs images to be
     judged by, so its own network still trains on the training images alone, and what is deployed of it on both."""
-    storage: Annotated[str | None, reference] = None
+    storage: Annotated[str | None, storage_url] = None
     """A storage URL; None is what the command line or AUTOAUG_STORAGE says, else autoaug.db in this folder."""
 
     def __post_init__(self) -> None:
@@ -93,8 +93,8 @@ class Study:
             raise ValueError(f"study {self.name!r} has no strategies: give at least one")
         for name in self.strategies:
             check_name(name, f"strategy of study {self.name!r}")
-        if self.reference not in self.strategies:
-            known = suggest(self.reference, self.strategies)
+        if self.baseline_name not in self.strategies:
+            known = suggest(self.baseline_name, self.strategies)
             raise ValueError(f"baseline {self.baseline!r} is no strategy of study {self.name!r}: {known}")
         searchable = [on_split("val", name) for name in METRICS]
         if self.metric not in searchable:
@@ -111,7 +111,7 @@ class Study:
             check_pruner(self, name)
 
     @property
-    def reference(self) -> str:
+    def baseline_name(self) -> str:
         return self.baseline if self.baseline is not None else next(iter(self.strategies))
 
     @property
@@ -177,7 +177,7 @@ class Study:
                 "metric": self.metric,
                 "final_data": self.final_data,
                 "seed": self.seed,
-                "baseline": self.reference,
+                "baseline": self.baseline_name,
                 "seeds": self.seeds,
                 "budget": asdict(self.budget),
                 "spaces": {

@@ -81,7 +81,7 @@ class Round:
 
 
 def run_round(
-    reference: str,
+    storage_url: str,
     folder: Path,
     seed: int,
     plan: ChaosPlan = ChaosPlan(),
@@ -91,13 +91,13 @@ def run_round(
     """Run one round, and remove its study from the storage afterwards.
 
     Args:
-        reference: the storage; the study gets a name that nobody else has.
+        storage_url: the storage; the study gets a name that nobody else has.
         folder: for the study's file, checkpoints and logs.
         seed: of the study, of the faults and of their moments.
         restart_storage: what the strike `storage` does.
         keep_as: the study's name, under which it stays in the storage.
     """
-    rng, started, store = random.Random(seed), time.monotonic(), Store(reference)
+    rng, started, store = random.Random(seed), time.monotonic(), Store(storage_url)
     name = keep_as or f"chaos-{uuid.uuid4().hex[:12]}"
     try:
         with ProcessGroup(command(store, folder, name, seed, plan), folder) as processes:

@@ -4,21 +4,40 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import sqlalchemy as sql
+
+from autoaug.store._optuna import widen_leaderboard
+from autoaug.store._schema import STUDIES
+
 Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Gives a definition of any version with all that it leaves to defaults."""
 
 WIDENED = ("spaces", "varied", "mixes", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds")
 """Parts of a definition to which strategies that are added later, or data, add what is theirs."""
 
-UNCHANGED = ("version", "task", "final_data")
+KEPT = ("version", "task", "final_data")
 """Parts that stay as they were written: what one of them leaves out has the default of the version that wrote it."""
+
+
+def write_definition(connection: sql.Connection, name: str, definition: Mapping[str, Any], complete: Complete) -> None:
+    """Write what a study is, beside what is there of it, within a transaction; refuse one that contradicts it."""
+    row = STUDIES.c.name == name
+    connection.execute(STUDIES.update().where(row).values(name=name))  # a lock, before anything is read
+    stored = connection.scalar(sql.select(STUDIES.c.definition).where(row))
+    if stored is None:
+        connection.execute(STUDIES.insert().values(name=name, definition=dict(definition)))
+        return
+    refuse_contradiction(name, complete(stored), complete(definition))
+    merged = merge_definitions(stored, definition)
+    connection.execute(STUDIES.update().where(row).values(definition=merged))
+    widen_leaderboard(connection, name, list(merged["spaces"]))
 
 
 def merge_definitions(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return the definition that is stored from now on, of two that do not contradict each other."""
     widened = {part: {**stored.get(part, {}), **wanted.get(part, {})} for part in WIDENED}
-    kept = {part: stored[part] for part in UNCHANGED if part in stored}
-    return {**{part: value for part, value in wanted.items() if part not in UNCHANGED}, **widened, **kept}
+    kept = {part: stored[part] for part in KEPT if part in stored}
+    return {**{part: value for part, value in wanted.items() if part not in KEPT}, **widened, **kept}
 
 
 def refuse_contradiction(name: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
