@@ -177,6 +177,40 @@ def test_a_value_that_changed_is_refused(
     assert written(store) == before
 
 
+DEFAULTS_OF_VERSION_2 = {
+    "model": "wrn-16-2",
+    "epochs": 30,
+    "refine_epochs": 0,
+    "refine_lr": None,
+    "batch_size": 128,
+    "micro_batch": None,
+    "lr": 0.1,
+    "momentum": 0.9,
+    "nesterov": True,
+    "weight_decay": 5e-4,
+    "warmup": 0.15,
+    "final_lr": 0.01,
+    "precision": "auto",
+    "val_fraction": 0.1,
+    "resplit": "fixed",
+    "split_seed": 0,
+    "standard": "auto",
+}
+"""What the definitions that are stored leave out."""
+
+
+def test_the_defaults_of_stored_definitions_stay_as_they_were() -> None:
+    """A field may be added. A default that changes raises VERSION, and the one before goes into DEFAULTS_BEFORE."""
+    now = _versions.defaults(2)
+    for name, value in DEFAULTS_OF_VERSION_2.items():
+        assert now[name] == value, f"studies that leave out Task.{name} had {value!r}: put it into DEFAULTS_BEFORE[2]"
+
+
+def test_a_complete_definition_can_be_changed_without_harm() -> None:
+    complete_definition({"spaces": {}})["mixes"]["none"] = {"kind": "cutmix"}
+    assert complete_definition({"spaces": {}})["mixes"] == {}
+
+
 def test_a_default_that_changes_changes_no_study_of_before(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if version 3 had begun with another momentum: what it was until then stands in the table of defaults."""
     plain = asked().describe()

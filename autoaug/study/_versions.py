@@ -96,7 +96,7 @@ def complete_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
     removed = usual.keys() - described(Task(data="any")).keys()
     whole = {name: value for name, value in {**usual, **task}.items() if name not in missing}
     return {
-        **OPTIONAL,
+        **as_stored(OPTIONAL),
         **given,
         "task": {name: value for name, value in whole.items() if name not in removed or value != usual[name]},
         "budget": {**{each.name: each.default for each in fields(Budget)}, **given.get("budget", {})},
