@@ -189,7 +189,8 @@ class Study:
                 "varied": {name: self.varied(name) for name in self.strategies},
                 "mixes": {name: self.mix_of(name) for name in self.strategies if self.mix_of(name)},
                 "proxies": {name: self.proxy_of(name) for name in self.strategies if self.proxy_of(name)},
-            }
+            },
+            described(type(self.task)(data="any")),
         )
 
     def proxy_of(self, strategy: str) -> dict[str, Any]:

@@ -4,25 +4,50 @@ A definition of version 1 holds every field of its task, one of version 2 those 
 are read by `complete_definition`, which says what a study is whatever release stored it. So a field with a default may
 be added to `Task` at any time: a study that was stored before has that default, and goes on.
 
-When a default changes, or a field is taken away: raise `VERSION`, and write the default that held until then into
-`DEFAULTS_BEFORE`. Studies that were stored before keep what they were run with.
+A field that is added to `Task` gets a row of `DEFAULTS`. When a default changes, or a field is taken away: raise
+`VERSION`, and write the default that held until then into `DEFAULTS_BEFORE`; studies that were stored before keep what
+they were run with. `tests/test_versions.py` holds the tables to `Task`. They are written out, because a storage is read
+without torch, and `Task` needs it.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoaug.study._budget import Budget
-from autoaug.train import Task
+
+if TYPE_CHECKING:
+    from autoaug.train import Task
 
 VERSION = 2
 """Of the form in which definitions are written. Each release reads all earlier ones."""
 
+DEFAULTS: dict[str, Any] = {
+    "model": "wrn-16-2",
+    "epochs": 30,
+    "refine_epochs": 0,
+    "refine_lr": None,
+    "batch_size": 128,
+    "micro_batch": None,
+    "lr": 0.1,
+    "momentum": 0.9,
+    "nesterov": True,
+    "weight_decay": 5e-4,
+    "warmup": 0.15,
+    "final_lr": 0.01,
+    "precision": "auto",
+    "val_fraction": 0.1,
+    "resplit": "fixed",
+    "split_seed": 0,
+    "standard": "auto",
+}
+"""What definitions of this version leave out: the defaults of `Task`."""
+
 DEFAULTS_BEFORE: dict[int, dict[str, Any]] = {}
 """By version, fields of a task whose default was another until then, and which: `{2: {"lr": 0.1}}` says that it was 0.1
-in version 2 and before, and is what `Task` says from version 3 on. For a field that was taken away, its last default:
-studies that had it are refused where they had another value."""
+in version 2 and before, and is what `DEFAULTS` says from version 3 on. For a field that was taken away, its last
+default: studies that had it are refused where they had another value."""
 
 UNRECORDED: dict[int, tuple[str, ...]] = {1: ("standard",)}
 """By version, fields of a task that may be missing in it although no default says what was done then.
@@ -50,23 +75,26 @@ OPTIONAL: dict[str, Any] = {
 """Parts of a definition that may be missing, and what a study had that lacks one, in all versions."""
 
 
-def described(task: Task) -> dict[str, Any]:
+def described(task: "Task") -> dict[str, Any]:
     """Return every field of a task that belongs to a definition, as plain data."""
     return {name: value for name, value in task.describe().items() if name not in ELSEWHERE}
 
 
 def defaults(version: int) -> dict[str, Any]:
     """Return the default of every field of a task as it was in a version; `data` has none."""
-    usual = described(Task(data="any"))
-    del usual["data"]
+    usual = dict(DEFAULTS)
     for last in sorted(DEFAULTS_BEFORE, reverse=True):
         usual |= DEFAULTS_BEFORE[last] if last >= version else {}
     return usual
 
 
-def without_defaults(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a complete definition as it is stored: with its version, and without what has its default."""
-    usual = as_stored(defaults(VERSION))
+def without_defaults(definition: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a complete definition as it is stored: with its version, and without what has its default.
+
+    Args:
+        usual: a task of which every field has its default.
+    """
+    usual = {name: value for name, value in as_stored(usual).items() if name != "data"}
     parts = {name: value for name, value in definition.items() if name not in OPTIONAL or value != OPTIONAL[name]}
     task = {
         name: value
@@ -93,7 +121,7 @@ def complete_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
         )
     usual, task = as_stored(defaults(version)), given.get("task", {})
     missing = [name for name in UNRECORDED.get(version, ()) if name not in task]
-    removed = usual.keys() - described(Task(data="any")).keys()
+    removed = usual.keys() - DEFAULTS.keys()
     whole = {name: value for name, value in {**usual, **task}.items() if name not in missing}
     return {
         **as_stored(OPTIONAL),
