@@ -16,6 +16,7 @@ from autoaug import Budget, Study, Task, run
 from autoaug.compare import stored_comparison
 from autoaug.execution import Options, is_over
 from autoaug.fields import TEXT, Within
+from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.store._schema import STUDIES
 from autoaug.strategies import none
@@ -79,7 +80,7 @@ def write(store: Store, definition: Mapping[str, Any], name: str = "tiny") -> No
 
 
 def states(store: Store) -> list[tuple[bool, str]]:
-    return [(outcome.final, outcome.state) for outcome in store.outcomes("tiny")]
+    return [(outcome.kind is TrialKind.FINAL, outcome.state) for outcome in store.outcomes("tiny")]
 
 
 def test_what_has_its_default_is_not_stored() -> None:
