@@ -8,13 +8,14 @@ The start policy, never moved, is the control that matters. Columns, means over 
     online     test accuracy of the network that was trained while its policy learned
     last       of a network trained from scratch with the policy as it was at the end
     schedule   of a network trained from scratch with the policy of each epoch in turn
-    learned    MADAO: the operations with the largest expected share of images per stage, how often each came first,
-               and the share of the most frequent one. Warps: between which amounts 90 % of the images were changed
+    learned    of a relaxed policy: the operations with the largest expected share of images per stage, how often each
+               came first, and the share of the most frequent one. Warps: between which amounts 90 % of the images were
+               changed
     CPU s      of the online run
     n          seeds
 
-`madao_first_order(preset)` is `madao(preset)` for "short" and "pathwise", so it has no row of its own. Warps only move
-images, so they are asked where the answer is a movement, or nothing; one with colours where it is brightness.
+The rows of `online_score` differ in what they say: the solver, or the estimator of the paper. Warps only move images,
+so they are asked where the answer is a movement, or nothing; one with colours where it is brightness.
 
 Run from the root of the checkout. With `--keep` results are kept as they come, one line of JSON each, and the same
 command goes on where it was stopped; delete that file after a change that alters results.
@@ -43,7 +44,7 @@ from torch import Generator, Tensor, nn
 
 from autoaug.data import Source, Split, as_float, resized, subset
 from autoaug.data._digits import SHIFTS, Shift, inverted, rotated
-from autoaug.hypergrad import neumann
+from autoaug.hypergrad import conjugate_gradient, identity, neumann
 from autoaug.learners._replay import learned, replay
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, PolicyTree, op_masses, ready
@@ -52,19 +53,22 @@ from autoaug.strategies import (
     Strategy,
     madao,
     madao_cg,
+    madao_first_order,
     none,
+    online_score,
     random_policy,
     stn,
     truncated,
 )
-from autoaug.strategies._madao import online
+from autoaug.strategies._online import online
+from autoaug.strategies._online_score import SCORE
 from autoaug.train import Task, train
 
 
 class Arm(NamedTuple):
     strategy: Callable[[], Strategy]
     point: dict[str, Any] | None = None
-    """Of the learner, in place of the task's `every`."""
+    """Of the learner, in place of the task's `every`; {} where the strategy scales it to the training itself."""
 
 
 def still(strategy: Strategy) -> Strategy:
@@ -75,11 +79,14 @@ def still(strategy: Strategy) -> Strategy:
 ARMS: dict[str, Arm] = {
     "none": Arm(none),
     "random_policy": Arm(random_policy),
-    "madao, never moved": Arm(lambda: still(madao())),
-    'madao("short")': Arm(madao),
-    'madao("pathwise")': Arm(lambda: madao("pathwise")),
-    "madao, Neumann(5, 0.1)": Arm(lambda: online(partial(neumann, 5, 0.1))),
-    "madao_cg()": Arm(madao_cg),
+    "start policy, never moved": Arm(lambda: still(online_score())),
+    "online_score()": Arm(online_score),
+    "online_score, pathwise": Arm(lambda: online(identity, replace(SCORE, estimator="pathwise"))),
+    "online_score, Neumann(5, 0.1)": Arm(lambda: online_score(partial(neumann, 5, 0.1))),
+    "online_score, CG(5, 1)": Arm(lambda: online_score(partial(conjugate_gradient, 5, 1.0))),
+    "madao()": Arm(madao, {}),
+    "madao_cg()": Arm(madao_cg, {}),
+    "madao_first_order()": Arm(madao_first_order, {}),
     # The paper's 30 epochs of warm-up are longer than these trainings.
     'madao("paper"), no warm-up': Arm(lambda: madao("paper"), {"warmup": 0}),
     'truncated("range"), never moved': Arm(lambda: still(truncated())),
@@ -92,9 +99,10 @@ ARMS: dict[str, Arm] = {
 ORACLE = "oracle"
 """The planted change itself as augmentation: what there is to gain."""
 
-CONTROLS = ("none", "random_policy", "madao, never moved", ORACLE)
-CHEAP = ('madao("short")', 'madao("pathwise")')
-MADAO = (*CHEAP, 'madao("paper"), no warm-up', "madao_cg()")
+CONTROLS = ("none", "random_policy", "start policy, never moved", ORACLE)
+CHEAP = ("online_score()", "online_score, pathwise")
+PAPER = ("madao()", "madao_cg()", "madao_first_order()", 'madao("paper"), no warm-up')
+ONLINE = (*CHEAP, "online_score, CG(5, 1)", *PAPER)
 STILL, RANGE = 'truncated("range"), never moved', 'truncated("range")'
 WARPS = (STILL, RANGE, 'truncated("odd"), every step', 'truncated("mlp"), every step', "stn()")
 
@@ -118,12 +126,12 @@ def on_digits(name: str, arms: tuple[str, ...], amount: str = "rotate") -> Plant
 
 
 DIGITS = {
-    "digits-rotated": on_digits("digits-rotated", (*MADAO, "madao, Neumann(5, 0.1)", *WARPS)),
-    "digits-rotated-50": on_digits("digits-rotated-50", (*MADAO, *WARPS)),
-    "digits-translated": on_digits("digits-translated", (*MADAO, *WARPS), "translate_x"),
-    "digits-inverted": on_digits("digits-inverted", MADAO),
-    "digits-brightness": on_digits("digits-brightness", (*MADAO, 'truncated("range", "affine+color")'), "brightness"),
-    "digits": on_digits("digits", (*MADAO, *WARPS)),
+    "digits-rotated": on_digits("digits-rotated", (*ONLINE, "online_score, Neumann(5, 0.1)", *WARPS)),
+    "digits-rotated-50": on_digits("digits-rotated-50", (*ONLINE, *WARPS)),
+    "digits-translated": on_digits("digits-translated", (*ONLINE, *WARPS), "translate_x"),
+    "digits-inverted": on_digits("digits-inverted", ONLINE),
+    "digits-brightness": on_digits("digits-brightness", (*ONLINE, 'truncated("range", "affine+color")'), "brightness"),
+    "digits": on_digits("digits", (*ONLINE, *WARPS)),
 }
 
 CIFAR: dict[str, Shift | None] = {"cifar16-inverted": inverted, "cifar16-rotated-60": rotated(60), "cifar16": None}
@@ -322,7 +330,7 @@ def main() -> None:
     arms, seeds = given.arms, range(given.seeds)
     if given.quick:
         tasks = {"digits-rotated": every["digits-rotated"]}
-        arms, seeds = ["none", "madao, never moved", 'madao("short")'], range(1)
+        arms, seeds = ["none", "start policy, never moved", "online_score()"], range(1)
     results = Results(given.keep)
     for seed in seeds:  # outermost, so that a run that is stopped early has seen every arm
         for data, planted in tasks.items():

@@ -18,8 +18,8 @@ from autoaug.executors import run
 from autoaug.learners import Bilevel, Updates
 from autoaug.policy import Fixed, Relaxed, ready
 from autoaug.store import Store
-from autoaug.strategies import Strategy, madao, none, one_epoch_top_k, randaugment
-from autoaug.strategies._madao import SEARCHABLE
+from autoaug.strategies import Strategy, madao, none, one_epoch_top_k, online_score, randaugment
+from autoaug.strategies._online import SEARCHABLE
 from autoaug.study import applied, lowest, set_up, unapplied
 
 
@@ -36,7 +36,7 @@ def points(study: Study) -> list[dict[str, Any]]:
 
 def test_what_is_applied_is_told_by_what_was_made() -> None:
     space = {"task.lr": FloatDistribution(0.01, 1), "mix.alpha": FloatDistribution(0, 1)}
-    study = alone(madao(search=("learner.lr",)), space)
+    study = alone(online_score(search=("learner.lr",)), space)
     point = {"task.lr": 0.05, "mix.alpha": 0.25, "learner.lr": 0.3}
     told = applied(set_up(study, "x", point), study.task)
     assert told["task"] == {"lr": 0.05}
@@ -65,7 +65,7 @@ def test_every_value_of_a_shipped_strategy_is_seen(name: str) -> None:
 
 
 def test_every_value_of_madao_a_task_and_a_mix_is_seen() -> None:
-    for study in (alone(madao("pathwise", search=tuple(SEARCHABLE))), alone(none(), LIVE)):
+    for study in (alone(madao(search=tuple(SEARCHABLE))), alone(none(), LIVE)):
         assert [unapplied(study, "x", point) for point in points(study)] == [[]] * len(points(study))
 
 

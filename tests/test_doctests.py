@@ -11,10 +11,11 @@ import pytest
 ROOMS: dict[str, set[str]] = {
     "autoaug.mixing": {"Mix"},
     "autoaug.hypergrad": {"Hypergrad", "Solving"},
+    "autoaug.strategies": {"Condition", "SeededByTrial"},
     "autoaug.policy": {"Policy", "PolicyError", "Apply", "Choice", "Choices", "Schedule", "Sequence"},
 }
 """The packages whose examples run, and of each the public classes that need none: protocols and errors, and the nodes
-of a tree and the draws of a batch, which a function makes that has one."""
+of a tree and the draws of a batch, which a function makes that has one; what a strategy is asked with."""
 
 
 def examples() -> Iterator[doctest.DocTest]:

@@ -13,8 +13,17 @@ from autoaug import Budget, Study, Task, strategies
 from autoaug.cli._project import load_study, shipped_root
 from autoaug.learners import Bilevel
 from autoaug.policy import Fixed, Relaxed, ready
-from autoaug.strategies import Strategy, autoaugment, madao, none, one_epoch_top_k, randaugment, truncated
-from autoaug.strategies._madao import SEARCHABLE
+from autoaug.strategies import (
+    Strategy,
+    autoaugment,
+    madao,
+    none,
+    one_epoch_top_k,
+    online_score,
+    randaugment,
+    truncated,
+)
+from autoaug.strategies._online import SEARCHABLE
 from autoaug.strategies._truncated import SEARCHABLE as OF_TRUNCATED
 from autoaug.study import Knob, Loader, knobs, sayings
 
@@ -55,7 +64,7 @@ def test_all_dimensions_of_a_shipped_strategy_are_live(name: str, load: Loader) 
 
 @pytest.mark.parametrize(
     "strategy",
-    [madao("pathwise", search=tuple(SEARCHABLE)), truncated(search=tuple(OF_TRUNCATED)), autoaugment("ppo")],
+    [madao(search=tuple(SEARCHABLE)), truncated(search=tuple(OF_TRUNCATED)), autoaugment("ppo")],
     ids=["madao", "truncated", "autoaugment"],
 )
 def test_what_can_be_searched_of_a_shipped_strategy_is_live(strategy: Strategy, load: Loader) -> None:
@@ -176,7 +185,7 @@ def test_a_planted_knob_that_nobody_hears_is_found(strategy: Strategy, dimension
 
 
 def test_the_temperature_of_a_selection_that_is_only_drawn_is_neither_asked_for_nor_silent(load: Loader) -> None:
-    study = asked(madao(search=("policy.temperature",)), epochs=20)
+    study = asked(online_score(search=("policy.temperature",)), epochs=20)
     knob = proof(study, load)["policy.temperature"]
     assert f"{knob}" == "policy.temperature has no effect: estimator='score' draws operations without it"
     assert study.point_of("x", {"policy.temperature": 0.5}) == {}

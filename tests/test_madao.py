@@ -1,26 +1,34 @@
-"""MADAO's presets, and whether it learns: planted augmentations are found, and broken gradients do not find them."""
+"""MADAO and the score function beside it: their settings, and whether they learn.
 
+Planted augmentations are found, and broken gradients do not find them.
+"""
+
+import io
 from collections.abc import Callable
-from functools import cache
+from dataclasses import fields, replace
+from functools import cache, partial
 from statistics import mean
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from optuna.trial import FixedTrial
+from rich.console import Console
 from torch import Generator, Tensor
 from torch.utils._pytree import tree_map
 
-from autoaug.hypergrad import identity
+from autoaug.cli._console import plan_table
+from autoaug.hypergrad import conjugate_gradient, identity
 from autoaug.learners import Bilevel, Problem
 from autoaug.learners._replay import learned, replay
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, PolicyTree, Relaxed, op_masses, ready
 from autoaug.record import Record
-from autoaug.strategies import Strategy, madao, madao_cg, madao_first_order
-from autoaug.strategies._madao import PRESETS, SEARCHABLE
-from autoaug.study import Budget, Study, preflight, set_up
-from autoaug.train import Task, train
+from autoaug.strategies import Strategy, madao, madao_cg, madao_first_order, online_score
+from autoaug.strategies._madao import PAPER, PRESETS, scaled
+from autoaug.strategies._online import SEARCHABLE
+from autoaug.study import Budget, Loader, Study, plan, preflight, set_up
+from autoaug.train import Task, TrainingRun, train
 
 CONSTRUCTORS = (madao, madao_cg, madao_first_order)
 
@@ -34,6 +42,13 @@ def study(strategy: Strategy, **more: Any) -> Study:
     return Study(strategies={"madao": strategy}, **given | more)
 
 
+def learner_of(strategy: Strategy, **point: Any) -> Any:
+    """The learner of a strategy at a point, with the settings of a training of 40 epochs."""
+    learner: Any = set_up(study(strategy), "madao", point).learner
+    learner.check(replace(task("digits-rotated"), epochs=40), 400, 600)
+    return learner
+
+
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 @pytest.mark.parametrize("constructor", CONSTRUCTORS)
 def test_every_preset_of_every_variant_can_be_set_up_and_searches_nothing_by_itself(
@@ -41,27 +56,136 @@ def test_every_preset_of_every_variant_can_be_set_up_and_searches_nothing_by_its
 ) -> None:
     strategy = constructor(preset)
     assert strategy.space == {}
-    learner = set_up(study(strategy), "madao", {}).learner
+    learner = learner_of(strategy)
     assert isinstance(learner, Bilevel)
-    assert learner.updates.every == PRESETS[preset].every
-    assert learner.policy.temperature == PRESETS[preset].temperature
+    assert learner.policy.temperature == PAPER.temperature
     assert learner.policy.selection.shape == (2, 14)
 
 
 def test_the_paper_s_numbers() -> None:
-    setup = set_up(study(madao("paper")), "madao", {})
-    learner: Any = setup.learner
+    learner = learner_of(madao("paper"))
     assert (learner.updates.every, learner.updates.warmup, learner.updates.estimator) == (60, 30, "pathwise")
     assert (learner.hypergrad.solver.steps, learner.hypergrad.solver.lr) == (5, 1e-3)
     assert isinstance(learner.optimiser, torch.optim.RMSprop)
     assert learner.optimiser.param_groups[0]["lr"] == 1e-2
+    assert madao("paper").notes(task("digits-rotated"), 400) == ()
+
+
+def settings_of(learner: Any) -> dict[str, Any]:
+    """All that a learner is but its solver, as plain data."""
+    updates = {field.name: getattr(learner.updates, field.name) for field in fields(learner.updates)}
+    make = updates.pop("optimiser")
+    groups = [
+        {name: value for name, value in group.items() if name != "params"} for group in learner.optimiser.param_groups
+    ]
+    return {
+        "updates": updates,
+        "optimiser": (make.func, make.keywords, type(learner.optimiser), groups),
+        "estimate": learner.estimate,
+        "policy": learner.policy.tree(),
+        "temperature": learner.policy.temperature,
+        "ranges": learner.policy.ranges,
+    }
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_the_three_of_the_paper_differ_in_the_solver_alone(preset: str) -> None:
+    search = ("learner.warmup", "policy.temperature")
+    strategies = [make(preset, search=search, ops=("rotate", "invert")) for make in CONSTRUCTORS]
+    for name in Strategy._fields:
+        if name not in ("policy", "within", "between", "conditions", "pruner", "notes"):
+            assert getattr(strategies[0], name) == getattr(strategies[1], name) == getattr(strategies[2], name), name
+    assert len({str(each.notes(task("digits-rotated"), 400)) for each in strategies}) == 1
+    learners = [learner_of(each) for each in strategies]
+    assert settings_of(learners[0]) == settings_of(learners[1]) == settings_of(learners[2])
+    assert [type(each.hypergrad.solver).__name__ for each in learners] == ["Series", "ConjugateGradient", "Identity"]
+    assert {type(each.hypergrad).__name__ for each in learners} == {"Implicit"}
+    assert len({each.hypergrad.curvature for each in learners}) == 1
+
+
+def test_what_the_score_function_differs_in() -> None:
+    learner, paper = learner_of(online_score()), learner_of(madao())
+    assert (learner.updates.estimator, learner.updates.every, learner.updates.warmup) == ("score", 5, 0)
+    assert isinstance(learner.optimiser, torch.optim.Adam)
+    assert learner.hypergrad == identity()
+    assert learner.policy.tree() == paper.policy.tree(), "the policy is the same"
+    solved = learner_of(online_score(partial(conjugate_gradient, 5, 1.0)))
+    assert solved.hypergrad == conjugate_gradient(5, 1.0)
+    assert settings_of(solved) == settings_of(learner)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "batch_size", "images", "expected"),
+    [
+        (20, 50, 400, (2, 2, 72)),
+        (1, 50, 400, (1, 0, 8)),
+        (1, 50, 20, (1, 0, 1)),
+        (300, 128, 45_000, (60, 30, 1580)),
+        (1000, 128, 45_000, (60, 30, 5675)),
+        (40, 128, 45_000, (60, 4, 211)),
+    ],
+    ids=["planted", "an epoch", "a step", "the paper's", "longer", "shorter"],
+)
+def test_settings_are_scaled_to_the_training(
+    epochs: int, batch_size: int, images: int, expected: tuple[int, int, int]
+) -> None:
+    asked = Task(data="digits", epochs=epochs, batch_size=batch_size)
+    fitted = scaled(PAPER, {}, asked, images)
+    every, warmup, updates = expected
+    assert (fitted.every, fitted.warmup) == (every, warmup)
+    assert fitted.updates().expected(asked, images) == updates
+    assert fitted.lr == pytest.approx(0.01 * max(1.0, 1580 / updates) ** 0.5)
+    assert replace(fitted, every=60, warmup=30, lr=0.01) == PAPER, "nothing else is"
+
+
+def test_what_is_given_is_not_scaled() -> None:
+    given = {"every": 7, "warmup": 3, "lr": 0.5}
+    fitted = scaled(PAPER, given, task("digits-rotated"), 400)
+    assert (fitted.every, fitted.warmup, fitted.lr) == (7, 3, 0.5)
+    often = scaled(PAPER, {"every": 1}, task("digits-rotated"), 400)
+    assert often.lr == pytest.approx(0.01 * (1580 / 144) ** 0.5), "the learning rate goes by the updates that there are"
+
+
+def test_a_plan_says_what_was_scaled() -> None:
+    load = Loader()
+    (line,) = plan(study(madao()), load=load)
+    assert line.notes == (
+        "an update every 2 steps (paper: 60), warm-up 2 of 20 epochs (paper: 30 of 300), learning rate 0.0468 "
+        "(paper: 0.01): scaled to 160 steps",
+    )
+    drawn = Console(width=200, record=True, file=io.StringIO())
+    drawn.print(plan_table(study(madao()), [line]))
+    assert f"madao: {line.notes[0]}" in drawn.export_text()
+    (searched,) = plan(study(madao(search=("learner.every", "learner.lr"))), load=load)
+    assert searched.notes == ("warm-up 2 of 20 epochs (paper: 30 of 300): scaled to 160 steps",)
+    (proxied,) = plan(study(madao().proxied(epochs=2)), load=load)
+    assert [text.endswith("scaled to 16 steps (in the search)") for text in proxied.notes] == [False, True]
+    (quiet,) = plan(study(online_score()), load=load)
+    assert quiet.notes == ()
+
+
+def test_a_training_takes_what_the_plan_says() -> None:
+    """Also one that was interrupted: the state holds the optimiser, the schedule follows from the task."""
+    setup = set_up(study(madao()), "madao", {})
+    learner: Any = setup.learner
+    assert learner.updates.every == 60, "before a training nobody knows its length"
+    run = TrainingRun(setup.task, setup.policy, setup.mix, learner, Generator().manual_seed(0), Loader()(setup.task))
+    learner.check(setup.task, 400, 600)
+    assert (learner.updates.every, learner.updates.warmup) == (2, 2)
+    assert learner.optimiser.param_groups[0]["lr"] == pytest.approx(0.0468, abs=1e-4)
+    assert learner.expected_updates(setup.task, 400) == 72
+    again = set_up(study(madao()), "madao", {})
+    other = TrainingRun(again.task, again.policy, again.mix, again.learner, Generator().manual_seed(1), run.data)
+    other.learner.check(setup.task, 400, 600)
+    other.load_state_dict(run.state_dict())
+    assert settings_of(other.learner) == settings_of(learner)
 
 
 @pytest.mark.parametrize("name", sorted(SEARCHABLE))
 def test_a_dimension_that_is_asked_for_is_searched_and_reaches_its_place(name: str) -> None:
     strategy = madao(search=[name])
     value = FixedTrial({name: getattr(SEARCHABLE[name], "low", None)})._suggest(name, SEARCHABLE[name])
-    learner: Any = set_up(study(strategy), "madao", {name: value}).learner
+    learner = learner_of(strategy, **{name: value})
     places = {
         "learner.every": learner.updates.every,
         "learner.warmup": learner.updates.warmup,
@@ -71,8 +195,9 @@ def test_a_dimension_that_is_asked_for_is_searched_and_reaches_its_place(name: s
     assert places[name] == value
 
 
-def test_two_trials_share_no_state() -> None:
-    one, two = (set_up(study(madao()), "madao", {}) for _ in range(2))
+@pytest.mark.parametrize("make", [madao, online_score])
+def test_two_trials_share_no_state(make: Callable[..., Strategy]) -> None:
+    one, two = (set_up(study(make()), "madao", {}) for _ in range(2))
     assert one.policy is not two.policy
     assert one.learner is not two.learner
 
@@ -81,15 +206,18 @@ def test_a_plan_in_which_the_policy_cannot_move_is_refused_or_warned_of() -> Non
     with pytest.raises(ValueError, match=r"strategy 'madao' of study 'one': warmup=30 epochs of Task.epochs=20"):
         preflight(study(madao("paper")))
     with pytest.warns(UserWarning, match=r"cannot move a logit by 3"):
-        preflight(study(madao(), task=Task(data="digits", model="convnet", epochs=4, batch_size=50)))
+        preflight(study(online_score(), task=Task(data="digits", model="convnet", epochs=4, batch_size=50)))
+    preflight(study(online_score()))
     preflight(study(madao()))
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"preset": "shrt"}, r"unknown preset of madao 'shrt': did you mean 'short'"),
-        ({"search": ["learner.lrr"]}, r"unknown dimension of madao 'learner.lrr': did you mean 'learner.lr'"),
+        ({"preset": "short"}, r"preset 'short' of madao is gone: it is a strategy of its own, online_score\(\)"),
+        ({"preset": "pathwise"}, r"preset 'pathwise' of madao is gone: .*; madao\(\) has the paper's estimator"),
+        ({"preset": "papr"}, r"unknown preset of madao 'papr': did you mean 'paper'"),
+        ({"search": ["learner.lrr"]}, r"unknown dimension of an online .* 'learner.lrr': did you mean 'learner.lr'"),
     ],
 )
 def test_unknown_names_are_refused(wrong: dict[str, Any], message: str) -> None:
@@ -125,17 +253,24 @@ def noisy(learner: Bilevel) -> None:
     learner.estimate = estimate
 
 
-MUTANTS: dict[str, Callable[[Bilevel], None]] = {"madao": lambda learner: None, "flipped": flipped, "noise": noisy}
+LEARNERS: dict[str, tuple[Callable[..., Strategy], Callable[[Bilevel], None]]] = {
+    "score": (online_score, lambda learner: None),
+    "madao": (madao, lambda learner: None),
+    "flipped": (online_score, flipped),
+    "noise": (online_score, noisy),
+}
+"""Arms with a learner: the strategy, and what is broken of it. The start policy of the two strategies is the same."""
 
 
 @cache
 def trained(arm: str, data: str, seed: int) -> Trained:
-    strategy, learner = madao(), None
+    make, breaks = LEARNERS.get(arm, (online_score, lambda learner: None))
+    strategy, learner = make(), None
     policy: Any = Fixed(ready.none()) if arm == "none" else strategy.policy()
-    if arm in MUTANTS:
+    if arm in LEARNERS:
         assert strategy.within is not None
         learner = strategy.within(policy)
-        MUTANTS[arm](learner)
+        breaks(learner)
     records = list(train(task(data), policy, MIXES["none"](), learner, Generator().manual_seed(seed), test=True))
     return Trained(records[-1].metrics["test_accuracy"], policy if arm != "none" else None, records)
 
@@ -180,17 +315,24 @@ def inversion(arm: str) -> dict[str, bool]:
 
 @pytest.mark.slow
 def test_a_planted_rotation_is_found() -> None:
-    assert rotation("madao") == dict.fromkeys(rotation("madao"), True)
+    assert rotation("score") == dict.fromkeys(rotation("score"), True)
+
+
+@pytest.mark.slow
+def test_the_paper_s_method_scaled_to_a_short_training_learns_the_rotation() -> None:
+    """By its strength: the share that rotate takes was between .04 and .14 in five seeds, too wide for a gate."""
+    learnt = {name: passed for name, passed in rotation("madao").items() if name != "mass"}
+    assert learnt == dict.fromkeys(learnt, True)
 
 
 @pytest.mark.slow
 def test_a_planted_inversion_is_found() -> None:
-    assert inversion("madao") == dict.fromkeys(inversion("madao"), True)
+    assert inversion("score") == dict.fromkeys(inversion("score"), True)
 
 
 @pytest.mark.slow
 def test_where_there_is_nothing_to_find_it_does_no_harm() -> None:
-    assert gain("digits", "madao", "none") >= -0.02
+    assert gain("digits", "score", "none") >= -0.02
 
 
 @pytest.mark.slow
@@ -208,7 +350,7 @@ def test_noise_does_not_find_the_inversion() -> None:
 @pytest.mark.slow
 def test_the_learned_policy_is_worth_as_much_when_a_network_is_trained_anew() -> None:
     """An online result alone could be what the validation set told the weights."""
-    run = trained("madao", "digits-rotated", 0)
+    run = trained("score", "digits-rotated", 0)
     assert run.policy is not None
     assert learned(run.records) == run.policy.tree()
     for tree in (learned(run.records), replay(run.records)):

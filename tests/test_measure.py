@@ -14,7 +14,7 @@ from autoaug import Budget, Study
 from autoaug.cli._console import plan_table
 from autoaug.data import resized
 from autoaug.execution import Options, trials_at_once
-from autoaug.strategies import madao, none, randaugment, trivialaugment
+from autoaug.strategies import none, online_score, randaugment, trivialaugment
 from autoaug.study import Loader, Prediction, advise, by_the_clock, plan, predict, set_up
 from autoaug.study._measure import LEAST, Stopwatch
 from autoaug.study._predict import middle
@@ -68,8 +68,8 @@ def test_with_time_it_is_as_many_images_as_a_step_has() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*cannot move a logit")
 def test_the_updates_of_a_learner_are_measured_on_a_share_of_their_images() -> None:
-    asked = study(strategies={"madao": madao()})
-    setup = set_up(asked, "madao", middle(asked.space_of("madao")))
+    asked = study(strategies={"online": online_score()})
+    setup = set_up(asked, "online", middle(asked.space_of("online")))
     hyper = setup.learner.updates.hyper_batch  # type: ignore[union-attr]
     SEEN.clear()
     cost = Stopwatch(patience=0.0)(setup, Loader()(setup.task))

@@ -19,8 +19,9 @@ from autoaug.hypergrad import Hypergrad, identity
 from autoaug.models import build
 from autoaug.ops import OPS, RANGES
 from autoaug.store import Store
-from autoaug.strategies import Strategy, madao, madao_cg, madao_first_order, none, truncated
-from autoaug.strategies._madao import online
+from autoaug.strategies import Strategy, madao, madao_cg, madao_first_order, none, online_score, truncated
+from autoaug.strategies._online import online
+from autoaug.strategies._online_score import SCORE
 from autoaug.study import preflight, set_up
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=20, batch_size=50, lr=0.2)
@@ -37,7 +38,7 @@ def refused(message: str, strategy: Strategy, **task: Any) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("constructor", [madao, madao_cg, madao_first_order])
+@pytest.mark.parametrize("constructor", [online_score, madao, madao_cg, madao_first_order])
 def test_operations_that_a_gradient_cannot_move_are_named(
     constructor: Callable[..., Strategy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +73,7 @@ def test_no_validation_images(strategy: Strategy) -> None:
 @pytest.mark.parametrize(
     ("strategy", "epochs", "message"),
     [
+        (online_score(), 1, None),
         (madao(), 1, None),
         (truncated(every=161), 20, r"every=161 steps is longer than the training .*would never move; lower it"),
         (truncated(every=160), 20, None),
@@ -117,7 +119,7 @@ def not_a_number() -> Hypergrad:
 
 
 def test_hypergradients_that_are_no_numbers_fail_the_trial_and_spare_the_other_strategies(tmp_path: Path) -> None:
-    strategies = {"online": online(not_a_number, "pathwise"), "none": none()}
+    strategies = {"online": online(not_a_number, replace(SCORE, estimator="pathwise")), "none": none()}
     study = Study(name="one", task=replace(TASK, epochs=7), strategies=strategies, budget=Budget(trials=1), seeds=1)
     store = Store(f"sqlite:///{tmp_path / 'x.db'}")
     with pytest.warns(UserWarning, match="cannot move a logit"):
@@ -131,5 +133,5 @@ def test_hypergradients_that_are_no_numbers_fail_the_trial_and_spare_the_other_s
 
 
 def test_a_searched_schedule_that_can_never_move_is_refused_by_its_point() -> None:
-    strategy = madao()._replace(space={"learner.warmup": IntDistribution(20, 30)})
+    strategy = madao(search=("learner.warmup",))._replace(space={"learner.warmup": IntDistribution(20, 30)})
     refused(r"warmup=20 epochs of Task.epochs=20.*\(tried: learner.warmup=20\)", strategy)

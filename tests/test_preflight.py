@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from autoaug import Budget, Study, Task
 from autoaug.models import build
 from autoaug.policy import Fixed, apply, policy_tree, ready
-from autoaug.strategies import Strategy, autoaugment, madao, none
+from autoaug.strategies import Strategy, autoaugment, none, online_score
 from autoaug.study import preflight
 from autoaug.study._probes import probes
 from autoaug.train import smallest_part
@@ -171,6 +171,6 @@ def test_images_and_weights_of_the_real_training_are_not_touched() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*cannot move a logit")
 def test_a_learner_is_tried_at_both_ends_of_its_schedule() -> None:
-    strategy = madao()._replace(space={"learner.warmup": IntDistribution(0, 30)})
+    strategy = online_score()._replace(space={"learner.warmup": IntDistribution(0, 30)})
     with pytest.raises(ValueError, match=r"warmup=30 epochs of Task.epochs=2.*\(tried: learner.warmup=30\)"):
         preflight(study(replace(TASK, epochs=2), strategy))

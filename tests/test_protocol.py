@@ -16,7 +16,7 @@ from autoaug.execution._attempt import Attempt
 from autoaug.executors import run
 from autoaug.record import Outcome, Record, TrialKind, best_complete
 from autoaug.store import Store
-from autoaug.strategies import PRUNERS, madao, none, randaugment, random_policy
+from autoaug.strategies import PRUNERS, none, online_score, randaugment, random_policy
 from autoaug.train import TrainingRun
 from autoaug.train import _loop as loop
 
@@ -123,7 +123,7 @@ def test_a_final_run_that_goes_on_is_one_read(store: Store, options: Options, af
 @pytest.mark.filterwarnings("ignore:.*cannot move a logit")
 def test_final_runs_on_training_and_validation_images_claim_no_validation_score(store: Store, options: Options) -> None:
     study = tiny(
-        strategies={"none": none(), "madao": madao()},
+        strategies={"none": none(), "online": online_score()},
         space={},
         budget=Budget(trials=1),
         seeds=1,
@@ -135,7 +135,7 @@ def test_final_runs_on_training_and_validation_images_claim_no_validation_score(
     assert {record.images for record in plain} == {1000}
     assert not any(name.startswith("val_") for record in plain for name in record.metrics)
     assert plain[-1].metrics["test_accuracy"] > 0
-    learnt = [record for record in records if record.strategy == "madao"]
+    learnt = [record for record in records if record.strategy == "online"]
     assert [record.images for record in learnt] == [400, 400, 1000, 1000], "learned on one, deployed on both"
     assert "val_accuracy" in learnt[1].metrics
     assert "last_policy_val_accuracy" not in learnt[-1].metrics
@@ -172,7 +172,7 @@ def test_final_runs_share_initial_weights_and_the_order_of_the_data(
 
     monkeypatch.setattr(loop, "train_epoch", watch_epoch)
     monkeypatch.setattr(loop, "batches", watch_batches)
-    arms = {"random": random_policy(), "madao": madao()}
+    arms = {"random": random_policy(), "online": online_score()}
     run(tiny(strategies=arms, space={}, budget=Budget(trials=1), seeds=2, deploy=()), store, options=options)
     (one, other) = seen.values()
     assert len(one) == len(other) == 2
@@ -233,7 +233,7 @@ def test_the_value_of_a_trial_is_that_of_the_last_epoch_of_its_first_training(
         if event.job.attempt == 1 and event.record and (event.record.epoch, event.record.training) == (2, ""):
             raise KeyboardInterrupt
 
-    study = tiny(strategies={"madao": madao()}, space={}, budget=Budget(trials=1), seeds=1)
+    study = tiny(strategies={"online": online_score()}, space={}, budget=Budget(trials=1), seeds=1)
     study = replace(study, task=replace(study.task, epochs=3))
     monkeypatch.setattr(worker, "keep", scored)
     for _ in range(2):

@@ -14,7 +14,7 @@ from autoaug.executors import run
 from autoaug.learners import learned
 from autoaug.record import Outcome, TrialKind, best_complete, last_attempts
 from autoaug.store import Store
-from autoaug.strategies import madao, none, randaugment
+from autoaug.strategies import none, online_score, randaugment
 
 
 def proxied(**more: Any) -> Study:
@@ -117,9 +117,9 @@ def test_an_interrupted_re_run_goes_on(store: Store, options: Options, after: in
 
 @pytest.mark.filterwarnings("ignore:.*cannot move a logit")
 def test_the_policy_that_a_learner_found_in_a_re_run_is_the_one_of_its_winner(store: Store, options: Options) -> None:
-    study = proxied(strategies={"madao": madao().proxied(epochs=2)}, space={}, budget=Budget(trials=1))
+    study = proxied(strategies={"online": online_score().proxied(epochs=2)}, space={}, budget=Budget(trials=1))
     run(study, store, options=options)
-    _, (rerun,), _ = of(store.outcomes("tiny"), "madao")
+    _, (rerun,), _ = of(store.outcomes("tiny"), "online")
     last = [record for record in store.epochs("tiny") if record.kind is TrialKind.RERUN][-1]
     assert (rerun.point, last.epoch) == ({}, 3)
     assert winning_policy(study, store).root == learned([last]).root

@@ -30,6 +30,7 @@ from autoaug.strategies import (
     madao,
     none,
     one_epoch_top_k,
+    online_score,
     published,
     randaugment,
     standard,
@@ -149,9 +150,13 @@ def test_it_trains_with_all_shared_dimensions_at_once(name: str) -> None:
 
 def test_dimensions_of_gradient_strategies_begin_at_their_presets() -> None:
     searched = ("learner.warmup", "learner.every", "learner.lr", "policy.temperature")
-    assert propose(madao(search=searched), 1)[0] == {
-        "learner.warmup": 0, "learner.every": 5, "learner.lr": 0.2, "policy.temperature": 1.0,
+    assert propose(online_score(search=searched[:3]), 1)[0] == {
+        "learner.warmup": 0, "learner.every": 5, "learner.lr": 0.2,
     }  # fmt: skip
+    assert propose(madao("paper", search=searched[1:]), 1)[0] == {
+        "learner.every": 60, "learner.lr": 0.01, "policy.temperature": 0.05,
+    }  # fmt: skip
+    assert study(madao(search=searched)).first_of("x") == ({"policy.temperature": 0.05},), "the rest is not known yet"
     assert propose(truncated(every=7, search=("learner.every", "learner.lr")), 1)[0] == {
         "learner.every": 7,
         "learner.lr": 0.3,

@@ -15,7 +15,7 @@ from autoaug.execution import Options
 from autoaug.models import MODELS
 from autoaug.policy import Fixed, op_masses
 from autoaug.store import Store
-from autoaug.strategies import Strategy, madao, none, randaugment, trivialaugment
+from autoaug.strategies import Strategy, none, online_score, randaugment, trivialaugment
 from autoaug.study import Loader, Prediction, data_facts, lowest, plan, predict, preflight, set_up
 from autoaug.train import NullLearner
 
@@ -181,10 +181,10 @@ def test_a_prediction_counts_epochs_updates_re_runs_and_final_runs() -> None:
 @pytest.mark.filterwarnings("ignore:.*cannot move a logit")
 def test_what_is_predicted_grows_with_the_epochs_and_a_learner_costs_more() -> None:
     """The clock counts CPU-seconds of this process, and the ratios are far from what noise could bridge."""
-    arms = {"none": none(), "madao": madao(), "short": none().proxied(epochs=1)}
+    arms = {"none": none(), "online": online_score(), "short": none().proxied(epochs=1)}
     found = predict(study(strategies=arms, space={}, task=replace(TASK, epochs=40, batch_size=50)))
     assert found["none"].full == found["none"].trial > 5 * found["short"].trial
-    assert found["madao"].full > 1.5 * found["madao"].deployed > 0
+    assert found["online"].full > 1.5 * found["online"].deployed > 0
     assert found["none"].deployed == 0
     assert {each.unit for each in found.values()} <= {"CPU-seconds", "GPU-seconds"}
 

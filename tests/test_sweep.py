@@ -29,7 +29,7 @@ from autoaug.executors import conduct, run
 from autoaug.policy import Fixed, ready
 from autoaug.record import LEADERBOARD, Outcome, Record, TrialKind, last_attempts
 from autoaug.store import Store
-from autoaug.strategies import madao, none
+from autoaug.strategies import none, online_score
 from autoaug.strategies._strategy import Strategy
 
 
@@ -289,7 +289,7 @@ def test_what_a_learner_found_is_trained_again_from_scratch(store: Store, option
     Each is a training of its own, with its own epochs and metrics.
     """
     study = tiny(
-        strategies={"madao": madao()},
+        strategies={"online": online_score()},
         space={},
         budget=Budget(trials=1),
         seeds=1,
@@ -326,11 +326,11 @@ def test_what_a_learner_found_is_trained_again_from_scratch(store: Store, option
 @pytest.mark.filterwarnings("ignore:.*cannot move a logit")
 def test_each_training_is_one_named_curve(store: Store, options: Options) -> None:
     """Whatever is stored, the figure shows a learner's own training and what is retrained of it apart."""
-    study = tiny(strategies={"none": none(), "madao": madao()}, space={}, budget=Budget(trials=1), seeds=2)
+    study = tiny(strategies={"none": none(), "online": online_score()}, space={}, budget=Budget(trials=1), seeds=2)
     run(study, store, options=options)
     records = store.epochs("tiny")
     drawn = load_figures(shipped_root())["learning curves"](stored_comparison([(store, "tiny")], with_records=True))
-    assert [line.name for line in drawn.data] == ["none", "madao", "madao · last policy"]
+    assert [line.name for line in drawn.data] == ["none", "online", "online · last policy"]
     assert [list(line.x) for line in drawn.data] == [[1, 2]] * 3
     for line in drawn.data:
         name, _, training = line.name.partition(" · ")
@@ -347,7 +347,7 @@ def test_what_a_retraining_has_cost_when_it_fails_is_counted(
         def forward(self, images: Tensor, rng: Generator) -> Tensor:
             raise RuntimeError("broken")
 
-    study = tiny(strategies={"madao": madao()}, space={}, budget=Budget(trials=1), seeds=1)
+    study = tiny(strategies={"online": online_score()}, space={}, budget=Budget(trials=1), seeds=1)
     monkeypatch.setattr("autoaug.execution._attempt.Fixed", Broken)
     run(study, store, options=options)
     (final,) = finals(store, study)

@@ -54,8 +54,9 @@ PUBLIC = {
     "autoaug.data": "DATASETS image_folder load_data npz subset",
     "autoaug.hypergrad": "conjugate_gradient exact identity neumann unrolled",
     "autoaug.policy": "Fixed Policy apply choice load_policy load_tree policy_tree ready schedule sequence",
-    "autoaug.strategies": "PRUNERS SAMPLERS Space Strategy affine_grid autoaugment madao none one_epoch_top_k "
-    "published randaugment random_policy standard stn trivialaugment truncated uniformaugment validated_magnitude",
+    "autoaug.strategies": "PRUNERS SAMPLERS Space Strategy affine_grid autoaugment madao madao_cg madao_first_order "
+    "none one_epoch_top_k online_score published randaugment random_policy standard stn trivialaugment truncated "
+    "uniformaugment validated_magnitude",
     "autoaug.compare": "anytime leaderboard",
     "autoaug.store": "Store",
 }

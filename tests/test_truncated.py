@@ -27,7 +27,7 @@ from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, Warp
 from autoaug.record import Record
 from autoaug.store import Store
-from autoaug.strategies import Strategy, madao, none, truncated
+from autoaug.strategies import Strategy, madao_first_order, none, truncated
 from autoaug.train import Task, train
 
 TASK = Task(data="digits-rotated-50", model="convnet", epochs=20, batch_size=50, lr=0.2)
@@ -279,7 +279,7 @@ def test_what_a_warp_learned_is_trained_anew_with_one_resampling(
         return fixed[-1]
 
     monkeypatch.setattr(attempt, "Fixed", spy)
-    strategies = {"warp": truncated(every=2), "relaxed": madao("pathwise", ops=("rotate", "invert"))}
+    strategies = {"warp": truncated(every=2), "relaxed": madao_first_order(ops=("rotate", "invert"))}
     study = Study(
         name="one",
         task=replace(TASK, epochs=1),
@@ -288,7 +288,9 @@ def test_what_a_warp_learned_is_trained_anew_with_one_resampling(
         seeds=1,
         baseline="warp",
     )
-    with pytest.warns(UserWarning, match="cannot move a logit"):
-        run(study, Store(f"sqlite:///{tmp_path / 'x.db'}"), options=Options(artifacts=tmp_path))
+    store = Store(f"sqlite:///{tmp_path / 'x.db'}")
+    run(study, store, options=Options(artifacts=tmp_path))
+    (noted,) = store.trials("one", "relaxed")
+    assert noted.user_attrs["notes"] == list(strategies["relaxed"].notes(study.task, 400)) != []
     assert [each.compose for each in fixed if "shear_x" in each.tree().model_dump_json()] == [True]
     assert [each.compose for each in fixed if "invert" in each.tree().model_dump_json()] == [False]

@@ -341,7 +341,7 @@ def show_plan(study: "Study", executor: str, options: Options, output: "Output")
     load = Loader()
     predictions = measured(study, executor, options, load=load)
     facts = read_facts(study, load, options.only)
-    lines = [line for line in plan(study, predictions) if not options.only or line.strategy in options.only]
+    lines = [line for line in plan(study, predictions, load) if not options.only or line.strategy in options.only]
     with thinking("trying every dimension at two values"):
         dimensions = knobs(study, options.only, load)
     at_once, share = trials_at_once(executor, options, this_machine()), options.gpus_per_trial or 1.0

@@ -40,6 +40,8 @@ def plan_table(
 ) -> Group:
     """Return a table of trials, the most that they can cost, the data, and the dimensions that change nothing.
 
+    Settings that follow the length of the training are named, with what they are in the strategy's paper.
+
     Args:
         at_once: how many trials run at the same time, each with this `share` of a GPU.
         advice: what would fit this machine, where this does not.
@@ -63,8 +65,10 @@ def plan_table(
         )
     facts = [shown(text) for entry in data_facts for text in entry.sentences()]
     inert = [shown(text) for text in sayings(dimensions)]
+    notes = [shown(f"{line.strategy}: {text}", MOST_OF_A_LEGEND) for line in lines for text in line.notes]
     total = [show_total(seconds, at_once)] if (seconds := by_the_clock(lines, at_once, share)) else []
-    summary = "\n".join([*facts, show_cost(study, lines, unit), *total, *([str(advice)] if advice else []), *inert])
+    advised = [str(advice)] if advice else []
+    summary = "\n".join([*facts, *notes, show_cost(study, lines, unit), *total, *advised, *inert])
     return Group(table, Text(summary, style="dim"))
 
 

@@ -227,7 +227,11 @@ def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") ->
     checkpoint, warning = attempt.checkpoint(training), ""
     on_both = attempt.trains_on_both(setup)
     data = attempt.data(setup.task, on_both)
-    attempt.store.annotate(attempt.job.trial_id, **of_training(data, pick_device(setup.task.device)))
+    facts = of_training(data, pick_device(setup.task.device))
+    strategy = attempt.study.strategies[attempt.job.strategy]
+    if setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
+        facts["notes"] = list(notes)
+    attempt.store.annotate(attempt.job.trial_id, **facts)
     for record in train(
         setup.task,
         setup.policy,

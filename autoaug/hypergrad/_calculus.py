@@ -54,7 +54,12 @@ class Solving(Protocol):
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A Hypergrad that keeps something from call to call, which a checkpoint must hold."""
+    """A Hypergrad that keeps something from call to call, which a checkpoint must hold.
+
+    >>> from autoaug.hypergrad import Stateful, neumann
+    >>> isinstance(neumann(5, 0.1), Stateful)
+    False
+    """
 
     def __call__(self, train_loss: Loss, val_loss: Loss, weights: Tree, hyper: Tree) -> Tree: ...
 

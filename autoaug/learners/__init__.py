@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from autoaug.learners._joint import Joint
     from autoaug.learners._problem import Batch, Problem
     from autoaug.learners._replay import DEPLOYS, learned, replay
-    from autoaug.learners._updates import Updates
+    from autoaug.learners._updates import Scale, Updates
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -20,7 +20,7 @@ else:
             "_joint": "Joint",
             "_problem": "Batch Problem",
             "_replay": "DEPLOYS learned replay",
-            "_updates": "Updates",
+            "_updates": "Scale Updates",
         },
     )
 
@@ -31,6 +31,7 @@ __all__ = [
     "HypergradientError",
     "Joint",
     "Problem",
+    "Scale",
     "Updates",
     "learned",
     "replay",

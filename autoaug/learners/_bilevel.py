@@ -23,7 +23,7 @@ from autoaug.learners._checks import (
 from autoaug.learners._diagnose import alignment
 from autoaug.learners._estimators import ESTIMATORS
 from autoaug.learners._problem import Batch, Problem, Weights
-from autoaug.learners._updates import Updates
+from autoaug.learners._updates import Scale, Updates
 from autoaug.policy import Relaxed
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Bilevel:
         hypergrad: how the derivative is taken; None is `identity()`. An `unrolled` one takes the steps that the model's
             optimiser would take next: its momentum, buffers, weight decay and current learning rate, where it is given.
         updates: when and how the policy is moved; None is `Updates()`.
+        scale: where the settings follow the length of the training: `check` takes them in place of `updates`, from
+            which they may differ in `every`, `warmup` and the learning rate.
 
     Raises:
         ValueError: the policy has no parameters, or `reuse_graph` does not fit the hypergradient.
@@ -64,8 +66,15 @@ class Bilevel:
 
     moves_policy = True
 
-    def __init__(self, policy: Any, hypergrad: Hypergrad | None = None, updates: Updates | None = None) -> None:
+    def __init__(
+        self,
+        policy: Any,
+        hypergrad: Hypergrad | None = None,
+        updates: Updates | None = None,
+        scale: Scale | None = None,
+    ) -> None:
         self.policy, self.hypergrad, self.updates = policy, hypergrad or identity(), updates or Updates()
+        self.scale = scale
         check_policy(policy, self.updates.estimator)
         self.optimiser = self.updates.optimiser(policy.parameters())
         self.estimate = ESTIMATORS[self.updates.estimator]
@@ -203,24 +212,33 @@ class Bilevel:
     def check(self, task: "Task", train_images: int, val_images: int) -> None:
         """Refuse a training in which the policy would never move, or whose optimiser cannot be unrolled.
 
+        The settings of `scale` are then those of this training, with an optimiser that has not begun.
+
         Raises:
             ValueError: no update is due, there are no validation images, or an `unrolled` hypergradient meets another
                 optimiser than plain `torch.optim.SGD`.
         """
+        if self.scale is not None:
+            self.updates = self.scale(task, train_images)
+            self.optimiser = self.updates.optimiser(self.policy.parameters())
         check_schedule(self.expected_updates(task, train_images), self.updates, task, val_images)
         if isinstance(self.hypergrad, Unrolled):
             check_unrolled(task.build_optimiser([nn.Parameter(torch.zeros(1))]))
 
     def cautions(self, task: "Task", train_images: int) -> list[str]:
         """Return a caution where a `Relaxed` policy gets too few updates to select anything."""
-        lr = self.optimiser.param_groups[0]["lr"]
-        return too_few(self.expected_updates(task, train_images), lr) if isinstance(self.policy, Relaxed) else []
+        if not isinstance(self.policy, Relaxed):
+            return []
+        optimiser = self.updates_of(task, train_images).optimiser(self.policy.parameters())
+        return too_few(self.expected_updates(task, train_images), optimiser)
 
     def expected_updates(self, task: "Task", train_images: int) -> int:
         """Return how many updates a training of the task on so many images brings."""
-        steps = max(1, train_images // task.batch_size)
-        every, warmup = self.updates.every, self.updates.warmup
-        return max(0, task.epochs * steps // every - warmup * steps // every)
+        return self.updates_of(task, train_images).expected(task, train_images)
+
+    def updates_of(self, task: "Task", train_images: int) -> Updates:
+        """Return the settings of a training of the task on so many images."""
+        return self.updates if self.scale is None else self.scale(task, train_images)
 
     def rehearsal(self, task: "Task", train_images: int, val_images: int, share: float) -> "Bilevel":
         """Return a learner that updates the same policy in every step, from a share of its images of both kinds.
@@ -232,7 +250,8 @@ class Bilevel:
         wanted = (train_images, self.updates.hyper_batch), (val_images, self.updates.val_batch or val_images)
         hyper, val = (shrunk(min(total, batch), share, micro_batch) for total, batch in wanted)
         twin = copy.copy(self)
-        twin.updates = replace(self.updates, every=1, warmup=0, hyper_batch=max(2, hyper), val_batch=max(1, val))
+        usual, twin.scale = self.updates_of(task, train_images), None
+        twin.updates = replace(usual, every=1, warmup=0, hyper_batch=max(2, hyper), val_batch=max(1, val))
         twin.counts, twin.last, twin.watch = dict(self.counts), dict(self.last), Stopwatch()
         return twin
 

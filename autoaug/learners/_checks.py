@@ -79,15 +79,28 @@ def check_unrolled(optimiser: torch.optim.Optimizer) -> None:
         raise ValueError("an unrolled hypergradient looks ahead without dampening and maximize: leave them out of SGD")
 
 
-def too_few(updates: int, lr: float) -> list[str]:
+def too_few(updates: int, optimiser: torch.optim.Optimizer) -> list[str]:
     """Return a caution for a training that is too short to move the selection of operations anywhere, or none."""
-    if updates * lr >= LEAST_MOVEMENT:
+    lr = optimiser.param_groups[0]["lr"]
+    if reach(optimiser, updates) >= LEAST_MOVEMENT:
         return []
     return [
         f"{updates} updates at learning rate {lr:g} cannot move a logit by {LEAST_MOVEMENT:g}: the policy ends "
         "about where it starts. Update more often (every), train longer or raise the learning rate; updates times "
         "learning rate should be 5 to 8"
     ]
+
+
+def reach(optimiser: torch.optim.Optimizer, updates: int) -> float:
+    """Return how far so many updates along a gradient that stays the same move a parameter, without momentum.
+
+    RMSprop divides by the root of a mean that begins at 0: with its decay α, update k is (1 - α^k)^-1/2 times the
+    learning rate, so 10 times in the first of α = 0.99. Of other optimisers each update counts as the learning rate.
+    """
+    group = optimiser.param_groups[0]
+    if isinstance(optimiser, torch.optim.RMSprop):
+        return float(sum(group["lr"] * (1 - group["alpha"] ** k) ** -0.5 for k in range(1, updates + 1)))
+    return float(updates * group["lr"])
 
 
 @contextmanager

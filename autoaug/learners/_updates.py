@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from torch import nn
@@ -11,6 +11,9 @@ from torch import nn
 from autoaug.fields import TEXT, at_least, check_fields
 from autoaug.learners._estimators import ESTIMATORS
 from autoaug.lookup import lookup
+
+if TYPE_CHECKING:
+    from autoaug.train import Task
 
 Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -49,3 +52,12 @@ class Updates:
     def __post_init__(self) -> None:
         check_fields(self)
         lookup(ESTIMATORS, self.estimator, "estimator of Updates")
+
+    def expected(self, task: "Task", train_images: int) -> int:
+        """Return how many updates a training of the task on so many images brings."""
+        steps = max(1, train_images // task.batch_size)
+        return max(0, task.epochs * steps // self.every - self.warmup * steps // self.every)
+
+
+Scale = Callable[["Task", int], Updates]
+"""The settings for a training, from its task and its number of training images."""

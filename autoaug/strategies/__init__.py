@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from autoaug.strategies._autoaugment import autoaugment
     from autoaug.strategies._madao import madao, madao_cg, madao_first_order
     from autoaug.strategies._one_epoch import one_epoch_top_k
+    from autoaug.strategies._online_score import online_score
     from autoaug.strategies._plain import none, published, random_policy, standard, trivialaugment, uniformaugment
     from autoaug.strategies._pruners import PRUNERS
     from autoaug.strategies._randaugment import randaugment
@@ -26,6 +27,7 @@ else:
             "_autoaugment": "autoaugment",
             "_madao": "madao madao_cg madao_first_order",
             "_one_epoch": "one_epoch_top_k",
+            "_online_score": "online_score",
             "_plain": "none published random_policy standard trivialaugment uniformaugment",
             "_pruners": "PRUNERS",
             "_randaugment": "randaugment",
@@ -52,6 +54,7 @@ __all__ = [
     "madao_first_order",
     "none",
     "one_epoch_top_k",
+    "online_score",
     "published",
     "randaugment",
     "random_policy",

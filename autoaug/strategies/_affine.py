@@ -23,13 +23,20 @@ MOVES = {
 
 
 def validated_magnitude(transforms: Literal["translation", "affine"] = "affine", sampler: str = "grid") -> Strategy:
-    """All movements of an image uniform within ± m of AutoAugment's amounts; validation chooses m (Mounsaveng 2021).
+    """Return movements of an image, each uniform within ± m of AutoAugment's amount; validation chooses m.
+
+    The baseline "validated magnitude" of Mounsaveng et al. 2021.
 
     m is one of 0, 0.1, ..., 1; the first is 0.3. The paper does not give its values; its search cost 11.5 trainings.
 
     Args:
         transforms: a row of `MOVES`.
         sampler: a row of `SAMPLERS`.
+
+    >>> from autoaug.strategies import validated_magnitude
+    >>> strategy = validated_magnitude("translation")
+    >>> [(node.op, node.strength) for node in strategy.policy(m=0.3).tree().root.nodes]
+    [('translate_x', (0.0, 0.3)), ('translate_y', (0.0, 0.3))]
     """
     moves = lookup(MOVES, transforms, "transforms of validated_magnitude")
 
@@ -48,7 +55,7 @@ def validated_magnitude(transforms: Literal["translation", "affine"] = "affine",
 def affine_grid(
     reach: Annotated[float, Within(0, 1, "(]", says="a number above 0 and up to 1")] = 0.5, sampler: str = "grid"
 ) -> Strategy:
-    """Six movements, each on or off: the 2^6 = 64 models of Mounsaveng et al. 2021, table 1, "predefined".
+    """Return six movements, each on or off: the 2^6 = 64 models of Mounsaveng et al. 2021, table 1, "predefined".
 
     A movement that is on is uniform within ± `reach` of AutoAugment's amount. The paper has two values, which it does
     not give, for each of the six entries of an affine matrix; no operation of ours magnifies, so a fair mirror takes
@@ -57,6 +64,11 @@ def affine_grid(
     Args:
         reach: in (0, 1].
         sampler: a row of `SAMPLERS`.
+
+    >>> from autoaug.strategies import affine_grid
+    >>> strategy = affine_grid(reach=0.5)
+    >>> [(rule.low, rule.high) for rule in strategy.space.values()]
+    [(0.0, 0.5), (0.0, 0.5), (0.0, 0.5), (0.0, 0.5), (0.0, 0.5), (0.0, 0.5)]
     """
     space: Space = {f"policy.{move}": FloatDistribution(0.0, reach, step=reach) for move in MOVES["affine"]}
     space["policy.hflip"] = FloatDistribution(0.0, 0.5, step=0.5)

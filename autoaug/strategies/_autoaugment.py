@@ -78,7 +78,7 @@ def without_strength(name: str, point: Mapping[str, Any]) -> str:
 
 
 def autoaugment(controller: str = "tpe", *, sub_policies: int = 5, length: int = 2) -> Strategy:
-    """AutoAugment (Cubuk et al. 2019): an image meets one of 5 sub-policies of 2 operations each.
+    """Return AutoAugment (Cubuk et al. 2019): an image meets one of 5 sub-policies of 2 operations each.
 
     Each operation has a name among 14, a probability and a strength in [0, 1]: 30 dimensions, fewer where a name has
     no strength. The first point is the first of the five policies that were found for CIFAR-10. With
@@ -90,6 +90,16 @@ def autoaugment(controller: str = "tpe", *, sub_policies: int = 5, length: int =
         controller: a row of `SAMPLERS`.
         sub_policies: of which an image meets one, drawn evenly.
         length: operations of each, one after the other.
+
+    Raises:
+        ValueError: there is no such controller, or a number is below 1.
+
+    >>> from autoaug.strategies import autoaugment
+    >>> strategy = autoaugment(sub_policies=1, length=1)
+    >>> sorted(strategy.space)
+    ['policy.op_1_1', 'policy.probability_1_1', 'policy.strength_1_1']
+    >>> strategy.policy(op_1_1="rotate", probability_1_1=0.5, strength_1_1=1.0).tree().root.options[0].node.nodes[0].op
+    'rotate'
     """
     for name, value in {"sub_policies": sub_policies, "length": length}.items():
         if not isinstance(value, int) or value < 1:

@@ -9,12 +9,22 @@ from autoaug.strategies.samplers import SAMPLERS
 
 
 def randaugment(sampler: str = "tpe") -> Strategy:
-    """RandAugment (Cubuk et al. 2020): n in 1 to 3 and the strength m in [0, 1], which is the paper's magnitude / 30.
+    """Return RandAugment (Cubuk et al. 2020): n in 1 to 3, the strength m in [0, 1], which is the magnitude / 30.
 
     The first point is n = 2 and m = 0.3, magnitude 9: what the authors' code has as its defaults.
 
     Args:
         sampler: a row of `SAMPLERS`.
+
+    Raises:
+        ValueError: there is no such sampler.
+
+    >>> from autoaug.strategies import randaugment
+    >>> strategy = randaugment(sampler="random")
+    >>> sorted(strategy.space), strategy.first
+    (['policy.m', 'policy.n'], ({'policy.n': 2, 'policy.m': 0.3},))
+    >>> len(strategy.policy(n=3, m=0.5).tree().root.nodes)
+    3
     """
     return Strategy(
         policy=lambda n, m: Fixed(ready.randaugment(n, m)),

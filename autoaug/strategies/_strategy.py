@@ -1,6 +1,6 @@
 """A strategy is a product: what happens between trials, and what happens within one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -24,10 +24,29 @@ class Condition(NamedTuple):
     """From a point, as far as it is known, to why the dimension changes nothing in it; empty where it does."""
 
 
+Notes = Callable[[Task, int], Sequence[str]]
+"""What a plan says of the settings of a strategy, from the task and its number of training images."""
+
+
+def no_notes(task: Task, images: int) -> Sequence[str]:
+    """Return no notes: the settings are those of every training."""
+    return ()
+
+
 class Strategy(NamedTuple):
     """What is searched, and how.
 
     RandAugment with TPE is (TPE, nothing); MADAO is (TPE over its few remaining knobs, implicit gradient).
+
+    >>> from optuna.distributions import FloatDistribution
+    >>> from autoaug.policy import Fixed, ready
+    >>> from autoaug.strategies import SAMPLERS, Strategy
+    >>> strength = {"policy.m": FloatDistribution(0.0, 1.0)}
+    >>> strategy = Strategy(lambda m: Fixed(ready.randaugment(2, m)), strength, between=SAMPLERS["random"])
+    >>> len(strategy.policy(m=0.5).tree().root.nodes), strategy.within
+    (2, None)
+    >>> strategy.proxied(epochs=5).pruned("asha").proxy
+    {'epochs': 5}
     """
 
     policy: Callable[..., Policy]
@@ -49,6 +68,8 @@ class Strategy(NamedTuple):
     conditions: Mapping[str, Condition] = {}
     """Dimensions of its own that only some points have, by name. What the policy or the learner is built without must
     then have a default."""
+    notes: Notes = no_notes
+    """What a plan says of settings that follow the length of a training, such as MADAO's, one line each."""
 
     def mixed(self, kind: str, **parameters: Any) -> "Strategy":
         """The same strategy with a row of `MIXES` in every trial, such as `mixed("cutmix", alpha=1.0)`.

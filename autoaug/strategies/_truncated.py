@@ -38,7 +38,9 @@ def truncated(
     reuse_graph: bool = False,
     search: Sequence[str] = (),
 ) -> Strategy:
-    """A `Warp` that is updated by the derivative of the validation loss after `steps` more steps of training.
+    """Return a `Warp` that follows the derivative of the validation loss after `steps` more steps of training.
+
+    The online augmenter of Mounsaveng et al. 2021, eq. 8.
 
     The look-ahead steps are those of the classifier's own optimiser, with its momentum buffers, Nesterov, weight decay
     and learning rate as they stand; several of them use one and the same batch and draws. The paper has "mlp" and
@@ -69,6 +71,12 @@ def truncated(
         reuse_graph: differentiate the training step itself (`Updates.reuse_graph`), as the paper does, not a further
             one. Its batch is then that of the task, and `learner.batch` only counts validation images. Needs steps = 1.
         search: rows of `SEARCHABLE` that vary between trials.
+
+    >>> from autoaug.strategies import truncated
+    >>> strategy = truncated(every=4, search=("learner.lr",))
+    >>> learner = strategy.within(strategy.policy(), lr=0.1)
+    >>> learner.updates.every, learner.updates.estimator, learner.hypergrad.steps
+    (4, 'pathwise', 1)
     """
     rate = lookup(RATES, form, "form of truncated")
 

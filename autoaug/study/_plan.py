@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autoaug.study._definition import Study, most_epochs
+from autoaug.study._loading import Loader
 from autoaug.study._predict import Prediction
 
 
@@ -26,14 +27,20 @@ class Line:
     """Predicted, of all final runs of the strategy."""
     unit: str = ""
     """What the seconds are of: "CPU-seconds" or "GPU-seconds"."""
+    notes: tuple[str, ...] = ()
+    """What there is to say of settings that follow the length of the training."""
 
 
-def plan(study: Study, predictions: Mapping[str, Prediction] | None = None) -> list[Line]:
-    """What a study will do, and what its strategies cost by what `predict` measured."""
-    return [line(study, name, (predictions or {}).get(name)) for name in study.strategies]
+def plan(study: Study, predictions: Mapping[str, Prediction] | None = None, load: Loader | None = None) -> list[Line]:
+    """Return what a study will do, and what its strategies cost by what `predict` measured.
+
+    Args:
+        load: counts the training images, on which the notes depend; without it there are none.
+    """
+    return [line(study, name, (predictions or {}).get(name), load) for name in study.strategies]
 
 
-def line(study: Study, name: str, found: Prediction | None) -> Line:
+def line(study: Study, name: str, found: Prediction | None, load: Loader | None = None) -> Line:
     return Line(
         strategy=name,
         dimensions=tuple(study.space_of(name)),
@@ -44,7 +51,15 @@ def line(study: Study, name: str, found: Prediction | None) -> Line:
         search_seconds=round(found.search(study, name), 3) if found else None,
         final_seconds=round(found.finals(study), 3) if found else None,
         unit=found.unit if found else "",
+        notes=notes(study, name, load) if load else (),
     )
+
+
+def notes(study: Study, name: str, load: Loader) -> tuple[str, ...]:
+    """Return what a strategy notes on the study's task, and on its proxy where that is said differently."""
+    strategy = study.strategies[name]
+    full, search = (tuple(strategy.notes(task, len(load(task).train))) for task in (study.task, study.task_of(name)))
+    return full if search == full else (*full, *(f"{text} (in the search)" for text in search))
 
 
 def by_the_clock(lines: Sequence[Line], at_once: int = 1, share: float = 1.0) -> float | None:
