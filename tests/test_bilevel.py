@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from small_problems import SMALL, TASK, Brightened, Noisy, batch, network, seeded
+from small_problems import OPS, SMALL, TASK, Brightened, Noisy, batch, network, seeded
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from autoaug.checkpoint import Checkpoint
 from autoaug.data import Source, Split, Standard, load_data
 from autoaug.hypergrad import neumann, running, unrolled
 from autoaug.learners import Bilevel, Problem, Updates
@@ -22,9 +21,45 @@ from autoaug.learners._bilevel import with_optimiser_state
 from autoaug.learners._estimators import ESTIMATORS, pathwise
 from autoaug.mixing import MIXES
 from autoaug.models import build
-from autoaug.policy import PolicyTree, Relaxed
+from autoaug.policy import PolicyTree, Relaxed, Warp
 from autoaug.record import Record
+from autoaug.testing import LearnerTestCase
 from autoaug.train import Task, train
+
+
+class TestScore(LearnerTestCase):
+    updates = Updates(every=2, hyper_batch=20, val_batch=20)
+
+    def policy(self) -> Any:
+        return Relaxed(OPS)
+
+    def learner(self, policy: Any) -> Bilevel:
+        return Bilevel(policy, running(0.1), self.updates)
+
+    def idle_task(self) -> Task:
+        return replace(self.task(), epochs=1, batch_size=40)  # one step, where every second one moves it
+
+
+class TestPathwise(LearnerTestCase):
+    def policy(self) -> Any:
+        return Relaxed(OPS)
+
+    def learner(self, policy: Any) -> Bilevel:
+        return Bilevel(policy, running(0.1), replace(TestScore.updates, estimator="pathwise"))
+
+    def idle_task(self) -> Task:
+        return replace(self.task(), epochs=1, batch_size=40)
+
+
+class TestOfTheTrainingStepItself(LearnerTestCase):
+    """Asks for the graph of a training step instead of making one of its own."""
+
+    def policy(self) -> Any:
+        return Warp("translation", "range")
+
+    def learner(self, policy: Any) -> Bilevel:
+        return Bilevel(policy, unrolled(1, 0.1), Updates(every=2, val_batch=20, reuse_graph=True, estimator="pathwise"))
+
 
 # What an update leaves alone
 
@@ -95,26 +130,6 @@ def test_each_record_holds_the_policy_and_what_the_updates_measured() -> None:
         assert record.metrics["hyper_skipped"] == 0
     trees = [PolicyTree.model_validate(record.policy) for record in records]
     assert trees[0] == Relaxed().tree() != trees[1] != trees[2] == trees[3]
-
-
-@pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
-@pytest.mark.parametrize("stop", [1, 2])
-def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, stop: int, estimator: str) -> None:
-    task = replace(TASK, model=lambda classes, channels: Noisy())
-
-    def learner(policy: Relaxed) -> Bilevel:
-        return Bilevel(policy, running(0.1), replace(SMALL, estimator=estimator))
-
-    whole = run_it(learner, task)
-    first, policy = Checkpoint(tmp_path / "1.pt", every_seconds=0), Relaxed()
-    interrupted = train(task, policy, MIXES["none"](), learner(policy), seeded(), first)
-    for _ in range(stop + 1):
-        next(interrupted)
-    interrupted.close()
-    rest = run_it(learner, task, seed=99, resume=Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"]))
-    assert [record.policy for record in rest] == [record.policy for record in whole[stop:]]
-    for one, two in zip(rest, whole[stop:], strict=True):
-        assert {**one.metrics, "hyper_seconds": 0} == {**two.metrics, "hyper_seconds": 0}
 
 
 def test_diagnosis_is_recorded_on_request_and_changes_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

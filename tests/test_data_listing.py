@@ -117,6 +117,20 @@ def test_links_are_followed_and_no_folder_is_read_twice(photos: Path, tmp_path: 
     }
 
 
+def test_what_is_passed_over_in_several_splits_is_named_in_order(tmp_path: Path) -> None:
+    """In ten folders: a set of paths is in this order by luck once in 24 times."""
+    parts = ("test", "train", "val")
+    for number in range(10):
+        root = tmp_path / str(number)
+        for part in parts:
+            paint(root / part / "cat", 1)
+            paint(root / part / "dog", 1, first=1)
+            (root / part / "notes.txt").touch()
+        (root / "about.txt").touch()
+        [row] = read(root)[0].passed_over
+        assert (row.count, row.examples) == (4, ("about.txt", "test/notes.txt", "train/notes.txt"))
+
+
 def test_every_file_that_is_passed_over_is_counted_with_its_reason(photos: Path) -> None:
     for name in ("a.heic", "b.HEIC", "c.nef"):
         (photos / "cat" / name).write_bytes(b"of a camera")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from pictures import eight_bit, photographs
 from policies_for_tests import READY
 from scipy.stats import binomtest, chisquare, kstest
 from torch import Generator, Tensor
@@ -31,6 +30,7 @@ from autoaug.policy import (
     schedule,
     sequence,
 )
+from autoaug.testing import eight_bit, photographs
 
 
 @pytest.fixture

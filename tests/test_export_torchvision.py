@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from pictures import eight_bit, photographs
 from PIL import Image
 from policies_for_tests import EVERYTHING, READY
 from scipy.stats import binomtest, chisquare, kstest
@@ -28,6 +27,7 @@ from autoaug.ops import OPS, Op
 from autoaug.policy import Fixed, PolicyTree, apply, choice, op_masses, policy_tree, schedule, sequence
 from autoaug.policy._compiled import draw
 from autoaug.policy._execute import execute
+from autoaug.testing import eight_bit, photographs
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-from pictures import eight_bit, photographs
 from torch import Generator
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 from torchvision.transforms.v2 import functional as F
@@ -12,6 +11,7 @@ from torchvision.transforms.v2 import functional as F
 from autoaug.export import import_policy
 from autoaug.ops import OPS
 from autoaug.policy import Choice, Fixed, PolicyError, PolicyTree, Sequence, ready
+from autoaug.testing import eight_bit, photographs
 
 
 def one(name: str, level: Any, format: str = "fast-autoaugment", probability: float = 0.5) -> Any:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from pictures import photographs
 from scipy.stats import chisquare, kstest
 from torch import Tensor
 from torch.nn.functional import pad
 
 from autoaug.ops import OPS, crop, cutout, gaussian_noise
+from autoaug.testing import photographs
 
 
 def every(images: Tensor, amount: float) -> Tensor:

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from pictures import photographs
 from torch import Generator, Tensor
 
 from autoaug.ops import OPS, RANGES, Op, affine, crop, rotate, shear_x
 from autoaug.policy import Fixed, Relaxed, apply, encode, policy_tree
 from autoaug.policy import decode as load
+from autoaug.testing import photographs
 
 MADAO = {
     *("shear_x", "shear_y", "translate_x", "translate_y", "rotate", "invert", "auto_contrast", "equalize"),

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from pictures import eight_bit, photographs
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 from torch.nn.functional import pad
@@ -36,6 +35,7 @@ from autoaug.ops import (
     translate_y,
     vflip,
 )
+from autoaug.testing import eight_bit, photographs
 
 Function = Callable[..., Tensor]
 SIZES = [(32, 32), (24, 41), (17, 16)]

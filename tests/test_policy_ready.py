@@ -1,13 +1,16 @@
 """The ready trees: the laws that all keep, and the published tables against torchvision's."""
 
 import re
+from functools import partial
+from typing import Any
 
 import pytest
-import torch
+from policies_for_tests import EVERYTHING
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy, RandAugment, TrivialAugmentWide
 
 from autoaug.ops import OPS, RANGES
 from autoaug.policy import Choice, Fixed, PolicyTree, Sequence, apply, op_masses, ready
+from autoaug.testing import PolicyTestCase
 
 TREES = {
     "none": ready.none,
@@ -23,20 +26,23 @@ TREES = {
 }
 
 
-@pytest.mark.parametrize("compose", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shape", [(50, 1, 8, 8), (40, 3, 9, 13)])
-@pytest.mark.parametrize("name", TREES)
-def test_every_ready_policy_keeps_shape_type_range_and_input(name, shape, dtype, compose, rng):
-    images = torch.rand(shape, generator=rng).to(dtype)
-    before, version = images.clone(), images._version
-    out = Fixed(TREES[name](), compose=compose)(images, rng)
-    assert (out.shape, out.dtype) == (images.shape, images.dtype)
-    assert out.isfinite().all()
-    assert 0 <= out.min() <= out.max() <= 1
-    assert images._version == version
-    assert torch.equal(images, before)
-    assert torch.equal(out, images) == (name == "none")
+FIXED = {
+    name + (", composed" if compose else ""): partial(Fixed, tree(), compose=compose)
+    for name, tree in (TREES | {"everything": lambda: EVERYTHING}).items()
+    for compose in (False, True)
+}
+
+
+class TestReadyPolicies(PolicyTestCase):
+    @pytest.fixture(params=FIXED.values(), ids=FIXED)
+    def policy(self, request: pytest.FixtureRequest) -> Any:
+        return request.param
+
+    def draws(self, policy: Any) -> bool:
+        return bool(policy.args[0] != ready.none())
+
+    def runs_its_tree(self, policy: Any) -> bool:
+        return not policy.keywords["compose"]
 
 
 def torchvision_name(name):

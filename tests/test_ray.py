@@ -26,6 +26,7 @@ from autoaug.policy import Fixed, Policy, ready
 from autoaug.record import TrialKind, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none
+from autoaug.testing import ExecutorTestCase
 
 # Ray leaves sockets and files to the garbage collector and uses what Python deprecates: its own affair
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -57,6 +58,18 @@ def numbers(store: Store, study: Study) -> set[Any]:
 
 def finals(store: Store, study: Study) -> list[Any]:
     return [o for o in last_attempts(store.outcomes(study.name)) if o.kind is TrialKind.FINAL]
+
+
+class TestRay(ExecutorTestCase):
+    @pytest.fixture
+    def executor(self) -> Any:
+        return EXECUTORS["ray"]
+
+    def has_workers(self) -> bool:
+        return True
+
+    def interruptions(self) -> tuple[int, ...]:
+        return (3,)
 
 
 def test_both_executors_find_the_same_one_trial_at_a_time(tmp_path: Path, options: Options) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from autoaug.policy import Choices, Fixed, Policy, Relaxed, load_policy, op_mass
 from autoaug.policy import _relaxed as relaxed
 from autoaug.policy._compiled import Draws
 from autoaug.policy.ready import MADAO_OPS
+from autoaug.testing import PolicyTestCase
 
 SMOOTH = ("brightness", "rotate", "color", "translate_x")
 
@@ -36,6 +38,19 @@ def pictures(batch: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 def seeded(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)
+
+
+FORMS: dict[str, Callable[[], Relaxed]] = {
+    "madao": Relaxed,
+    "smooth": partial(Relaxed, SMOOTH, stages=3),
+    "wide": partial(Relaxed, ranges="wide"),
+}
+
+
+class TestRelaxed(PolicyTestCase):
+    @pytest.fixture(params=FORMS.values(), ids=FORMS)
+    def policy(self, request: pytest.FixtureRequest) -> Any:
+        return request.param
 
 
 def test_it_is_a_policy_that_starts_uniform_at_one_half() -> None:

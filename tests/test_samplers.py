@@ -1,6 +1,5 @@
 """Samplers know nothing but the stored trials: any process goes on where another stopped. And they learn."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from autoaug.strategies.samplers import _ppo as ppo
 from autoaug.strategies.samplers._controller import Controller, ControllerTraining, Ppo
 from autoaug.strategies.samplers._grid import next_place, ravel, unravel
 from autoaug.strategies.samplers._scale import LEVELS, from_unit, levels, nearest_level, to_unit
+from autoaug.testing import SamplerTestCase
 
 SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
 
@@ -55,22 +55,13 @@ MAKES = SAMPLERS | {
 }
 
 
-@pytest.mark.parametrize("name", MAKES)
-def test_a_resumed_search_proposes_the_points_of_one_that_never_stopped(name: str) -> None:
-    first = ({"x": 0.5}, {"x": 0.1, "y": 0.9})
-    whole = search(seeded(MAKES[name], "s", 0, first=first))
-    propose(whole, 22)
-    storage = InMemoryStorage()
-    for trials in (1, 9, 12):
-        ppo.states.clear()  # what another process does not have
-        propose(search(seeded(MAKES[name], "s", 0, first=first), storage), trials)
-    resumed = search(seeded(MAKES[name], "s", 0), storage)
-    assert points(resumed) == points(whole)
-    assert points(whole)[0]["x"] == 0.5
-    assert points(whole)[1] == first[1]
-    assert len({point["x"] for point in points(whole)}) > 8
-    kept = [each for trial in resumed.trials for each in trial.system_attrs.values()]
-    assert all(json.loads(each) if isinstance(each, str) else True for each in kept), "stored is JSON, never a pickle"
+class TestEverySampler(SamplerTestCase):
+    @pytest.fixture(params=MAKES.values(), ids=MAKES)
+    def sampler(self, request: pytest.FixtureRequest) -> Any:
+        return request.param
+
+    def forget(self) -> None:
+        ppo.states.clear()
 
 
 def test_a_sampler_that_is_only_rebuilt_repeats_its_first_points() -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from pictures import photographs
 from PIL import Image
 from torch import Generator, Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
@@ -13,6 +12,7 @@ from autoaug.cli._show import GAP, HEAD, LABEL, STRENGTHS, op_sheet, paste, shee
 from autoaug.data import DataError, read_images, sample_images
 from autoaug.ops import OPS, RANGES
 from autoaug.policy import Fixed, apply, policy_tree, ready
+from autoaug.testing import photographs
 
 SIZE = 16
 

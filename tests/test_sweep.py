@@ -12,7 +12,6 @@ import optuna
 import pytest
 import sqlalchemy
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.samplers import GridSampler
 from optuna.trial import TrialState
 from studies_for_tests import tiny
 from torch import Generator, Tensor
@@ -31,6 +30,7 @@ from autoaug.record import LEADERBOARD, Outcome, Record, TrialKind, last_attempt
 from autoaug.store import Store
 from autoaug.strategies import none, online_score
 from autoaug.strategies._strategy import Strategy
+from autoaug.testing import ExecutorTestCase
 
 
 def searched(store: Store, study: Study) -> list[Outcome]:
@@ -47,6 +47,12 @@ def points(store: Store, study: Study) -> dict[str, list[Any]]:
         name: [dict(o.point) for o in searched(store, study) if o.strategy == name and o.attempt == 1]
         for name in study.strategies
     }
+
+
+class TestLocal(ExecutorTestCase):
+    @pytest.fixture
+    def executor(self) -> Any:
+        return EXECUTORS["local"]
 
 
 def test_a_study_runs_its_trials_and_then_the_best_point_of_each_with_fresh_seeds(
@@ -100,14 +106,6 @@ def test_seeds_are_paired_across_strategies_and_never_shared_by_search_and_final
     assert not seeds["none", TrialKind.FINAL] & seeds["none", TrialKind.SEARCH]
 
 
-def test_a_finished_study_runs_nothing_again(store: Store, options: Options) -> None:
-    study = tiny(budget=Budget(trials=1), seeds=1)
-    run(study, store, options=options)
-    events: list[Event] = []
-    run(study, store, options=options, listen=events.append)
-    assert events == []
-
-
 def test_final_runs_of_an_older_storage_are_read_and_gone_on_with(store: Store, options: Options) -> None:
     """They hold the seed as a parameter. One has ended, one waits, and one is missing."""
     run(tiny(strategies={"none": none()}, budget=Budget(trials=1), seeds=1, space={}), store, options=options)
@@ -132,15 +130,6 @@ def test_final_runs_of_an_older_storage_are_read_and_gone_on_with(store: Store, 
     assert again.test_reads("tiny") == 3
 
 
-def test_a_larger_budget_continues_a_finished_study(store: Store, options: Options) -> None:
-    whole, parts = tiny(strategies={"none": none()}, seeds=1), tiny(strategies={"none": none()}, seeds=1)
-    run(replace(parts, budget=Budget(trials=1)), store, options=options)
-    run(parts, store, options=options)
-    other = Store(f"sqlite:///{options.artifacts}-other.db")
-    run(whole, other, options=options)
-    assert points(store, parts) == points(other, whole)
-
-
 class Interrupt:
     """Raises as Ctrl-C does, in the middle of the n-th epoch that is reported."""
 
@@ -152,57 +141,6 @@ class Interrupt:
             self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
-
-
-def numbers(store: Store) -> dict[Any, float | None]:
-    """What was found at each point, in the search and in the final runs."""
-    ends = last_attempts(store.outcomes("tiny"))
-    return {
-        (o.strategy, o.kind, tuple(o.point.items()), o.seed if o.kind is TrialKind.FINAL else 0): o.value for o in ends
-    }
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The tiny study, run from beginning to end."""
-    folder = tmp_path_factory.mktemp("whole")
-    store = Store(f"sqlite:///{folder / 'x.db'}")
-    run(tiny(), store, options=Options(artifacts=folder / "artifacts"))
-    return store
-
-
-@pytest.mark.parametrize("after", [1, 3, 8, 17, 19])
-def test_an_interrupted_study_goes_on_and_ends_with_the_same_numbers(
-    store: Store, options: Options, uninterrupted: Store, after: int
-) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        run(tiny(), store, options=options, listen=Interrupt(after))
-    assert not any(o.state == "RUNNING" for o in store.outcomes("tiny"))
-    run(tiny(), store, options=options)
-    assert numbers(store) == numbers(uninterrupted)
-    assert [o.reason for o in store.outcomes("tiny") if o.state == "FAIL"] == ["interrupted"]
-
-
-def test_a_trial_that_raises_fails_with_a_reason_and_the_rest_goes_on(store: Store, options: Options) -> None:
-    def fragile(m: float) -> Fixed:
-        if 0.5 < m < 1:
-            raise RuntimeError(f"m is {m}, too much")
-        return Fixed(ready.none())
-
-    strategy = Strategy(
-        policy=fragile,
-        space={"policy.m": FloatDistribution(0, 1)},  # the preflight tries both ends
-        between=lambda seed: GridSampler({"policy.m": [0.1, 0.9]}, seed=0),
-    )
-    study = tiny(strategies={"fragile": strategy}, space={}, budget=Budget(trials=4), seeds=1)
-    run(study, store, options=options)
-    outcomes = {(o.state, o.point["policy.m"], o.reason) for o in searched(store, study)}
-    reason = "RuntimeError: m is 0.9, too much (test_sweep.py:"
-    assert {(state, m, text[: len(reason)]) for state, m, text in outcomes} == {
-        ("COMPLETE", 0.1, ""),
-        ("FAIL", 0.9, reason),
-    }
-    assert [o.state for o in finals(store, study)] == ["COMPLETE"]
 
 
 def test_a_search_that_only_fails_ends(store: Store, options: Options) -> None:

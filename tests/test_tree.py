@@ -34,9 +34,10 @@ FLOORS = (
 HOMES = {
     "cmaes": {"strategies"},
     "kornia": set(),  # exported policies run on it, and tests hold our gradients to its
-    "optuna": {"strategies", "study", "store", "execution", "executors", "compare"},
+    "optuna": {"strategies", "study", "store", "execution", "executors", "compare", "testing"},
     "optuna_dashboard": {"cli"},
     "plotly": set(),  # figures are the user's: dashboards/
+    "pytest": {"testing"},
     "ray": {"executors"},
     "rich": {"cli"},
     "sklearn": set(),  # its files are read, see data/_sklearn_files.py
@@ -59,6 +60,8 @@ PUBLIC = {
     "uniformaugment validated_magnitude",
     "autoaug.compare": "anytime leaderboard",
     "autoaug.store": "Store",
+    "autoaug.testing": "ExecutorTestCase LearnerTestCase MixTestCase OpTestCase PolicyTestCase RandomOpTestCase "
+    "SamplerTestCase StrengthTestCase eight_bit photographs",
 }
 """Names that studies, dashboards and tests outside this project import."""
 

@@ -131,7 +131,7 @@ def _beside(path: Path, folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:
     """Yield files and folders where only folders of splits or of classes belong."""
     splits = [] if path in folders.values() else subfolders(path)
     yield from (("beside the folders of the splits", folder) for folder in splits if folder not in folders.values())
-    for folder in {path, *folders.values()}:
+    for folder in sorted({path, *folders.values()}):  # in a set they have another order in every process
         for entry in entries(folder):
             if hides(entry.name):
                 yield HIDDEN, folder / entry.name

@@ -1,7 +1,7 @@
 """OPS, the table of image operations: one row per operation, and RANGES, the same rows with other largest amounts.
 
 The lists elsewhere (what a policy may choose, what a paper searches, what is tested) are derived from this table.
-A new operation is a function and a row here; the laws in `tests/test_ops.py` then hold for it or fail.
+A new operation is a function and a row here; the laws of `autoaug.testing.OpTestCase` then hold for it or fail.
 """
 
 from collections import ChainMap

@@ -82,8 +82,9 @@ class SpatialTransformer(nn.Module):
     def forward(self, images: Tensor, rng: Generator) -> Tensor:
         """Return moved images of the same shape and dtype, from [B, C, H, W] in [0, 1]; remember their statistics."""
         matrix = self.matrix(images, rng)
-        amounts = read(matrix.detach())
-        self.seen.copy_(torch.stack([summary(amounts[name].float()) for name in MOVES]))
+        if len(images):  # an empty batch leaves what was seen as it was
+            amounts = read(matrix.detach())
+            self.seen.copy_(torch.stack([summary(amounts[name].float()) for name in MOVES]))
         return affine(images, matrix)
 
     def matrix(self, images: Tensor, rng: Generator) -> Tensor:

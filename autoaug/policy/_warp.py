@@ -311,9 +311,10 @@ SUMMARY = ("mean", "std", "low", "high")
 
 
 def summary(values: Tensor) -> Tensor:
-    """Return mean, standard deviation, and the 5 and 95 % quantiles, in the order of `SUMMARY`: 4 numbers."""
+    """Return mean, standard deviation (0 of one value), and 5 and 95 % quantiles, in the order of `SUMMARY`: [4]."""
+    spread = values.std(correction=min(1, len(values) - 1))
     ends = torch.linspace(0.05, 0.95, 2, dtype=values.dtype, device=values.device)  # made there, not sent there
-    return torch.cat([values.mean()[None], values.std()[None], values.quantile(ends)])
+    return torch.cat([values.mean()[None], spread[None], values.quantile(ends)])
 
 
 def flat(statistics: dict[str, dict[str, float]]) -> dict[str, str | int | float]:

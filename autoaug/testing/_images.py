@@ -1,11 +1,11 @@
-"""Pictures for the tests: drawn from a seed, with the statistics of photographs, so that nothing is downloaded."""
+"""Images for tests: drawn from a seed, with the statistics of photographs, so that nothing is downloaded."""
 
 import torch
 from torch import Tensor
 
 
 def photographs(batch: int = 6, channels: int = 3, height: int = 32, width: int = 32, seed: int = 0) -> Tensor:
-    """Smooth colour images [B, C, H, W] in [0, 1] with a 1/f amplitude spectrum and channels that go together."""
+    """Return smooth images [B, C, H, W] in [0, 1] with a 1/f amplitude spectrum and channels that go together."""
     rng = torch.Generator().manual_seed(seed)
     high, wide = 2 * height, 2 * width  # a corner of a larger picture: the Fourier transform wraps around
     frequency = torch.hypot(torch.fft.fftfreq(high)[:, None] * high, torch.fft.fftfreq(wide)[None] * wide).clamp(min=1)
@@ -18,5 +18,5 @@ def photographs(batch: int = 6, channels: int = 3, height: int = 32, width: int 
 
 
 def eight_bit(images: Tensor) -> Tensor:
-    """The nearest 8-bit levels, as torchvision and Pillow keep images."""
+    """Return the nearest 8-bit levels of images in [0, 1], uint8, as torchvision and Pillow keep them."""
     return (images * 255).round().to(torch.uint8)
