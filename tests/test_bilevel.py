@@ -36,8 +36,12 @@ class TestScore(LearnerTestCase):
     def learner(self, policy: Any) -> Bilevel:
         return Bilevel(policy, running(0.1), self.updates)
 
-    def idle_task(self) -> Task:
-        return replace(self.task(), epochs=1, batch_size=40)  # one step, where every second one moves it
+    def impossible(self) -> list[tuple[Task, int, int]]:
+        one_step = replace(self.task(), epochs=1, batch_size=40)  # where every second one moves the policy
+        return [(one_step, 40, 30), (self.task(), 40, 0)]
+
+    def pointless(self) -> list[Task]:
+        return [replace(self.task(), epochs=1)]
 
 
 class TestPathwise(LearnerTestCase):
@@ -47,8 +51,12 @@ class TestPathwise(LearnerTestCase):
     def learner(self, policy: Any) -> Bilevel:
         return Bilevel(policy, running(0.1), replace(TestScore.updates, estimator="pathwise"))
 
-    def idle_task(self) -> Task:
-        return replace(self.task(), epochs=1, batch_size=40)
+
+class WithAdam(Task):
+    """Trains by an optimiser whose steps nothing here differentiates."""
+
+    def build_optimiser(self, parameters: Any) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=self.lr)
 
 
 class TestOfTheTrainingStepItself(LearnerTestCase):
@@ -59,6 +67,9 @@ class TestOfTheTrainingStepItself(LearnerTestCase):
 
     def learner(self, policy: Any) -> Bilevel:
         return Bilevel(policy, unrolled(1, 0.1), Updates(every=2, val_batch=20, reuse_graph=True, estimator="pathwise"))
+
+    def impossible(self) -> list[tuple[Task, int, int]]:
+        return [(WithAdam(data=self.task().data, model=self.task().model, epochs=3), 40, 30)]
 
 
 # What an update leaves alone

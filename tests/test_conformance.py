@@ -4,7 +4,7 @@ import itertools
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +19,13 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
 from autoaug import testing
+from autoaug.execution import Event, Listen, Options, Scheduler, work
 from autoaug.mixing import MIXES, Mix
 from autoaug.ops import OPS, Op
 from autoaug.ops._geometric import rotate_matrix
 from autoaug.policy import PolicyTree, Relaxed, apply, policy_tree, ready, save
 from autoaug.store import Store
 from autoaug.study import Study
-from autoaug.execution import Event, Listen, Options, Scheduler
-from autoaug.execution import work
 from autoaug.testing import (
     ExecutorTestCase,
     LearnerTestCase,
@@ -37,7 +36,7 @@ from autoaug.testing import (
     SamplerTestCase,
     StrengthTestCase,
 )
-from autoaug.train import Task
+from autoaug.train import MinibatchLoss, NullLearner, Task, TrainingRun
 
 # Ops
 
@@ -667,15 +666,17 @@ def test_a_sampler_that_is_right_breaks_none(tmp_path: Path) -> None:
 # Learners
 
 
-class Nudge:
+class Nudge(NullLearner):
     """Moves `Brighten` by a random walk with momentum."""
+
+    moves_policy = True
 
     def __init__(self, policy: Any) -> None:
         if not isinstance(policy, Brighten):
             raise ValueError(f"a {type(policy).__name__} has nothing to nudge")
         self.policy, self.velocity = policy, 0.0
 
-    def step(self, run: Any) -> None:
+    def step(self, run: TrainingRun) -> None:
         self.velocity = 0.9 * self.velocity + float(torch.randn((), generator=self.stream(run)))
         with torch.no_grad():
             self.policy.most.add_(0.002 * self.velocity)
@@ -684,9 +685,12 @@ class Nudge:
         stream: Generator = run.streams["learner"]
         return stream
 
-    def preflight(self, task: Task, data: Any, model: Any = None) -> None:
-        if task.batch_size > 30:
-            raise ValueError("the policy would never move")
+    def check(self, task: Task, train_images: int, val_images: int) -> None:
+        if train_images < task.batch_size:
+            raise ValueError("fewer images than a batch")
+
+    def cautions(self, task: Task, train_images: int) -> Sequence[str]:
+        return ["the policy hardly moves"] if self.expected_updates(task, train_images) < 3 else []
 
     def metrics(self) -> dict[str, float]:
         return {"velocity": self.velocity}
@@ -745,11 +749,33 @@ class LookingTwice(Nudge):
 class Doubling(Nudge):
     """Takes the gradients of every training step itself, and not as they are."""
 
-    def follows(self, run: Any) -> bool:
-        return True
+    def backward(self, run: TrainingRun, loss: MinibatchLoss, images: Tensor, targets: Tensor) -> Tensor:
+        total = loss.with_graph()
+        (2 * total).backward()
+        return total.detach()
 
-    def backward(self, run: Any, loss: Tensor, images: Tensor, targets: Tensor) -> None:
-        (2 * loss).backward()
+
+class Halving(Nudge):
+    """Returns another loss than it differentiates."""
+
+    def backward(self, run: TrainingRun, loss: MinibatchLoss, images: Tensor, targets: Tensor) -> Tensor:
+        return loss.backward() / 2
+
+
+class Keeping(Nudge):
+    """Returns the loss with its graph."""
+
+    def backward(self, run: TrainingRun, loss: MinibatchLoss, images: Tensor, targets: Tensor) -> Tensor:
+        total = loss.with_graph()
+        total.backward()
+        return total
+
+
+class Asking(Nudge):
+    """Draws a number where it is only asked."""
+
+    def wants_graph(self, run: TrainingRun) -> bool:
+        return bool(torch.rand((), generator=run.streams["learner"]) > 2)
 
 
 class Still(Nudge):
@@ -782,14 +808,49 @@ class AnyPolicy(Nudge):
 
 
 class Trying(Nudge):
-    """Moves the policy when it only tries, and refuses nothing."""
+    """Changes its state when it is only asked."""
 
-    def preflight(self, task: Task, data: Any, model: Any = None) -> None:
+    def check(self, task: Task, train_images: int, val_images: int) -> None:
         self.velocity = 1.0
 
 
-class Silent(Nudge):
-    metrics = None  # type: ignore[assignment]
+class Careful(Nudge):
+    """Warns in one text, of nothing."""
+
+    def cautions(self, task: Task, train_images: int) -> Sequence[str]:
+        return ""
+
+
+class Counting(Nudge):
+    """Counts a last batch that is not full."""
+
+    def expected_updates(self, task: Task, train_images: int) -> int:
+        return task.epochs * -(-train_images // task.batch_size)
+
+
+class Rare(Nudge):
+    """Moves in every second step, and in a rehearsal no more often."""
+
+    def step(self, run: TrainingRun) -> None:
+        if run.step % 2 == 0:
+            super().step(run)
+
+
+class Modest(Nudge):
+    """Says that it moves nothing."""
+
+    moves_policy = False
+
+
+class Partial:
+    """Has only what a training calls."""
+
+    moves_policy = True
+
+    def step(self, run: TrainingRun) -> None: ...
+
+    def metrics(self) -> dict[str, float]:
+        return {}
 
 
 LEARNER_FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -799,15 +860,24 @@ LEARNER_FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "draws from another stream": (Intruding, "a_step_touches_nothing_but_the_policy"),
     "changes weights": (Decaying, "a_step_touches_nothing_but_the_policy"),
     "changes running statistics": (LookingTwice, "a_step_touches_nothing_but_the_policy"),
+    "draws when it is asked": (Asking, "a_step_touches_nothing_but_the_policy"),
     "trains the network otherwise": (Doubling, "until_the_policy_moves_the_network_trains_as_without_it"),
+    "returns another loss": (Halving, "until_the_policy_moves_the_network_trains_as_without_it"),
+    "returns a graph": (Keeping, "until_the_policy_moves_the_network_trains_as_without_it"),
     "moves nothing": (Still, "it_moves_the_policy_while_augmenting_and_not_while_refining"),
     "moves while refining": (Late, "it_moves_the_policy_while_augmenting_and_not_while_refining"),
     "measures NaN": (NotANumber, "its_figures_are_finite_numbers_under_names_of_its_choice"),
     "leaves a gradient": (Untidy, "it_leaves_no_gradient_to_the_next_step"),
     "takes any policy": (AnyPolicy, "a_policy_that_nothing_can_move_is_refused"),
-    "changes when it tries": (Trying, "its_preflight_passes_what_can_be_trained_and_leaves_no_trace"),
-    "refuses no idle task": (Trying, "its_preflight_refuses_a_task_in_which_nothing_would_move"),
-    "has no metrics": (Silent, "it_has_what_the_trainer_calls"),
+    "changes when it checks": (Trying, "check_passes_what_can_be_trained_and_changes_nothing"),
+    "refuses nothing": (Trying, "check_refuses_what_cannot_work"),
+    "warns in one text": (Careful, "cautions_are_sentences"),
+    "warns of nothing": (Careful, "cautions_warn_of_a_training_that_leads_nowhere"),
+    "counts what is left over": (Counting, "expected_updates_is_how_often_the_policy_moves"),
+    "says more than it moves": (Rare, "expected_updates_is_how_often_the_policy_moves"),
+    "rehearses what it seldom does": (Rare, "a_rehearsal_moves_the_policy_in_every_step"),
+    "says that it moves nothing": (Modest, "it_has_every_member_of_the_protocol"),
+    "has no check": (lambda policy: Partial(), "it_has_every_member_of_the_protocol"),
 }
 
 
@@ -821,8 +891,11 @@ class Nudged(LearnerTestCase):
     def learner(self, policy: Any) -> Any:
         return self.make(policy)
 
-    def idle_task(self) -> Task:
-        return replace(self.task(), batch_size=40)
+    def impossible(self) -> list[tuple[Task, int, int]]:
+        return [(self.task(), 9, 30)]
+
+    def pointless(self) -> list[Task]:
+        return [replace(self.task(), epochs=1, batch_size=40)]
 
 
 @pytest.mark.parametrize(("learner", "law"), LEARNER_FAULTS.values(), ids=LEARNER_FAULTS)

@@ -3,6 +3,8 @@
 import inspect
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from pathlib import Path
@@ -104,6 +106,20 @@ def test_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     namespace: dict[str, Any] = {"__name__": f"example_{path.stem.replace('-', '_')}"}
     for example in examples(path):
         exec(compile(example, str(path), "exec"), namespace)
+
+
+def test_suites_of_a_page_pass(tmp_path: Path) -> None:
+    """The page of extension points as a file of tests that pytest runs, as it would be in a project outside."""
+    path = DOCS / "extension-points.md"
+    (tmp_path / "test_page.py").write_text("\n\n".join(example.strip() for example in examples(path)))
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-W", "error", "test_page.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    passed = set(re.findall(r"^PASSED test_page.py::(\w+)::", done.stdout, re.MULTILINE))
+    suites = set(re.findall(r"^class (\w+)\(\w+TestCase\b", path.read_text(), re.MULTILINE))
+    assert passed == suites
+    offered = {name for name in import_module("autoaug.testing").__all__ if name.endswith("TestCase")}
+    assert all(f"`{name}`" in path.read_text() for name in offered), "the page names every suite"
 
 
 def test_most_examples_run() -> None:

@@ -12,7 +12,6 @@ import kornia.geometry.transform as transform
 import pytest
 import torch
 from kornia.color import rgb_to_grayscale
-from pictures import photographs
 from torch import Generator, Tensor
 from torch.autograd import grad
 
@@ -34,6 +33,7 @@ from autoaug.ops import (
     translate_y,
     vflip,
 )
+from autoaug.testing import photographs
 
 Function = Callable[[Tensor, Tensor], Tensor]
 

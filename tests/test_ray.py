@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 from autoaug import Budget, Study, Task
 from autoaug.cli._project import load_study
 from autoaug.execution import Event, Options, Scheduler
-from autoaug.executors import run
+from autoaug.executors import EXECUTORS, run
 from autoaug.executors.ray import SchedulerSearcher, refuse_too_much
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Policy, ready

@@ -16,8 +16,8 @@ from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, SpatialTransformer, load_policy, ready
 from autoaug.record import Record
 from autoaug.strategies import stn
-from autoaug.train import Task, TrainingRun, train
 from autoaug.testing import LearnerTestCase, PolicyTestCase
+from autoaug.train import Task, TrainingRun, train
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=2, batch_size=50, lr=0.2, device="cpu")
 

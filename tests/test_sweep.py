@@ -24,7 +24,7 @@ from autoaug.execution._attempt import Attempt
 from autoaug.execution._job import Job, is_gone, process_name
 from autoaug.execution._lease import lease
 from autoaug.execution._worker import work
-from autoaug.executors import conduct, run
+from autoaug.executors import EXECUTORS, conduct, run
 from autoaug.policy import Fixed, ready
 from autoaug.record import LEADERBOARD, Outcome, Record, TrialKind, last_attempts
 from autoaug.store import Store

@@ -1,6 +1,6 @@
 """Execution: which trial is next, who works on it, and what happens when one of them dies."""
 
-from autoaug.execution._job import Event, Job, Listen
+from autoaug.execution._job import Event, Job, Listen, process_name
 from autoaug.execution._options import ON_A_SERVER, refuse_more_than, refuse_remote, trials_at_once
 from autoaug.execution._pending_writes import write_pending
 from autoaug.execution._progress import check_only, is_over, outdated
@@ -22,6 +22,7 @@ __all__ = [
     "failed",
     "is_over",
     "outdated",
+    "process_name",
     "refuse_more_than",
     "refuse_remote",
     "retry_failed",

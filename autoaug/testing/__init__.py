@@ -13,8 +13,9 @@ it what cannot be seen from outside. A suite is imported when it is first used: 
 """
 
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from autoaug.lazy import lazily
 
 if TYPE_CHECKING:
     from autoaug.testing._executor import ExecutorTestCase
@@ -24,19 +25,19 @@ if TYPE_CHECKING:
     from autoaug.testing._op import OpTestCase, RandomOpTestCase, StrengthTestCase
     from autoaug.testing._policy import PolicyTestCase
     from autoaug.testing._sampler import SamplerTestCase
-
-HOMES = {
-    "ExecutorTestCase": "_executor",
-    "LearnerTestCase": "_learner",
-    "MixTestCase": "_mix",
-    "OpTestCase": "_op",
-    "PolicyTestCase": "_policy",
-    "RandomOpTestCase": "_op",
-    "SamplerTestCase": "_sampler",
-    "StrengthTestCase": "_op",
-    "eight_bit": "_images",
-    "photographs": "_images",
-}
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "_executor": "ExecutorTestCase",
+            "_images": "eight_bit photographs",
+            "_learner": "LearnerTestCase",
+            "_mix": "MixTestCase",
+            "_op": "OpTestCase RandomOpTestCase StrengthTestCase",
+            "_policy": "PolicyTestCase",
+            "_sampler": "SamplerTestCase",
+        },
+    )
 
 __all__ = [
     "ExecutorTestCase",
@@ -51,17 +52,7 @@ __all__ = [
     "photographs",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in HOMES:
-        raise AttributeError(f"module 'autoaug.testing' has no attribute {name!r}")
-    module = f"autoaug.testing.{HOMES[name]}"
-    if name.endswith("TestCase") and module not in sys.modules:
-        import pytest  # here: images are of use without it
-
-        pytest.register_assert_rewrite(module)  # else a law that is broken would not show the values
-    return getattr(import_module(module), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+if "pytest" in sys.modules:  # only then a suite is run, and a law that is broken shows its values
+    sys.modules["pytest"].register_assert_rewrite(
+        *(f"{__name__}.{suite}" for suite in ("_executor", "_learner", "_mix", "_op", "_policy", "_sampler"))
+    )

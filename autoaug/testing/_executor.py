@@ -13,13 +13,12 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from torch import Generator, Tensor
 
+from autoaug.execution import Event, Listen, Options, Scheduler, process_name
 from autoaug.policy import Fixed, ready
 from autoaug.record import Outcome, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, randaugment
 from autoaug.study import Budget, Study
-from autoaug.execution import Event, Listen, Options, Scheduler
-from autoaug.execution import process_name
 from autoaug.testing._learner import TASK
 
 SHORT = replace(TASK, epochs=1, refine_epochs=1)

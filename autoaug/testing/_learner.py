@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,17 @@ from autoaug.data import Source, Split
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.record import Record
-from autoaug.train import Learner, Run, Task, train
-from autoaug.train.loop import batches, global_generators_guarded, train_step
+from autoaug.train import (
+    Learner,
+    MinibatchLoss,
+    NullLearner,
+    Task,
+    TrainingRun,
+    batches,
+    global_generators_guarded,
+    train,
+    train_step,
+)
 
 MEASURED = "seconds"
 """What figures that end like this say depends on the machine."""
@@ -76,40 +86,71 @@ def same(one: Any, two: Any) -> bool:
     return bool(one == two or (one != one and two != two))
 
 
-def take_steps(run: Run) -> None:
-    """Take the training steps of an epoch."""
+def parameters(policy: Any) -> dict[str, Tensor]:
+    """Return a copy of the parameters of a policy, by name."""
+    return {name: value.detach().clone() for name, value in policy.named_parameters()}
+
+
+def take_steps(run: TrainingRun) -> int:
+    """Take the training steps of an epoch, and return how many of them moved the policy."""
+    moves = 0
     for rows in batches(run):
+        before = parameters(run.policy)
         train_step(run, run.data.train.images[rows], run.data.train.targets[rows])
+        moves += not same(parameters(run.policy), before)
+    return moves
 
 
-class Watched:
-    """A learner in whose steps somebody looks at what it touches."""
+def outside(run: TrainingRun) -> dict[str, Any]:
+    """Return all of a training that no learner may touch in its step."""
+    streams = {f"stream {name}": each.get_state() for name, each in run.streams.items() if name != "learner"}
+    data = {f"{name} images": getattr(run.data, name).images for name in ("train", "val")}
+    return {
+        "weights and buffers": run.model.state_dict(),
+        "gradients": [each.grad for each in run.model.parameters()],
+        "mode": run.model.training,
+        "optimiser": run.optimiser.state_dict(),
+        **streams,
+        **data,
+    }
 
-    def __init__(self, learner: Any) -> None:
+
+def everything(run: TrainingRun) -> dict[str, Any]:
+    """Return all of a training that no question may touch."""
+    return {
+        **outside(run),
+        "policy": run.policy.state_dict(),
+        "stream learner": run.streams["learner"].get_state(),
+    }
+
+
+class Watched(NullLearner):
+    """A learner whose steps are compared with the training before and after them."""
+
+    def __init__(self, learner: Learner) -> None:
         self.learner, self.steps, self.touched = learner, 0, set[str]()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.learner, name)
+    def wants_graph(self, run: TrainingRun) -> bool:
+        """Ask the learner, and note what the question changes."""
+        before = copy.deepcopy(everything(run))
+        wanted = self.learner.wants_graph(run)
+        self.note(before, everything(run))
+        return wanted
 
-    def step(self, run: Run) -> None:
+    def backward(self, run: TrainingRun, loss: MinibatchLoss, images: Tensor, targets: Tensor) -> Tensor:
+        """Leave it to the learner."""
+        return self.learner.backward(run, loss, images, targets)
+
+    def step(self, run: TrainingRun) -> None:
         """Let the learner step, and note which parts of the training it changes."""
-        before = copy.deepcopy(self.look(run))
+        before = copy.deepcopy(outside(run))
         self.learner.step(run)
         self.steps += 1
-        self.touched |= {name for name, value in self.look(run).items() if not same(value, before[name])}
+        self.note(before, outside(run))
 
-    def look(self, run: Run) -> dict[str, Any]:
-        """Return all of a training that no learner may touch."""
-        streams = {f"stream {name}": each.get_state() for name, each in run.streams.items() if name != "learner"}
-        data = {f"{name} images": getattr(run.data, name).images for name in ("train", "val")}
-        return {
-            "weights and buffers": run.model.state_dict(),
-            "gradients": [each.grad for each in run.model.parameters()],
-            "mode": run.model.training,
-            "optimiser": run.optimiser.state_dict(),
-            **streams,
-            **data,
-        }
+    def note(self, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Add the names of what differs."""
+        self.touched |= {name for name, value in after.items() if not same(value, before[name])}
 
 
 class LearnerTestCase:
@@ -127,9 +168,13 @@ class LearnerTestCase:
         """Override where it needs another training than the tiny one of `TASK`, or cannot refine."""
         return TASK
 
-    def idle_task(self) -> Task | None:
-        """Override: a task in which it would never move the policy, which its `preflight` refuses."""
-        return None
+    def impossible(self) -> Sequence[tuple[Task, int, int]]:
+        """Override: tasks, with the images to train on and to validate, that `check` refuses."""
+        return ()
+
+    def pointless(self) -> Sequence[Task]:
+        """Override: tasks in which the policy would go nowhere, of which `cautions` warns."""
+        return ()
 
     def epochs(self, seed: int = 0, mix: str = "none", **more: Any) -> Iterator[tuple[Record, Any]]:
         """Train; yield the record of each epoch, and the state of the policy after it."""
@@ -137,19 +182,20 @@ class LearnerTestCase:
         for record in train(self.task(), policy, MIXES[mix](), self.learner(policy), seeded(seed), **more):
             yield record, copy.deepcopy(policy.state_dict())
 
-    def under_way(self, learner: Any, policy: Any) -> Run:
-        """Return a training in its first epoch."""
-        task = self.task()
-        run = Run(task, policy, MIXES["none"](), learner, seeded(), task.load())
+    def under_way(self, learner: Learner | None, policy: Any, task: Task | None = None) -> TrainingRun:
+        """Return a training of the task in its first epoch; without one, of the suite's."""
+        task = task or self.task()
+        run = TrainingRun(task, policy, MIXES["none"](), learner, seeded(), task.load())
         run.epoch = 1
         return run
 
     # The contract
 
-    def test_it_has_what_the_trainer_calls(self) -> None:
+    def test_it_has_every_member_of_the_protocol(self) -> None:
         learner = self.learner(self.policy())
-        for name in ("step", "metrics", "state_dict", "load_state_dict"):
-            assert callable(getattr(learner, name, None)), f"it has no {name}"
+        members = {name for name in vars(Learner) if not name.startswith("_")}
+        assert members <= set(dir(learner)), f"it lacks {sorted(members - set(dir(learner)))}"
+        assert learner.moves_policy is True
 
     def test_it_moves_the_policy_while_augmenting_and_not_while_refining(self) -> None:
         policy, task = self.policy(), self.task()
@@ -191,14 +237,17 @@ class LearnerTestCase:
         assert all(each.grad is None or not each.grad.any() for each in policy.parameters())
 
     def test_until_the_policy_moves_the_network_trains_as_without_it(self) -> None:
-        """Also in a step whose gradients the learner takes itself."""
+        """Also in a step whose gradients the learner takes itself: they and the loss are those of the minibatch."""
         policy, still = self.policy(), self.policy()
         run, plain = self.under_way(self.learner(policy), policy), self.under_way(None, still)
         start = copy.deepcopy(policy.state_dict())
         for rows in batches(run):
+            losses = []
             for each in (run, plain):
                 with global_generators_guarded(each):
-                    train_step(each, each.data.train.images[rows], each.data.train.targets[rows])
+                    losses.append(train_step(each, each.data.train.images[rows], each.data.train.targets[rows]))
+            torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+            assert not losses[0].requires_grad, "backward returns a loss with its graph"
             for one, two in zip(run.model.parameters(), plain.model.parameters(), strict=True):
                 torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
             if not same(policy.state_dict(), start):
@@ -241,20 +290,50 @@ class LearnerTestCase:
         with pytest.raises((ValueError, TypeError), match="Fixed"):
             self.learner(Fixed(ready.none()))
 
-    def test_its_preflight_passes_what_can_be_trained_and_leaves_no_trace(self) -> None:
-        policy = self.policy()
-        learner: Any = self.learner(policy)
-        if not hasattr(learner, "preflight"):
-            pytest.skip("it has no preflight")
-        run = self.under_way(None, policy)
+    def test_check_passes_what_can_be_trained_and_changes_nothing(self) -> None:
+        policy, task = self.policy(), self.task()
+        learner, data = self.learner(policy), task.load()
         before = copy.deepcopy((policy.state_dict(), learner.state_dict()))
-        with torch.random.fork_rng(devices=[]):
-            learner.preflight(self.task(), run.data, None)
+        learner.check(task, len(data.train), len(data.val))
         assert same((policy.state_dict(), learner.state_dict()), before)
 
-    def test_its_preflight_refuses_a_task_in_which_nothing_would_move(self) -> None:
-        task, learner = self.idle_task(), self.learner(self.policy())
-        if task is None:
-            pytest.skip("there is no such task")
-        with pytest.raises(ValueError, match=r"move|updates"):
-            learner.preflight(task, task.load())  # type: ignore[attr-defined]
+    def test_check_refuses_what_cannot_work(self) -> None:
+        if not self.impossible():
+            pytest.skip("no such task is given")
+        for task, train_images, val_images in self.impossible():
+            with pytest.raises(ValueError, match=r"\w"):
+                self.learner(self.policy()).check(task, train_images, val_images)
+
+    # What it says before a training
+
+    def test_cautions_are_sentences(self) -> None:
+        task = self.task()
+        cautions = self.learner(self.policy()).cautions(task, len(task.load().train))
+        assert not isinstance(cautions, str), "one text: give a sequence of them"
+        assert all(isinstance(each, str) and each for each in cautions)
+
+    def test_cautions_warn_of_a_training_that_leads_nowhere(self) -> None:
+        if not self.pointless():
+            pytest.skip("no such task is given")
+        for task in self.pointless():
+            assert self.learner(self.policy()).cautions(task, len(task.load().train)), f"no caution of {task}"
+
+    @pytest.mark.parametrize("share", [1.0, 0.7], ids=["batch", "smaller"])
+    def test_expected_updates_is_how_often_the_policy_moves(self, share: float) -> None:
+        """In batches of the task's size, and of a smaller one that leaves images over."""
+        policy, task = self.policy(), replace(self.task(), batch_size=max(2, int(share * self.task().batch_size)))
+        learner = self.learner(policy)
+        run, moves = self.under_way(learner, policy, task), 0
+        for run.epoch in range(1, task.epochs + 1):
+            policy.at(run.epoch)
+            with global_generators_guarded(run):
+                moves += take_steps(run)
+        assert learner.expected_updates(task, len(run.data.train)) == moves
+
+    @pytest.mark.parametrize("share", [0.0, 1.0])
+    def test_a_rehearsal_moves_the_policy_in_every_step(self, share: float) -> None:
+        policy, task = self.policy(), self.task()
+        learner, data = self.learner(policy), task.load()
+        run = self.under_way(learner.rehearsal(task, len(data.train), len(data.val), share), policy)
+        with global_generators_guarded(run):
+            assert take_steps(run) == run.steps_per_epoch

@@ -6,7 +6,7 @@ data with the standard augmentation only, at the learning rate that the schedule
 
 from autoaug.train._figures import Diverged
 from autoaug.train._learner import Learner, NullLearner
-from autoaug.train._loop import evaluate, global_generators_guarded, train, train_step
+from autoaug.train._loop import batches, evaluate, global_generators_guarded, train, train_step
 from autoaug.train._loss import MinibatchLoss, smallest_part
 from autoaug.train._run import TrainingRun, pick_device
 from autoaug.train._task import SAME_IN_ALL_TRIALS, Task, learning_rate, spelt
@@ -19,6 +19,7 @@ __all__ = [
     "NullLearner",
     "Task",
     "TrainingRun",
+    "batches",
     "evaluate",
     "global_generators_guarded",
     "learning_rate",
