@@ -113,11 +113,12 @@ def test_suites_of_a_page_pass(tmp_path: Path) -> None:
     path = DOCS / "extension-points.md"
     (tmp_path / "test_page.py").write_text("\n\n".join(example.strip() for example in examples(path)))
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-W", "error", "test_page.py"]
+    command += ["-k", "not OneByOne"]  # half a minute
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     passed = set(re.findall(r"^PASSED test_page.py::(\w+)::", done.stdout, re.MULTILINE))
     suites = set(re.findall(r"^class (\w+)\(\w+TestCase\b", path.read_text(), re.MULTILINE))
-    assert passed == suites
+    assert passed == suites - {"TestOneByOne"}
     offered = {name for name in import_module("autoaug.testing").__all__ if name.endswith("TestCase")}
     assert all(f"`{name}`" in path.read_text() for name in offered), "the page names every suite"
 

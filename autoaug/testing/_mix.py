@@ -193,7 +193,7 @@ class MixTestCase:
             soft = mix(alpha=8.0, per=per)(torch.zeros(64, 1, 32, 32), torch.eye(64), seeded())[1]
             return soft.diagonal()[soft.diagonal() < 0.999]  # a sample paired with itself keeps its target
 
-        assert len(shares("sample").unique()) > 20
+        assert len(shares("sample").unique()) > 5, "a mask of whole columns has few"
         assert shares("batch").unique().numel() == 1
 
     def test_every_partner_is_as_likely_as_any_other(self, mix: Callable[..., Mix]) -> None:

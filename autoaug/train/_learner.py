@@ -26,7 +26,9 @@ class Learner(Protocol):
             moves_policy = True
 
             def __init__(self, policy): self.policy = policy
-            def step(self, run): self.policy.strength.data.mul_(0.999)
+
+            @torch.no_grad()
+            def step(self, run): self.policy.strength.mul_(0.999)
     """
 
     @property
@@ -97,6 +99,7 @@ class Learner(Protocol):
         """Move the policy where an update is due; called after every step of the network's optimiser.
 
         `run.step` counts the steps that were made, with this one. Draw random numbers from `run.streams["learner"]`.
+        Change parameters under `torch.no_grad()`, not by way of `.data`: a policy would not notice, and run on as it was.
         """
 
     def metrics(self) -> dict[str, float]:
