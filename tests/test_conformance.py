@@ -20,6 +20,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from autoaug import testing
 from autoaug.execution import Event, Listen, Options, Scheduler, work
+from autoaug.execution._recovery import Recovery
 from autoaug.mixing import MIXES, Mix
 from autoaug.ops import OPS, Op
 from autoaug.ops._geometric import rotate_matrix
@@ -976,16 +977,11 @@ def beginning_anew(study: Study, store: Store, options: Options, listen: Listen)
     local(study, store, options, listen)
 
 
-class Trusting(Scheduler):
-    """Never asks whether a worker still lives."""
-
-    def reconcile(self) -> None: ...
-
-
 def waiting_for_the_dead(study: Study, store: Store, options: Options, listen: Listen) -> None:
-    scheduler = Trusting(study, store, options.only)
-    while job := scheduler.next():
-        work(study, job, store, options, listen)
+    """Never asks whether a worker still lives."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recovery, "reconcile", lambda recovery: None)
+        local(study, store, options, listen)
 
 
 EXECUTOR_FAULTS: dict[str, tuple[Callable[..., None], str]] = {

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from autoaug.execution import Event, Listen, Options, Scheduler, process_name
 from autoaug.policy import Fixed, ready
-from autoaug.record import Outcome, last_attempts
+from autoaug.record import Outcome, TrialKind, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, randaugment
 from autoaug.study import Budget, Study
@@ -97,22 +97,27 @@ def ended_process() -> str:
     return f"{process_name().rpartition(':')[0]}:{gone.pid}"
 
 
+def index_of(outcome: Outcome) -> int:
+    """Return which of its kind and strategy a trial is: all attempts at it share the number."""
+    return outcome.seed if outcome.kind is TrialKind.FINAL else outcome.root
+
+
 def ends(store: Store) -> dict[Any, Any]:
     """Return how each trial and final run stands, by strategy and number."""
     return {
-        (each.strategy, each.final, each.seed if each.final else each.root): (each.state, each.value, dict(each.point))
+        (each.strategy, each.kind, index_of(each)): (each.state, each.value, dict(each.point))
         for each in last_attempts(store.outcomes("suite"))
     }
 
 
 def epochs(store: Store) -> dict[Any, Any]:
     """Return what every epoch measured, by strategy, training and number; the last attempt's where it was repeated."""
-    return {(r.strategy, r.final, r.seed, r.epoch): dict(r.metrics) for r in store.epochs("suite")}
+    return {(r.strategy, r.kind, r.seed, r.epoch): dict(r.metrics) for r in store.epochs("suite")}
 
 
 def searched(store: Store) -> list[Outcome]:
     """Return the attempts of the search."""
-    return [each for each in store.outcomes("suite") if not each.final]
+    return [each for each in store.outcomes("suite") if each.kind is TrialKind.SEARCH]
 
 
 class ExecutorTestCase:
@@ -147,17 +152,17 @@ class ExecutorTestCase:
         executor(study_of(), store, self.options(tmp_path), events.append)
         outcomes = store.outcomes("suite")
         assert {(each.state, each.attempt) for each in outcomes} == {("COMPLETE", 1)}
-        jobs = [(each.strategy, each.final, each.seed if each.final else each.root) for each in outcomes]
-        searches = [(name, False, number) for name in ("none", "ra") for number in (0, 1)]
-        assert sorted(jobs) == sorted([*searches, ("none", True, 0), ("ra", True, 0)])
+        jobs = [(each.strategy, each.kind, index_of(each)) for each in outcomes]
+        searches = [(name, TrialKind.SEARCH, number) for name in ("none", "ra") for number in (0, 1)]
+        assert sorted(jobs) == sorted([*searches, ("none", TrialKind.FINAL, 0), ("ra", TrialKind.FINAL, 0)])
         for outcome in outcomes:
             assert outcome.epochs == SHORT.total_epochs
         states: dict[Any, list[str]] = {}
         for event in events:
             if event.state:
-                states.setdefault((event.job.place, event.job.number), []).append(event.state)
+                states.setdefault((event.job.substudy, event.job.number), []).append(event.state)
         assert list(states.values()) == [["RUNNING", "COMPLETE"]] * 6
-        heard = [(e.record.strategy, e.record.final, e.record.seed, e.record.epoch) for e in events if e.record]
+        heard = [(e.record.strategy, e.record.kind, e.record.seed, e.record.epoch) for e in events if e.record]
         assert sorted(heard) == sorted(epochs(store))
         assert store.test_reads("suite") == 2, "one for each final run"
 
@@ -195,7 +200,7 @@ class ExecutorTestCase:
         executor(study_of(strategies={"fragile": strategy}), store, self.options(tmp_path), events.append)
         assert [(each.point["policy.m"], each.state) for each in searched(store)] == [(0.9, "FAIL"), (0.1, "COMPLETE")]
         assert searched(store)[0].reason.startswith("RuntimeError: m is 0.9, too much")
-        assert [each.state for each in store.outcomes("suite") if each.final] == ["COMPLETE"]
+        assert [each.state for each in store.outcomes("suite") if each.kind is TrialKind.FINAL] == ["COMPLETE"]
         [failed] = [event for event in events if event.state == "FAIL"]
         assert failed.reason == searched(store)[0].reason
 
@@ -235,5 +240,5 @@ class ExecutorTestCase:
         executor(study, store, self.options(tmp_path), events.append)
         assert [(each.attempt, each.state) for each in searched(store)] == [(1, "FAIL"), (2, "COMPLETE")]
         assert searched(store)[0].reason, "it does not say what became of the first attempt"
-        states = [event.state for event in events if event.state and not event.job.final]
+        states = [event.state for event in events if event.state and event.job.kind is TrialKind.SEARCH]
         assert states in (["RUNNING", "WAITING", "RUNNING", "COMPLETE"], ["WAITING", "RUNNING", "COMPLETE"])

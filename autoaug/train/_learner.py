@@ -99,7 +99,8 @@ class Learner(Protocol):
         """Move the policy where an update is due; called after every step of the network's optimiser.
 
         `run.step` counts the steps that were made, with this one. Draw random numbers from `run.streams["learner"]`.
-        Change parameters under `torch.no_grad()`, not by way of `.data`: a policy would not notice, and run on as it was.
+        Change parameters under `torch.no_grad()`, not by way of `.data`: a policy would not see that, and run on as
+        it was.
         """
 
     def metrics(self) -> dict[str, float]:
