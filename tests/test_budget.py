@@ -211,7 +211,8 @@ from studies_for_tests import tiny
 from autoaug import Budget
 from autoaug.store import Store
 from autoaug.strategies import none
-from autoaug.executors import Options, conduct
+from autoaug.execution import Options
+from autoaug.executors import conduct
 study = tiny(strategies={"none": none()}, budget=Budget(gpu_seconds=float(sys.argv[4])), seeds=1)
 study = replace(study, task=replace(study.task, epochs=60))
 store = Store(sys.argv[2])
