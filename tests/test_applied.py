@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from studies_for_tests import tiny
 from test_knobs import CONSTRUCTORS, LIVE, RATE, deaf_learner, deaf_policy
 
-from autoaug import Study, Task, strategies
+from autoaug import Budget, Study, Task, strategies
 from autoaug.compare import legend, stored_comparison
 from autoaug.execution import Options
 from autoaug.executors import run
@@ -40,7 +40,7 @@ def test_what_is_applied_is_told_by_what_was_made() -> None:
     point = {"task.lr": 0.05, "mix.alpha": 0.25, "learner.lr": 0.3}
     told = applied(set_up(study, "x", point), study.task)
     assert told["task"] == {"lr": 0.05}
-    assert (told["mix"]["kind"], told["mix"]["mask"], told["mix"]["alpha"]) == ("PairMix", "even", 0.25)
+    assert (told["mix"]["kind"], told["mix"]["mask"], told["mix"]["alpha"]) == ("PairMix", "mixup_mask", 0.25)
     assert told["learner"]["optimiser"]["lr"] == 0.3
     assert told["learner"]["updates"]["every"] == 5
     assert told["policy"]["kind"] == "Relaxed"
@@ -53,6 +53,18 @@ def test_in_a_search_on_a_proxy_that_is_what_is_told() -> None:
     told = [applied(set_up(study, "x", point, search=search), study.task)["task"] for search in (True, False)]
     assert told == [{"epochs": 1}, {"refine_epochs": 3}]
     assert unapplied(study, "x", point, search=True) == []
+
+
+def test_settings_that_follow_the_length_of_a_training_are_told_as_they_were_in_it(
+    store: Store, options: Options
+) -> None:
+    task = Task(data="digits-rotated", model="convnet", epochs=2, batch_size=50, device="cpu")
+    study = tiny(strategies={"madao": madao()}, task=task, space={}, budget=Budget(trials=1), seeds=1)
+    run(study, store, options=options)
+    (trial,) = store.trials("tiny", "madao")
+    updates = trial.user_attrs["applied"]["learner"]["updates"]
+    assert (updates["every"], updates["warmup"]) == (1, 0)
+    assert trial.user_attrs["notes"][0].startswith("an update every 1 step (paper: 60), warm-up 0 of 2 epochs")
 
 
 # What is compared
@@ -112,7 +124,8 @@ def test_both_are_stored_and_the_leaderboard_says_what_was_in_vain(store: Store,
     run(study, store, options=options)
     for trial in store.trials("tiny", "none"):
         assert trial.user_attrs["applied"]["task"] == {"lr": trial.params["task.lr"]}
-        assert (trial.user_attrs["applied"]["mix"]["mask"], trial.user_attrs["applied"]["mix"]["alpha"]) == ("cut", 0.5)
+        mix = trial.user_attrs["applied"]["mix"]
+        assert (mix["mask"], mix["alpha"]) == ("cutmix_mask", 0.5)
         assert "unapplied" not in trial.user_attrs
     assert {each.unapplied for each in store.outcomes("tiny") if each.strategy == "deaf"} == {("learner.lr",)}
     said = [line for line in legend(stored_comparison([(store, "tiny")])) if line.startswith("warning")]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from torch import Generator, Tensor, nn
 
 from autoaug import Budget, Study, Task
@@ -22,7 +22,7 @@ from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, stn, truncated
 from autoaug.study import knobs, plan, predict, preflight, set_up
-from autoaug.train import Learner, MinibatchLoss, NullLearner, TrainingRun, train, train_step
+from autoaug.train import OPTIMISERS, Learner, MinibatchLoss, NullLearner, TrainingRun, train, train_step
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=2, refine_epochs=1, batch_size=100, device="cpu")
 RATE: dict[str, BaseDistribution] = {"learner.rate": FloatDistribution(0.5, 1.5)}
@@ -254,24 +254,41 @@ def test_both_phases_are_rehearsed() -> None:
         preflight(study(arm, model=Refining))
 
 
+# An optimiser is one row
+
+
+@pytest.fixture
+def adam(monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A task with an optimiser that somebody has just added to the table."""
+    monkeypatch.setitem(OPTIMISERS, "adam", lambda parameters, task: torch.optim.Adam(parameters, lr=task.lr))
+    return replace(TASK, optimiser="adam", lr=1e-3)
+
+
+def test_a_new_row_trains_and_may_be_searched(adam: Task) -> None:
+    training = TrainingRun(adam, Fixed(ready.none()), MIXES["none"](), None, Generator().manual_seed(0), adam.load())
+    assert isinstance(training.optimiser, torch.optim.Adam)
+    assert len(list(train(adam, Fixed(ready.none()), MIXES["none"]()))) == 3
+    either = CategoricalDistribution(["sgd", "adam"])
+    preflight(replace(study(none()), space={"task.optimiser": either}))
+
+
+def test_an_unknown_optimiser_is_refused_with_near_names() -> None:
+    with pytest.raises(ValueError, match="unknown optimiser 'sdg': did you mean 'sgd'"):
+        replace(TASK, optimiser="sdg")
+    with pytest.raises(ValueError, match=r"Task.optimiser is 3: give the name of an optimiser"):
+        replace(TASK, optimiser=3)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("reuse_graph", [False, True])
 def test_truncated_with_another_optimiser_than_sgd_is_refused_before_anything_runs(
-    reuse_graph: bool, monkeypatch: pytest.MonkeyPatch
+    reuse_graph: bool, adam: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def adam(self: Task, parameters: Any) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=1e-3)
-
     built: list[Any] = []
-    monkeypatch.setattr(Task, "build_optimiser", adam)
     monkeypatch.setattr("autoaug.train._run.build", lambda *given: built.append(given))
     message = r"^strategy 'arm' of study 'x': an unrolled hypergradient looks ahead through torch.optim.SGD, not Adam$"
     with pytest.raises(ValueError, match=message):
-        preflight(study(truncated(reuse_graph=reuse_graph)))
+        preflight(replace(study(truncated(reuse_graph=reuse_graph)), task=adam))
     assert built == [], "no model was built for it"
-    monkeypatch.undo()
-    monkeypatch.setattr(Task, "build_optimiser", adam)
-    preflight(study(none()))
-    assert len(list(train(TASK, Fixed(ready.none()), MIXES["none"]()))) == 3
 
 
 # The null learner

@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 import torch
 from optuna.trial import TrialState
 
+from autoaug.data import Data
 from autoaug.execution._attempt import Attempt
 from autoaug.execution._job import Event, Job, Listen, process_name
 from autoaug.execution._lease import Hung, interruptible, lease
@@ -171,7 +172,6 @@ def note_test_read(attempt: Attempt) -> None:
 def run_trial(attempt: Attempt) -> None:
     """Train, and write every epoch as it is measured; what was learned is then trained with from scratch."""
     setup, job, store = attempt.set_up(), attempt.job, attempt.store
-    note_applied(attempt, setup)
     device = pick_device(setup.task.device)
     reset_peak_memory(device)
     limits = Limits(attempt.study, job, store, device.type)
@@ -190,9 +190,13 @@ def run_trial(attempt: Attempt) -> None:
             deploy(name, attempt)
 
 
-def note_applied(attempt: Attempt, setup: Setup) -> None:
-    """Keep what is trained, and which values that were asked for cannot be seen in it."""
+def note_applied(attempt: Attempt, setup: Setup, data: Data) -> None:
+    """Keep what is trained, and which values that were asked for cannot be seen in it.
+
+    Settings of a learner that follow the length of a training are known once it was checked.
+    """
     study, job = attempt.study, attempt.job
+    setup.learner.check(setup.task, len(data.train), len(data.val))
     attempt.store.annotate(job.trial_id, applied=applied(setup, study.task))
     if missing := unapplied(study, job.strategy, job.point, search=attempt.is_search):
         attempt.store.annotate(job.trial_id, unapplied=missing)
@@ -232,6 +236,8 @@ def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") ->
     if setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
         facts["notes"] = list(notes)
     attempt.store.annotate(attempt.job.trial_id, **facts)
+    if not training:
+        note_applied(attempt, setup, data)
     for record in train(
         setup.task,
         setup.policy,

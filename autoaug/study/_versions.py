@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": 128,
     "micro_batch": None,
     "lr": 0.1,
+    "optimiser": "sgd",
     "momentum": 0.9,
     "nesterov": True,
     "weight_decay": 5e-4,

@@ -13,6 +13,7 @@ from torch import nn
 
 from autoaug.data import STANDARDS, Data, anchored, load_data
 from autoaug.fields import SEED, TEXT, Matching, Refused, Within, above, among, at_least, check_fields
+from autoaug.train._optimisers import OPTIMISERS, optimiser_name
 
 SAME_IN_ALL_TRIALS = {
     "data": "what a score is measured on",
@@ -66,7 +67,9 @@ class Task:
     """Images that go through the network at once; the gradients of a minibatch are summed over as many parts as that
     takes. Saves memory and changes nothing else, except in layers that look at the batch, such as BatchNorm."""
     lr: Annotated[float, above(0)] = 0.1
-    """Peak learning rate of SGD."""
+    """Peak learning rate of the optimiser."""
+    optimiser: Annotated[str, optimiser_name] = "sgd"
+    """A name of `OPTIMISERS`."""
     momentum: Annotated[float, Within(0, 1, "[)")] = 0.9
     nesterov: bool = True
     weight_decay: Annotated[float, Within(0, 1)] = 5e-4
@@ -119,14 +122,8 @@ class Task:
         return self.lr * REFINE_SHARE if self.refine_lr is None else self.refine_lr
 
     def build_optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimiser of a training of this task: SGD at the peak learning rate, which the schedule scales."""
-        return torch.optim.SGD(
-            parameters,
-            lr=self.lr,
-            momentum=self.momentum,
-            nesterov=self.nesterov and self.momentum > 0,
-            weight_decay=self.weight_decay,
-        )
+        """Return the optimiser of a training of this task at the peak learning rate, which the schedule scales."""
+        return OPTIMISERS[self.optimiser](parameters, self)
 
     def anchored(self) -> "Task":
         """Return the task with absolute paths, for a process that runs in another folder."""
