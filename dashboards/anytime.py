@@ -20,8 +20,8 @@ def figure(comparison: Comparison) -> go.Figure:
     names = list(dict.fromkeys(step.strategy for step in steps))
     drawn: list[go.Scatter] = []
     for name in names:
-        if mine := [band for band in averaged if band.strategy == name]:
-            drawn += [shade(mine, colour[name]), mean(mine, colour[name])]
+        if averages := [band for band in averaged if band.strategy == name]:
+            drawn += [shade(averages, colour[name]), mean(averages, colour[name])]
         else:
             drawn.append(line([step for step in steps if step.strategy == name], colour[name]))
     unit = "GPU" if any(record.device == "cuda" for record in records) else "CPU"
@@ -29,8 +29,8 @@ def figure(comparison: Comparison) -> go.Figure:
     return go.Figure(drawn, layout(title, f"{unit}-seconds spent", f"best {label_of(metric)}"))
 
 
-def line(found: Sequence[CurvePoint], colour: str) -> go.Scatter:
-    steps = [step for k, step in enumerate(found) if k in (0, len(found) - 1) or step.best != found[k - 1].best]
+def line(curve: Sequence[CurvePoint], colour: str) -> go.Scatter:
+    steps = [step for k, step in enumerate(curve) if k in (0, len(curve) - 1) or step.best != curve[k - 1].best]
     return go.Scatter(
         x=[round(step.gpu_seconds, 2) for step in steps],
         y=[round(step.best, 4) for step in steps],

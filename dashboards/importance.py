@@ -12,12 +12,13 @@ from dashboards.style import POOLED, colours, layout
 
 
 def figure(comparison: Comparison) -> go.Figure:
-    found, colour = comparison.importance, colours(comparison)
+    importance, colour = comparison.importance, colours(comparison)
     bars = [
-        bar(name, shares, found.chance[name], colour.get(name, POOLED)) for name, shares in found.strategies.items()
+        bar(name, shares, importance.chance[name], colour.get(name, POOLED))
+        for name, shares in importance.strategies.items()
     ]
-    if found.pooled:
-        bars.append(bar("all strategies", found.pooled, found.chance_pooled or 0.0, POOLED))
+    if importance.pooled:
+        bars.append(bar("all strategies", importance.pooled, importance.chance_pooled or 0.0, POOLED))
     drawn = layout("Pale: within chance", "share of importance", "").update(
         barmode="group", yaxis={"autorange": "reversed", "automargin": True}, xaxis={"rangemode": "tozero"}
     )

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from autoaug import Study, Task
 from autoaug.compare import ALWAYS_ON
-from autoaug.compare._winner import after, nodes_of, winning_policy
+from autoaug.compare._winner import nodes_of, winning_policy, with_nodes_before
 from autoaug.data import STANDARDS, image_folder
 from autoaug.export import EXPORTERS, export
 from autoaug.mixing import MIXES
@@ -163,7 +163,7 @@ def places(images: Tensor) -> Counter[tuple[int, ...]]:
 
 def test_a_schedule_begins_with_it_in_every_epoch() -> None:
     node = apply("rotate")
-    found = after(nodes_of(STANDARDS["flip"]), schedule([(1, sequence()), (3, node)]))
+    found = with_nodes_before(nodes_of(STANDARDS["flip"]), schedule([(1, sequence()), (3, node)]))
     flip = apply("hflip", probability=0.5)
     assert found == schedule([(1, sequence([flip])), (3, sequence([flip, node]))])
 

@@ -47,9 +47,9 @@ def anytime(
     steps: list[CurvePoint] = []
     for study, name in dict.fromkeys((record.study, record.strategy) for record in searched):
         spent, best = 0.0, None
-        mine = [record for record in searched if (record.study, record.strategy) == (study, name)]
-        ends = {key(record): record.epoch for record in mine}
-        for record in mine:
+        records_of_search = [record for record in searched if (record.study, record.strategy) == (study, name)]
+        ends = {key(record): record.epoch for record in records_of_search}
+        for record in records_of_search:
             spent += record.gpu_seconds
             if record.epoch == ends[key(record)]:
                 if key(record) in full and metric in record.metrics:
@@ -79,8 +79,8 @@ def long_enough(records: Sequence[Record]) -> set[TrainingKey]:
     for record in records:
         augmented[key(record)] = max(augmented.get(key(record), 0), record.epoch if record.phase == "augment" else 0)
     most: dict[tuple[str, str], int] = {}
-    for (study, place, _), epochs in augmented.items():
-        most[study, place] = max(most.get((study, place), 0), epochs)
+    for (study, substudy, _), epochs in augmented.items():
+        most[study, substudy] = max(most.get((study, substudy), 0), epochs)
     return {each for each, epochs in augmented.items() if epochs == most[each[:2]]}
 
 
@@ -105,7 +105,7 @@ def bands(steps: Sequence[CurvePoint], metric: str = "") -> list[Band]:
     Args:
         metric: of the steps: intervals end where its values do.
     """
-    found: list[Band] = []
+    averaged: list[Band] = []
     for name in dict.fromkeys(step.strategy for step in steps):
         studies = dict.fromkeys(step.study for step in steps if step.strategy == name)
         curves = [[s for s in steps if (s.strategy, s.study) == (name, study)] for study in studies]
@@ -120,5 +120,5 @@ def bands(steps: Sequence[CurvePoint], metric: str = "") -> list[Band]:
             assert at is not None, "two searches or more"
             assert at.low is not None
             assert at.high is not None
-            found.append(Band(name, seconds, at.mean, at.low, at.high, at.n))
-    return found
+            averaged.append(Band(name, seconds, at.mean, at.low, at.high, at.n))
+    return averaged

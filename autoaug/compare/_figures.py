@@ -25,46 +25,48 @@ def number(value: float, sign: bool = False) -> str:
     return f"{value:{'+' if sign and not math.isnan(value) else ''}.4f}"
 
 
-def show_interval(found: Interval | None) -> str:
-    if found is None:
+def show_interval(estimate: Interval | None) -> str:
+    if estimate is None:
         return NOTHING
-    return f"{number(found.mean)}{show_half(found, found.mean)}"
+    return f"{number(estimate.mean)}{show_half(estimate, estimate.mean)}"
 
 
-def show_half(found: Interval | Difference, mean: float) -> str:
+def show_half(estimate: Interval | Difference, mean: float) -> str:
     """The wider half of an interval. Runs that are all equal have none: that they vary is not seen, not disproved."""
-    if found.low is None or found.high is None:
+    if estimate.low is None or estimate.high is None:
         return ""
-    return f" ({found.n} equal)" if equal(found) else f" ± {number(max(found.high - mean, mean - found.low))}"
-
-
-def equal(found: Interval | Difference) -> bool:
-    """Whether two runs or more have the same score, so that the interval has no width."""
-    return found.low is not None and found.high is not None and found.high - found.low < ROUNDING
-
-
-def show_difference(found: Difference | None, wide: bool) -> tuple[str, str, str]:
-    """Difference, corrected p, verdict."""
-    if found is None:
-        return (NOTHING, NOTHING, NOTHING)
     return (
-        f"{number(found.difference, sign=True)}{show_half(found, found.difference)}",
-        show_p(found.p_holm),
-        found.verdict if wide else found.verdict.removesuffix(" evidence"),
+        f" ({estimate.n} equal)" if equal(estimate) else f" ± {number(max(estimate.high - mean, mean - estimate.low))}"
     )
 
 
-def show_starred(found: Difference | None, wide: bool) -> str:
+def equal(estimate: Interval | Difference) -> bool:
+    """Whether two runs or more have the same score, so that the interval has no width."""
+    return estimate.low is not None and estimate.high is not None and estimate.high - estimate.low < ROUNDING
+
+
+def show_difference(difference: Difference | None, wide: bool) -> tuple[str, str, str]:
+    """Difference, corrected p, verdict."""
+    if difference is None:
+        return (NOTHING, NOTHING, NOTHING)
+    return (
+        f"{number(difference.difference, sign=True)}{show_half(difference, difference.difference)}",
+        show_p(difference.p_holm),
+        difference.verdict if wide else difference.verdict.removesuffix(" evidence"),
+    )
+
+
+def show_starred(difference: Difference | None, wide: bool) -> str:
     """Return a difference by another metric than the study's, with a star where it is more than chance."""
-    if found is None:
+    if difference is None:
         return NOTHING
-    star = "*" * significant(found)
-    difference, p, _ = show_difference(found, wide)
-    return f"{difference}{star}, p {p}" if wide else f"{number(found.difference, sign=True)}{star}"
+    star = "*" * significant(difference)
+    shown, p, _ = show_difference(difference, wide)
+    return f"{shown}{star}, p {p}" if wide else f"{number(difference.difference, sign=True)}{star}"
 
 
-def significant(found: Difference) -> bool:
-    return found.verdict != "not enough evidence"
+def significant(difference: Difference) -> bool:
+    return difference.verdict != "not enough evidence"
 
 
 def show_p(p: float | None) -> str:

@@ -52,7 +52,9 @@ def importances(searches: Mapping[str, Sequence[FrozenTrial]], maximize: bool) -
         for name, trials in searches.items()
     }
     ranked = {
-        name: list(zip(trials, places(trials, maximize), strict=True)) for name, trials in complete.items() if trials
+        name: list(zip(trials, relative_ranks(trials, maximize), strict=True))
+        for name, trials in complete.items()
+        if trials
     }
     alone = {name: shares(each) for name, each in ranked.items() if enough(each)}
     pooled: dict[str, float] = {}
@@ -63,14 +65,14 @@ def importances(searches: Mapping[str, Sequence[FrozenTrial]], maximize: bool) -
         if common and enough(all_of_them):
             pooled, chance_pooled = shares(all_of_them, common)
     return Importance(
-        strategies={name: found for name, (found, _) in alone.items()},
+        strategies={name: by_dimension for name, (by_dimension, _) in alone.items()},
         pooled=pooled,
         chance={name: chance for name, (_, chance) in alone.items()},
         chance_pooled=chance_pooled,
     )
 
 
-def places(trials: Sequence[FrozenTrial], maximize: bool) -> np.ndarray:
+def relative_ranks(trials: Sequence[FrozenTrial], maximize: bool) -> np.ndarray:
     """The place of each trial among these, in (0, 1): low is good. Equal values share a place."""
     from scipy import stats  # here, because it takes half a second and a worker never needs it
 
@@ -82,14 +84,16 @@ Ranked = Sequence[tuple[FrozenTrial, float]]
 
 
 def enough(ranked: Ranked) -> bool:
-    return len(ranked) >= FEWEST_TRIALS and len({place for _, place in ranked}) > 1
+    return len(ranked) >= FEWEST_TRIALS and len({rank for _, rank in ranked}) > 1
 
 
 def dimensions(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
     """The dimensions of trials, those that only some have among them, without what was not the same in all."""
-    found = {name: rule for trial in trials for name, rule in trial.distributions.items()}
+    distributions = {name: rule for trial in trials for name, rule in trial.distributions.items()}
     return {
-        name: rule for name, rule in found.items() if all(each.distributions.get(name, rule) == rule for each in trials)
+        name: rule
+        for name, rule in distributions.items()
+        if all(each.distributions.get(name, rule) == rule for each in trials)
     }
 
 
@@ -107,18 +111,18 @@ def shares(ranked: Ranked, only: set[str] | None = None) -> tuple[dict[str, floa
     nulls = {f"null {k}": FloatDistribution(0, 1) for k in range(NULLS)}
     copies = []
     chosen = rng.permutation(len(ranked))[:MOST_TRIALS]
-    for trial, place in (ranked[k] for k in sorted(chosen)):
+    for trial, rank in (ranked[k] for k in sorted(chosen)):
         kept = {name: value_of(trial, name, rule) for name, rule in rules.items()}
         copies.append(
             create_trial(
-                value=place,
+                value=rank,
                 params=kept | {name: float(rng.uniform()) for name in nulls},
                 distributions=rules | nulls,
             )
         )
     study = optuna.create_study(direction="minimize")
     study.add_trials(copies)
-    found = get_param_importances(study, evaluator=MeanDecreaseImpurityImportanceEvaluator(seed=0))
-    chance = max(found.pop(name, 0.0) for name in nulls)
-    total = sum(found.values()) or 1.0
-    return {name: float(share / total) for name, share in found.items()}, float(chance / total)
+    importance = get_param_importances(study, evaluator=MeanDecreaseImpurityImportanceEvaluator(seed=0))
+    chance = max(importance.pop(name, 0.0) for name in nulls)
+    total = sum(importance.values()) or 1.0
+    return {name: float(share / total) for name, share in importance.items()}, float(chance / total)

@@ -138,8 +138,8 @@ def leaderboard(
 
     rows = []
     for name in strategies:
-        mine = [outcome for outcome in outcomes if outcome.strategy == name]
-        search = [outcome for outcome in mine if outcome.kind is not TrialKind.FINAL]
+        outcomes_of_strategy = [outcome for outcome in outcomes if outcome.strategy == name]
+        search = [outcome for outcome in outcomes_of_strategy if outcome.kind is not TrialKind.FINAL]
         ends = last_attempts(search)
         tried = [outcome for outcome in ends if outcome.kind is not TrialKind.RERUN]
         best = best_complete(ends, maximize)
@@ -161,8 +161,8 @@ def leaderboard(
                 test_reads=(test_reads or {}).get(name, 0),
                 searches=name not in one_point and any(outcome.point for outcome in search),
                 reruns=tuple(reruns(ends, maximize)),
-                retrained=retrained(mine, name, metric, repeated),
-                reason="" if scores[main][name] else reason_of(mine),
+                retrained=retrained(outcomes_of_strategy, name, metric, repeated),
+                reason="" if scores[main][name] else reason_of(outcomes_of_strategy),
                 doubt=doubt(ends, best, ruling),
             )
         )
@@ -183,17 +183,17 @@ def doubt(ends: Sequence[Outcome], best: Outcome | None, metric: Metric) -> Doub
     return Doubt(best.val_images, width, near, len(others))
 
 
-def reason_of(mine: Sequence[Outcome]) -> str:
+def reason_of(outcomes: Sequence[Outcome]) -> str:
     """Why the last of a strategy's trials and final runs that failed did so; empty where none has."""
-    lost = [outcome for failed in failures(mine).values() for outcome in failed]
+    lost = [outcome for failed in failures(outcomes).values() for outcome in failed]
     return (lost[-1].reason or "stopped from outside") if lost else ""
 
 
-def retrained(mine: Sequence[Outcome], name: str, metric: str, repeated: bool) -> dict[str, Interval]:
+def retrained(outcomes: Sequence[Outcome], name: str, metric: str, repeated: bool) -> dict[str, Interval]:
     """Return the test values of new networks with what a learner had found, by how it was deployed."""
     within = metric_of(metric).range
     intervals = {
-        deploy: interval(units(final_scores(mine, name, metric, deploy), repeated), within) for deploy in DEPLOYS
+        deploy: interval(units(final_scores(outcomes, name, metric, deploy), repeated), within) for deploy in DEPLOYS
     }
     return {deploy: each for deploy, each in intervals.items() if each}
 
@@ -229,8 +229,8 @@ def against(
     """Return what can be said of every other strategy and the baseline by a metric."""
     baseline_scores, seen = scores.get(baseline, {}), looks or {}
     others = {
-        name: paired(mine, baseline_scores, repeated, seen.get(name), metric.differences)
-        for name, mine in scores.items()
+        name: paired(scores_of_strategy, baseline_scores, repeated, seen.get(name), metric.differences)
+        for name, scores_of_strategy in scores.items()
         if name != baseline
     }
     return judge(others, metric.maximize)
@@ -269,23 +269,23 @@ def lost_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
 
 def mean_ranks(scores: Mapping[str, Scores], maximize: bool = True) -> dict[str, float]:
     """The mean place of each strategy over the final runs that all of them have; those without any have no rank."""
-    ranked = {name: mine for name, mine in scores.items() if mine}
-    shared = set.intersection(*(set(mine) for mine in ranked.values())) if ranked else set()
+    ranked = {name: by_run for name, by_run in scores.items() if by_run}
+    shared = set.intersection(*(set(by_run) for by_run in ranked.values())) if ranked else set()
     if not shared:
         return {}
     sign = -1 if maximize else 1
-    table = np.array([[sign * mine[run] for run in sorted(shared)] for mine in ranked.values()])
+    table = np.array([[sign * by_run[run] for run in sorted(shared)] for by_run in ranked.values()])
     return dict(zip(ranked, map(float, stats.rankdata(table, axis=0).mean(axis=1)), strict=True))
 
 
 def reruns(ends: Sequence[Outcome], maximize: bool) -> list[Rerun]:
     """The points of a search on a proxy that were also trained in full, the best first."""
-    found = []
+    pairs = []
     for full in complete_by_value((each for each in ends if each.kind is TrialKind.RERUN), maximize):
         alike = [each for each in ends if each.proxy and (each.study, each.point) == (full.study, full.point)]
         for proxy in complete_by_value(alike, maximize)[:1]:
-            found.append(Rerun(proxy.trial, proxy.value or 0.0, proxy.epochs, full.value or 0.0, full.epochs))
-    return found
+            pairs.append(Rerun(proxy.trial, proxy.value or 0.0, proxy.epochs, full.value or 0.0, full.epochs))
+    return pairs
 
 
 def unequal_cost(rows: Sequence[LeaderboardRow]) -> list[tuple[LeaderboardRow, int]]:

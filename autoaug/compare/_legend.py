@@ -18,28 +18,28 @@ def verdict(row: LeaderboardRow, baseline: str, unit: str = "final run") -> str:
     Args:
         unit: what the difference is a mean over: final runs, or studies where several repeat the search.
     """
-    found = row.vs_baseline
+    difference = row.vs_baseline
     if row.name == baseline:
         return "this is the baseline"
     if row.test is None:
         return f"not tested: {row.reason or 'no final run has ended'}"
-    if found is None:
+    if difference is None:
         return f"not compared: shares no final run with the baseline {baseline}"
-    difference = number(found.difference, sign=True)
-    if found.low is not None and found.high is not None:
-        difference += f" [{number(found.low, sign=True)}, {number(found.high, sign=True)}]"
-    p = "" if found.p_holm is None else f", p {show_p(found.p_holm)}"
-    words = f"{found.verdict} than" if significant(found) else f"{found.verdict} of a difference to"
-    return f"{words} {baseline}: {difference}{p}, over {counted(found.n, unit)}"
+    figures = number(difference.difference, sign=True)
+    if difference.low is not None and difference.high is not None:
+        figures += f" [{number(difference.low, sign=True)}, {number(difference.high, sign=True)}]"
+    p = "" if difference.p_holm is None else f", p {show_p(difference.p_holm)}"
+    words = f"{difference.verdict} than" if significant(difference) else f"{difference.verdict} of a difference to"
+    return f"{words} {baseline}: {figures}{p}, over {counted(difference.n, unit)}"
 
 
-def headline(found: Comparison) -> str:
+def headline(comparison: Comparison) -> str:
     """What stands above the tables because they say nothing without it: that the baseline failed. Empty elsewhere."""
-    baseline = next((row for row in found.rows if row.name == found.baseline), None)
+    baseline = next((row for row in comparison.rows if row.name == comparison.baseline), None)
     if baseline is None or baseline.test or not baseline.reason:
         return ""
     return (
-        f"the baseline {found.baseline!r} failed: {baseline.reason}; how the others differ from it is unknown. "
+        f"the baseline {comparison.baseline!r} failed: {baseline.reason}; how the others differ from it is unknown. "
         "Once that is mended: autoaug run ... --retry-failed"
     )
 
@@ -50,25 +50,25 @@ def other_metrics(rows: Sequence[LeaderboardRow], wide: bool) -> list[str]:
     return names if wide else names[:1]
 
 
-def legend(found: Comparison, wide: bool = False) -> list[str]:
+def legend(comparison: Comparison, wide: bool = False) -> list[str]:
     """Return how the tables are to be read: only what concerns these.
 
     Args:
         wide: of tables with every metric.
     """
-    repeated, compared = len(found.studies) > 1, [row for row in found.rows if row.vs_baseline]
+    repeated, compared = len(comparison.studies) > 1, [row for row in comparison.rows if row.vs_baseline]
     unit = "study" if repeated else "seed"
     return [
-        *([f"always on, whatever the strategy: {found.always_on}"] if found.always_on else []),
-        *intervals(found.rows, "study" if repeated else "final run"),
-        *differences_to(found, compared, unit),
-        *starred(compared, other_metrics(found.rows, wide)),
+        *([f"always on, whatever the strategy: {comparison.always_on}"] if comparison.always_on else []),
+        *intervals(comparison.rows, "study" if repeated else "final run"),
+        *differences_to(comparison, compared, unit),
+        *starred(compared, other_metrics(comparison.rows, wide)),
         *missing_evidence(compared, unit),
-        *doubtful(found.rows),
-        *unequal(found.rows),
-        *marks(found.rows),
-        *not_applied(found.outcomes),
-        *([ONE_SEARCH] if not repeated and any(row.searches and row.test for row in found.rows) else []),
+        *doubtful(comparison.rows),
+        *unequal(comparison.rows),
+        *marks(comparison.rows),
+        *not_applied(comparison.outcomes),
+        *([ONE_SEARCH] if not repeated and any(row.searches and row.test for row in comparison.rows) else []),
     ]
 
 
@@ -84,11 +84,11 @@ def intervals(rows: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
     if set(runs) == {1}:
         fix = "set Study(seeds=) to 3 or more" if unit == "final run" else "compare more studies"
         yield f"one {unit} each gives no interval and no p: {fix}"
-    for method, said in INTERVALS.items():
+    for method, meaning in INTERVALS.items():
         if counts := sorted(n for n, used in runs.items() if used == method):
             over = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
             means = "" if unit == "final run" else ", each the mean of its final runs"
-            yield f"± {said}, over {over} {plural(unit)}{means}"
+            yield f"± {meaning}, over {over} {plural(unit)}{means}"
 
 
 INTERVALS = {
@@ -97,15 +97,15 @@ INTERVALS = {
 }
 
 
-def differences_to(found: Comparison, compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
+def differences_to(comparison: Comparison, compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
     """Return what the differences and p are, and which sign is better where that is not the plus."""
     tests = sum(row.vs_baseline is not None and row.vs_baseline.p is not None for row in compared)
     if tests:
         corrected = f", Holm-corrected over {tests} strategies" if tests > 1 else ""
-        less = "" if found.maximize else f"; {metric_of(found.metric).better}"
-        yield f"difference to {found.baseline}, paired by {unit}{less}; p of a paired t-test{corrected}"
+        less = "" if comparison.maximize else f"; {metric_of(comparison.metric).better}"
+        yield f"difference to {comparison.baseline}, paired by {unit}{less}; p of a paired t-test{corrected}"
         yield from looked(compared, unit)
-        yield f"rank: mean place by {label_of(found.test_metric)} over the final runs that all share"
+        yield f"rank: mean place by {label_of(comparison.test_metric)} over the final runs that all share"
 
 
 def starred(compared: Sequence[LeaderboardRow], metrics: Sequence[str]) -> Iterator[str]:
@@ -122,31 +122,33 @@ def looked(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
     for looks in dict.fromkeys(row.vs_baseline.looks for row in compared if row.vs_baseline and row.vs_baseline.looks):
         *most, last = map(str, looks.runs)
         at = f"{', '.join(most)} and {last}" if most else last
-        said = "are corrected for them" if most else "leave room for looking again"
+        effect = "are corrected for them" if most else "leave room for looking again"
         yield (
             f"{counted(len(looks.runs), 'look')} at {at} {plural(unit)} ({looks.planned} planned): "
-            f"p and the intervals of differences {said}"
+            f"p and the intervals of differences {effect}"
         )
 
 
 def missing_evidence(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
     """Which strategies may or may not differ from the baseline, and how many seeds would tell."""
     lacking = [(row.name, row.vs_baseline) for row in compared if row.vs_baseline]
-    said = [f"{name} ({needed(each, unit)})" for name, each in lacking if not significant(each)]
-    if said:
-        power = "; with so many, 80 % of such differences are found" if any("about" in each for each in said) else ""
-        yield f"not enough evidence: {', '.join(said)}{power}"
+    strategies = [f"{name} ({needed(each, unit)})" for name, each in lacking if not significant(each)]
+    if strategies:
+        power = (
+            "; with so many, 80 % of such differences are found" if any("about" in each for each in strategies) else ""
+        )
+        yield f"not enough evidence: {', '.join(strategies)}{power}"
 
 
-def needed(found: Difference, unit: str) -> str:
+def needed(difference: Difference, unit: str) -> str:
     """With how many seeds a difference such as this one would be found."""
-    if found.n == 1:
+    if difference.n == 1:
         return f"one {unit} has no spread"
-    if not found.sd:
-        return f"its {found.n} differences are all {number(found.difference, sign=True)}"
-    if found.seeds_needed is None:
+    if not difference.sd:
+        return f"its {difference.n} differences are all {number(difference.difference, sign=True)}"
+    if difference.seeds_needed is None:
         return f"more than {counted(MOST_SEEDS, unit)}"
-    return f"about {counted(found.seeds_needed, unit)}"
+    return f"about {counted(difference.seeds_needed, unit)}"
 
 
 def doubtful(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
@@ -165,8 +167,8 @@ def unequal(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
     if short_of := unequal_cost(rows):
         most = max(rows, key=lambda row: row.gpu_seconds)
         spent = f"{show_seconds(most.gpu_seconds)} {unit_of(row.device for row in rows)} of {most.name}"
-        said = ", ".join(f"{row.name} {trials:,}" for row, trials in short_of)
-        yield f"unequal cost: for the {spent}, others could have made more trials: {said}"
+        others = ", ".join(f"{row.name} {trials:,}" for row, trials in short_of)
+        yield f"unequal cost: for the {spent}, others could have made more trials: {others}"
 
 
 def marks(rows: Sequence[LeaderboardRow]) -> Iterator[str]:

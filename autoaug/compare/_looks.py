@@ -87,18 +87,18 @@ def boundaries(looks: tuple[int, ...], planned: int, alpha: float) -> float:
 def step(few: int, many: int) -> np.ndarray:
     """The chances [CELLS, CELLS] that p of the first `few` runs lies in a cell, for p of all `many` runs in another."""
     t = special.stdtrit(many - 1, 1 - MIDDLES / 2)
-    all_of_it = np.minimum(t**2 / (many - 1 + t**2), 1 - 1e-15)[:, None, None]  # of the squares, by the common mean
+    share_of_all = np.minimum(t**2 / (many - 1 + t**2), 1 - 1e-15)[:, None, None]  # of the squares, by the common mean
     at = (np.arange(DRAWS) + 0.5) / DRAWS
     t = special.stdtrit(many - 2, at)
     along = (t / np.sqrt(many - 2 + t**2))[:, None]  # a coordinate of a point on the sphere of the residuals
     inner = np.ones(1)
     if many - few > 1:
         inner = special.betaincinv((few - 1) / 2, (many - few - 1) / 2, (np.arange(SPLITS) + 0.5) / SPLITS)
-    mean = np.sqrt(few / many * all_of_it) + np.sqrt((1 - few / many) * (1 - all_of_it)) * along
-    rest = (1 - all_of_it) * (1 - along**2) * inner
-    found = mean**2 / (mean**2 + rest)
+    mean = np.sqrt(few / many * share_of_all) + np.sqrt((1 - few / many) * (1 - share_of_all)) * along
+    rest = (1 - share_of_all) * (1 - along**2) * inner
+    share_of_few = mean**2 / (mean**2 + rest)
     t = special.stdtrit(few - 1, 1 - EDGES[1:-1] / 2)
-    cell = CELLS - 1 - np.searchsorted((t**2 / (few - 1 + t**2))[::-1], found)
+    cell = CELLS - 1 - np.searchsorted((t**2 / (few - 1 + t**2))[::-1], share_of_few)
     rows = np.arange(CELLS)[:, None, None] * CELLS
     counts = np.bincount((rows + cell).ravel(), minlength=CELLS**2).reshape(CELLS, CELLS)
-    return counts / found[0].size
+    return counts / share_of_few[0].size

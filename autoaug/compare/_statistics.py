@@ -96,7 +96,7 @@ def limits(
     low, high = mean.copy(), mean.copy()
     spread = np.ptp(samples, axis=-1) > ROUNDING
     if spread.any():
-        found = stats.bootstrap(
+        bounds = stats.bootstrap(
             (np.sort(samples[spread], axis=-1),),  # the order of the runs is nobody's choice
             np.mean,
             axis=-1,
@@ -106,7 +106,7 @@ def limits(
             method="BCa",
             rng=np.random.default_rng(0),
         ).confidence_interval
-        low[spread], high[spread] = found.low, found.high
+        low[spread], high[spread] = bounds.low, bounds.high
     return low, high
 
 
@@ -188,12 +188,12 @@ def of_differences(sample: np.ndarray, looks: Looks | None = None, within: Limit
     )
 
 
-def judge(found: Mapping[str, Difference | None], higher_is_better: bool = True) -> dict[str, Difference | None]:
+def judge(differences: Mapping[str, Difference | None], higher_is_better: bool = True) -> dict[str, Difference | None]:
     """The differences of several strategies to one baseline, with corrected p, verdicts and the seeds that lack."""
-    tested = {name: each for name, each in found.items() if each is not None and each.p is not None}
+    tested = {name: each for name, each in differences.items() if each is not None and each.p is not None}
     seen = [each.p if each.p_looks is None else each.p_looks for each in tested.values()]
     corrected = dict(zip(tested, holm(np.array(seen, dtype=float)), strict=True))
-    judged = dict(found)
+    judged = dict(differences)
     for name, each in tested.items():
         p = float(corrected[name])
         if p < 1 - CONFIDENCE:

@@ -18,7 +18,7 @@ from autoaug.store import Look, Store, differences
 from autoaug.study import complete_definition
 from autoaug.text import counted
 
-Place = tuple[Store, str]
+StoredStudy = tuple[Store, str]
 """Where a study is stored, and its name there."""
 
 
@@ -112,7 +112,7 @@ def defined(store: Store, name: str) -> dict[str, Any]:
     return complete_definition(definition)
 
 
-def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Comparison:
+def stored_comparison(studies: Sequence[StoredStudy], with_records: bool = False) -> Comparison:
     """The comparison of studies that were run; with every epoch of theirs where a figure needs them.
 
     Whoever asks has looked at it: that is recorded, and p and intervals are corrected for it.
@@ -120,19 +120,20 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
     Raises:
         ValueError: the studies do not ask the same question, or two of them have the same seed.
     """
-    definitions = [defined(store, name) for store, name in places]
-    names = tuple(name for _, name in places)
+    definitions = [defined(store, name) for store, name in studies]
+    names = tuple(name for _, name in studies)
     refuse_unlike(names, definitions)
     first, metric = definitions[0], stored_metric(definitions[0])
-    outcomes = [outcome for store, name in places for outcome in store.outcomes(name)]
+    outcomes = [outcome for store, name in studies for outcome in store.outcomes(name)]
     strategies = list(dict.fromkeys(strategy for each in definitions for strategy in each["spaces"]))
     predicted: Counter[str] = Counter()
     reads: Counter[str] = Counter()
-    for (store, name), definition in zip(places, definitions, strict=True):
+    for (store, name), definition in zip(studies, definitions, strict=True):
         predicted.update(definition["predicted_seconds"])
         reads.update(store.test_reads_by_strategy(name))
     trials = {
-        strategy: [trial for store, name in places for trial in store.trials(name, strategy)] for strategy in strategies
+        strategy: [trial for store, name in studies for trial in store.trials(name, strategy)]
+        for strategy in strategies
     }
     return Comparison(
         studies=names,
@@ -143,13 +144,13 @@ def stored_comparison(places: Sequence[Place], with_records: bool = False) -> Co
             metric,
             predicted,
             reads,
-            looks_until_now(places, definitions, outcomes),
+            looks_until_now(studies, definitions, outcomes),
             one_point(first),
         ),
         outcomes=outcomes,
-        records=[record for store, name in places for record in store.epochs(name)] if with_records else (),
+        records=[record for store, name in studies for record in store.epochs(name)] if with_records else (),
         importance=importances(trials, metric_of(metric).maximize),
-        provenance=dict(provenance(definitions, list(attributes_of(places, outcomes)))),
+        provenance=dict(provenance(definitions, list(attributes_of(studies, outcomes)))),
     )
 
 
@@ -159,36 +160,36 @@ def one_point(definition: Mapping[str, Any]) -> list[str]:
 
 
 def looks_until_now(
-    places: Sequence[Place], definitions: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
+    studies: Sequence[StoredStudy], definitions: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
 ) -> dict[str, Looks]:
     """Record a look at a comparison; returns by strategy at how many runs there was one, the present one last.
 
     A look at several studies, which repeat a search, counts for every comparison of several that has one of them.
     """
-    names, baseline = [name for _, name in places], definitions[0]["baseline"]
+    names, baseline = [name for _, name in studies], definitions[0]["baseline"]
     runs, lost = shared_runs(outcomes, baseline, definitions[0]["metric"]), lost_runs(outcomes, baseline)
     seeds = definitions[0].get("seeds", 0)
     planned = {name: count if len(names) > 1 else max(count, seeds - lost[name]) for name, count in runs.items()}
     now, who = Look(names, runs, planned), f"{socket.gethostname()}:{os.getpid()}"
     if any(count > 1 for name, count in runs.items() if name != baseline):  # or nothing could have been found
-        for store, name in places:
+        for store, name in studies:
             store.note_look(name, now, who)
     before = [
-        look for store, name in places for look in store.looks(name) if (len(look.compared) > 1) == (len(names) > 1)
+        look for store, name in studies for look in store.looks(name) if (len(look.compared) > 1) == (len(names) > 1)
     ]
-    found = {}
+    looks = {}
     for name, count in runs.items():
         if count > 1:
-            mine = [look for look in before if look.runs.get(name, 0) > 1]
-            first = next((look.planned[name] for look in mine), planned[name])
-            earlier = {look.runs[name] for look in mine if look.runs[name] < count}
-            found[name] = Looks((*sorted(earlier), count), first)
-    return found
+            looks_of_strategy = [look for look in before if look.runs.get(name, 0) > 1]
+            first = next((look.planned[name] for look in looks_of_strategy), planned[name])
+            earlier = {look.runs[name] for look in looks_of_strategy if look.runs[name] < count}
+            looks[name] = Looks((*sorted(earlier), count), first)
+    return looks
 
 
-def attributes_of(places: Sequence[Place], outcomes: Sequence[Outcome]) -> Iterator[Mapping[str, Any]]:
+def attributes_of(studies: Sequence[StoredStudy], outcomes: Sequence[Outcome]) -> Iterator[Mapping[str, Any]]:
     """The user attributes of all trials: of the searches, their re-runs and the final runs."""
-    for store, name in places:
+    for store, name in studies:
         for below in dict.fromkeys(outcome.substudy for outcome in outcomes if outcome.study == name):
             for trial in store.trials(name, below):
                 yield trial.user_attrs
@@ -200,9 +201,9 @@ def refuse_unlike(names: Sequence[str], definitions: Sequence[Mapping[str, Any]]
         if count > 1:
             raise ValueError(f"study {name!r} is named {count} times: name each study once")
     for (one, first), (other, second) in combinations(zip(names, definitions, strict=True), 2):
-        for place, here, there in differences({**first, "seed": None}, {**second, "seed": None}):
+        for entry, here, there in differences({**first, "seed": None}, {**second, "seed": None}):
             raise ValueError(
-                f"studies {one!r} and {other!r} ask different questions, {place} {here} and {there}: "
+                f"studies {one!r} and {other!r} ask different questions, {entry} {here} and {there}: "
                 "compare studies that differ in their seed only"
             )
     baseline = definitions[0]["baseline"]

@@ -75,27 +75,27 @@ def as_plain(row: LeaderboardRow) -> dict[str, Any]:
     return named
 
 
-def to_json(found: Comparison) -> dict[str, Any]:
+def to_json(comparison: Comparison) -> dict[str, Any]:
     """A comparison as plain data, for machines."""
-    unit = "study" if len(found.studies) > 1 else "final run"
+    unit = "study" if len(comparison.studies) > 1 else "final run"
     return {
-        "study": found.studies[0],
-        "studies": list(found.studies),
-        "metric": found.metric,
-        "direction": found.direction,
-        "baseline": found.baseline,
-        "headline": headline(found),
+        "study": comparison.studies[0],
+        "studies": list(comparison.studies),
+        "metric": comparison.metric,
+        "direction": comparison.direction,
+        "baseline": comparison.baseline,
+        "headline": headline(comparison),
         "strategies": [
             {
                 **as_plain(row),
                 "reruns": [asdict(each) for each in row.reruns],
-                "verdict": verdict(row, found.baseline, unit),
+                "verdict": verdict(row, comparison.baseline, unit),
             }
-            for row in found.rows
+            for row in comparison.rows
         ],
-        "importance": asdict(found.importance),
-        "provenance": dict(found.provenance),
-        "legend": legend(found, wide=True),
+        "importance": asdict(comparison.importance),
+        "provenance": dict(comparison.provenance),
+        "legend": legend(comparison, wide=True),
     }
 
 
@@ -107,35 +107,35 @@ class Table:
     cells: Sequence[Sequence[str]]
 
 
-def tables(found: Comparison, wide: bool = False) -> list[Table]:
+def tables(comparison: Comparison, wide: bool = False) -> list[Table]:
     """The result, then the search and its cost; with every interval where there is room: `wide`."""
-    return [result_table(found, wide), search_table(found, wide)]
+    return [result_table(comparison, wide), search_table(comparison, wide)]
 
 
-def result_table(found: Comparison, wide: bool) -> Table:
+def result_table(comparison: Comparison, wide: bool) -> Table:
     """Return the study's metric on the test split against the baseline: what the question was."""
     cells = []
-    for row in found.rows:
-        versus = ("baseline", "", "") if row.name == found.baseline else show_difference(row.vs_baseline, wide)
+    for row in comparison.rows:
+        versus = ("baseline", "", "") if row.name == comparison.baseline else show_difference(row.vs_baseline, wide)
         cells.append([row.name, show_rank(row.rank), show_interval(row.test), *versus])
         for deploy, each in row.retrained.items():
             cells.append([f"· {deploy.replace('_', ' ')}", "", show_interval(each), "", "", ""])
-    return Table(["strategy", "rank", label_of(found.test_metric), "difference", "p", "verdict"], cells)
+    return Table(["strategy", "rank", label_of(comparison.test_metric), "difference", "p", "verdict"], cells)
 
 
-def search_table(found: Comparison, wide: bool) -> Table:
+def search_table(comparison: Comparison, wide: bool) -> Table:
     """Return the test values by other metrics, and what the search found and cost."""
-    predicted = any(row.predicted_seconds is not None for row in found.rows)
-    versus, unit = "difference" if wide else "delta", unit_of(row.device for row in found.rows)
-    others = other_metrics(found.rows, wide)
+    predicted = any(row.predicted_seconds is not None for row in comparison.rows)
+    versus, unit = "difference" if wide else "delta", unit_of(row.device for row in comparison.rows)
+    others = other_metrics(comparison.rows, wide)
     headings = ["strategy", *(text for name in others for text in (label_of(on_split("test", name)), versus))]
-    headings += [f"best {short(found.metric)}", "epochs", "trials", unit, *["predicted"] * predicted]
+    headings += [f"best {short(comparison.metric)}", "epochs", "trials", unit, *["predicted"] * predicted]
     cells = []
-    for row in found.rows:
+    for row in comparison.rows:
         cells.append(
             [
                 row.name,
-                *(text for name in others for text in show_other(row, name, found.baseline, wide)),
+                *(text for name in others for text in show_other(row, name, comparison.baseline, wide)),
                 show_value(row.val_best),
                 str(row.epochs),
                 show_trials(row),

@@ -32,11 +32,11 @@ def winning_policy(
     """
     if store.definition(study.name) is None:
         raise ValueError(f"study {study.name!r} was not run in {store.display_url}: run it, or give another --storage")
-    definition, found = stored_leaderboard(store, study.name)
-    rows = {row.name: row for row in found}
+    definition, ranked = stored_leaderboard(store, study.name)
+    rows = {row.name: row for row in ranked}
     name = lookup(rows, strategy, "strategy").name if strategy else next(iter(rows), None)
-    mine = [outcome for outcome in store.outcomes(study.name) if outcome.strategy == name]
-    best = best_complete(mine, study.direction == "maximize")
+    outcomes_of_strategy = [outcome for outcome in store.outcomes(study.name) if outcome.strategy == name]
+    best = best_complete(outcomes_of_strategy, study.direction == "maximize")
     if name is None or best is None:
         raise ValueError(f"no trial of {name or 'any strategy'} of study {study.name!r} is complete yet: run the study")
     tree, attributes = policy_of(study, store, best), store.trials(study.name, best.substudy)[best.trial].user_attrs
@@ -46,7 +46,7 @@ def winning_policy(
     if not (standard and with_standard and (nodes := nodes_of(standard))):
         return policy_tree(tree.root, tree.ranges, facts)
     facts[ALWAYS_ON] = f"{standard}, which this policy begins with"
-    return policy_tree(after(nodes, tree.root), tree.ranges, facts)
+    return policy_tree(with_nodes_before(nodes, tree.root), tree.ranges, facts)
 
 
 Node = Apply | InTurn | Choice
@@ -58,7 +58,7 @@ def nodes_of(standard: Standard) -> list[Apply]:
     return [*crop, apply("hflip", probability=0.5)] if standard.flip else crop
 
 
-def after(nodes: Sequence[Apply], root: Node | Schedule) -> Node | Schedule:
+def with_nodes_before(nodes: Sequence[Apply], root: Node | Schedule) -> Node | Schedule:
     """A policy that some operations come before, in every epoch."""
     if isinstance(root, Schedule):
         return schedule((step.epoch, in_turn(nodes, step.node)) for step in root.steps)
