@@ -14,6 +14,7 @@ from dashboards.style import colours, layout, pale
 
 
 def figure(comparison: Comparison) -> go.Figure:
+    """Return the anytime curves of a comparison, one line per strategy; of repeated searches their mean in a band."""
     records, metric, colour = comparison.records, comparison.metric, colours(comparison)
     steps = anytime(records, metric, outcomes=comparison.outcomes or None)
     averaged = bands(steps, metric)
@@ -30,6 +31,7 @@ def figure(comparison: Comparison) -> go.Figure:
 
 
 def line(curve: Sequence[CurvePoint], colour: str) -> go.Scatter:
+    """Return one search of a strategy as steps, corners only."""
     steps = [step for k, step in enumerate(curve) if k in (0, len(curve) - 1) or step.best != curve[k - 1].best]
     return go.Scatter(
         x=[round(step.gpu_seconds, 2) for step in steps],
@@ -43,6 +45,7 @@ def line(curve: Sequence[CurvePoint], colour: str) -> go.Scatter:
 
 
 def mean(averaged: Sequence[Band], colour: str) -> go.Scatter:
+    """Return the mean over the searches of a strategy as steps."""
     return go.Scatter(
         x=[round(band.gpu_seconds, 2) for band in averaged],
         y=[round(band.mean, 4) for band in averaged],
@@ -54,7 +57,7 @@ def mean(averaged: Sequence[Band], colour: str) -> go.Scatter:
 
 
 def shade(averaged: Sequence[Band], colour: str) -> go.Scatter:
-    """The outline of a band, drawn there along its lower edge and back along the upper one."""
+    """Return the area of a band, drawn there along its lower edge and back along the upper one."""
     seconds = [round(band.gpu_seconds, 2) for band in averaged]
     return go.Scatter(
         x=[*stairs(seconds, seconds)[0], *stairs(seconds, seconds)[0][::-1]],
@@ -71,5 +74,5 @@ def shade(averaged: Sequence[Band], colour: str) -> go.Scatter:
 
 
 def stairs(x: Sequence[float], y: Sequence[float]) -> tuple[list[float], list[float]]:
-    """The corners of a line that keeps its height until the next point."""
+    """Return the corners of a line that keeps its height until the next point."""
     return [each for each in x for _ in (0, 1)][1:], [each for each in y for _ in (0, 1)][:-1]

@@ -12,6 +12,7 @@ from dashboards.style import POOLED, colours, layout
 
 
 def figure(comparison: Comparison) -> go.Figure:
+    """Return the importances of a comparison as bars, grouped by dimension."""
     importance, colour = comparison.importance, colours(comparison)
     bars = [
         bar(name, shares, importance.chance[name], colour.get(name, POOLED))
@@ -26,6 +27,7 @@ def figure(comparison: Comparison) -> go.Figure:
 
 
 def bar(name: str, shares: Mapping[str, float], chance: float, colour: str) -> go.Bar:
+    """Return the bars of one strategy; those that are no longer than what chance gives are pale."""
     return go.Bar(
         x=[round(share, 4) for share in shares.values()],
         y=list(shares),

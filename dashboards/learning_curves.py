@@ -16,6 +16,7 @@ from dashboards.style import colours, layout
 
 
 def figure(comparison: Comparison) -> go.Figure:
+    """Return the learning curves of the final runs of a comparison, one line per strategy and training."""
     metric, colour = comparison.metric, colours(comparison)
     values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in comparison.records:

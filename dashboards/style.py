@@ -15,13 +15,13 @@ def colours(comparison: Comparison) -> dict[str, str]:
 
 
 def pale(colour: str, opacity: float) -> str:
-    """A colour of the table, as one can see through it."""
+    """Return a colour of the table as one can see through it; `opacity` in [0, 1]."""
     red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {opacity:g})"
 
 
 def layout(title: str, x: str, y: str) -> go.Layout:
-    """White, with the legend below: beside the figure it would take room from it."""
+    """Return what the figures share: white, with the legend below, for beside the figure it would take room from it."""
     return go.Layout(
         title={"text": title, "font": {"size": 14}},
         template="plotly_white",

@@ -12,6 +12,14 @@ ROOMS: dict[str, set[str]] = {
     "autoaug.mixing": {"Mix"},
     "autoaug.hypergrad": {"Hypergrad", "Solving"},
     "autoaug.strategies": {"Condition", "SeededByTrial"},
+    "autoaug.compare": {
+        "Figure",
+        "OtherMetric",
+        "Rerun",
+        "stored_comparison",
+        "stored_leaderboard",
+        "winning_policy",
+    },
     "autoaug.policy": {"Policy", "PolicyError", "Apply", "Choice", "Choices", "Schedule", "Sequence"},
 }
 """The packages whose examples run, and of each the public classes that need none: protocols and errors, and the nodes

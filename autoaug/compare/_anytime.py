@@ -15,7 +15,12 @@ MOST_POINTS = 100
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A point of an anytime curve: what was known after so much had been spent."""
+    """Hold a point of an anytime curve: the best validation value known after so much had been spent.
+
+    >>> from autoaug.compare import CurvePoint
+    >>> CurvePoint("randaugment", gpu_seconds=120.0, best=0.81).best
+    0.81
+    """
 
     strategy: str
     gpu_seconds: float
@@ -29,17 +34,34 @@ def anytime(
     maximize: bool | None = None,
     outcomes: Sequence[Outcome] | None = None,
 ) -> list[CurvePoint]:
-    """Best validation value so far, against all that the search had spent by then, per study and strategy.
+    """Return the best validation value so far against all that the search had spent by then, per study and strategy.
 
     A training that was cut short, or that ran on a proxy of the task, costs and is never ranked: its value does not
-    stand beside those of full trainings.
+    stand beside those of full trainings. Final runs are left out.
 
     Args:
         records: in the order in which they are stored, attempts of a trial apart.
         metric: of the records. Which direction is better stands in its row of `METRICS`; of a value that is of no row,
             `maximize` says it.
+        maximize: whether more of the metric is better; without it the row of `METRICS` says so.
         outcomes: how the trainings ended. Without them a training counts as cut short where it has fewer augmented
             epochs than another one of its strategy, and every search as one on the task itself.
+
+    Returns:
+        One point per training, where it ends, from the first ranked one on; with GPU-seconds (CPU-seconds without a
+        GPU) since the search began. Strategies come one after another.
+
+    Raises:
+        ValueError: the metric is in no row of `METRICS`, and `maximize` is not given.
+
+    >>> from autoaug.compare import anytime
+    >>> from autoaug.record import Record
+    >>> records = [
+    ...     Record(strategy="ra", trial=k, epoch=1, phase="augment", metrics={"val_accuracy": value}, gpu_seconds=10.0)
+    ...     for k, value in enumerate([0.7, 0.6, 0.8])
+    ... ]
+    >>> [(point.gpu_seconds, point.best) for point in anytime(records)]
+    [(10.0, 0.7), (20.0, 0.7), (30.0, 0.8)]
     """
     better = max if (metric_of(metric).maximize if maximize is None else maximize) else min
     searched = [record for record in records if record.kind.charged]
@@ -65,16 +87,17 @@ TrainingKey = tuple[str, str, int]
 
 
 def key(training: Record | Outcome) -> TrainingKey:
+    """Return which training a record or an outcome is of."""
     return training.study, training.substudy, training.trial
 
 
 def complete(outcomes: Sequence[Outcome]) -> set[TrainingKey]:
-    """The trainings whose values may be ranked."""
+    """Return the trainings whose values may be ranked: complete, and on the task itself."""
     return {key(each) for each in outcomes if each.state == "COMPLETE" and not each.proxy}
 
 
 def long_enough(records: Sequence[Record]) -> set[TrainingKey]:
-    """The trainings with as many augmented epochs as any of their strategy."""
+    """Return the trainings with as many augmented epochs as any of their strategy."""
     augmented: dict[TrainingKey, int] = {}
     for record in records:
         augmented[key(record)] = max(augmented.get(key(record), 0), record.epoch if record.phase == "augment" else 0)
@@ -86,7 +109,15 @@ def long_enough(records: Sequence[Record]) -> set[TrainingKey]:
 
 @dataclass(frozen=True)
 class Band:
-    """The anytime curves of several searches of one strategy at one cost: their mean and its 95 % interval."""
+    """Hold a point of a band: the mean of the anytime curves of `n` searches of a strategy at one cost, in GPU-seconds.
+
+    `low` and `high` are the ends of its 95 % interval.
+
+    >>> from autoaug.compare import Band
+    >>> band = Band("randaugment", gpu_seconds=120.0, mean=0.8, low=0.78, high=0.82, n=3)
+    >>> band.low < band.mean < band.high
+    True
+    """
 
     strategy: str
     gpu_seconds: float
@@ -97,13 +128,22 @@ class Band:
 
 
 def bands(steps: Sequence[CurvePoint], metric: str = "") -> list[Band]:
-    """The mean over the searches of a strategy, and its 95 % interval, from where all of them have found something.
+    """Return the mean over the searches of a strategy with its 95 % interval, from where all of them have a value.
 
     The searches are those of several studies that differ in their seed. One study gives no band: its trials cannot be
     shuffled into other searches, for a sampler that learns proposes each point because of those before it.
 
     Args:
+        steps: of `anytime`, over the records of all studies.
         metric: of the steps: intervals end where its values do.
+
+    Returns:
+        At most `MOST_POINTS` points per strategy, by rising cost; none of a strategy that was searched once.
+
+    >>> from autoaug.compare import CurvePoint, bands
+    >>> curves = [CurvePoint("ra", 10.0, 0.70, "seed-0"), CurvePoint("ra", 20.0, 0.74, "seed-1")]
+    >>> [(band.gpu_seconds, round(band.mean, 2), band.n) for band in bands(curves)]
+    [(20.0, 0.72, 2)]
     """
     averaged: list[Band] = []
     for name in dict.fromkeys(step.strategy for step in steps):

@@ -26,10 +26,15 @@ NULLS = 9
 
 @dataclass(frozen=True)
 class Importance:
-    """Shares of the dimensions in what the values of a search depend on; they sum to one.
+    """Hold the shares of the dimensions in what the values of a search depend on; they sum to one.
 
     Shares of noise sum to one too. So `chance` gives what the luckiest of nine random dimensions that do nothing gets
     beside them: a share that is not larger means nothing.
+
+    >>> from autoaug.compare import Importance
+    >>> importance = Importance({"ra": {"policy.m": 0.9, "policy.n": 0.1}}, chance={"ra": 0.15})
+    >>> [name for name, share in importance.strategies["ra"].items() if share > importance.chance["ra"]]
+    ['policy.m']
     """
 
     strategies: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -42,10 +47,28 @@ class Importance:
 
 
 def importances(searches: Mapping[str, Sequence[FrozenTrial]], maximize: bool) -> Importance:
-    """The importance of each dimension per strategy, and of those that all strategies share, pooled.
+    """Return the importance of each dimension per strategy, and of those that all strategies share, pooled.
 
-    A trial counts by its place within its own search, as a share of it: (rank - 1/2) / trials. So when strategies are
+    A trial counts by its rank within its own search, as a share of it: (rank - 1/2) / trials. So when strategies are
     pooled, one that is better, or that spreads more, does not make the region it sampled look good.
+
+    Args:
+        searches: by strategy, the trials of its search; those that are not complete are left out.
+        maximize: whether more of the metric is better.
+
+    Returns:
+        Shares in [0, 1]; a search of less than `FEWEST_TRIALS` complete trials, or of equal values only, has none.
+
+    >>> from optuna.distributions import FloatDistribution
+    >>> from optuna.trial import create_trial
+    >>> from autoaug.compare import importances
+    >>> space = {"policy.m": FloatDistribution(0, 1)}
+    >>> trials = [
+    ...     create_trial(params={"policy.m": k / 20}, distributions=space, value=k / 20) for k in range(20)
+    ... ]
+    >>> importance = importances({"ra": trials}, maximize=True)
+    >>> importance.strategies["ra"]["policy.m"] > importance.chance["ra"]
+    True
     """
     complete = {
         name: [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.params]
@@ -73,7 +96,7 @@ def importances(searches: Mapping[str, Sequence[FrozenTrial]], maximize: bool) -
 
 
 def relative_ranks(trials: Sequence[FrozenTrial], maximize: bool) -> np.ndarray:
-    """The place of each trial among these, in (0, 1): low is good. Equal values share a place."""
+    """Return the rank of each trial over their number, in (0, 1): low is good. Equal values share a rank."""
     from scipy import stats  # here, because it takes half a second and a worker never needs it
 
     values = np.array([trial.value for trial in trials], dtype=float)
@@ -84,11 +107,12 @@ Ranked = Sequence[tuple[FrozenTrial, float]]
 
 
 def enough(ranked: Ranked) -> bool:
+    """Whether there are enough trials, and values that differ."""
     return len(ranked) >= FEWEST_TRIALS and len({rank for _, rank in ranked}) > 1
 
 
 def dimensions(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """The dimensions of trials, those that only some have among them, without what was not the same in all."""
+    """Return the dimensions of trials, those that only some have among them, without what was not the same in all."""
     distributions = {name: rule for trial in trials for name, rule in trial.distributions.items()}
     return {
         name: rule
@@ -98,7 +122,7 @@ def dimensions(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
 
 
 def shares(ranked: Ranked, only: set[str] | None = None) -> tuple[dict[str, float], float]:
-    """The share of each dimension, the largest first, and what chance gives.
+    """Return the share of each dimension, the largest first, and what chance gives.
 
     A trial that lacks a conditional dimension counts as if it had the value in the middle.
     """

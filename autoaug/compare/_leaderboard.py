@@ -20,7 +20,7 @@ SLACK = 1.1
 
 
 class FinalRun(NamedTuple):
-    """Which final run: the strategies share the seeds of a study."""
+    """Name a final run by its study and seed: the strategies share the seeds of a study."""
 
     study: str
     seed: int
@@ -31,7 +31,7 @@ Scores = Mapping[FinalRun, float]
 
 @dataclass(frozen=True)
 class Rerun:
-    """What a point was worth on the proxy of its search, and what it is worth on the study's task."""
+    """Hold what a point was worth on the proxy of its search, and what it is worth on the study's task."""
 
     trial: int
     """Of the search."""
@@ -43,7 +43,7 @@ class Rerun:
 
 @dataclass(frozen=True)
 class Doubt:
-    """What the size of the validation split lets a search know of its best point."""
+    """Hold what the size of the validation split lets a search know of its best point."""
 
     images: int
     """On which validation scores were measured."""
@@ -57,7 +57,7 @@ class Doubt:
 
 @dataclass(frozen=True)
 class OtherMetric:
-    """What the final runs of a strategy say by a metric that the study does not go by."""
+    """Hold what the final runs of a strategy say by a metric that the study does not go by."""
 
     test: Interval | None = None
     vs_baseline: Difference | None = None
@@ -65,10 +65,18 @@ class OtherMetric:
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """One strategy of a leaderboard.
+    """Hold one strategy of a leaderboard.
 
     Means and intervals are over final runs. Where several studies are compared, which repeat the search, they are over
     studies, each with the mean of its final runs: final runs of one search share the point that it found.
+
+    >>> from autoaug.compare import LeaderboardRow, interval
+    >>> row = LeaderboardRow(
+    ...     name="none", test=interval([0.70, 0.72]), val_best=0.71, trials=2, pruned=0, failed=0,
+    ...     gpu_seconds=10.0, device="cpu", epochs=5, vs_baseline=None,
+    ... )
+    >>> row.test.n
+    2
     """
 
     name: str
@@ -121,9 +129,27 @@ def leaderboard(
     """Return one row per strategy, the best mean test value first; those without a final run come last.
 
     Args:
+        outcomes: every attempt at every trial, of one study or of several that repeat it.
+        baseline: the strategy that the others are compared with.
         metric: of the study. Its row of `METRICS` on the test split is what strategies are ranked and tested by.
-        one_point: strategies with dimensions along which nothing varies.
+        predicted_seconds: by strategy, what its search was expected to cost when it was started.
+        test_reads: by strategy, how often its final runs have read the test split.
         looks: by strategy, the looks that p and intervals of differences are corrected for; the present one is last.
+        one_point: strategies with dimensions along which nothing varies.
+
+    Raises:
+        ValueError: the metric is in no row of `METRICS`.
+
+    >>> from autoaug.compare import leaderboard
+    >>> from autoaug.record import Outcome, TrialKind
+    >>> more = {"study": "s", "state": "COMPLETE", "kind": TrialKind.FINAL}
+    >>> outcomes = [
+    ...     Outcome(strategy=name, trial=seed, root=seed, seed=seed, metrics={"test_accuracy": score}, **more)
+    ...     for name, scores in {"none": [0.70, 0.72, 0.71], "ra": [0.78, 0.81, 0.80]}.items()
+    ...     for seed, score in enumerate(scores)
+    ... ]
+    >>> [(row.name, row.rank, round(row.test.mean, 4)) for row in leaderboard(outcomes, baseline="none")]
+    [('ra', 1.0, 0.7967), ('none', 2.0, 0.71)]
     """
     strategies = list(dict.fromkeys(outcome.strategy for outcome in outcomes))
     repeated = len({outcome.study for outcome in outcomes}) > 1
@@ -134,6 +160,7 @@ def leaderboard(
     ranks = mean_ranks(scores[main], maximize)
 
     def tested(row: str, name: str) -> Interval | None:
+        """Return the mean of a strategy's test values by a metric, with its interval."""
         return interval(units(scores[row][name], repeated), METRICS[row].range)
 
     rows = []
@@ -184,7 +211,7 @@ def doubt(ends: Sequence[Outcome], best: Outcome | None, metric: Metric) -> Doub
 
 
 def reason_of(outcomes: Sequence[Outcome]) -> str:
-    """Why the last of a strategy's trials and final runs that failed did so; empty where none has."""
+    """Return why the last of a strategy's trials and final runs that failed did so; empty where none has."""
     lost = [outcome for failed in failures(outcomes).values() for outcome in failed]
     return (lost[-1].reason or "stopped from outside") if lost else ""
 
@@ -210,7 +237,7 @@ def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str, deploy
 
 
 def units(scores: Scores, repeated: bool) -> list[float]:
-    """What is independent: final runs, or the mean of each study where searches are repeated."""
+    """Return what is independent: final runs, or the mean of each study where searches are repeated."""
     if not repeated:
         return list(scores.values())
     by_study: dict[str, list[float]] = defaultdict(list)
@@ -226,7 +253,7 @@ def against(
     repeated: bool,
     looks: Mapping[str, Looks] | None = None,
 ) -> dict[str, Difference | None]:
-    """Return what can be said of every other strategy and the baseline by a metric."""
+    """Return the difference of every other strategy to the baseline by a metric, with its verdict."""
     baseline_scores, seen = scores.get(baseline, {}), looks or {}
     others = {
         name: paired(scores_of_strategy, baseline_scores, repeated, seen.get(name), metric.differences)
@@ -243,13 +270,13 @@ def paired(
     looks: Looks | None = None,
     within: Limits = ANY_NUMBER,
 ) -> Difference | None:
-    """A strategy minus the baseline over the runs that both have, by itself; None where they share none."""
+    """Return a strategy minus the baseline over the runs that both have, by itself; None where they share none."""
     both = {run: scores[run] - baseline_scores[run] for run in sorted(set(scores) & set(baseline_scores))}
     return of_differences(np.array(units(both, repeated)), looks, within)
 
 
 def shared_runs(outcomes: Sequence[Outcome], baseline: str, metric: str) -> dict[str, int]:
-    """By strategy, over how many final runs it is compared with the baseline; over how many studies if they repeat."""
+    """Return over how many final runs, or studies if they repeat, each strategy is compared with the baseline."""
     repeated = len({outcome.study for outcome in outcomes}) > 1
     baseline_scores = final_scores(outcomes, baseline, metric)
     names = dict.fromkeys(outcome.strategy for outcome in outcomes)
@@ -258,7 +285,7 @@ def shared_runs(outcomes: Sequence[Outcome], baseline: str, metric: str) -> dict
 
 
 def lost_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
-    """By strategy, how many of its final runs cannot be compared because they, or the baseline's, have failed."""
+    """Return how many final runs of each strategy cannot be compared because they, or the baseline's, have failed."""
     failed: dict[str, set[FinalRun]] = defaultdict(set)
     for outcome in last_attempts(outcomes):
         if outcome.kind is TrialKind.FINAL and outcome.state == "FAIL":
@@ -268,7 +295,7 @@ def lost_runs(outcomes: Sequence[Outcome], baseline: str) -> dict[str, int]:
 
 
 def mean_ranks(scores: Mapping[str, Scores], maximize: bool = True) -> dict[str, float]:
-    """The mean place of each strategy over the final runs that all of them have; those without any have no rank."""
+    """Return the mean rank of each strategy over the final runs that all of them have; those without any have none."""
     ranked = {name: by_run for name, by_run in scores.items() if by_run}
     shared = set.intersection(*(set(by_run) for by_run in ranked.values())) if ranked else set()
     if not shared:
@@ -279,7 +306,7 @@ def mean_ranks(scores: Mapping[str, Scores], maximize: bool = True) -> dict[str,
 
 
 def reruns(ends: Sequence[Outcome], maximize: bool) -> list[Rerun]:
-    """The points of a search on a proxy that were also trained in full, the best first."""
+    """Return the points of a search on a proxy that were also trained in full, the best first."""
     pairs = []
     for full in complete_by_value((each for each in ends if each.kind is TrialKind.RERUN), maximize):
         alike = [each for each in ends if each.proxy and (each.study, each.point) == (full.study, full.point)]
@@ -289,7 +316,7 @@ def reruns(ends: Sequence[Outcome], maximize: bool) -> list[Rerun]:
 
 
 def unequal_cost(rows: Sequence[LeaderboardRow]) -> list[tuple[LeaderboardRow, int]]:
-    """The searches that were given less than another strategy, and how many trials more they could have made.
+    """Return the searches that were given less than another strategy, with how many trials more they could have made.
 
     A strategy with nothing to search is never short of trials, but what it spent on learning within one counts.
     """
@@ -300,7 +327,17 @@ def unequal_cost(rows: Sequence[LeaderboardRow]) -> list[tuple[LeaderboardRow, i
 
 
 def failures(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """The trials and final runs whose last attempt failed, by strategy."""
+    """Return the trials and final runs whose last attempt failed, by strategy; strategies without any are left out.
+
+    >>> from autoaug.compare import failures
+    >>> from autoaug.record import Outcome
+    >>> first = Outcome(study="s", strategy="ra", trial=0, root=0, state="FAIL", reason="out of memory")
+    >>> [outcome.reason for outcome in failures([first])["ra"]]
+    ['out of memory']
+    >>> again = Outcome(study="s", strategy="ra", trial=1, root=0, attempt=2, state="COMPLETE")
+    >>> failures([first, again])
+    {}
+    """
     failed: dict[str, list[Outcome]] = {}
     for outcome in last_attempts(outcomes):
         if outcome.state == "FAIL":

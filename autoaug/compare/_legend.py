@@ -13,10 +13,21 @@ from autoaug.text import counted, plural
 
 
 def verdict(row: LeaderboardRow, baseline: str, unit: str = "final run") -> str:
-    """What may be said of a strategy beside the baseline: in words, with its figures where there are any.
+    """Return what may be said of a strategy beside the baseline: in words, with its figures where there are any.
 
     Args:
+        row: of a leaderboard.
+        baseline: the strategy that it was compared with.
         unit: what the difference is a mean over: final runs, or studies where several repeat the search.
+
+    >>> from dataclasses import replace
+    >>> from autoaug.compare import Difference, LeaderboardRow, interval, verdict
+    >>> row = LeaderboardRow("none", interval([0.70, 0.72]), 0.71, 2, 0, 0, 10.0, "cpu", 5, None)
+    >>> verdict(row, "none")
+    'this is the baseline'
+    >>> difference = Difference(0.08, 0.06, 0.1, p=0.004, p_holm=0.008, n=3, verdict="better")
+    >>> verdict(replace(row, name="ra", vs_baseline=difference), "none")
+    'better than none: +0.0800 [+0.0600, +0.1000], p 0.008, over 3 final runs'
     """
     difference = row.vs_baseline
     if row.name == baseline:
@@ -34,7 +45,13 @@ def verdict(row: LeaderboardRow, baseline: str, unit: str = "final run") -> str:
 
 
 def headline(comparison: Comparison) -> str:
-    """What stands above the tables because they say nothing without it: that the baseline failed. Empty elsewhere."""
+    """Return that the baseline failed, which stands above tables that say nothing without it; empty elsewhere.
+
+    >>> from autoaug.compare import Comparison, LeaderboardRow, headline
+    >>> row = LeaderboardRow("none", None, None, 1, 0, 1, 3.0, "cpu", 0, None, reason="out of memory")
+    >>> headline(Comparison(("s",), {"metric": "val_accuracy", "baseline": "none", "spaces": {}}, [row]))
+    "the baseline 'none' failed: out of memory; how the others differ from it is unknown. ..."
+    """
     baseline = next((row for row in comparison.rows if row.name == comparison.baseline), None)
     if baseline is None or baseline.test or not baseline.reason:
         return ""
@@ -51,10 +68,16 @@ def other_metrics(rows: Sequence[LeaderboardRow], wide: bool) -> list[str]:
 
 
 def legend(comparison: Comparison, wide: bool = False) -> list[str]:
-    """Return how the tables are to be read: only what concerns these.
+    """Return how the tables are to be read, one sentence a line: only what concerns these.
 
     Args:
+        comparison: of which the tables are.
         wide: of tables with every metric.
+
+    >>> from autoaug.compare import Comparison, LeaderboardRow, interval, legend
+    >>> row = LeaderboardRow("none", interval([0.70, 0.72]), 0.71, 2, 0, 0, 10.0, "cpu", 5, None)
+    >>> legend(Comparison(("s",), {"metric": "val_accuracy", "baseline": "none", "spaces": {}}, [row]))
+    ["± half a 95 % interval by Student's t, over 2 final runs"]
     """
     repeated, compared = len(comparison.studies) > 1, [row for row in comparison.rows if row.vs_baseline]
     unit = "study" if repeated else "seed"
@@ -79,7 +102,7 @@ ONE_SEARCH = (
 
 
 def intervals(rows: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
-    """What the intervals are, and over how many runs."""
+    """Return what the intervals are, and over how many runs."""
     runs = {row.test.n: row.test.method for row in rows if row.test}
     if set(runs) == {1}:
         fix = "set Study(seeds=) to 3 or more" if unit == "final run" else "compare more studies"
@@ -117,7 +140,7 @@ def starred(compared: Sequence[LeaderboardRow], metrics: Sequence[str]) -> Itera
 
 
 def looked(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
-    """What p and the intervals of differences are corrected for, where looks are counted."""
+    """Return what p and the intervals of differences are corrected for, where looks are counted."""
     unit = "final run" if unit == "seed" else unit
     for looks in dict.fromkeys(row.vs_baseline.looks for row in compared if row.vs_baseline and row.vs_baseline.looks):
         *most, last = map(str, looks.runs)
@@ -130,7 +153,7 @@ def looked(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
 
 
 def missing_evidence(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
-    """Which strategies may or may not differ from the baseline, and how many seeds would tell."""
+    """Return which strategies may or may not differ from the baseline, and how many seeds would tell."""
     lacking = [(row.name, row.vs_baseline) for row in compared if row.vs_baseline]
     strategies = [f"{name} ({needed(each, unit)})" for name, each in lacking if not significant(each)]
     if strategies:
@@ -141,7 +164,7 @@ def missing_evidence(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[
 
 
 def needed(difference: Difference, unit: str) -> str:
-    """With how many seeds a difference such as this one would be found."""
+    """Return how many seeds would show a difference such as this one in 80 % of cases, in words."""
     if difference.n == 1:
         return f"one {unit} has no spread"
     if not difference.sd:
@@ -152,7 +175,7 @@ def needed(difference: Difference, unit: str) -> str:
 
 
 def doubtful(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
-    """Of which searches most points lie so near the best that the validation images may have chosen it by chance."""
+    """Return the searches of which most points are so near the best that the validation images may have chosen it."""
     for row in rows:
         if (each := row.doubt) and 2 * each.near >= each.others:
             yield (
@@ -163,7 +186,7 @@ def doubtful(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
 
 
 def unequal(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
-    """That a strategy may look better because it spent more."""
+    """Return that a strategy may look better because it spent more, where one did."""
     if short_of := unequal_cost(rows):
         most = max(rows, key=lambda row: row.gpu_seconds)
         spent = f"{show_seconds(most.gpu_seconds)} {unit_of(row.device for row in rows)} of {most.name}"
@@ -172,7 +195,7 @@ def unequal(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
 
 
 def marks(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
-    """What the marks in the tables mean."""
+    """Return what the marks in the tables mean."""
     if any(each and equal(each) for row in rows for each in (row.test, row.vs_baseline)):
         yield "(n equal): runs with the same score show no spread; more of them, or more test images, would"
     if any(row.pruned or row.failed for row in rows):
@@ -186,7 +209,7 @@ def marks(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
 
 
 def not_applied(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Which dimensions were asked for in vain."""
+    """Return which dimensions were asked for in vain."""
     vain = Counter((each.strategy, name) for each in outcomes for name in each.unapplied)
     for (strategy, name), trials in vain.items():
         where = f"what {counted(trials, 'trial')} applied"

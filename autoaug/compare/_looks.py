@@ -39,7 +39,7 @@ LEAST = 1e-12
 
 @dataclass(frozen=True)
 class Looks:
-    """When somebody looked at how a strategy compares with the baseline."""
+    """Hold when somebody looked at how a strategy compares with the baseline."""
 
     runs: tuple[int, ...]
     """Final runs that both had at each look, 2 or more: rising, the present look last."""
@@ -47,11 +47,11 @@ class Looks:
     """Final runs that were planned when somebody looked for the first time."""
 
     def level(self, alpha: float) -> float:
-        """The uncorrected p that the present look needs, so that all looks err in `alpha` of studies at most."""
+        """Return the uncorrected p that the present look needs, so that all looks err in `alpha` of studies at most."""
         return boundaries(self.runs, self.planned, alpha)
 
     def corrected(self, p: float) -> float:
-        """The present p, corrected for all looks (a repeated p): the smallest alpha at which this look is a finding."""
+        """Return p corrected for all looks (a repeated p): the smallest alpha at which this look is a finding."""
         low, high = (np.log(LEAST), 0.0)
         if p >= self.level(1.0):
             return 1.0
@@ -60,19 +60,19 @@ class Looks:
         return float(np.exp(brentq(lambda alpha: self.level(float(np.exp(alpha))) - p, low, high, xtol=1e-6)))
 
     def then(self, runs: int) -> "Looks":
-        """These looks and one more, at `runs` final runs."""
+        """Return these looks and one more, at `runs` final runs."""
         return Looks((*(each for each in self.runs if each < runs), runs), self.planned)
 
 
 def share(runs: int, planned: int) -> float:
-    """The part of alpha that may be spent by the time that there are `runs` final runs."""
+    """Return the part of alpha that may be spent by the time that there are `runs` final runs."""
     if runs <= planned:
         return (1 - RESERVE) * (runs / planned) ** EXPONENT
     return 1 - RESERVE * planned / runs
 
 
 def boundaries(looks: tuple[int, ...], planned: int, alpha: float) -> float:
-    """The level of the last of several looks: each in turn takes what may be spent by then and was not before."""
+    """Return the level of the last of several looks: each takes what may be spent by then and was not before."""
     unseen, spent, level = np.ones(CELLS), 0.0, 0.0
     for before, runs in zip((0, *looks), looks, strict=False):
         if before:
@@ -85,7 +85,7 @@ def boundaries(looks: tuple[int, ...], planned: int, alpha: float) -> float:
 
 @lru_cache(maxsize=256)
 def step(few: int, many: int) -> np.ndarray:
-    """The chances [CELLS, CELLS] that p of the first `few` runs lies in a cell, for p of all `many` runs in another."""
+    """Return the chances [CELLS, CELLS] that p of the first `few` runs is in a cell, for p of all `many` in another."""
     t = special.stdtrit(many - 1, 1 - MIDDLES / 2)
     share_of_all = np.minimum(t**2 / (many - 1 + t**2), 1 - 1e-15)[:, None, None]  # of the squares, by the common mean
     at = (np.arange(DRAWS) + 0.5) / DRAWS

@@ -24,7 +24,14 @@ StoredStudy = tuple[Store, str]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is known about one question."""
+    """Hold what is known about one question; `stored_comparison` makes it of stored studies.
+
+    >>> from autoaug.compare import Comparison
+    >>> definition = {"metric": "val_nll", "baseline": "none", "spaces": {"none": {}, "ra": {}}}
+    >>> comparison = Comparison(("s",), definition, rows=[])
+    >>> comparison.strategies, comparison.test_metric, comparison.maximize
+    (['none', 'ra'], 'test_nll', False)
+    """
 
     studies: tuple[str, ...]
     definition: Mapping[str, Any]
@@ -38,35 +45,38 @@ class Comparison:
 
     @property
     def name(self) -> str:
+        """Return the names of the studies, with commas between them."""
         return ", ".join(self.studies)
 
     @property
     def metric(self) -> str:
+        """Return the metric that the study is searched, ranked and tested by, on the validation split: "val_nll"."""
         return self.definition["metric"]
 
     @property
     def baseline(self) -> str:
+        """Return the name of the strategy that the others are compared with."""
         return self.definition["baseline"]
 
     @property
     def always_on(self) -> str:
-        """The augmentation that every training had, whatever its strategy; empty where that was not recorded."""
+        """Return the augmentation that every training had, whatever its strategy; empty where that was not recorded."""
         return self.provenance.get(ALWAYS_ON, "")
 
     @property
     def strategies(self) -> list[str]:
-        """The names of the strategies, in the order in which the study defines them."""
+        """Return the names of the strategies, in the order in which the study defines them."""
         begun, measured = [each.strategy for each in self.outcomes], [each.strategy for each in self.records]
         return list(dict.fromkeys([*self.definition["spaces"], *begun, *measured]))
 
     @property
     def test_metric(self) -> str:
-        """The study's metric on the test split: "test_nll"."""
+        """Return the study's metric on the test split: "test_nll"."""
         return on_split("test", self.metric)
 
     @property
     def direction(self) -> Direction:
-        """Which direction of the metric is better."""
+        """Return which direction of the metric is better: "maximize" or "minimize"."""
         return metric_of(self.metric).direction
 
     @property
@@ -76,13 +86,15 @@ class Comparison:
 
 
 class Figure(Protocol):
-    """What a file of `dashboards/` defines under the name `figure`: a comparison as a `plotly.graph_objects.Figure`.
+    """Draw a comparison: what a file of `dashboards/` defines under the name `figure`.
 
     It takes what it needs from the comparison, such as `records`, `outcomes`, `rows`, `importance`, `metric`,
     `maximize` and `strategies`.
     """
 
-    def __call__(self, comparison: Comparison, /) -> Any: ...
+    def __call__(self, comparison: Comparison, /) -> Any:
+        """Return the comparison as a `plotly.graph_objects.Figure`."""
+        ...
 
 
 def stored_metric(definition: Mapping[str, Any]) -> str:
@@ -97,12 +109,33 @@ def stored_metric(definition: Mapping[str, Any]) -> str:
 
 
 def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[LeaderboardRow]]:
-    """The definition of a study that was run, and its leaderboard; whoever asks has looked at it."""
+    """Return the definition of a study that was run, and its leaderboard, the best strategy first.
+
+    Whoever asks has looked at it: that is recorded, and p and intervals are corrected for it.
+
+    Args:
+        store: where the study is stored.
+        name: of the study; it must have been run there.
+
+    Raises:
+        ValueError: its metric is none of this release.
+    """
     definition = defined(store, name)
-    metric, outcomes = stored_metric(definition), store.outcomes(name)
-    seen = looks_until_now([(store, name)], [definition], outcomes)
-    baseline, one = definition["baseline"], one_point(definition)
-    return definition, leaderboard(outcomes, baseline, metric, looks=seen, one_point=one)
+    return definition, rows_of([(store, name)], [definition], store.outcomes(name))
+
+
+def rows_of(
+    studies: Sequence[StoredStudy], definitions: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
+) -> list[LeaderboardRow]:
+    """Return the leaderboard of stored studies, with what their searches were expected to cost and have read."""
+    predicted: Counter[str] = Counter()
+    reads: Counter[str] = Counter()
+    for (store, name), definition in zip(studies, definitions, strict=True):
+        predicted.update(definition["predicted_seconds"])
+        reads.update(store.test_reads_by_strategy(name))
+    baseline, metric = definitions[0]["baseline"], stored_metric(definitions[0])
+    looks = looks_until_now(studies, definitions, outcomes)
+    return leaderboard(outcomes, baseline, metric, predicted, reads, looks, one_point(definitions[0]))
 
 
 def defined(store: Store, name: str) -> dict[str, Any]:
@@ -113,12 +146,17 @@ def defined(store: Store, name: str) -> dict[str, Any]:
 
 
 def stored_comparison(studies: Sequence[StoredStudy], with_records: bool = False) -> Comparison:
-    """The comparison of studies that were run; with every epoch of theirs where a figure needs them.
+    """Return the comparison of studies that were run; with every epoch of theirs where a figure needs them.
 
     Whoever asks has looked at it: that is recorded, and p and intervals are corrected for it.
 
+    Args:
+        studies: where each is stored, and its name there; the first one's baseline is that of all.
+        with_records: read the epochs too.
+
     Raises:
-        ValueError: the studies do not ask the same question, or two of them have the same seed.
+        ValueError: the studies do not ask the same question, two of them have the same seed, or their metric is none of
+            this release.
     """
     definitions = [defined(store, name) for store, name in studies]
     names = tuple(name for _, name in studies)
@@ -126,11 +164,6 @@ def stored_comparison(studies: Sequence[StoredStudy], with_records: bool = False
     first, metric = definitions[0], stored_metric(definitions[0])
     outcomes = [outcome for store, name in studies for outcome in store.outcomes(name)]
     strategies = list(dict.fromkeys(strategy for each in definitions for strategy in each["spaces"]))
-    predicted: Counter[str] = Counter()
-    reads: Counter[str] = Counter()
-    for (store, name), definition in zip(studies, definitions, strict=True):
-        predicted.update(definition["predicted_seconds"])
-        reads.update(store.test_reads_by_strategy(name))
     trials = {
         strategy: [trial for store, name in studies for trial in store.trials(name, strategy)]
         for strategy in strategies
@@ -138,15 +171,7 @@ def stored_comparison(studies: Sequence[StoredStudy], with_records: bool = False
     return Comparison(
         studies=names,
         definition=first,
-        rows=leaderboard(
-            outcomes,
-            first["baseline"],
-            metric,
-            predicted,
-            reads,
-            looks_until_now(studies, definitions, outcomes),
-            one_point(first),
-        ),
+        rows=rows_of(studies, definitions, outcomes),
         outcomes=outcomes,
         records=[record for store, name in studies for record in store.epochs(name)] if with_records else (),
         importance=importances(trials, metric_of(metric).maximize),
@@ -155,14 +180,14 @@ def stored_comparison(studies: Sequence[StoredStudy], with_records: bool = False
 
 
 def one_point(definition: Mapping[str, Any]) -> list[str]:
-    """The strategies of which a space has a single point; of studies of earlier versions that is not known."""
+    """Return the strategies of which a space has a single point; of studies of earlier versions that is not known."""
     return [name for name, dimensions in definition["varied"].items() if not dimensions]
 
 
 def looks_until_now(
     studies: Sequence[StoredStudy], definitions: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
 ) -> dict[str, Looks]:
-    """Record a look at a comparison; returns by strategy at how many runs there was one, the present one last.
+    """Record a look at a comparison; return by strategy at how many runs there was one, the present one last.
 
     A look at several studies, which repeat a search, counts for every comparison of several that has one of them.
     """
@@ -188,7 +213,7 @@ def looks_until_now(
 
 
 def attributes_of(studies: Sequence[StoredStudy], outcomes: Sequence[Outcome]) -> Iterator[Mapping[str, Any]]:
-    """The user attributes of all trials: of the searches, their re-runs and the final runs."""
+    """Return the user attributes of all trials: of the searches, their re-runs and the final runs."""
     for store, name in studies:
         for below in dict.fromkeys(outcome.substudy for outcome in outcomes if outcome.study == name):
             for trial in store.trials(name, below):
@@ -196,7 +221,7 @@ def attributes_of(studies: Sequence[StoredStudy], outcomes: Sequence[Outcome]) -
 
 
 def refuse_unlike(names: Sequence[str], definitions: Sequence[Mapping[str, Any]]) -> None:
-    """Several studies are one comparison where they ask the same question with different seeds."""
+    """Raise a ValueError unless several studies ask the same question with different seeds."""
     for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"study {name!r} is named {count} times: name each study once")
@@ -232,7 +257,7 @@ FACTS = {"git_commit": "git commit", "data": "data fingerprint", "device": "devi
 def provenance(
     definitions: Sequence[Mapping[str, Any]], attributes: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
-    """Facts about how the trials were made; where trials differ, each value with the number of trials."""
+    """Return facts about how the trials were made; where trials differ, each value with the number of trials."""
     yield "seed", ", ".join(str(definition["seed"]) for definition in definitions)
     facts: dict[str, Counter[str]] = {}
     for each in attributes:

@@ -31,7 +31,16 @@ NESTED: dict[str, type] = {"test": Interval, "vs_baseline": Difference}
 
 
 def to_csv(rows: Sequence[LeaderboardRow]) -> str:
-    """A leaderboard as one line per strategy, the same columns for all of them."""
+    """Return a leaderboard as CSV: a line of headings, then one per strategy, the same columns for all of them.
+
+    >>> from autoaug.compare import LeaderboardRow, interval, to_csv
+    >>> row = LeaderboardRow("none", interval([0.70, 0.72]), 0.71, 2, 0, 0, 10.0, "cpu", 5, None)
+    >>> headings, line = to_csv([row]).splitlines()
+    >>> headings
+    'strategy,test_mean,test_low,test_high,...'
+    >>> line
+    'none,0.71,...'
+    """
     text = io.StringIO()
     flat = [to_flat(row) for row in rows]
     writer = csv.DictWriter(text, fieldnames=list(flat[0]) if flat else ["strategy"], lineterminator="\n")
@@ -41,7 +50,7 @@ def to_csv(rows: Sequence[LeaderboardRow]) -> str:
 
 
 def to_flat(row: LeaderboardRow) -> dict[str, Any]:
-    """A row without rows inside; None where there is nothing."""
+    """Return a row without rows inside; None where there is nothing."""
     flat: dict[str, Any] = {"strategy": row.name}
     nested = NESTED | {f"{name}_{metric}": kind for name, kind in NESTED.items() for metric in row.others}
     for name, value in as_plain(row).items():
@@ -76,7 +85,14 @@ def as_plain(row: LeaderboardRow) -> dict[str, Any]:
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as plain data, for machines."""
+    """Return a comparison as plain data that `json.dumps` takes, for machines.
+
+    >>> from autoaug.compare import Comparison, LeaderboardRow, interval, to_json
+    >>> row = LeaderboardRow("none", interval([0.70, 0.72]), 0.71, 2, 0, 0, 10.0, "cpu", 5, None)
+    >>> plain = to_json(Comparison(("s",), {"metric": "val_accuracy", "baseline": "none", "spaces": {}}, [row]))
+    >>> plain["direction"], plain["strategies"][0]["verdict"]
+    ('maximize', 'this is the baseline')
+    """
     unit = "study" if len(comparison.studies) > 1 else "final run"
     return {
         "study": comparison.studies[0],
@@ -101,14 +117,33 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and cells; the first column names a strategy, the others hold figures."""
+    """Hold headings and cells; the first column names a strategy, the others hold figures.
+
+    >>> from autoaug.compare import Table
+    >>> table = Table(["strategy", "rank"], [["ra", "1.0"], ["none", "2.0"]])
+    >>> len(table.cells)
+    2
+    """
 
     headings: Sequence[str]
     cells: Sequence[Sequence[str]]
 
 
 def tables(comparison: Comparison, wide: bool = False) -> list[Table]:
-    """The result, then the search and its cost; with every interval where there is room: `wide`."""
+    """Return two tables: the result, then the search and its cost.
+
+    Args:
+        comparison: what the tables show.
+        wide: with every metric and interval, where there is room.
+
+    >>> from autoaug.compare import Comparison, LeaderboardRow, interval, tables
+    >>> row = LeaderboardRow("none", interval([0.70, 0.72]), 0.71, 2, 0, 0, 10.0, "cpu", 5, None)
+    >>> result, search = tables(Comparison(("s",), {"metric": "val_accuracy", "baseline": "none", "spaces": {}}, [row]))
+    >>> result.cells
+    [['none', '–', '0.7100 ± 0.1271', 'baseline', '', '']]
+    >>> search.headings
+    ['strategy', 'best val', 'epochs', 'trials', 'CPU s']
+    """
     return [result_table(comparison, wide), search_table(comparison, wide)]
 
 
@@ -157,7 +192,7 @@ def show_other(row: LeaderboardRow, metric: str, baseline: str, wide: bool) -> t
 
 
 def show_reruns(row: LeaderboardRow, wide: bool) -> Iterator[tuple[str, str, str]]:
-    """What the search had seen of the points that were trained in full: a name, values, epochs."""
+    """Return what the search had seen of the points that were trained in full: a name, values, epochs."""
     for each in row.reruns if wide else ():
         values = f"{show_value(each.proxy)} → {show_value(each.full)}"
         yield f"· trial {each.trial}: proxy → full", values, f"{each.proxy_epochs} → {each.full_epochs}"

@@ -18,12 +18,15 @@ from autoaug.study import Study, set_up
 def winning_policy(
     study: Study, store: Store, strategy: str | None = None, *, with_standard: bool = True
 ) -> PolicyTree:
-    """The policy of a strategy's best complete trial; without a strategy, of the first on the leaderboard.
+    """Return the policy of a strategy's best complete trial; without a strategy, of the first on the leaderboard.
 
     Where a learner moved the policy it is the last one of that trial. What the policy alone does not say, such as
     refinement epochs and mixing, stands in the provenance under `point`, and how sure it is under `verdict`.
 
     Args:
+        study: the same that was run.
+        store: where it was run.
+        strategy: its name in the study.
         with_standard: begin with the standard augmentation that was always on. What was tested is both together; in a
             training that brings its own, such as that of a `Task`, it would be applied twice.
 
@@ -53,19 +56,20 @@ Node = Apply | InTurn | Choice
 
 
 def nodes_of(standard: Standard) -> list[Apply]:
-    """A standard augmentation as nodes of a policy."""
+    """Return a standard augmentation as nodes of a policy."""
     crop = [apply("crop", most=standard.pad)] if standard.pad else []
     return [*crop, apply("hflip", probability=0.5)] if standard.flip else crop
 
 
 def with_nodes_before(nodes: Sequence[Apply], root: Node | Schedule) -> Node | Schedule:
-    """A policy that some operations come before, in every epoch."""
+    """Return a policy that begins with some operations, in every epoch."""
     if isinstance(root, Schedule):
         return schedule((step.epoch, in_turn(nodes, step.node)) for step in root.steps)
     return in_turn(nodes, root)
 
 
 def in_turn(nodes: Sequence[Apply], then: Node) -> InTurn:
+    """Return a sequence of operations and what follows them."""
     return sequence([*nodes, *(then.nodes if isinstance(then, InTurn) else [then])])
 
 
@@ -76,7 +80,7 @@ def evidence(row: LeaderboardRow, definition: Mapping[str, Any]) -> dict[str, st
 
 
 def policy_of(study: Study, store: Store, best: Outcome) -> PolicyTree:
-    """The policy that a trial was trained with, or the last one that it learned."""
+    """Return the policy that a trial was trained with, or the last one that it learned."""
     if study.strategies[best.strategy].within is None:
         return set_up(study, best.strategy, best.point).policy.tree()
     attempt = (best.substudy, best.trial)
@@ -84,7 +88,7 @@ def policy_of(study: Study, store: Store, best: Outcome) -> PolicyTree:
 
 
 def provenance(study: Study, best: Outcome, attributes: Mapping[str, Any]) -> dict[str, str | int | float]:
-    """What one needs to know to find this policy again, as the facts of a policy file."""
+    """Return what one needs to know to find this policy again, as the facts of a policy file."""
     task = study.task.describe()
     facts: dict[str, Any] = {
         "study": study.name,
