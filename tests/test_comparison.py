@@ -13,7 +13,7 @@ from scipy import stats
 from studies_for_tests import tiny
 
 from autoaug import Study, Task
-from autoaug.compare import stored_comparison, to_json
+from autoaug.compare import stored_comparison, stored_leaderboard, to_json
 from autoaug.compare._looks import Looks
 from autoaug.record import LEADERBOARD, Record, TrialKind
 from autoaug.store import Store
@@ -93,6 +93,19 @@ def test_a_stored_study_with_all_that_is_known_about_it(store: Store) -> None:
     }
     assert json.loads(json.dumps(to_json(found), allow_nan=False))["importance"]["pooled"] == found.importance.pooled
     assert stored_comparison([(store, "tiny")]).records == (), "epochs are read where they are needed"
+
+
+def test_a_stored_leaderboard_has_the_rows_of_the_comparison(store: Store) -> None:
+    study = tiny()
+    write(store, study, {"none": 0.7, "ra": 0.8})
+    store.enqueue_final("tiny", "ra", 0, {}, 0, retest=True)
+    again = store.trials("tiny", LEADERBOARD)[-1]
+    assert store.note_test_read(again._trial_id, "tiny", "ra", 0, again.number, retest=True)
+    definition, rows = stored_leaderboard(store, "tiny")
+    costs = {row.name: (row.test_reads, row.predicted_seconds) for row in rows}
+    assert costs == {"none": (2, 7.0), "ra": (3, 7.0)}, "two final runs each, one of them tested again"
+    comparison = stored_comparison([(store, "tiny")])
+    assert (definition, rows) == (comparison.definition, comparison.rows)
 
 
 def test_studies_that_repeat_the_search_are_one_comparison(call: Call, store: Store, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ ROOMS: dict[str, set[str]] = {
     "autoaug.policy": {"Policy", "PolicyError", "Apply", "Choice", "Choices", "Schedule", "Sequence"},
 }
 """The packages whose examples run, and of each the public classes that need none: protocols and errors, and the nodes
-of a tree and the draws of a batch, which a function makes that has one; what a strategy is asked with."""
+of a tree and the draws of a batch, which a function makes that has one; what a strategy is asked with; parts of a row
+of a leaderboard, and what reads a study that was run."""
 
 
 def examples() -> Iterator[doctest.DocTest]:

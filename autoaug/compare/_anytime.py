@@ -83,7 +83,7 @@ def anytime(
 
 
 TrainingKey = tuple[str, str, int]
-"""Study, place below it, and Optuna's number there, which counts attempts."""
+"""Study, substudy, and Optuna's number there, which counts attempts."""
 
 
 def key(training: Record | Outcome) -> TrainingKey:

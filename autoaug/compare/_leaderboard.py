@@ -20,7 +20,7 @@ SLACK = 1.1
 
 
 class FinalRun(NamedTuple):
-    """Name a final run by its study and seed: the strategies share the seeds of a study."""
+    """Hold which final run it is, by its study and seed: the strategies share the seeds of a study."""
 
     study: str
     seed: int

@@ -127,7 +127,7 @@ def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[Le
 def rows_of(
     studies: Sequence[StoredStudy], definitions: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
 ) -> list[LeaderboardRow]:
-    """Return the leaderboard of stored studies, with what their searches were expected to cost and have read."""
+    """Return the leaderboard of stored studies, with predicted costs of searches and reads of the test split."""
     predicted: Counter[str] = Counter()
     reads: Counter[str] = Counter()
     for (store, name), definition in zip(studies, definitions, strict=True):
