@@ -27,8 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autoaug import Budget, Study, Task
-from autoaug.compare import Comparison, stored_comparison
-from autoaug.compare._tables import Table, legend, tables
+from autoaug.compare import Comparison, Table, legend, stored_comparison, tables
 from autoaug.data import resized, subset
 from autoaug.execution import Event, Options
 from autoaug.executors import run
