@@ -25,7 +25,7 @@ from autoaug.strategies import (
 )
 from autoaug.strategies._online import SEARCHABLE
 from autoaug.strategies._truncated import SEARCHABLE as OF_TRUNCATED
-from autoaug.study import Knob, Loader, knobs, sayings
+from autoaug.study import Knob, Loader, knob_warnings, knobs
 
 TASK = Task(data="digits", model="convnet", epochs=3, batch_size=50, device="cpu")
 CONSTRUCTORS = [name for name in strategies.__all__ if name[0].islower()]
@@ -78,7 +78,7 @@ def test_all_dimensions_of_a_shipped_study_are_live(path: Any) -> None:
     study = load_study(str(path)).study
     found = knobs(study, seconds=1000.0)
     assert found
-    assert sayings(found) == []
+    assert knob_warnings(found) == []
 
 
 LIVE: dict[str, BaseDistribution] = {
@@ -142,7 +142,7 @@ def test_whatever_can_be_set_of_a_task_and_a_mix_is_live_at_a_point_that_uses_it
 def test_a_field_that_another_switches_off_is_named_with_the_reason(
     space: dict[str, BaseDistribution], task: dict[str, Any], saying: str, load: Loader
 ) -> None:
-    assert sayings(knobs(asked(none(), space, **task), load=load, seconds=1000.0)) == [saying]
+    assert knob_warnings(knobs(asked(none(), space, **task), load=load, seconds=1000.0)) == [saying]
 
 
 def test_what_changes_nothing_by_design_says_so(load: Loader) -> None:
@@ -181,7 +181,7 @@ NEVER_HEARD = "has no effect: whatever its value, what is trained is the same bi
     ids=["policy", "tree", "learner"],
 )
 def test_a_planted_knob_that_nobody_hears_is_found(strategy: Strategy, dimension: str, load: Loader) -> None:
-    assert sayings(knobs(asked(strategy), load=load, seconds=1000.0)) == [f"{dimension} {NEVER_HEARD}"]
+    assert knob_warnings(knobs(asked(strategy), load=load, seconds=1000.0)) == [f"{dimension} {NEVER_HEARD}"]
 
 
 def test_the_temperature_of_a_selection_that_is_only_drawn_is_neither_asked_for_nor_silent(load: Loader) -> None:
@@ -240,7 +240,7 @@ def test_where_time_is_up_nothing_is_claimed(load: Loader) -> None:
 
 def test_strategies_are_named_where_others_differ() -> None:
     found = [Knob("a", "x", False, "r"), Knob("b", "x", True), Knob("a", "y", False, "r"), Knob("b", "y", False, "r")]
-    assert sayings(found) == ["x has no effect: r (a)", "y has no effect: r"]
+    assert knob_warnings(found) == ["x has no effect: r (a)", "y has no effect: r"]
 
 
 def test_a_dimension_of_one_value_is_nothing_to_prove(load: Loader) -> None:

@@ -19,7 +19,7 @@ from autoaug.strategies import SAMPLERS, SeededByTrial
 from autoaug.strategies.samplers import _gaussian as gaussian
 from autoaug.strategies.samplers import _ppo as ppo
 from autoaug.strategies.samplers._controller import Controller, ControllerTraining, Ppo
-from autoaug.strategies.samplers._grid import next_place, ravel, unravel
+from autoaug.strategies.samplers._grid import next_cell, ravel, unravel
 from autoaug.strategies.samplers._scale import LEVELS, from_unit, levels, nearest_level, to_unit
 from autoaug.testing import SamplerTestCase
 
@@ -152,13 +152,13 @@ def test_levels_are_few_distinct_and_find_themselves(rule: Any) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[1], [7], [2] * 6, [3, 11], [14, 11, 11]])
-def test_the_walk_visits_every_place_once_in_every_round(sizes: list[int]) -> None:
+def test_the_walk_visits_every_cell_once_in_every_round(sizes: list[int]) -> None:
     size, visits = math.prod(sizes), Counter[int]()
     for step in range(min(2 * size, 200)):
-        place = next_place(visits, size)
-        assert ravel(unravel(place, sizes), sizes) == place
-        assert visits[place] == step // size
-        visits[place] += 1
+        cell = next_cell(visits, size)
+        assert ravel(unravel(cell, sizes), sizes) == cell
+        assert visits[cell] == step // size
+        visits[cell] += 1
 
 
 def test_a_grid_that_is_cut_short_has_been_everywhere_a_little() -> None:

@@ -273,9 +273,9 @@ def execute(
 
 def inert_knobs(study: "Study", load: "Loader", only: tuple[str, ...]) -> list[str]:
     """Return a line for each dimension that changes nothing, before time is spent on it."""
-    from autoaug.study import knobs, sayings
+    from autoaug.study import knob_warnings, knobs
 
-    return sayings([knob for knob in knobs(study, only, load, seconds=2.0) if knob.effect is False])
+    return knob_warnings([knob for knob in knobs(study, only, load, seconds=2.0) if knob.effect is False])
 
 
 def print_leaderboard(comparison: "Comparison", output: "Output") -> int:

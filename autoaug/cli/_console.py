@@ -46,7 +46,7 @@ def plan_table(
         at_once: how many trials run at the same time, each with this `share` of a GPU.
         advice: what would fit this machine, where this does not.
     """
-    from autoaug.study import by_the_clock, sayings
+    from autoaug.study import by_the_clock, knob_warnings
 
     table = Table(title=title(f"{study.name}: the plan"), title_justify="left", box=None, pad_edge=False)
     table.add_column("strategy", overflow="fold", min_width=8)
@@ -64,7 +64,7 @@ def plan_table(
             plain(", ".join(line.dimensions) or "nothing"),
         )
     facts = [shown(text) for entry in data_facts for text in entry.sentences()]
-    inert = [shown(text) for text in sayings(dimensions)]
+    inert = [shown(text) for text in knob_warnings(dimensions)]
     notes = [shown(f"{line.strategy}: {text}", MOST_OF_A_LEGEND) for line in lines for text in line.notes]
     total = [show_total(seconds, at_once)] if (seconds := by_the_clock(lines, at_once, share)) else []
     advised = [str(advice)] if advice else []

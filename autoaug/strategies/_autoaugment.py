@@ -60,7 +60,7 @@ class SubPolicies:
             for slot in self.slots()
         }
 
-    def found(self) -> dict[str, Any]:
+    def cifar10_point(self) -> dict[str, Any]:
         """AutoAugment's sub-policies for CIFAR-10, as many as there is room for; the identity where they end."""
         point: dict[str, Any] = {}
         for slot in self.slots():
@@ -110,6 +110,6 @@ def autoaugment(controller: str = "tpe", *, sub_policies: int = 5, length: int =
         policy=policy,
         space=space,
         between=lookup(SAMPLERS, controller, "controller of autoaugment"),
-        first=(policy.found(),),
+        first=(policy.cifar10_point(),),
         conditions=policy.conditions(),
     )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from autoaug.study._budget import SECONDS, Budget, unit
     from autoaug.study._definition import NAME, Study, most_epochs
     from autoaug.study._facts import DataFacts, data_facts
-    from autoaug.study._knobs import Knob, knobs, sayings
+    from autoaug.study._knobs import Knob, knob_warnings, knobs
     from autoaug.study._loading import Loader
     from autoaug.study._plan import Line, by_the_clock, plan
     from autoaug.study._predict import Prediction, predict
@@ -27,7 +27,7 @@ else:  # what a stored study says is read without torch
             "_budget": "SECONDS Budget unit",
             "_definition": "NAME Study most_epochs",
             "_facts": "DataFacts data_facts",
-            "_knobs": "Knob knobs sayings",
+            "_knobs": "Knob knob_warnings knobs",
             "_loading": "Loader",
             "_plan": "Line by_the_clock plan",
             "_predict": "Prediction predict",
@@ -55,13 +55,13 @@ __all__ = [
     "by_the_clock",
     "complete_definition",
     "data_facts",
+    "knob_warnings",
     "knobs",
     "lowest",
     "most_epochs",
     "plan",
     "predict",
     "preflight",
-    "sayings",
     "set_up",
     "unapplied",
     "unit",

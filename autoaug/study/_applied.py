@@ -36,10 +36,10 @@ def applied(setup: Setup, task: Task) -> dict[str, Any]:
 
 def settings(made: Any) -> dict[str, Any]:
     """The kind of an object, and its public attributes that are settings."""
-    told = {name: plain(value) for name, value in getattr(made, "__dict__", {}).items() if name[0] != "_"}
+    attributes = {name: plain(value) for name, value in getattr(made, "__dict__", {}).items() if name[0] != "_"}
     named = spelt(made) if not hasattr(made, "__dict__") or hasattr(made, "__code__") else type(made).__name__
-    told = {name: value for name, value in told.items() if value is not None and name != "training"}
-    return {**told, "kind": named}
+    attributes = {name: value for name, value in attributes.items() if value is not None and name != "training"}
+    return {**attributes, "kind": named}
 
 
 def plain(value: Any) -> Any:

@@ -55,18 +55,18 @@ def task_condition(task: Task, decider: str) -> Condition:
 
 def in_order(space: Space, conditions: Conditions) -> Space:
     """The same dimensions, those that decide before those that depend on them."""
-    found: Space = {}
+    ordered: Space = {}
 
     def add(name: str) -> None:
         for decider in conditions[name].on if name in conditions else ():
-            if decider in space and decider not in found:
+            if decider in space and decider not in ordered:
                 add(decider)
-        found[name] = space[name]
+        ordered[name] = space[name]
 
     for name in space:
-        if name not in found:
+        if name not in ordered:
             add(name)
-    return found
+    return ordered
 
 
 def never(name: str, space: Space, conditions: Conditions) -> str:

@@ -128,8 +128,8 @@ class Study:
 
     def conditions_of(self, strategy: str) -> dict[str, Condition]:
         """When each dimension means something that does not in every point."""
-        own = self.strategies[strategy].conditions
-        return {**mix_conditions(self.mix_of(strategy)), **task_conditions(self.task), **own}
+        declared = self.strategies[strategy].conditions
+        return {**mix_conditions(self.mix_of(strategy)), **task_conditions(self.task), **declared}
 
     def uses(self, strategy: str, name: str, point: Mapping[str, Any]) -> bool:
         """Whether a dimension means something in a point, as far as that is known."""

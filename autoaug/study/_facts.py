@@ -56,8 +56,8 @@ class DataFacts:
 
     def warnings(self) -> list[str]:
         """What should be mended before time is spent: copies between splits that somebody divided on purpose."""
-        mine = [each for each in self.copies if each["split"] in self.own_splits]
-        return [f"data {self.data!r}: {sentence(each)}: take them out of one" for each in mine]
+        avoidable = [each for each in self.copies if each["split"] in self.own_splits]
+        return [f"data {self.data!r}: {sentence(each)}: take them out of one" for each in avoidable]
 
     def width(self) -> str:
         """Return how wide the interval of a validation score is, as a line for people."""
@@ -89,13 +89,13 @@ def read_from(files: dict[str, Any]) -> list[str]:
     """Which files images were read from, and which were passed over, as lines for people."""
     (low, wide), (high, widest) = files["smallest"], files["largest"]
     sizes = f"{low} x {wide}" + (f" to {high} x {widest}" if (low, wide) != (high, widest) else "")
-    said = [
+    summary = [
         f"read from {counted(files['files'], 'file')} of {sizes} pixels"
         + "".join(f"; {note}" for note in files["notes"])
     ]
     rows = files["passed_over"]
     return [
-        *said,
+        *summary,
         *(
             f"passed over: {row['count']:,} {row['reason']} ({enumerated(row['examples'], row['count'])})"
             for row in rows
@@ -128,8 +128,8 @@ def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[Dat
     for name in list(only) or study.strategies:
         task = study.task_of(name)
         searches.setdefault((task.data, task.standard), []).append(name)
-    own = (study.task.data, study.task.standard)
-    proxies = [(study.task_of(names[0]), names) for key, names in searches.items() if key != own]
+    main_data = (study.task.data, study.task.standard)
+    proxies = [(study.task_of(names[0]), names) for key, names in searches.items() if key != main_data]
     return [of_task(task, names, load, study.metric) for task, names in [(study.task, []), *proxies]]
 
 

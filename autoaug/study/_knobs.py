@@ -75,7 +75,7 @@ def knobs(
         seconds: after so many, what is left is not tried.
         say: is told the name of each strategy before it is tried.
     """
-    load, deadline, found = load or Loader(), time.monotonic() + seconds, []
+    load, deadline, results = load or Loader(), time.monotonic() + seconds, []
     for name in list(only) or study.strategies:
         say(name)
         trials = [Bench(study, name, load, search=True)] if study.strategies[name].proxy else []
@@ -83,26 +83,26 @@ def knobs(
         for dimension, rule in study.space_of(name).items():
             if not rule.single():
                 late = time.monotonic() > deadline
-                found.append(
+                results.append(
                     Knob(name, dimension, None, f"the {seconds:g} s for it were over")
                     if late
                     else judged(dimension, full, trials)
                 )
-    return found
+    return results
 
 
-def sayings(found: Sequence[Knob]) -> list[str]:
+def knob_warnings(results: Sequence[Knob]) -> list[str]:
     """What there is to say of dimensions, each once, with the strategies in which it is so where others differ."""
     alike: dict[str, list[str]] = {}
-    for knob in found:
+    for knob in results:
         alike.setdefault(knob.dimension, []).append(knob.strategy)
-    said: dict[tuple[str, str], list[str]] = {}
-    for knob in found:
+    strategies_by_text: dict[tuple[str, str], list[str]] = {}
+    for knob in results:
         if not knob.effect or knob.why:
-            said.setdefault((f"{knob}", knob.dimension), []).append(knob.strategy)
+            strategies_by_text.setdefault((f"{knob}", knob.dimension), []).append(knob.strategy)
     return [
         text if strategies == alike[dimension] else f"{text} ({', '.join(strategies)})"
-        for (text, dimension), strategies in said.items()
+        for (text, dimension), strategies in strategies_by_text.items()
     ]
 
 
@@ -181,11 +181,11 @@ class Bench:
 
     def few(self, data: Data) -> Data:
         """Few and small images of the data, made once."""
-        found = next((few for train, few in self.reduced if train is data.train), None)
-        if found is None:
-            found = replace(data, train=few_of(data.train), val=few_of(data.val), test=None)
-            self.reduced.append((data.train, found))
-        return found
+        reduced = next((few for train, few in self.reduced if train is data.train), None)
+        if reduced is None:
+            reduced = replace(data, train=few_of(data.train), val=few_of(data.val), test=None)
+            self.reduced.append((data.train, reduced))
+        return reduced
 
 
 def due(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
@@ -255,11 +255,11 @@ def spread(split: Split, most: int) -> Split:
 
 def digest(values: Iterable[Any]) -> str:
     """One text for all values: equal for equal ones, bit for bit."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for value in values:
         if isinstance(value, Tensor):
-            found.update(repr(tuple(value.shape)).encode())
-            found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            hasher.update(repr(tuple(value.shape)).encode())
+            hasher.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         else:
-            found.update(repr(value).encode())
-    return found.hexdigest()
+            hasher.update(repr(value).encode())
+    return hasher.hexdigest()

@@ -41,8 +41,8 @@ def read_data(study: Study, load: Loader) -> None:
         except DataError:
             raise
         except Exception as error:  # whatever a user's function may raise
-            said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            raise ValueError(f"{data_name(task.data)}: {said}") from error
+            cause = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"{data_name(task.data)}: {cause}") from error
 
 
 def tasks(study: Study) -> Iterator[Task]:

@@ -80,13 +80,13 @@ class Stopwatch:
             "val_fraction",
         )
         key = [getattr(task, name) for name in names]
-        found = next((seconds for known, seconds in self.known if known == key), None)
-        if found is None:
+        measured = next((seconds for known, seconds in self.known if known == key), None)
+        if measured is None:
             most = min(len(scored), SAMPLE)
             validation = self.part("validation", run, lambda size: validate(run, size), most) * len(scored) / most
-            found = (self.part("step", run, lambda size: train(run, size), task.batch_size), validation)
-            self.known.append((key, found))
-        return found
+            measured = (self.part("step", run, lambda size: train(run, size), task.batch_size), validation)
+            self.known.append((key, measured))
+        return measured
 
     def part(self, name: str, run: TrainingRun, work: Callable[[int], object], most: int) -> float:
         """Seconds that `work(most)` takes, by what it takes on so many images as there is time for.

@@ -40,7 +40,7 @@ def plan(study: Study, predictions: Mapping[str, Prediction] | None = None, load
     return [line(study, name, (predictions or {}).get(name), load) for name in study.strategies]
 
 
-def line(study: Study, name: str, found: Prediction | None, load: Loader | None = None) -> Line:
+def line(study: Study, name: str, prediction: Prediction | None, load: Loader | None = None) -> Line:
     return Line(
         strategy=name,
         dimensions=tuple(study.space_of(name)),
@@ -48,9 +48,9 @@ def line(study: Study, name: str, found: Prediction | None, load: Loader | None 
         epochs=most_epochs(study, name, search=True),
         reruns=study.reruns_of(name),
         final_runs=study.seeds,
-        search_seconds=round(found.search(study, name), 3) if found else None,
-        final_seconds=round(found.finals(study), 3) if found else None,
-        unit=found.unit if found else "",
+        search_seconds=round(prediction.search(study, name), 3) if prediction else None,
+        final_seconds=round(prediction.finals(study), 3) if prediction else None,
+        unit=prediction.unit if prediction else "",
         notes=notes(study, name, load) if load else (),
     )
 

@@ -60,12 +60,12 @@ def predict(
         say: is told the name of each strategy before it is measured.
         patience: how many times the usual few seconds it may take.
     """
-    load, watch, found = load or Loader(), Stopwatch(patience), {}
+    load, watch, predictions = load or Loader(), Stopwatch(patience), {}
     for name in list(only) or study.strategies:
         say(name)
         with suppress(Exception):  # the trials that fail in the same way will say why
-            found[name] = of_strategy(study, name, share, load, watch)
-    return found
+            predictions[name] = of_strategy(study, name, share, load, watch)
+    return predictions
 
 
 def of_strategy(study: Study, name: str, share: float, load: Loader, watch: Stopwatch) -> Prediction:
@@ -87,5 +87,5 @@ def midpoint(rule: BaseDistribution) -> Any:
     if isinstance(rule, CategoricalDistribution):
         return rule.choices[0]
     low, high = rule.low, rule.high  # type: ignore[attr-defined]
-    found = (low * high) ** 0.5 if rule.log else (low + high) / 2  # type: ignore[attr-defined]
-    return round(found) if isinstance(low, int) else found
+    centre = (low * high) ** 0.5 if rule.log else (low + high) / 2  # type: ignore[attr-defined]
+    return round(centre) if isinstance(low, int) else centre

@@ -64,21 +64,21 @@ class Controller(nn.Module):
 
     def forward(self, taken: Tensor) -> Tensor:
         """The logits [B, D, L] of every decision, given the decisions [B, D] before it."""
-        told = self.token[torch.arange(taken.shape[1] - 1), taken[:, :-1]]
-        states, _ = self.lstm(torch.cat([self.start.expand(len(taken), 1, -1), told], 1))
+        previous = self.token[torch.arange(taken.shape[1] - 1), taken[:, :-1]]
+        states, _ = self.lstm(torch.cat([self.start.expand(len(taken), 1, -1), previous], 1))
         return torch.einsum("bdh,dlh->bdl", states, self.head) + self.bias + self.mask
 
     @torch.no_grad()
     def sample(self, rng: Generator) -> list[int]:
         """The decisions of a new trial."""
         taken: list[int] = []
-        told: Tensor = self.start
+        previous: Tensor = self.start
         state = None
         for d in range(len(self.mask)):
-            out, state = self.lstm(told[None, None], state)
+            out, state = self.lstm(previous[None, None], state)
             logits = self.head[d] @ out[0, 0] + self.bias[d] + self.mask[d]
             taken.append(int(torch.multinomial(logits.softmax(0), 1, generator=rng)))
-            told = self.token[d, taken[-1]]
+            previous = self.token[d, taken[-1]]
         return taken
 
 

@@ -42,13 +42,13 @@ class CmaEsSampler(BaseSampler):
         if not space:
             return {}
         optimiser = begin(len(space))
-        told: list[tuple[np.ndarray, float]] = []
+        generation: list[tuple[np.ndarray, float]] = []
         for past, value in scored(study, search_space):
-            place = np.array([to_unit(rule, value_of(past, name, rule)) for name, rule in space.items()])
-            told.append((place, -value))
-            if len(told) == optimiser.population_size:
-                optimiser.tell(told)
-                told = []
+            position = np.array([to_unit(rule, value_of(past, name, rule)) for name, rule in space.items()])
+            generation.append((position, -value))
+            if len(generation) == optimiser.population_size:
+                optimiser.tell(generation)
+                generation = []
                 if optimiser.should_stop():
                     optimiser = begin(len(space), 2 * optimiser.population_size)
         optimiser.reseed_rng(self.seed)

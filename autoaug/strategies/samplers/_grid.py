@@ -40,8 +40,8 @@ class GridSampler(BaseSampler):
         sizes = [len(axis) for axis in axes.values()]
         others = (each for each in study.get_trials(deepcopy=False) if each.number != trial.number)
         visits = Visits(sizes, (levels_of(each, search_space) for each in others if within(each, search_space)))
-        place = unravel(next_place(visits, math.prod(sizes)), sizes)
-        return {name: axis[k] for (name, axis), k in zip(axes.items(), place, strict=True)}
+        indices = unravel(next_cell(visits, math.prod(sizes)), sizes)
+        return {name: axis[k] for (name, axis), k in zip(axes.items(), indices, strict=True)}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -56,18 +56,18 @@ class Visits:
 
     def __init__(self, sizes: list[int], points: Iterable[list[int | None]]) -> None:
         self.sizes = sizes
-        self.places: Counter[int] = Counter()
+        self.counts: Counter[int] = Counter()
         self.open: list[list[int | None]] = []
         for point in points:
             if None in point:
                 self.open.append(point)
             else:
-                self.places[ravel([k for k in point if k is not None], sizes)] += 1
+                self.counts[ravel([k for k in point if k is not None], sizes)] += 1
 
     def __getitem__(self, number: int) -> int:
-        place = unravel(number, self.sizes)
-        return self.places[number] + sum(
-            all(known in (None, k) for known, k in zip(point, place, strict=True)) for point in self.open
+        indices = unravel(number, self.sizes)
+        return self.counts[number] + sum(
+            all(known in (None, k) for known, k in zip(point, indices, strict=True)) for point in self.open
         )
 
 
@@ -76,7 +76,7 @@ def levels_of(trial: FrozenTrial, space: Space) -> list[int | None]:
     return [nearest_level(rule, trial.params[name]) if name in trial.params else None for name, rule in space.items()]
 
 
-def next_place(visits: Visits | Counter[int], size: int) -> int:
+def next_cell(visits: Visits | Counter[int], size: int) -> int:
     """The first place of the walk, round after round, that has not been visited as often as it was passed."""
     stride = next(k for k in range(max(1, round(GOLDEN * size)), size + 1) if math.gcd(k, size) == 1)
     step = 0
@@ -85,17 +85,17 @@ def next_place(visits: Visits | Counter[int], size: int) -> int:
     return step * stride % size
 
 
-def ravel(place: list[int], sizes: list[int]) -> int:
+def ravel(indices: list[int], sizes: list[int]) -> int:
     """The number of a place in a grid, in Python's whole numbers, which do not overflow."""
     number = 0
-    for k, size in zip(place, sizes, strict=True):
+    for k, size in zip(indices, sizes, strict=True):
         number = number * size + k
     return number
 
 
 def unravel(number: int, sizes: list[int]) -> list[int]:
-    place = []
+    indices = []
     for size in reversed(sizes):
         number, k = divmod(number, size)
-        place.append(k)
-    return place[::-1]
+        indices.append(k)
+    return indices[::-1]

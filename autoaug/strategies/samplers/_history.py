@@ -18,11 +18,11 @@ def common_space(study: Study) -> Space:
     Left out are dimensions that were not the same in all trials that have them.
     """
     trials = [each.distributions for each in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
-    found = {name: rule for each in trials for name, rule in each.items()}
-    constant = {name for name, rule in found.items() if all(each.get(name, rule) == rule for each in trials)}
+    rules = {name: rule for each in trials for name, rule in each.items()}
+    constant = {name for name, rule in rules.items() if all(each.get(name, rule) == rule for each in trials)}
     always = [name for name in constant if all(name in each for each in trials)]
     names = [*sorted(always), *sorted(constant - set(always))]
-    return {name: found[name] for name in names if not found[name].single()}
+    return {name: rules[name] for name in names if not rules[name].single()}
 
 
 def scored(study: Study, space: Space) -> list[tuple[FrozenTrial, float]]:

@@ -40,15 +40,15 @@ def ends(rule: Numeric) -> tuple[float, float]:
 def to_unit(rule: Numeric, value: float) -> float:
     """The place of a value in [0, 1], on the logarithmic scale where the distribution has one."""
     low, high = ends(rule)
-    place = math.log(value) if rule.log else value
-    return (place - low) / (high - low) if high > low else 0.5
+    position = math.log(value) if rule.log else value
+    return (position - low) / (high - low) if high > low else 0.5
 
 
 def from_unit(rule: Numeric, share: float) -> Any:
     """The value at a place in [0, 1], rounded to the distribution's steps."""
     low, high = ends(rule)
-    place = low + share * (high - low)
-    value = math.exp(place) if rule.log else place
+    position = low + share * (high - low)
+    value = math.exp(position) if rule.log else position
     if rule.step:
         value = rule.low + round((value - rule.low) / rule.step) * rule.step
     value = min(max(value, rule.low), rule.high)
@@ -73,8 +73,8 @@ def nearest_level(rule: BaseDistribution, value: Any) -> int:
     if isinstance(rule, CategoricalDistribution):
         return known.index(value)
     assert isinstance(rule, Numeric)
-    place = to_unit(rule, value)
-    return int(np.abs(unit_levels(rule) - place).argmin())
+    position = to_unit(rule, value)
+    return int(np.abs(unit_levels(rule) - position).argmin())
 
 
 @lru_cache(maxsize=1000)
