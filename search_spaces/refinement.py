@@ -5,7 +5,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from autoaug.strategies import Space
 
 refine_epochs: Space = {"task.refine_epochs": IntDistribution(0, 5)}
-"""How long, at the task's own rate."""
+"""Epochs of refinement, at the learning rate of the task."""
 
 refinement: Space = refine_epochs | {"task.refine_lr": FloatDistribution(0.002, 0.1, log=True)}
-"""How long and at which learning rate. The rate is asked for where there are epochs to refine in."""
+"""Epochs of refinement and their learning rate. The rate is asked for where there are epochs to refine in."""

@@ -35,7 +35,7 @@ PATIENCE = 10
 
 
 class Bilevel:
-    """The learner of every strategy that descends a hypergradient, the derivative of the validation loss by the policy.
+    """Move a policy along a hypergradient, the derivative of the validation loss by the policy, while a network trains.
 
     The trainer calls it in every step (see `autoaug.train.Learner`); in a loop of one's own `update` makes one update:
 

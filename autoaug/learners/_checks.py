@@ -21,11 +21,16 @@ LEAST_MOVEMENT = 3.0
 
 
 class HypergradientError(ArithmeticError):
-    """Hypergradients are no longer finite numbers."""
+    """Report that hypergradients are no longer finite numbers; the message says what to lower."""
 
 
 def check_policy(policy: Any, estimator: str) -> None:
-    """Refuse a policy that no hypergradient can move."""
+    """Refuse a policy that no hypergradient can move.
+
+    Raises:
+        ValueError: it has no parameters.
+        TypeError: it lacks what the score estimator needs.
+    """
     kind = type(policy).__name__
     if not isinstance(policy, nn.Module) or not any(value.requires_grad for value in policy.parameters()):
         raise ValueError(
@@ -105,7 +110,7 @@ def reach(optimiser: torch.optim.Optimizer, updates: int) -> float:
 
 @contextmanager
 def in_place_named(model: nn.Module) -> Iterator[None]:
-    """Where a tensor that a derivative needs was overwritten, name the modules that may have done it."""
+    """Name in the error, where a tensor that a derivative needs was overwritten, the modules that may have done it."""
     try:
         yield
     except RuntimeError as error:

@@ -17,7 +17,7 @@ Estimator = Callable[[Hypergrad, Problem], Weights]
 
 
 class Scored(Protocol):
-    """A policy of hard draws whose probabilities are known, as the score estimator needs."""
+    """Draw, and know the probabilities of the draws: what the score estimator needs of a policy."""
 
     def __call__(self, images: Tensor, rng: Generator, choices: Any) -> Tensor:
         """Return images with these draws applied, differentiable in the parameters that do not decide what is drawn."""

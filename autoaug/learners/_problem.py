@@ -22,7 +22,7 @@ ALL = slice(0, None)
 
 
 class Batch(NamedTuple):
-    """Images [B, C, H, W] in [0, 1] and their classes [B]."""
+    """Hold images [B, C, H, W] in [0, 1] and their classes [B]."""
 
     images: Tensor
     targets: Tensor
@@ -39,7 +39,7 @@ def straight(images: Tensor, network: Network) -> Tensor:
 
 @dataclass
 class Problem:
-    """A bilevel problem at its present point: how the validation loss depends on the policy through the weights.
+    """Pose a bilevel problem at its present point: how the validation loss depends on the policy through the weights.
 
     It poses two losses as functions of weights and policy parameters: `val_loss`, and by `by_parts` a training loss.
     Whatever calls them, and however often, sees the same draws of the policy and of dropout. The model's buffers are
@@ -66,12 +66,12 @@ class Problem:
 
     @property
     def weights(self) -> Weights:
-        """The model's trainable parameters by name."""
+        """Return the model's trainable parameters by name."""
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     @property
     def hyper(self) -> Weights:
-        """The policy's trainable parameters by name."""
+        """Return the policy's trainable parameters by name."""
         return {name: value for name, value in self.policy.named_parameters() if value.requires_grad}
 
     def repeat(self, first: int = 0) -> Generator:
@@ -92,7 +92,7 @@ class Problem:
 
     @property
     def outer(self) -> Loss:
-        """The validation loss by micro-batches."""
+        """Return the validation loss, by micro-batches where there are any."""
         return self.by_parts(self.val, lambda rows: lambda weights, hyper: self.val_loss(weights, hyper, rows))
 
     def by_parts(self, batch: Batch, loss: Callable[[slice], Loss]) -> Loss:
@@ -112,7 +112,7 @@ class Problem:
 
 @contextmanager
 def global_generators_seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Dropout knows only torch's global generators: seed them, and put them back after."""
+    """Seed torch's global generators, the only ones that dropout knows, and put them back afterwards."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -22,7 +22,11 @@ ADAM: Optimiser = partial(torch.optim.Adam, lr=0.2, betas=(0.5, 0.999))
 
 @dataclass(frozen=True, kw_only=True)
 class Updates:
-    """When and how the policy is moved. The defaults learn within a few dozen updates."""
+    """Say when and how the policy is moved. The defaults learn within a few dozen updates.
+
+    Raises:
+        ValueError: a field is out of its range, or there is no such estimator; the message names the field.
+    """
 
     estimator: Annotated[str, TEXT] = "score"
     """A row of `ESTIMATORS`: "score" or "pathwise". A policy without discrete choices needs "pathwise"."""

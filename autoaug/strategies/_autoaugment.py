@@ -29,16 +29,17 @@ FIELDS: dict[str, BaseDistribution] = {
 
 @dataclass(frozen=True)
 class SubPolicies:
-    """Builds a policy of `sub_policies` x `length` operations from arguments such as `op_1_2` and `strength_1_2`."""
+    """Build a policy of `sub_policies` x `length` operations from arguments such as `op_1_2` and `strength_1_2`."""
 
     sub_policies: int
     length: int
 
     def slots(self) -> Iterator[str]:
-        """The places of operations, as "sub-policy_operation", both counted from 1."""
+        """Return the names of the slots for operations, "sub-policy_operation", both counted from 1."""
         return (f"{k}_{j}" for k in range(1, self.sub_policies + 1) for j in range(1, self.length + 1))
 
     def names(self) -> dict[str, BaseDistribution]:
+        """Return the arguments of a call and what each can be."""
         return {f"{field}_{slot}": rule for slot in self.slots() for field, rule in FIELDS.items()}
 
     @property
@@ -54,14 +55,18 @@ class SubPolicies:
         return Fixed(policy_tree(choice([(1.0, sequence(row)) for row in rows])))
 
     def conditions(self) -> dict[str, Condition]:
-        """An operation such as invert has no strength."""
+        """Return when each strength means something: an operation such as invert has none."""
         return {
             f"policy.strength_{slot}": Condition((f"policy.op_{slot}",), partial(without_strength, f"policy.op_{slot}"))
             for slot in self.slots()
         }
 
     def cifar10_point(self) -> dict[str, Any]:
-        """AutoAugment's sub-policies for CIFAR-10, as many as there is room for; the identity where they end."""
+        """Return AutoAugment's sub-policies for CIFAR-10 as a point of the space.
+
+        There are as many as the slots hold; where the published ones are fewer they are repeated, and where they have
+        fewer operations the identity fills the slot.
+        """
         point: dict[str, Any] = {}
         for slot in self.slots():
             k, j = (int(number) - 1 for number in slot.split("_"))
@@ -73,7 +78,7 @@ class SubPolicies:
 
 
 def without_strength(name: str, point: Mapping[str, Any]) -> str:
-    """Why the operation that stands under a name in a point has no strength; empty where it has one."""
+    """Return why the operation under a name in a point has no strength; empty where it has one."""
     return "" if OPS[point[name]].most is not None else f"{point[name]} has no strength"
 
 

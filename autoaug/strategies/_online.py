@@ -19,7 +19,7 @@ from autoaug.train import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """When and how the policy moves: all of an online strategy but the solver of its hypergradient."""
+    """Say when and how the policy moves: all of an online strategy but the solver of its hypergradient."""
 
     estimator: str
     every: int

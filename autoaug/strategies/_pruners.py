@@ -8,7 +8,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner,
 
 
 def wilcoxon() -> BasePruner:
-    """A signed-rank test against the best trial, over the epochs that both have seen."""
+    """Return a pruner that makes a signed-rank test against the best trial, over the epochs that both have seen."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return WilcoxonPruner(p_threshold=0.1, n_startup_steps=4)

@@ -16,7 +16,7 @@ from autoaug.train import SAME_IN_ALL_TRIALS, Learner, Task
 
 
 class Condition(NamedTuple):
-    """When a dimension means something. Where it does not, it is not asked for, and a point does not hold it."""
+    """Say when a dimension means something. Where it does not, it is not asked for, and a point does not hold it."""
 
     on: tuple[str, ...]
     """The dimensions that decide. They are asked for first."""
@@ -34,7 +34,7 @@ def no_notes(task: Task, images: int) -> Sequence[str]:
 
 
 class Strategy(NamedTuple):
-    """What is searched, and how.
+    """Describe what is searched, and how.
 
     RandAugment with TPE is (TPE, nothing); MADAO is (TPE over its few remaining knobs, implicit gradient).
 
@@ -72,7 +72,7 @@ class Strategy(NamedTuple):
     """What a plan says of settings that follow the length of a training, such as MADAO's, one line each."""
 
     def mixed(self, kind: str, **parameters: Any) -> "Strategy":
-        """The same strategy with a row of `MIXES` in every trial, such as `mixed("cutmix", alpha=1.0)`.
+        """Return this strategy with a row of `MIXES` in every trial, such as `mixed("cutmix", alpha=1.0)`.
 
         Raises:
             ValueError: there is no such mix, or a parameter is not its own or out of range.
@@ -81,7 +81,7 @@ class Strategy(NamedTuple):
         return self._replace(mix={"kind": kind, **parameters})
 
     def pruned(self, name: str) -> "Strategy":
-        """The same strategy with a row of `PRUNERS`.
+        """Return this strategy with a row of `PRUNERS`.
 
         Early epochs favour weak augmentation, so that a pruner may throw away what would have been best.
 
@@ -91,7 +91,7 @@ class Strategy(NamedTuple):
         return self._replace(pruner=lookup(PRUNERS, name, "pruner")())
 
     def proxied(self, **task_fields: Any) -> "Strategy":
-        """The same strategy, searching on a cheaper task: fewer epochs, a smaller `model`, a `data` of fewer images.
+        """Return this strategy with a cheaper task to search on: fewer epochs, a smaller `model`, fewer images.
 
         The best points are trained on the study's own task before one of them wins. A field that is also a dimension
         of the space has the proxy's value while searching and the searched one afterwards.
@@ -104,7 +104,11 @@ class Strategy(NamedTuple):
 
 
 def check_proxied(task_fields: Mapping[str, Any]) -> None:
-    """ValueError for what a proxy may not change. It may have data of its own: none of its scores names a winner."""
+    """Refuse what a proxy may not change. It may have data of its own: none of its scores names a winner.
+
+    Raises:
+        ValueError: it is no field of `Task`, or one that is the same in all trials.
+    """
     same = {name: what for name, what in SAME_IN_ALL_TRIALS.items() if name != "data"}
     known = sorted({field.name for field in fields(Task)} - set(same))
     for name, value in task_fields.items():

@@ -23,7 +23,7 @@ PATIENCE = 0.25
 
 @dataclass(frozen=True)
 class Advice:
-    """A smaller task, and how long the same study takes with it."""
+    """Hold a smaller task, and how long the same study takes with it."""
 
     model: str
     pixels: int
@@ -33,7 +33,7 @@ class Advice:
     """Of these, what the budget gives to the searches, whatever the task."""
 
     def __str__(self) -> str:
-        """The advice as a sentence."""
+        """Return the advice as a sentence."""
         size = f"images of {self.pixels} x {self.pixels} pixels"
         budget = f", of which {by_clock(self.budget_seconds)} are the budget" if self.budget_seconds else ""
         return f"on this CPU model={self.model!r} and {size} would take about {by_clock(self.seconds)}{budget}"
@@ -46,13 +46,13 @@ def advise(
     at_once: int = 1,
     say: Callable[[str], object] = lambda name: None,
 ) -> Advice | None:
-    """Measure a smaller network on smaller images, where a plan takes hours on a CPU; None elsewhere.
+    """Return how long the study takes with a smaller network and images, where a plan takes hours on a CPU, else None.
 
     Args:
         lines: the plan, with what it should cost.
         load: the data that were read for it.
         at_once: how many trials run at the same time.
-        say: is told the name of each strategy before it is measured.
+        say: is called with the name of each strategy before it is measured.
     """
     now = by_the_clock(lines, at_once)
     if now is None or now < LONG or any(line.unit != "CPU-seconds" for line in lines):
@@ -71,6 +71,6 @@ def advise(
 
 
 def smaller(task: Task, load: Loader) -> Task:
-    """The same task with a network and images that a CPU is fast at."""
+    """Return a task with a network and images that a CPU is fast at, and all else as it is."""
     pixels = min(load(task).train.images.shape[2:])
     return replace(task, model=MODEL, data=resized(task.data, PIXELS) if pixels > PIXELS else task.data)

@@ -1,4 +1,4 @@
-"""What a worker applied, told by what it made and not by what it was asked for; and the two compared."""
+"""What a worker applied, read from what it made and not from what it was asked for; and the two compared."""
 
 import hashlib
 import math
@@ -23,7 +23,12 @@ DEPTH = 8
 
 
 def applied(setup: Setup, task: Task) -> dict[str, Any]:
-    """What is trained, as plain data: where the task differs from the study's, the mix, the policy, the learner."""
+    """Return what is trained, as plain data: mix, policy and learner, and where its task differs from the study's.
+
+    Args:
+        setup: what was made of a point.
+        task: the study's.
+    """
     tree = setup.policy.tree().model_dump(mode="json", exclude_defaults=True)
     now, given = setup.task.describe(), task.describe()
     return {
@@ -35,7 +40,7 @@ def applied(setup: Setup, task: Task) -> dict[str, Any]:
 
 
 def settings(made: Any) -> dict[str, Any]:
-    """The kind of an object, and its public attributes that are settings."""
+    """Return the kind of an object, and its public attributes that are settings."""
     attributes = {name: plain(value) for name, value in getattr(made, "__dict__", {}).items() if name[0] != "_"}
     named = spelt(made) if not hasattr(made, "__dict__") or hasattr(made, "__code__") else type(made).__name__
     attributes = {name: value for name, value in attributes.items() if value is not None and name != "training"}
@@ -43,7 +48,7 @@ def settings(made: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A setting as plain data; None for what is none, such as tensors and counts."""
+    """Return a setting as plain data; None for what is none, such as tensors and counts."""
     if isinstance(value, bool | int | float | str):
         return value if not isinstance(value, float) or math.isfinite(value) else f"{value}"
     if isinstance(value, partial):
@@ -59,10 +64,13 @@ def plain(value: Any) -> Any:
 
 
 def unapplied(study: Study, strategy: str, point: Mapping[str, Any], *, search: bool = False) -> list[str]:
-    """The dimensions of a point of which nothing is seen in what is made of it: any other value makes the same.
+    """Return the dimensions of a point that leave no trace in what is made of it: any other value makes the same.
 
     Left out are those that the proxy of a search sets, and those of a single value. What objects hold is compared,
-    also what their functions hold; nothing is trained. Where two makings of one point differ, nothing is said.
+    also what their functions hold; nothing is trained. Where the same point is made twice and differs, there are none.
+
+    Args:
+        search: the point is that of a trial on the strategy's proxy.
     """
     known, hidden = study.space_of(strategy), study.strategies[strategy].proxy if search else {}
     asked = [name for name in point if name in known and name.removeprefix("task.") not in hidden]
@@ -80,7 +88,7 @@ def unapplied(study: Study, strategy: str, point: Mapping[str, Any], *, search: 
 
 
 def seen(study: Study, strategy: str, point: Mapping[str, Any], search: bool) -> str:
-    """All that a point is made into, as a text; of a point that cannot be made, why."""
+    """Return all that a point is made into, as a text; of a point that cannot be made, why."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
@@ -91,7 +99,7 @@ def seen(study: Study, strategy: str, point: Mapping[str, Any], search: bool) ->
 
 
 def inside(value: Any, depth: int = DEPTH) -> Any:
-    """All values in an object, as plain data."""
+    """Return all values in an object, as plain data."""
     if value is None or isinstance(value, bool | int | float | str | type):
         return value
     if isinstance(value, Tensor):

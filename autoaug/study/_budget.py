@@ -10,17 +10,20 @@ SECONDS = ("gpu_seconds", "wall_seconds")
 
 
 def as_purchase(kind: str, name: str, value: Any, fix: str) -> str:
-    """How a refusal of a limit is said."""
+    """Return the message that refuses a limit."""
     return f"{kind}({name}={short(value)}) buys nothing: give {fix}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What each strategy may spend on its search, equal for all. Whichever limit is reached first ends it.
+    """Limit what each strategy may spend on its search, equal for all. Whichever limit is reached first ends it.
 
     Failed, pruned and interrupted work counts, and so does what a search does to name its winner (`Study.rerun`).
     Final runs do not. A trial is measured at the end of each epoch, so a limit in seconds is overshot by at most one
     epoch of each trial that runs at that moment, and one of each worker that was killed.
+
+    Raises:
+        ValueError: there is no limit, or one that is no positive number.
     """
 
     trials: Annotated[int | None, at_least(1, says="a number of trials, whole and at least 1")] = None
@@ -38,18 +41,23 @@ class Budget:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """The limits in seconds, by their name."""
+        """Return the limits in seconds, by their name."""
         return {name: limit for name in SECONDS if (limit := getattr(self, name)) is not None}
 
     def spent(self, trials: int, gpu_seconds: float, wall_seconds: float = 0.0) -> float:
-        """The share of the budget that is used up; 1 or more is all of it."""
+        """Return the share of the budget that is used up; 1 or more is all of it."""
         used = {"gpu_seconds": gpu_seconds, "wall_seconds": wall_seconds}
         shares = [used[name] / limit for name, limit in self.seconds.items()]
         return max(trials / self.trials if self.trials else 0.0, *shares, 0.0)
 
 
 def unit(name: str, device: str) -> str:
-    """What a limit in seconds counts on a device, for people."""
+    """Return what a limit in seconds counts on a device, for people: "GPU-seconds", "CPU-seconds" or "seconds".
+
+    Args:
+        name: one of `SECONDS`.
+        device: the type of a torch device, such as "cuda".
+    """
     if name == "wall_seconds":
         return "seconds"
     return "GPU-seconds" if device == "cuda" else "CPU-seconds"

@@ -33,7 +33,7 @@ def is_storable(choice: object) -> bool:
 
 
 def instead(name: str, choice: object) -> str:
-    """What to give in place of a choice."""
+    """Return what to give in place of a choice."""
     if callable(choice) and name in TABLES:
         given = getattr(choice, "__name__", "mine")
         return f"give it a name, {TABLES[name]}[{given!r}] = {given}, and choose among names"

@@ -18,7 +18,7 @@ Conditions = Mapping[str, Condition]
 
 
 def mix_conditions(fixed: Mapping[str, Any]) -> dict[str, Condition]:
-    """When each parameter of a mix means something: where its kind takes it, and something is mixed at all.
+    """Return when each parameter of a mix means something: where its kind takes it, and anything is mixed at all.
 
     Args:
         fixed: what of the mix does not vary.
@@ -28,6 +28,7 @@ def mix_conditions(fixed: Mapping[str, Any]) -> dict[str, Condition]:
 
 
 def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
+    """Return when one parameter of a mix means something; `fixed` is what of the mix does not vary."""
     amounts = AMOUNTS[: AMOUNTS.index(name)] if name in AMOUNTS else AMOUNTS
 
     def inert(point: Mapping[str, Any]) -> str:
@@ -41,12 +42,14 @@ def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
 
 
 def task_conditions(task: Task) -> dict[str, Condition]:
-    """When fields of a task mean something that others can switch off."""
+    """Return when the fields of a task mean something that others can switch off."""
     deciders = {"refine_lr": "refine_epochs", "nesterov": "momentum"}
     return {f"task.{name}": task_condition(task, decider) for name, decider in deciders.items()}
 
 
 def task_condition(task: Task, decider: str) -> Condition:
+    """Return when a field of a task means something: where the field that decides over it is not 0."""
+
     def inert(point: Mapping[str, Any]) -> str:
         return "" if point.get(f"task.{decider}", getattr(task, decider)) else f"{decider} is 0"
 
@@ -54,7 +57,7 @@ def task_condition(task: Task, decider: str) -> Condition:
 
 
 def in_order(space: Space, conditions: Conditions) -> Space:
-    """The same dimensions, those that decide before those that depend on them."""
+    """Return a space with the dimensions that decide before those that depend on them."""
     ordered: Space = {}
 
     def add(name: str) -> None:
@@ -70,7 +73,7 @@ def in_order(space: Space, conditions: Conditions) -> Space:
 
 
 def never(name: str, space: Space, conditions: Conditions) -> str:
-    """Why a dimension changes nothing in any point of its space; empty where it can."""
+    """Return why a dimension changes nothing in any point of its space; empty where it can."""
     if name not in conditions:
         return ""
     deciders = [decider for decider in conditions[name].on if decider in space]
@@ -82,24 +85,27 @@ def never(name: str, space: Space, conditions: Conditions) -> str:
 
 
 def extremes(rule: BaseDistribution) -> tuple[Any, ...]:
-    """Every named choice, or both ends."""
+    """Return every choice of a dimension, or both ends of its range."""
     if isinstance(rule, CategoricalDistribution):
         return tuple(rule.choices)
     return rule.low, rule.high  # type: ignore[attr-defined]
 
 
 def others(rule: BaseDistribution, value: Any) -> Iterator[Any]:
-    """The other choices, or the ends, of a dimension."""
+    """Return the choices, or the ends, of a dimension that are not this value."""
     return (other for other in reversed(extremes(rule)) if other != value or type(other) is not type(value))
 
 
 def part(noun: str, point: Mapping[str, Any]) -> dict[str, Any]:
-    """What a point sets of one noun, without the noun."""
+    """Return what a point sets of one noun, without the noun."""
     return {name.partition(".")[2]: value for name, value in point.items() if name.startswith(f"{noun}.")}
 
 
 def kinds(space: Space, fixed: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The mixes that a space and what is fixed can make; mixup where only an amount is given, none without any."""
+    """Return the mixes that a space and what is fixed can make.
+
+    It is mixup where only an amount is given, and none where nothing is.
+    """
     if "mix.kind" in space:
         return extremes(space["mix.kind"])
     if "kind" in fixed:
@@ -108,10 +114,10 @@ def kinds(space: Space, fixed: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def refuse_useless_mix(space: Space, fixed: Mapping[str, Any]) -> None:
-    """Every parameter of a mix belongs to one of the kinds that can come up, and is set once.
+    """Refuse a parameter of a mix that none of the kinds that can come up takes, or that is set twice.
 
     Raises:
-        ValueError: it does not; names the parameter.
+        ValueError: there is one, or no such mix; the message names it.
     """
     possible = kinds(space, fixed)
     for kind in possible:
@@ -124,12 +130,13 @@ def refuse_useless_mix(space: Space, fixed: Mapping[str, Any]) -> None:
 
 
 def mix_parameters(space: Space, fixed: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the parameters of a mix: those that are fixed, then those of the space."""
     yield from fixed
     yield from part("mix", space)
 
 
 def useful(name: str, possible: tuple[Any, ...]) -> str:
-    """How a parameter of a mix could mean something."""
+    """Return how a parameter of a mix could mean something."""
     mixes = [kind for kind in MIXES if name in takes(kind)]
     if not mixes:
         return f"no mix takes it: {suggest(name, {each for kind in MIXES for each in takes(kind)})}"

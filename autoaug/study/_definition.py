@@ -30,6 +30,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def check_name(name: object, what: str) -> str:
+    """Return a name of a study or strategy as it is.
+
+    Raises:
+        ValueError: it has other characters than `NAME` allows, or is reserved.
+    """
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ValueError(f"{short(name)} cannot name a {what}: use letters, digits, '.', '_' and '-', at most 100")
     if name == LEADERBOARD:
@@ -38,12 +43,16 @@ def check_name(name: object, what: str) -> str:
 
 
 def name_of_study(name: object) -> str:
-    """The rule of `Study.name`."""
+    """Return a `Study.name` as it is; raise ValueError where it cannot be one."""
     return check_name(name, "study")
 
 
 def storage_url(storage: object) -> str:
-    """The rule of `Study.storage`; what is refused may hold a password and is not shown."""
+    """Return a `Study.storage` as it is.
+
+    Raises:
+        ValueError: it is no text. What is refused may hold a password and is not shown.
+    """
     if isinstance(storage, str) and TEXT.holds(storage):
         return storage
     raise ValueError(f"Study.storage is a {type(storage).__name__} that is no storage URL: give a URL as {TEXT.says}")
@@ -51,7 +60,11 @@ def storage_url(storage: object) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """One question. It is checked when it is made, before any time is spent."""
+    """Ask one question. It is checked when it is made, before any time is spent.
+
+    Raises:
+        ValueError: a field, a dimension, a strategy or its proxy cannot be used; the message names it.
+    """
 
     name: Annotated[str, name_of_study]
     task: Task
@@ -76,7 +89,7 @@ class Study:
     tested and drawn by the same row on the test split."""
     deploy: tuple[Annotated[str, TEXT], ...] = ("last_policy",)
     """How the final runs of a strategy with a learner train again from scratch with the policy that was learned: rows
-    of `DEPLOYS`. Its own network was told by the moving policy what the validation images are, so it proves little."""
+    of `DEPLOYS`. The moving policy taught its own network what the validation images are, so that proves little."""
     final_data: Literal["train", "train+val"] = "train"
     """What the final runs train on. With "train+val" they report no validation scores. A learner needs images to be
     judged by, so its own network still trains on the training images alone, and what is deployed of it on both."""
@@ -112,22 +125,24 @@ class Study:
 
     @property
     def baseline_name(self) -> str:
+        """Return the name of the strategy that the others are compared with."""
         return self.baseline if self.baseline is not None else next(iter(self.strategies))
 
     @property
     def direction(self) -> Direction:
+        """Return which values of the study's metric are better."""
         return metric_of(self.metric).direction
 
     def space_of(self, strategy: str) -> Space:
-        """All dimensions that a strategy searches, the shared ones and its own, in the order of asking."""
+        """Return all dimensions that a strategy searches, the shared ones and its own, in the order of asking."""
         return in_order({**self.space, **self.strategies[strategy].space}, self.conditions_of(strategy))
 
     def mix_of(self, strategy: str) -> dict[str, Any]:
-        """What of a strategy's mix does not vary."""
+        """Return what of a strategy's mix does not vary."""
         return dict(self.strategies[strategy].mix or self.mix)
 
     def conditions_of(self, strategy: str) -> dict[str, Condition]:
-        """When each dimension means something that does not in every point."""
+        """Return, for each dimension that means something in some points only, when it does."""
         declared = self.strategies[strategy].conditions
         return {**mix_conditions(self.mix_of(strategy)), **task_conditions(self.task), **declared}
 
@@ -137,33 +152,33 @@ class Study:
         return rule is None or not rule.inert(point)
 
     def point_of(self, strategy: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What of these values means something: two points of which this is the same are the same."""
+        """Return those of the values that mean something: points for which they are equal are the same point."""
         return {name: value for name, value in values.items() if self.uses(strategy, name, values)}
 
     def varied(self, strategy: str) -> list[str]:
-        """The dimensions along which the points of a strategy differ."""
+        """Return the dimensions along which the points of a strategy differ."""
         space, rules = self.space_of(strategy), self.conditions_of(strategy)
         return [name for name, rule in space.items() if not (rule.single() or never(name, space, rules))]
 
     def first_of(self, strategy: str) -> tuple[dict[str, Any], ...]:
-        """The points that a search tries first: known defaults. A search takes of them what it asks for."""
+        """Return the points that a search tries first: known defaults. A search takes of them what it asks for."""
         return first_points(self.strategies[strategy], self.task, self.space)
 
     def trials_of(self, strategy: str) -> int | None:
-        """The number of trials a strategy may make; None where only cost limits it.
+        """Return the number of trials a strategy may make; None where only cost limits it.
 
         A space of one point needs one trial: the others would repeat it.
         """
         return self.budget.trials if self.varied(strategy) else 1
 
     def reruns_of(self, strategy: str) -> int:
-        """How many points of a strategy are trained again, in full: none where its search does so."""
+        """Return how many points of a strategy are trained again, in full; 0 where its search trains in full."""
         if not self.strategies[strategy].proxy:
             return 0
         return self.rerun if self.varied(strategy) else 1
 
     def task_of(self, strategy: str) -> Task:
-        """What the trials of a search are trained on: the task, with the changes of the strategy's proxy."""
+        """Return what the trials of a search are trained on: the task, with the changes of the strategy's proxy."""
         return replace(self.task, **self.strategies[strategy].proxy)
 
     def describe(self) -> dict[str, Any]:
@@ -200,7 +215,7 @@ class Study:
 
 
 def check_kinds(study: Study) -> None:
-    """Strategies and dimensions are what they should be; a function in place of what it returns is the usual slip."""
+    """Refuse what is no strategy or no dimension; a function in place of what it returns is the usual slip."""
     strategies: Mapping[str, Any] = study.strategies
     for name, strategy in strategies.items():
         if not isinstance(strategy, Strategy):
@@ -216,7 +231,7 @@ def check_kinds(study: Study) -> None:
 
 
 def check_space(study: Study, strategy: str) -> None:
-    """Every dimension must set something that exists and can matter, and only one of the two spaces may set it."""
+    """Refuse a dimension that sets nothing that exists and can matter, or that two spaces set."""
     twice = sorted(set(study.space) & set(study.strategies[strategy].space))
     if twice:
         raise ValueError(f"{twice[0]!r} is in the space of study {study.name!r} and of strategy {strategy!r}: keep one")
@@ -241,7 +256,7 @@ def check_space(study: Study, strategy: str) -> None:
 
 
 def check_mix(study: Study, strategy: str) -> None:
-    """What is set of a mix must be able to matter."""
+    """Refuse what is set of a mix and could not matter."""
     try:
         refuse_useless_mix(study.space_of(strategy), study.mix_of(strategy))
     except ValueError as error:
@@ -249,7 +264,7 @@ def check_mix(study: Study, strategy: str) -> None:
 
 
 def check_first(study: Study, strategy: str) -> None:
-    """The points that are tried first must lie in the space."""
+    """Refuse points to try first that lie outside the space."""
     try:
         study.first_of(strategy)
     except ValueError as error:
@@ -257,7 +272,7 @@ def check_first(study: Study, strategy: str) -> None:
 
 
 def check_proxy(study: Study, strategy: str) -> None:
-    """The proxy of a strategy is a task."""
+    """Refuse a proxy that makes no task."""
     try:
         study.strategies[strategy].proxied(**study.strategies[strategy].proxy)
         study.task_of(strategy)
@@ -266,7 +281,7 @@ def check_proxy(study: Study, strategy: str) -> None:
 
 
 def check_pruner(study: Study, strategy: str) -> None:
-    """A pruner needs something to judge by before the end of a trial."""
+    """Refuse a pruner for trials that report nothing before their end."""
     rule = study.strategies[strategy].pruner
     if not isinstance(rule, NopPruner) and most_epochs(study, strategy, search=True) < 2:
         raise ValueError(
@@ -276,7 +291,7 @@ def check_pruner(study: Study, strategy: str) -> None:
 
 
 def settable_names(strategy: Strategy) -> dict[str, set[str]]:
-    """What each noun of a point can set, for one strategy."""
+    """Return what each noun of a point can set, for one strategy."""
     return {
         "policy": parameters(strategy.policy),
         "mix": {"kind"}.union(*(parameters(mix) for mix in MIXES.values())),
@@ -286,11 +301,16 @@ def settable_names(strategy: Strategy) -> dict[str, set[str]]:
 
 
 def parameters(function: Any) -> set[str]:
+    """Return the names of a function's parameters."""
     return set(inspect.signature(function).parameters)
 
 
 def most_epochs(study: Study, strategy: str, *, search: bool = False) -> int:
-    """The epochs of the longest trial that a strategy can propose; of its `search` where that has a proxy."""
+    """Return the epochs of the longest trial that a strategy can propose, refinement included.
+
+    Args:
+        search: count those of a trial of its search, which may run on a proxy.
+    """
     space = study.space_of(strategy)
     fixed = study.strategies[strategy].proxy if search else {}
     longest = {

@@ -9,12 +9,12 @@ from autoaug.strategies import Space
 
 
 def ends(rule: BaseDistribution) -> tuple[float, ...]:
-    """The lowest and the highest value of a range; of choices by name none."""
+    """Return the lowest and the highest value of a range; nothing for choices."""
     return (rule.low, rule.high) if isinstance(rule, FloatDistribution | IntDistribution) else ()
 
 
 def in_plain_python(space: Space) -> Space:
-    """The same space with Python's own values in place of numpy's, which cannot be stored.
+    """Return a space with Python's own values in place of numpy's, which cannot be stored.
 
     Only choices have any: the ends of its ranges Optuna turns into Python's numbers itself.
     """
@@ -22,6 +22,7 @@ def in_plain_python(space: Space) -> Space:
 
 
 def plain_choices(rule: BaseDistribution) -> BaseDistribution:
+    """Return a distribution whose choices are Python's own values, the very same where they are already."""
     if not isinstance(rule, CategoricalDistribution):
         return rule
     choices = tuple(map(plain, rule.choices))

@@ -14,7 +14,7 @@ from autoaug.train import Task
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What is trained on, and what is always done to it."""
+    """Hold what is trained on, and what is always done to it."""
 
     data: str
     strategies: tuple[str, ...]
@@ -42,7 +42,7 @@ class DataFacts:
     """The augmentation that is always on: its name, what it does, and why it is that one."""
 
     def sentences(self) -> list[str]:
-        """The facts as lines for people."""
+        """Return the facts as lines for people."""
         where = f" in the search of {', '.join(self.strategies)}" if self.strategies else ""
         files = read_from(self.files) if self.files else []
         return [
@@ -55,7 +55,7 @@ class DataFacts:
         ]
 
     def warnings(self) -> list[str]:
-        """What should be mended before time is spent: copies between splits that somebody divided on purpose."""
+        """Return what should be mended before time is spent: copies between splits that somebody divided on purpose."""
         avoidable = [each for each in self.copies if each["split"] in self.own_splits]
         return [f"data {self.data!r}: {sentence(each)}: take them out of one" for each in avoidable]
 
@@ -65,7 +65,7 @@ class DataFacts:
         return f"{counted(self.images['val'], 'validation image')}: a score of {figure(score)} is ± {figure(half)}"
 
     def counted(self) -> str:
-        """How many images of how many classes in which split, and of which size."""
+        """Return how many images of how many classes are in which split, and their size, in words."""
         parts = [f"{self.images[name]:,} {noun}" for name, noun in NOUNS.items() if name in self.images]
         channels, height, width = self.pixels
         cut = f" ({' and '.join(NOUNS[name] for name in self.cut)} cut from training)" if self.cut else ""
@@ -86,7 +86,7 @@ NOUNS = {"train": "training", "learner": "for the learner", "val": "validation",
 
 
 def read_from(files: dict[str, Any]) -> list[str]:
-    """Which files images were read from, and which were passed over, as lines for people."""
+    """Return which files images were read from, and which were passed over, as lines for people."""
     (low, wide), (high, widest) = files["smallest"], files["largest"]
     sizes = f"{low} x {wide}" + (f" to {high} x {widest}" if (low, wide) != (high, widest) else "")
     summary = [
@@ -104,7 +104,7 @@ def read_from(files: dict[str, Any]) -> list[str]:
 
 
 def sentence(copies: dict[str, Any]) -> str:
-    """How many images of a split are in another too."""
+    """Return how many images of a split are in another too, in words."""
     kinds = [f"{copies[kind]:,} {kind}" for kind in ("exact", "near") if copies[kind]]
     count = copies["exact"] + copies["near"]
     noun = agreeing(count, "copy")
@@ -114,15 +114,19 @@ def sentence(copies: dict[str, Any]) -> str:
 
 
 def figure(value: float) -> str:
-    """A share with two digits: ".85"."""
+    """Return a share with two digits: ".85"."""
     return f"{value:.2f}".removeprefix("0")
 
 
 def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[DataFacts]:
-    """The facts of a study's data, and of the proxies that some of its strategies search on.
+    """Return the facts of a study's data, and of the proxies that some of its strategies search on.
 
     Args:
+        load: reads the data, test images included: they are counted and compared.
         only: these strategies; none named means all.
+
+    Raises:
+        DataError: some data cannot be used.
     """
     searches: dict[tuple[Any, str], list[str]] = {}
     for name in list(only) or study.strategies:
@@ -140,6 +144,7 @@ def width_at(metric: str, score: float, images: int) -> dict[str, float]:
 
 
 def of_task(task: Task, strategies: Sequence[str], load: Loader, metric: str) -> DataFacts:
+    """Return the facts of the data of one task, which the searches of these strategies train on; none is all else."""
     data = load.whole(task)
     cut = tuple(name for name, is_cut in {"val": data.val_is_cut, "test": data.test_is_cut}.items() if is_cut)
     held_out = {"learner": data.val} if data.selection else {}
@@ -167,4 +172,5 @@ def is_given(task: Task, name: str) -> bool:
 
 
 def standard_of(data: Data) -> dict[str, Any]:
+    """Return the augmentation that is always on for some data, as plain data."""
     return {"name": str(data.standard), **asdict(data.standard), "reason": data.standard_reason}

@@ -46,12 +46,12 @@ RATES = 2000
 
 @dataclass(frozen=True)
 class Knob:
-    """Whether a dimension of a strategy changes what is trained."""
+    """Hold whether a dimension of a strategy changes what is trained."""
 
     strategy: str
     dimension: str
     effect: bool | None
-    """None where it could not be told."""
+    """None where neither was proved."""
     why: str = ""
     """Why it has no effect, or where it has none; empty where it simply works."""
 
@@ -68,12 +68,15 @@ def knobs(
     seconds: float = 8.0,
     say: Callable[[str], Any] = lambda name: None,
 ) -> list[Knob]:
-    """Try two values of each dimension of each strategy; dimensions of a single value are left out.
+    """Return whether each dimension of each strategy has an effect, by trying values of it.
+
+    Dimensions of a single value are left out.
 
     Args:
         only: these strategies; none named means all.
-        seconds: after so many, what is left is not tried.
-        say: is told the name of each strategy before it is tried.
+        load: reads the data, each once.
+        seconds: after so many, what is left is not tried, and its effect is None.
+        say: is called with the name of each strategy before it is tried.
     """
     load, deadline, results = load or Loader(), time.monotonic() + seconds, []
     for name in list(only) or study.strategies:
@@ -92,7 +95,10 @@ def knobs(
 
 
 def knob_warnings(results: Sequence[Knob]) -> list[str]:
-    """What there is to say of dimensions, each once, with the strategies in which it is so where others differ."""
+    """Return a sentence for each dimension that is inert, unproved or out of the ordinary, each once.
+
+    The strategies are named where the same dimension behaves differently in others.
+    """
     alike: dict[str, list[str]] = {}
     for knob in results:
         alike.setdefault(knob.dimension, []).append(knob.strategy)
@@ -107,7 +113,7 @@ def knob_warnings(results: Sequence[Knob]) -> list[str]:
 
 
 def judged(dimension: str, full: "Bench", trials: "list[Bench]") -> Knob:
-    """Try one dimension; where a search has a proxy, in its trials as well."""
+    """Return whether one dimension has an effect; where a search has a proxy, in its trials as well."""
     study, strategy = full.study, full.strategy
     if reason := never(dimension, study.space_of(strategy), study.conditions_of(strategy)):
         return Knob(strategy, dimension, False, reason)
@@ -126,7 +132,7 @@ def judged(dimension: str, full: "Bench", trials: "list[Bench]") -> Knob:
 
 @dataclass
 class Bench:
-    """Makes points of a strategy into evidence, each once."""
+    """Make points of a strategy into evidence, each once."""
 
     study: Study
     strategy: str
@@ -146,7 +152,7 @@ class Bench:
         )
 
     def bases(self, dimension: str) -> Iterator[dict[str, Any]]:
-        """Points that use a dimension: the middle of the space, where its deciders say so, and others."""
+        """Yield points that use a dimension: the middle of the space, where its deciders say so, and others."""
         space = self.study.space_of(self.strategy)
         middle = {name: midpoint(rule) for name, rule in space.items()}
         deciders = self.study.conditions_of(self.strategy)
@@ -169,6 +175,7 @@ class Bench:
         )
 
     def evidence(self, stage: int, point: Mapping[str, Any], repeat: int = 0) -> str:
+        """Return a digest of one kind of evidence at a point; `repeat` counts the makings from the same seed."""
         key = (stage, repr(sorted(point.items())), repeat)
         if key not in self.known:
             with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
@@ -180,7 +187,7 @@ class Bench:
         return self.known[key]
 
     def few(self, data: Data) -> Data:
-        """Few and small images of the data, made once."""
+        """Return few and small images of the data, made once."""
         reduced = next((few for train, few in self.reduced if train is data.train), None)
         if reduced is None:
             reduced = replace(data, train=few_of(data.train), val=few_of(data.val), test=None)
@@ -189,7 +196,7 @@ class Bench:
 
 
 def due(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
-    """What follows without a step: data, learning rates, updates, and the shapes of the network."""
+    """Yield what follows without a step: data, learning rates, updates, and the shapes of the network."""
     task = setup.task
     steps = max(1, len(data.train) // task.batch_size)
     total = task.total_epochs * steps
@@ -202,14 +209,14 @@ def due(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
 
 
 def mixed(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
-    """What the mix makes of a few images and their targets."""
+    """Yield what the mix makes of a few images and their targets."""
     shown = spread(few.train, IMAGES)
     targets = F.one_hot(shown.targets, len(data.classes)).float()
     yield from setup.mix(shown.images, targets, Generator().manual_seed(0))
 
 
 def made(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
-    """What the policy makes of a few images, in the first and in the last epoch that has it."""
+    """Yield what the policy makes of a few images, in the first and in the last epoch that has it."""
     images = spread(few.train, IMAGES).images
     setup.policy.to(torch.device("cpu"))
     for epoch in {1: None, setup.task.epochs: None}:
@@ -218,7 +225,7 @@ def made(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
 
 
 def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
-    """Losses, weights and the policy's parameters after a few steps of each phase, of a small network."""
+    """Yield losses, weights and the policy's parameters after a few steps of each phase, of a small network."""
     task = replace(setup.task, model="convnet", device="cpu", batch_size=min(setup.task.batch_size, BATCH))
     learner = setup.learner.rehearsal(task, len(few.train), len(few.val), 1.0)  # when it is due, `due` compares
     run = TrainingRun(task, setup.policy, setup.mix, learner, Generator().manual_seed(0), few)
@@ -241,7 +248,7 @@ STAGES: tuple[Evidence, ...] = (due, mixed, made, moved)
 
 
 def few_of(split: Split) -> Split:
-    """Some images of a split, as floats and small. Of large ones there are fewer: each has to be made small."""
+    """Return some images of a split, as floats and small. Of large ones there are fewer: each has to be made small."""
     large = max(split.images.shape[2:]) > PIXELS
     some = spread(split, MOST_LARGE if large else MOST_IMAGES)
     images = as_float(some.images)
@@ -249,12 +256,12 @@ def few_of(split: Split) -> Split:
 
 
 def spread(split: Split, most: int) -> Split:
-    """So many images of a split at most, evenly taken."""
+    """Return so many images of a split at most, evenly taken."""
     return split.at(torch.linspace(0, len(split) - 1, min(most, len(split))).long())
 
 
 def digest(values: Iterable[Any]) -> str:
-    """One text for all values: equal for equal ones, bit for bit."""
+    """Return one text for all values: equal for equal ones, bit for bit."""
     hasher = hashlib.sha256()
     for value in values:
         if isinstance(value, Tensor):

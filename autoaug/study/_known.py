@@ -13,7 +13,7 @@ from autoaug.train import Task
 
 
 def first_points(strategy: Strategy, task: Task, shared: Space) -> tuple[dict[str, Any], ...]:
-    """The points that a search tries first: those of the strategy, completed by what holds where nothing is searched.
+    """Return the points that a search tries first: those of the strategy, completed by what holds without a search.
 
     Such a value is the task's own, the default of the policy's or the learner's argument, or no mixing. Where there is
     none, or where it lies outside the space, the dimension is left open.
@@ -35,7 +35,7 @@ def first_points(strategy: Strategy, task: Task, shared: Space) -> tuple[dict[st
 
 
 def default(name: str, rule: BaseDistribution, strategy: Strategy, task: Task) -> Any:
-    """The value of a dimension where it is not searched; None where nothing is known."""
+    """Return the value of a dimension where it is not searched; None where nothing is known."""
     noun, _, what = name.partition(".")
     match noun:
         case "task":
@@ -50,7 +50,7 @@ def default(name: str, rule: BaseDistribution, strategy: Strategy, task: Task) -
 
 
 def argument(function: Any, name: str) -> Any:
-    """The default of an argument."""
+    """Return the default of an argument; None where it has none."""
     known: Mapping[str, inspect.Parameter] = inspect.signature(function).parameters
     value = known[name].default if name in known else inspect.Parameter.empty
     return None if value is inspect.Parameter.empty else value

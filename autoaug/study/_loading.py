@@ -10,17 +10,17 @@ from autoaug.train import Task
 
 
 class Loader:
-    """Loads each dataset that a study's tasks name, once."""
+    """Load each dataset that a study's tasks name, once."""
 
     def __init__(self) -> None:
         self.loaded: list[tuple[Any, Data]] = []
 
     def __call__(self, task: Task) -> Data:
-        """What a search sees of the data of a task: no test images."""
+        """Return what a search sees of the data of a task: no test images."""
         return replace(self.whole(task), test=None)
 
     def whole(self, task: Task) -> Data:
-        """All splits. The test images are there to be counted and compared, before anything is trained."""
+        """Return all splits. The test images are there to be counted and compared, before anything is trained."""
         key = (task.data, task.root, task.val_fraction, task.split_seed, task.resplit, task.standard)
         data = next((data for known, data in self.loaded if known == key), None)
         if data is None:
@@ -46,6 +46,6 @@ def read_data(study: Study, load: Loader) -> None:
 
 
 def tasks(study: Study) -> Iterator[Task]:
-    """The task of a study, and those that its strategies search on."""
+    """Yield the task of a study, and those that its strategies search on."""
     yield study.task
     yield from (study.task_of(name) for name, strategy in study.strategies.items() if strategy.proxy)

@@ -33,17 +33,18 @@ SECONDS = {"step": 4.0, "validation": 1.0, "policy": 0.5, "update": 2.0}
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a whole training."""
+    """Hold the seconds of a whole training."""
 
     device: str
     """The type of the device that they are of."""
     whole: float
+    """With its learner, where it has one."""
     alone: float
-    """The same without its learner."""
+    """Without its learner."""
 
 
 class Stopwatch:
-    """Measures trainings. What they share is measured once: the step and the validation of the same network."""
+    """Measure trainings. What they share is measured once: the step and the validation of the same network."""
 
     def __init__(self, patience: float = 1.0) -> None:
         """Take `patience` times the usual `SECONDS`."""
@@ -51,7 +52,7 @@ class Stopwatch:
         self.known: list[tuple[Any, tuple[float, float]]] = []
 
     def __call__(self, setup: Setup, data: Data) -> Cost:
-        """Measure a training with and without its learner."""
+        """Return what a training costs with and without its learner, from measurements of its parts."""
         task, learner = setup.task, setup.learner
         run = TrainingRun(task, setup.policy, setup.mix, None, Generator().manual_seed(0), data)
         with global_generators_guarded(run):
@@ -66,7 +67,7 @@ class Stopwatch:
         return Cost(run.device.type, alone + updates * max(0.0, updated - step), alone)
 
     def network(self, run: TrainingRun) -> tuple[float, float]:
-        """A step without policy and mix, and the validation of an epoch."""
+        """Return the seconds of a step without policy and mix, and of the validation of an epoch."""
         task, scored = run.task, run.data.scored
         names = (
             "data",
@@ -89,7 +90,7 @@ class Stopwatch:
         return measured
 
     def part(self, name: str, run: TrainingRun, work: Callable[[int], object], most: int) -> float:
-        """Seconds that `work(most)` takes, by what it takes on so many images as there is time for.
+        """Return the seconds that `work(most)` takes, by what it takes on so many images as there is time for.
 
         On a CPU this is the time of this process: where others work too, it takes longer and finds the same.
         """
@@ -107,13 +108,14 @@ class Stopwatch:
 
 
 def seconds_of(work: Callable[[int], object], size: int, run: TrainingRun) -> float:
+    """Return the seconds that `work(size)` takes on the device of a training."""
     clock = Clock(run.device)
     work(size)
     return clock.seconds()
 
 
 def first(run: TrainingRun, size: int) -> tuple[Tensor, Tensor]:
-    """So many training images and their classes; where there are fewer, some of them again."""
+    """Return so many training images and their classes; where there are fewer, some of them again."""
     chosen = torch.arange(size).remainder(len(run.data.train)).to(run.device)
     return run.data.train.images[chosen], run.data.train.targets[chosen]
 
@@ -126,12 +128,13 @@ def train(run: TrainingRun, size: int) -> None:
 
 
 def validate(run: TrainingRun, size: int) -> None:
+    """Evaluate the network on so many validation images."""
     evaluate(run, Split(run.data.scored.images[:size], run.data.scored.targets[:size]), "val")
 
 
 @torch.no_grad()
 def draw(run: TrainingRun, size: int) -> None:
-    """Do what the policy and the mix do in a step."""
+    """Draw from the policy and the mix as in a step."""
     run.epoch = 1
     run.policy.at(run.epoch)
     images, targets = first(run, size)

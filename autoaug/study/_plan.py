@@ -10,7 +10,7 @@ from autoaug.study._predict import Prediction
 
 @dataclass(frozen=True)
 class Line:
-    """What a plan says of one strategy."""
+    """Hold what a plan says of one strategy."""
 
     strategy: str
     dimensions: tuple[str, ...]
@@ -32,15 +32,17 @@ class Line:
 
 
 def plan(study: Study, predictions: Mapping[str, Prediction] | None = None, load: Loader | None = None) -> list[Line]:
-    """Return what a study will do, and what its strategies cost by what `predict` measured.
+    """Return what a study will do, one line for each strategy, and what that costs by what `predict` measured.
 
     Args:
+        predictions: by the name of the strategy; without one its costs are None.
         load: counts the training images, on which the notes depend; without it there are none.
     """
     return [line(study, name, (predictions or {}).get(name), load) for name in study.strategies]
 
 
 def line(study: Study, name: str, prediction: Prediction | None, load: Loader | None = None) -> Line:
+    """Return what a plan says of one strategy."""
     return Line(
         strategy=name,
         dimensions=tuple(study.space_of(name)),
@@ -63,7 +65,12 @@ def notes(study: Study, name: str, load: Loader) -> tuple[str, ...]:
 
 
 def by_the_clock(lines: Sequence[Line], at_once: int = 1, share: float = 1.0) -> float | None:
-    """Seconds that a whole plan takes, where its cost is known; with several trials at once, each with its share."""
+    """Return the seconds by the clock that a whole plan takes; None where a cost is unknown.
+
+    Args:
+        at_once: how many trials run at the same time.
+        share: of a GPU, that each of them has.
+    """
     costs = [(line.search_seconds, line.final_seconds) for line in lines]
     if not costs or any(search is None or finals is None for search, finals in costs):
         return None

@@ -17,7 +17,10 @@ from autoaug.study._setup import set_up
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the trainings of a strategy are expected to cost: GPU-seconds, or CPU-seconds where there is no GPU."""
+    """Hold what the trainings of a strategy are expected to cost.
+
+    All in GPU-seconds, or in CPU-seconds where there is no GPU.
+    """
 
     trial: float
     """One trial of the search."""
@@ -28,17 +31,17 @@ class Prediction:
     unit: str
 
     def least(self, study: Study, strategy: str) -> float:
-        """The least that a search must be able to spend: one trial and, where it runs on a proxy, one re-run."""
+        """Return the least that a search must be able to spend: one trial and, on a proxy, one re-run."""
         return self.trial + (self.full if study.reruns_of(strategy) else 0.0)
 
     def search(self, study: Study, strategy: str) -> float:
-        """A whole search with its re-runs, or its budget where that is less."""
+        """Return the cost of a whole search with its re-runs, or its budget where that is less."""
         trials = study.trials_of(strategy)
         whole = [] if trials is None else [trials * self.trial + study.reruns_of(strategy) * self.full]
         return min([*whole, *study.budget.seconds.values()])
 
     def finals(self, study: Study) -> float:
-        """All final runs of a strategy."""
+        """Return the cost of all final runs of a strategy."""
         return study.seeds * (self.full + self.deployed)
 
 
@@ -50,14 +53,15 @@ def predict(
     say: Callable[[str], Any] = lambda name: None,
     patience: float = 1.0,
 ) -> dict[str, Prediction]:
-    """Measure on this machine what a training of each strategy costs, at the middle of its space.
+    """Return what a training of each strategy costs, as measured on this machine at the middle of its space.
 
     A strategy that fails there is left out.
 
     Args:
         only: these strategies; none named means all.
         share: of a GPU, that each trial has.
-        say: is told the name of each strategy before it is measured.
+        load: reads the data, each once.
+        say: is called with the name of each strategy before it is measured.
         patience: how many times the usual few seconds it may take.
     """
     load, watch, predictions = load or Loader(), Stopwatch(patience), {}
@@ -69,6 +73,7 @@ def predict(
 
 
 def of_strategy(study: Study, name: str, share: float, load: Loader, watch: Stopwatch) -> Prediction:
+    """Return what the trainings of one strategy cost, as measured at the middle of its space."""
     point = middle(study.space_of(name))
     setup, cheap = (set_up(study, name, point, search=search) for search in (False, True))
     full = watch(setup, load(setup.task))
@@ -79,11 +84,12 @@ def of_strategy(study: Study, name: str, share: float, load: Loader, watch: Stop
 
 
 def middle(space: Space) -> dict[str, Any]:
-    """The point in the middle of every range, and at the first of every choice."""
+    """Return the point in the middle of every range, and at the first of every choice."""
     return {name: midpoint(rule) for name, rule in space.items()}
 
 
 def midpoint(rule: BaseDistribution) -> Any:
+    """Return the middle of a range, on its scale, or the first choice."""
     if isinstance(rule, CategoricalDistribution):
         return rule.choices[0]
     low, high = rule.low, rule.high  # type: ignore[attr-defined]

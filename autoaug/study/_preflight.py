@@ -57,7 +57,7 @@ def tried(changed: str, point: Mapping[str, Any]) -> str:
 
 
 class Rehearsal:
-    """Does with a few images what the trainings will do; what was done before and went well is not done again."""
+    """Do with a few images what the trainings will do; what was done before and went well is not done again."""
 
     def __init__(self, load: Loader) -> None:
         self.load = load

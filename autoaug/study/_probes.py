@@ -11,10 +11,11 @@ from autoaug.study._conditions import extremes
 
 
 def probes(space: Space, conditions: Mapping[str, Condition]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Points to try: the lowest; from there both ends or every choice of each dimension, one at a time; the highest.
+    """Yield points to try, each after the name of the dimension that was changed to get there.
 
-    A dimension that means something in some points only is tried in one of those. With each point comes the dimension
-    that was changed; none at the lowest and the highest.
+    They are the lowest; from there both ends or every choice of each dimension, one at a time; the highest. The lowest
+    and the highest come with an empty name. A dimension that means something in some points only is tried in one of
+    those.
     """
     low = lowest(space)
     yield "", low
@@ -30,7 +31,7 @@ def probes(space: Space, conditions: Mapping[str, Condition]) -> Iterator[tuple[
 
 
 def awake(name: str, low: Mapping[str, Any], space: Space, conditions: Mapping[str, Condition]) -> dict[str, Any]:
-    """What has to change of the lowest point so that a dimension means something."""
+    """Return what has to change of the lowest point so that a dimension means something."""
     if name not in conditions:
         return {}
     deciders = [decider for decider in conditions[name].on if decider in space]
@@ -42,5 +43,5 @@ def awake(name: str, low: Mapping[str, Any], space: Space, conditions: Mapping[s
 
 
 def lowest(space: Space) -> dict[str, Any]:
-    """A point of the space that is cheap to try: low ends and first choices."""
+    """Return a point of the space that is cheap to try: low ends and first choices."""
     return {name: extremes(rule)[0] for name, rule in space.items()}

@@ -14,7 +14,7 @@ from autoaug.train import Learner, NullLearner, Task
 
 @dataclass(frozen=True)
 class Setup:
-    """A point made real: what `train` takes."""
+    """Hold what `train` takes, as it is made of a point."""
 
     task: Task
     policy: Policy
@@ -24,7 +24,11 @@ class Setup:
 
 
 def set_up(study: Study, strategy: str, point: Mapping[str, Any], *, search: bool = False) -> Setup:
-    """From a point of the space to what is trained; in a `search` on a proxy, that comes before the point's task."""
+    """Return what is trained at a point of the space.
+
+    Args:
+        search: on the strategy's proxy, whose fields go before those that the point sets of the task.
+    """
     chosen = study.strategies[strategy]
     policy = chosen.policy(**part("policy", point))
     learner = chosen.within(policy, **part("learner", point)) if chosen.within else NullLearner()
@@ -33,9 +37,10 @@ def set_up(study: Study, strategy: str, point: Mapping[str, Any], *, search: boo
 
 
 def make_mix(kind: str | None = None, **parameters: Any) -> Mix:
-    """The mix of a point: alpha or a probability alone means mixup, nothing at all means no mixing.
+    """Return the mix of a point: alpha or a probability alone means mixup, nothing at all means no mixing.
 
-    A kind takes what is its own of what is fixed, and of points that were stored before they held only that.
+    Parameters that the kind does not take are left out: what is fixed may serve several kinds, and points that were
+    stored by earlier releases hold them.
     """
     kind = kind or ("mixup" if parameters else "none")
     return build_mix(kind, **{name: value for name, value in parameters.items() if name in takes(kind)})

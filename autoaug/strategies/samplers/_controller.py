@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, kw_only=True)
 class Ppo:
-    """How the controller learns.
+    """Say how the controller learns.
 
     The papers train for thousands of trials at a learning rate of 0.00035 with an entropy weight of 0.00001. These
     values learn within a few hundred.
@@ -38,7 +38,7 @@ class Ppo:
 
 
 class Controller(nn.Module):
-    """An LSTM that makes one decision after the other, each told the one before.
+    """Decide one thing after the other by an LSTM, whose input is the decision before.
 
     All decisions are equally likely before the first update.
 
@@ -63,14 +63,14 @@ class Controller(nn.Module):
         self.register_buffer("mask", torch.where(levels < torch.tensor(sizes)[:, None], 0.0, -torch.inf))
 
     def forward(self, taken: Tensor) -> Tensor:
-        """The logits [B, D, L] of every decision, given the decisions [B, D] before it."""
+        """Return the logits [B, D, L] of every decision, given the decisions [B, D] before it."""
         previous = self.token[torch.arange(taken.shape[1] - 1), taken[:, :-1]]
         states, _ = self.lstm(torch.cat([self.start.expand(len(taken), 1, -1), previous], 1))
         return torch.einsum("bdh,dlh->bdl", states, self.head) + self.bias + self.mask
 
     @torch.no_grad()
     def sample(self, rng: Generator) -> list[int]:
-        """The decisions of a new trial."""
+        """Return the decisions of a new trial, D numbers of levels."""
         taken: list[int] = []
         previous: Tensor = self.start
         state = None
@@ -83,7 +83,7 @@ class Controller(nn.Module):
 
 
 class ControllerTraining:
-    """A controller and what its training remembers."""
+    """Train a controller, and hold what the training remembers: its optimiser, and mean and spread of the rewards."""
 
     def __init__(self, sizes: Sequence[int], settings: Ppo) -> None:
         self.settings = settings
@@ -116,6 +116,6 @@ class ControllerTraining:
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Of each decision [B, D] in nats; impossible levels count nothing."""
+    """Return the entropy of each decision [B, D] in nats; impossible levels count nothing."""
     log_p = F.log_softmax(logits, 2)
     return -(log_p.exp() * log_p.masked_fill(log_p.isinf(), 0.0)).sum(2)

@@ -19,12 +19,12 @@ WIDTH = 0.25
 
 
 class CmaEsSampler(BaseSampler):
-    """Adapts a normal distribution to the better trials.
+    """Adapt a normal distribution to the better trials.
 
-    Optuna's own keeps the optimiser between trials, pickled in the storage. Here it is told the stored trials again,
-    generation by generation in the order of their numbers, which takes milliseconds, so nothing but the trials is
-    kept and any process can go on. Points that it did not propose itself, such as known defaults, are told to it like
-    its own. Where a run has converged, another begins with twice the population (Auger and Hansen 2005).
+    Optuna's sampler keeps the optimiser between trials, pickled in the storage. Here a new one is given the stored
+    trials, generation by generation in the order of their numbers, which takes milliseconds, so nothing but the trials
+    is kept and any process can go on. Points that it did not propose itself, such as known defaults, count like those
+    that it did. Where a run has converged, another begins with twice the population (Auger and Hansen 2005).
 
     Categorical dimensions are sampled at random: the method has no use for them.
     """
@@ -34,9 +34,15 @@ class CmaEsSampler(BaseSampler):
         self.random = RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
+        """Return the dimensions that are proposed together: those that vary and are no choices."""
         return dict(numeric(common_space(study)))
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Space) -> dict[str, Any]:
+        """Return a draw from the normal distribution that the stored trials lead to.
+
+        Raises:
+            ValueError: the study has more than one objective.
+        """
         single_direction(study)
         space = numeric(search_space)
         if not space:
@@ -59,16 +65,18 @@ class CmaEsSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
+        """Return a random value of one dimension; raise ValueError where the study has more than one objective."""
         single_direction(study)
         return self.random.sample_independent(study, trial, param_name, param_distribution)
 
 
 def numeric(space: Space) -> dict[str, Numeric]:
+    """Return the dimensions that are no choices."""
     return {name: rule for name, rule in space.items() if isinstance(rule, Numeric)}
 
 
 def begin(dimensions: int, population: int | None = None) -> "CMA":
-    """The optimiser before it knows anything: in the middle of the unit cube."""
+    """Return the optimiser before it has seen a trial: in the middle of the unit cube."""
     from cmaes import CMA  # here, because it brings scipy along, and few searches need it
 
     bounds = np.array([[0.0, 1.0]] * dimensions)

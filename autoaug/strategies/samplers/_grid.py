@@ -18,7 +18,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class GridSampler(BaseSampler):
-    """Visits every point of the grid once before it visits any twice.
+    """Visit every point of the grid once before any is visited twice.
 
     The walk is the same in every search and jumps by the golden section of the grid, so that where it is cut short it
     has been everywhere a little. It goes on from the points that any stored trial has, whoever proposed them. The
@@ -30,9 +30,15 @@ class GridSampler(BaseSampler):
         self.rng = np.random.default_rng(seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
+        """Return the dimensions that are proposed together: all that vary."""
         return common_space(study)
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Space) -> dict[str, Any]:
+        """Return the next point of the walk.
+
+        Raises:
+            ValueError: the study has more than one objective.
+        """
         single_direction(study)
         if not search_space:
             return {}
@@ -46,13 +52,14 @@ class GridSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
+        """Return a random level of one dimension; raise ValueError where the study has more than one objective."""
         single_direction(study)
         known = levels(param_distribution)
         return known[self.rng.integers(len(known))]
 
 
 class Visits:
-    """How often each place of a grid has been visited; a point that lacks a dimension was at all its levels."""
+    """Count how often each cell of a grid was visited; a point that lacks a dimension was at all its levels."""
 
     def __init__(self, sizes: list[int], points: Iterable[list[int | None]]) -> None:
         self.sizes = sizes
@@ -72,12 +79,12 @@ class Visits:
 
 
 def levels_of(trial: FrozenTrial, space: Space) -> list[int | None]:
-    """The level of a trial in each dimension; None in those that it lacks."""
+    """Return the level of a trial in each dimension; None in those that it lacks."""
     return [nearest_level(rule, trial.params[name]) if name in trial.params else None for name, rule in space.items()]
 
 
 def next_cell(visits: Visits | Counter[int], size: int) -> int:
-    """The first place of the walk, round after round, that has not been visited as often as it was passed."""
+    """Return the first cell of the walk, round after round, with fewer visits than the walk has passed it."""
     stride = next(k for k in range(max(1, round(GOLDEN * size)), size + 1) if math.gcd(k, size) == 1)
     step = 0
     while visits[step * stride % size] > step // size:
@@ -86,7 +93,7 @@ def next_cell(visits: Visits | Counter[int], size: int) -> int:
 
 
 def ravel(indices: list[int], sizes: list[int]) -> int:
-    """The number of a place in a grid, in Python's whole numbers, which do not overflow."""
+    """Return the number of a cell in a grid, in Python's whole numbers, which do not overflow."""
     number = 0
     for k, size in zip(indices, sizes, strict=True):
         number = number * size + k
@@ -94,6 +101,7 @@ def ravel(indices: list[int], sizes: list[int]) -> int:
 
 
 def unravel(number: int, sizes: list[int]) -> list[int]:
+    """Return the level of a cell in each dimension, from its number."""
     indices = []
     for size in reversed(sizes):
         number, k = divmod(number, size)

@@ -13,7 +13,7 @@ from autoaug.strategies.samplers._scale import from_unit, in_support
 
 
 def common_space(study: Study) -> Space:
-    """The dimensions that vary, by name: those of all complete trials, and after them those of some (conditional ones).
+    """Return the dimensions that vary, by name: first those of all complete trials, then those that only some have.
 
     Left out are dimensions that were not the same in all trials that have them.
     """
@@ -26,7 +26,7 @@ def common_space(study: Study) -> Space:
 
 
 def scored(study: Study, space: Space) -> list[tuple[FrozenTrial, float]]:
-    """The complete trials within a space, in their order, with values of which higher ones are better."""
+    """Return the complete trials within a space, in their order, with values of which higher ones are better."""
     sign = 1.0 if single_direction(study) == StudyDirection.MAXIMIZE else -1.0
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     known = [(trial, sign * trial.value) for trial in trials if trial.value is not None and within(trial, space)]
@@ -41,13 +41,23 @@ def within(trial: FrozenTrial, space: Space) -> bool:
 
 
 def value_of(trial: FrozenTrial, name: str, rule: BaseDistribution) -> Any:
-    """The value of a trial in a dimension, which the trial may lack (a conditional one): then that in the middle."""
+    """Return the value of a trial in a dimension; of a conditional one that the trial lacks, the middle.
+
+    Args:
+        name: the dimension.
+        rule: its distribution; of choices, the first stands for the middle.
+    """
     if name in trial.params:
         return trial.params[name]
     return rule.choices[0] if isinstance(rule, CategoricalDistribution) else from_unit(rule, 0.5)  # type: ignore[arg-type]
 
 
 def single_direction(study: Study) -> StudyDirection:
+    """Return the direction of a study.
+
+    Raises:
+        ValueError: the study has more than one objective.
+    """
     if len(study.directions) > 1:
         raise ValueError(f"this sampler serves one objective, and the study has {len(study.directions)}")
     return study.direction

@@ -28,7 +28,7 @@ states: OrderedDict[str, ControllerTraining] = OrderedDict()
 
 
 class PPOSampler(BaseSampler):
-    """Proposes what the recurrent controller of AutoAugment decides, one dimension after the other.
+    """Propose what the recurrent controller of AutoAugment decides, one dimension after the other.
 
     A continuous dimension is cut into 11 levels. The controller is trained again on the stored trials, batch by batch
     in the order of their numbers, so nothing but the trials is kept and any process can go on; what a process has
@@ -41,9 +41,15 @@ class PPOSampler(BaseSampler):
         self.random = RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
+        """Return the dimensions that are proposed together: all that vary."""
         return common_space(study)
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Space) -> dict[str, Any]:
+        """Return what the controller decides after learning from the stored trials.
+
+        Raises:
+            ValueError: the study has more than one objective.
+        """
         single_direction(study)
         if not search_space:
             return {}
@@ -59,12 +65,13 @@ class PPOSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
+        """Return a random value of one dimension; raise ValueError where the study has more than one objective."""
         single_direction(study)
         return self.random.sample_independent(study, trial, param_name, param_distribution)
 
 
 def train(space: Space, settings: Ppo, batches: Sequence[Batch]) -> ControllerTraining:
-    """The controller after a history, from the longest part of it that is remembered."""
+    """Return the controller after a history, trained on from the longest part of it that is remembered."""
     names = digests(space, settings, batches)
     known = max((k for k, name in enumerate(names) if name in states), default=None)
     if known == len(batches):
@@ -83,7 +90,7 @@ def train(space: Space, settings: Ppo, batches: Sequence[Batch]) -> ControllerTr
 
 
 def digests(space: Space, settings: Ppo, batches: Sequence[Batch]) -> list[str]:
-    """A name for the history before the first batch, after the first, after the second ..."""
+    """Return a name for the history before the first batch, after the first, after the second ..."""
     rules = [(name, distribution_to_json(rule)) for name, rule in space.items()]
     whole = hashlib.sha256(repr((rules, settings)).encode())
     names = [whole.hexdigest()]

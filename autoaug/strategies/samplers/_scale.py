@@ -31,21 +31,24 @@ def in_support(rule: BaseDistribution, value: Any) -> bool:
 
 
 def ends(rule: Numeric) -> tuple[float, float]:
-    """Where the unit interval begins and ends; of a dimension with steps every value has a cell of its own."""
+    """Return the two values of a dimension that become 0 and 1, as logarithms where its scale is one.
+
+    Half a step is added at either end, so that every value of a dimension with steps has a cell of the same width.
+    """
     half = (rule.step or 0.0) / 2
     low, high = rule.low - half, rule.high + half
     return (math.log(low), math.log(high)) if rule.log else (low, high)
 
 
 def to_unit(rule: Numeric, value: float) -> float:
-    """The place of a value in [0, 1], on the logarithmic scale where the distribution has one."""
+    """Return the position of a value in [0, 1], on the logarithmic scale where the distribution has one."""
     low, high = ends(rule)
     position = math.log(value) if rule.log else value
     return (position - low) / (high - low) if high > low else 0.5
 
 
 def from_unit(rule: Numeric, share: float) -> Any:
-    """The value at a place in [0, 1], rounded to the distribution's steps."""
+    """Return the value at a position in [0, 1], rounded to the distribution's steps."""
     low, high = ends(rule)
     position = low + share * (high - low)
     value = math.exp(position) if rule.log else position
@@ -57,7 +60,7 @@ def from_unit(rule: Numeric, share: float) -> Any:
 
 @lru_cache(maxsize=1000)
 def levels(rule: BaseDistribution) -> tuple[Any, ...]:
-    """All values of a dimension that has few, or else `LEVELS` of them, evenly spread, both ends among them."""
+    """Return all values of a dimension that has few, or else `LEVELS` of them, evenly spread, both ends among them."""
     if isinstance(rule, CategoricalDistribution):
         return tuple(rule.choices)
     assert isinstance(rule, Numeric)
@@ -68,7 +71,7 @@ def levels(rule: BaseDistribution) -> tuple[Any, ...]:
 
 
 def nearest_level(rule: BaseDistribution, value: Any) -> int:
-    """Which of the levels is closest to a value of the distribution."""
+    """Return the number of the level that is closest to a value of the distribution."""
     known = levels(rule)
     if isinstance(rule, CategoricalDistribution):
         return known.index(value)
@@ -79,4 +82,5 @@ def nearest_level(rule: BaseDistribution, value: Any) -> int:
 
 @lru_cache(maxsize=1000)
 def unit_levels(rule: Numeric) -> np.ndarray:
+    """Return the positions of a dimension's levels in [0, 1]."""
     return np.array([to_unit(rule, level) for level in levels(rule)])
