@@ -36,7 +36,7 @@ class SeededByTrial(BaseSampler):
         self.first = first
         self.current: tuple[int, BaseSampler, Mapping[str, Any] | None] | None = None
 
-    def turn(self, study: Study, trial: FrozenTrial) -> tuple[BaseSampler, Mapping[str, Any] | None]:
+    def sampler_and_point(self, study: Study, trial: FrozenTrial) -> tuple[BaseSampler, Mapping[str, Any] | None]:
         """Return the sampler of a trial, and its point of `first`; None where it is not one of the first trials."""
         if self.current is None or self.current[0] != trial.number:
             trials = study.get_trials(deepcopy=False)[: trial.number + 1]
@@ -47,11 +47,11 @@ class SeededByTrial(BaseSampler):
 
     def sampler(self, study: Study, trial: FrozenTrial) -> BaseSampler:
         """Return the sampler of a trial, which is made when it is first asked for."""
-        return self.turn(study, trial)[0]
+        return self.sampler_and_point(study, trial)[0]
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the dimensions that the trial's sampler proposes together; none for a point of `first`."""
-        sampler, given = self.turn(study, trial)
+        sampler, given = self.sampler_and_point(study, trial)
         return sampler.infer_relative_search_space(study, trial) if given is None else {}
 
     def sample_relative(
@@ -64,7 +64,7 @@ class SeededByTrial(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return the value of one dimension: that of the point of `first`, or what the trial's sampler proposes."""
-        sampler, given = self.turn(study, trial)
+        sampler, given = self.sampler_and_point(study, trial)
         if given is not None and param_name in given:
             return given[param_name]
         return sampler.sample_independent(study, trial, param_name, param_distribution)

@@ -67,7 +67,7 @@ def unapplied(study: Study, strategy: str, point: Mapping[str, Any], *, search: 
     """Return the dimensions of a point that leave no trace in what is made of it: any other value makes the same.
 
     Left out are those that the proxy of a search sets, and those of a single value. What objects hold is compared,
-    also what their functions hold; nothing is trained. Where the same point is made twice and differs, there are none.
+    also what their functions hold; nothing is trained. Where a point made twice differs from itself, the list is empty.
 
     Args:
         search: the point is that of a trial on the strategy's proxy.
@@ -77,17 +77,17 @@ def unapplied(study: Study, strategy: str, point: Mapping[str, Any], *, search: 
     values = {name: [{**point, name: value} for value in others(known[name], point[name])] for name in asked}
     if not any(values.values()):
         return []
-    whole = seen(study, strategy, point, search)
-    if whole != seen(study, strategy, point, search):
+    whole = setup_text(study, strategy, point, search)
+    if whole != setup_text(study, strategy, point, search):
         return []
     return [
         name
         for name, changed in values.items()
-        if changed and all(seen(study, strategy, each, search) == whole for each in changed)
+        if changed and all(setup_text(study, strategy, each, search) == whole for each in changed)
     ]
 
 
-def seen(study: Study, strategy: str, point: Mapping[str, Any], search: bool) -> str:
+def setup_text(study: Study, strategy: str, point: Mapping[str, Any], search: bool) -> str:
     """Return all that a point is made into, as a text; of a point that cannot be made, why."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -95,10 +95,10 @@ def seen(study: Study, strategy: str, point: Mapping[str, Any], search: bool) ->
             setup = set_up(study, strategy, point, search=search)
         except Exception as error:  # another value is impossible: then this one was looked at
             return f"{error}"
-        return repr([inside(each) for each in (setup.task, setup.policy, setup.mix, setup.learner)])
+        return repr([values_in(each) for each in (setup.task, setup.policy, setup.mix, setup.learner)])
 
 
-def inside(value: Any, depth: int = DEPTH) -> Any:
+def values_in(value: Any, depth: int = DEPTH) -> Any:
     """Return all values in an object, as plain data."""
     if value is None or isinstance(value, bool | int | float | str | type):
         return value
@@ -109,12 +109,12 @@ def inside(value: Any, depth: int = DEPTH) -> Any:
     if not depth:
         return kind
     if isinstance(value, Mapping):
-        return {f"{name}": inside(each, depth - 1) for name, each in value.items()}
+        return {f"{name}": values_in(each, depth - 1) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [inside(each, depth - 1) for each in value]
+        return [values_in(each, depth - 1) for each in value]
     if isinstance(value, partial):
-        return [inside(each, depth - 1) for each in (value.func, value.args, value.keywords)]
+        return [values_in(each, depth - 1) for each in (value.func, value.args, value.keywords)]
     if hasattr(value, "__code__"):
         cells = value.__closure__ or ()
-        return [spelt(value), *(inside(cell.cell_contents, depth - 1) for cell in cells)]
-    return [kind, inside(getattr(value, "__dict__", {}), depth - 1)]
+        return [spelt(value), *(values_in(cell.cell_contents, depth - 1) for cell in cells)]
+    return [kind, values_in(getattr(value, "__dict__", {}), depth - 1)]

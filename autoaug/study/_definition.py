@@ -60,7 +60,7 @@ def storage_url(storage: object) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Ask one question. It is checked when it is made, before any time is spent.
+    """Describe one question: what is trained, what is searched, and at what cost; checked before any time is spent.
 
     Raises:
         ValueError: a field, a dimension, a strategy or its proxy cannot be used; the message names it.
@@ -89,7 +89,8 @@ class Study:
     tested and drawn by the same row on the test split."""
     deploy: tuple[Annotated[str, TEXT], ...] = ("last_policy",)
     """How the final runs of a strategy with a learner train again from scratch with the policy that was learned: rows
-    of `DEPLOYS`. The moving policy taught its own network what the validation images are, so that proves little."""
+    of `DEPLOYS`. The network that was trained while the policy moved has learned from it what the validation images
+    are, so its score proves little."""
     final_data: Literal["train", "train+val"] = "train"
     """What the final runs train on. With "train+val" they report no validation scores. A learner needs images to be
     judged by, so its own network still trains on the training images alone, and what is deployed of it on both."""

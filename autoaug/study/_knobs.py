@@ -51,7 +51,7 @@ class Knob:
     strategy: str
     dimension: str
     effect: bool | None
-    """None where neither was proved."""
+    """True or False; None where neither was proved."""
     why: str = ""
     """Why it has no effect, or where it has none; empty where it simply works."""
 
@@ -74,7 +74,7 @@ def knobs(
 
     Args:
         only: these strategies; none named means all.
-        load: reads the data, each once.
+        load: reads each dataset once.
         seconds: after so many, what is left is not tried, and its effect is None.
         say: is called with the name of each strategy before it is tried.
     """

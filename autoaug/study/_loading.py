@@ -1,4 +1,4 @@
-"""The data of a study, read once for all that is tried, measured and said before it runs."""
+"""The data of a study, read once for all that is tried, measured and shown before it runs."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ class Loader:
 
 
 def read_data(study: Study, load: Loader) -> None:
-    """Read all data of a study, so that what is wrong with them is said of them and not of a strategy.
+    """Read all data of a study, so that an error in them names the data and not a strategy.
 
     Raises:
         ValueError: some cannot be used; the message names them.

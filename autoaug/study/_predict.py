@@ -60,7 +60,7 @@ def predict(
     Args:
         only: these strategies; none named means all.
         share: of a GPU, that each trial has.
-        load: reads the data, each once.
+        load: reads each dataset once.
         say: is called with the name of each strategy before it is measured.
         patience: how many times the usual few seconds it may take.
     """

@@ -20,7 +20,7 @@ def probes(space: Space, conditions: Mapping[str, Condition]) -> Iterator[tuple[
     low = lowest(space)
     yield "", low
     for name, rule in space.items():
-        base = {**low, **awake(name, low, space, conditions)}
+        base = {**low, **enabling_changes(name, low, space, conditions)}
         for value in extremes(rule):
             if (point := {**base, name: value}) != low:
                 yield name, point
@@ -30,7 +30,9 @@ def probes(space: Space, conditions: Mapping[str, Condition]) -> Iterator[tuple[
         yield "", high
 
 
-def awake(name: str, low: Mapping[str, Any], space: Space, conditions: Mapping[str, Condition]) -> dict[str, Any]:
+def enabling_changes(
+    name: str, low: Mapping[str, Any], space: Space, conditions: Mapping[str, Condition]
+) -> dict[str, Any]:
     """Return what has to change of the lowest point so that a dimension means something."""
     if name not in conditions:
         return {}
