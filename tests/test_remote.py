@@ -6,7 +6,7 @@ import pytest
 from studies_for_tests import tiny
 
 from autoaug.execution import Options
-from autoaug.execution._options import is_remote, refuse_remote
+from autoaug.execution._capacity import is_remote, refuse_remote
 from autoaug.executors import run
 from autoaug.store import Store
 

@@ -1,7 +1,7 @@
 """Execution: which trial is next, who works on it, and what happens when one of them dies."""
 
+from autoaug.execution._capacity import ON_A_SERVER, refuse_more_than, refuse_remote, trials_at_once
 from autoaug.execution._job import Event, Job, Listen, process_name
-from autoaug.execution._options import ON_A_SERVER, refuse_more_than, refuse_remote, trials_at_once
 from autoaug.execution._pending_writes import write_pending
 from autoaug.execution._progress import check_only, is_over, outdated
 from autoaug.execution._recovery import failed, retry_failed

@@ -1,6 +1,6 @@
 """The storage of studies: `Store`."""
 
-from autoaug.store._definitions import differences, refuse_contradiction
+from autoaug.store._contradictions import differences, refuse_contradiction
 from autoaug.store._epoch_table import Look
 from autoaug.store._losses import GIVEN_UP, Loss
 from autoaug.store._maintenance import delete_study, round_trip, running_trials, server_time

@@ -20,8 +20,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from autoaug.metrics import DEFAULT_METRIC, Direction, metric_of, on_split
 from autoaug.record import LEADERBOARD, Outcome, ordinals
+from autoaug.store._contradictions import Complete, write_definition
 from autoaug.store._damage import checked_definition, reason, reporting_damage
-from autoaug.store._definitions import Complete, write_definition
 from autoaug.store._epoch_table import EpochTable
 from autoaug.store._losses import LOSSES, Loss, after, given_up
 from autoaug.store._optuna import (

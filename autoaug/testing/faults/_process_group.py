@@ -76,7 +76,7 @@ class ProcessGroup:
         self.drivers.append(Driver(process, said, log))
         self.heard = time.monotonic()
 
-    def tend(self) -> bool:
+    def poll(self) -> bool:
         """Listen, wake who slept long enough, replace the dead; False where every driver is done."""
         for driver in list(self.drivers):
             gone = driver.process.poll() is not None  # before it is listened to: what it says last must be heard
@@ -97,7 +97,7 @@ class ProcessGroup:
         if sum(each.replaced and not each.killed for each in self.drivers) < HOPELESS:
             self.start()
 
-    def silent(self) -> float:
+    def silent_seconds(self) -> float:
         """For how many seconds no driver has begun or said anything."""
         return time.monotonic() - self.heard
 

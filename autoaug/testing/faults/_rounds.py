@@ -106,7 +106,7 @@ def run_round(
             done = list(
                 inject_faults(FaultInjector(processes, store, name, plan, rng, restart_storage), plan.silence_seconds)
             )
-            processes.tend()
+            processes.poll()
         found = audit(
             store, name, processes.acknowledged, plan.drivers if plan.executor == "local" else os.cpu_count() or 1
         )
@@ -195,10 +195,12 @@ def inject_faults(injector: FaultInjector, silence_seconds: float) -> Iterator[s
     kinds = rng.sample(plan.faults, len(plan.faults))
     moments = sorted(rng.randrange(plan.runs * plan.epochs * 9 // 10) for _ in kinds)
     for kind, moment in zip(kinds, moments, strict=True):
-        while len(processes.acknowledged) < moment and processes.tend() and processes.silent() < silence_seconds:
+        while (
+            len(processes.acknowledged) < moment and processes.poll() and processes.silent_seconds() < silence_seconds
+        ):
             time.sleep(0.05)
         time.sleep(rng.random() / 5)  # within an epoch, or between two
-        if processes.tend() and getattr(injector, kind)():
+        if processes.poll() and getattr(injector, kind)():
             yield f"{kind} after {counted(len(processes.acknowledged), 'epoch')}"
-    while processes.tend() and processes.silent() < silence_seconds:
+    while processes.poll() and processes.silent_seconds() < silence_seconds:
         time.sleep(0.05)
