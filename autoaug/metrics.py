@@ -48,7 +48,7 @@ ANY_NUMBER: Limits = (-math.inf, math.inf)
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One metric: how it is computed, which direction is better, and how its values are shown and bounded."""
+    """Describe one metric: how it is computed, which direction is better, and how its values are shown and bounded."""
 
     function: "Callable[[Tensor, Tensor], Tensor]"
     """Of logits [N, K] and targets, labels [N] or shares of the classes [N, K]: a scalar tensor. It is the value for
@@ -73,12 +73,12 @@ class Metric:
 
     @property
     def better(self) -> str:
-        """Which direction is better, in words."""
+        """Return which direction is better, in words."""
         return "more is better" if self.maximize else "less is better"
 
     @property
     def differences(self) -> Limits:
-        """Where the difference of two values lies."""
+        """Return where the difference of two values lies."""
         low, high = self.range
         return low - high, high - low
 

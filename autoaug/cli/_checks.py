@@ -37,7 +37,7 @@ SLOW_FSYNC = 0.25
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check."""
+    """Report the result of a check."""
 
     finding: str
     verdict: Verdict = "ok"
@@ -47,7 +47,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Target:
-    """The storage, folder and cluster that are examined."""
+    """Name the storage, folder and cluster that are examined."""
 
     storage: str
     """The URL of a storage, or where it is kept: URL, env:NAME or file:PATH."""

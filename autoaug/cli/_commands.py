@@ -306,8 +306,8 @@ def take_up_again(study: "Study", store: "Store", options: Options, voice: "Outp
     from autoaug.execution import retry_failed
 
     for outcome in retry_failed(study, store, options.only):
-        said = f"{outcome.strategy} {outcome.name} is taken up again; it had failed: {why_failed(outcome)}"
-        voice.tell(said, retry=f"{outcome.strategy} {outcome.name}", failed=why_failed(outcome))
+        message = f"{outcome.strategy} {outcome.name} is taken up again; it had failed: {why_failed(outcome)}"
+        voice.tell(message, retry=f"{outcome.strategy} {outcome.name}", failed=why_failed(outcome))
 
 
 def write_csv(path: Path, comparison: "Comparison") -> None:

@@ -145,7 +145,7 @@ def title(text: str) -> Text:
 
 @dataclass
 class StrategyProgress:
-    """The progress of one strategy."""
+    """Count the progress of one strategy."""
 
     trials: int = 0
     finals: int = 0
@@ -166,11 +166,11 @@ class ProgressState:
         self.strategies = {name: StrategyProgress() for name in study.strategies if not only or name in only}
         self.unit = unit_of(outcome.device for outcome in outcomes)
         self.last: dict[int, Record] = {}
-        mine = [outcome for outcome in outcomes if outcome.strategy in self.strategies]
-        for outcome in last_attempts(outcome for outcome in mine if outcome.kind.charged):
+        selected = [outcome for outcome in outcomes if outcome.strategy in self.strategies]
+        for outcome in last_attempts(outcome for outcome in selected if outcome.kind.charged):
             if outcome.over:
                 self.count(outcome.strategy, outcome.state, outcome.value, outcome.kind)
-        for outcome in mine:
+        for outcome in selected:
             counts = self.strategies[outcome.strategy]
             counts.seconds += outcome.gpu_seconds if outcome.kind.charged else 0.0
             counts.finals += outcome.kind is TrialKind.FINAL and outcome.state == "COMPLETE"
@@ -275,18 +275,18 @@ class LineProgress:
             self.console.print(plain(self.line(event, last)), soft_wrap=True)
 
     def line(self, event: "Event", last: Record | None) -> str:
-        """What happened, with which score, and what the search has cost by then."""
+        """Return what happened, with which score, and what the search has cost by then."""
         job, spent = event.job, show_seconds(self.progress.strategies[event.job.strategy].seconds)
         searched = self.progress.study.metric
         metric = on_split("test", searched) if job.kind is TrialKind.FINAL else searched
         score = f"{metric} {last.metrics[metric]:.4f}" if last and metric in last.metrics else ""
         cost = "" if job.kind is TrialKind.FINAL else f"{spent} {self.progress.unit} so far"
-        said = [(event.state or "").lower(), score, cost, event.reason]
-        return f"{job}: {', '.join(filter(None, said))}"
+        parts = [(event.state or "").lower(), score, cost, event.reason]
+        return f"{job}: {', '.join(filter(None, parts))}"
 
 
 def print_event(event: "Event", file: TextIO | None = None) -> None:
-    """One JSON line per event, for machines; on stdout where no file is given."""
+    """Print one JSON line per event, for machines; on stdout where no file is given."""
     print(json_line(without_nothing(asdict(event))), file=file, flush=True)
 
 

@@ -29,7 +29,7 @@ def shipped_root() -> Path:
 
 @dataclass(frozen=True)
 class LoadedStudy:
-    """A study, and the project that its imports are read from."""
+    """Hold a study, and the project that its imports are read from."""
 
     study: "Study"
     root: Path

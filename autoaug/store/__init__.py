@@ -5,13 +5,13 @@ from autoaug.store._epoch_table import Look
 from autoaug.store._losses import GIVEN_UP, Loss
 from autoaug.store._maintenance import delete_study, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
-from autoaug.store._optuna import id_of_trial
+from autoaug.store._optuna import id_of_trial, root_of
 from autoaug.store._queued import final_seed
 from autoaug.store._retrying import Unreachable
 from autoaug.store._secrets import refuse_exposed, show_storage, show_url
 from autoaug.store._spool import FOLDER as SPOOL_FOLDER
 from autoaug.store._spool import Spool, replay, settle
-from autoaug.store._store import Store, open_retrying, root_of
+from autoaug.store._store import Store, open_retrying
 from autoaug.store._url import is_file, is_new, resolve
 
 __all__ = [

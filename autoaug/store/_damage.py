@@ -17,11 +17,11 @@ RESTORE = "restore a copy of the storage, or give another --storage"
 
 
 class Damaged(ValueError):
-    """A storage that holds what no autoaug has written, or no longer holds what one has."""
+    """Say that a storage holds what no autoaug has written, or no longer holds what one has."""
 
 
 class Named(Protocol):
-    """What belongs to a storage that can be named."""
+    """Describe what belongs to a storage that can be named."""
 
     @property
     def display_url(self) -> str: ...

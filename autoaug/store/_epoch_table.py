@@ -20,7 +20,7 @@ from autoaug.text import LOG
 
 
 class Look(NamedTuple):
-    """That somebody was shown how the strategies of a study compare on the test split."""
+    """Record that somebody was shown how the strategies of a study compare on the test split."""
 
     compared: Sequence[str]
     """The studies of the comparison: this one, or several that repeat it."""
@@ -31,7 +31,7 @@ class Look(NamedTuple):
 
 
 class EpochTable:
-    """The part of a storage that is written and read trial by trial, in tables of our own."""
+    """Write and read what a storage holds trial by trial, in tables of our own."""
 
     engine: sql.Engine
     clock: sql.ColumnElement[float]
@@ -43,17 +43,17 @@ class EpochTable:
     # Costs
 
     def work(self, name: str) -> dict[int, "Work"]:
-        """What was done on each trial of a study, finished or not, by trial id."""
+        """Return what was done on each trial of a study, finished or not, by trial id."""
         return self.work_where(EPOCHS.c.study == name)
 
     def work_on(self, trial_id: int) -> "Work | None":
-        """What was done on one trial; None before its first epoch."""
+        """Return what was done on one trial; None before its first epoch."""
         return self.work_where(EPOCHS.c.trial_id == trial_id).get(trial_id)
 
     @reporting_damage("the table autoaug_epochs")
     @retrying
     def reached(self, trial_id: int) -> int:
-        """How many epochs an attempt had behind it, those of the attempts before it and of retrainings included."""
+        """Return how many epochs a trial was trained for, those of earlier attempts and of retrainings included."""
         last = sql.select(sql.func.max(EPOCHS.c.epoch).label("epoch")).where(EPOCHS.c.trial_id == trial_id)
         by_training = last.group_by(EPOCHS.c.training).subquery()
         with self.engine.connect() as connection:
@@ -86,13 +86,13 @@ class EpochTable:
     @reporting_damage("the table autoaug_epochs")
     @retrying
     def spent(self, name: str, strategy: str, unit: str = "gpu_seconds") -> float:
-        """What a search and its re-runs have cost so far, lost and running work included.
+        """Return what a search and its re-runs have cost so far, lost and running work included.
 
         In GPU-seconds (CPU-seconds without a GPU), or in the "wall_seconds" of all trials together.
         """
-        mine = sql.and_(EPOCHS.c.study == name, EPOCHS.c.strategy == strategy, ~EPOCHS.c.final)
+        charged = sql.and_(EPOCHS.c.study == name, EPOCHS.c.strategy == strategy, ~EPOCHS.c.final)
         with self.engine.connect() as connection:
-            return connection.scalar(sql.select(sql.func.sum(EPOCHS.c[unit])).where(mine)) or 0.0
+            return connection.scalar(sql.select(sql.func.sum(EPOCHS.c[unit])).where(charged)) or 0.0
 
     # Leases
 
@@ -113,7 +113,7 @@ class EpochTable:
 
     @retrying
     def leases(self) -> dict[int, tuple[str, float]]:
-        """Owner and age in seconds of every lease, by trial id."""
+        """Return owner and age in seconds of every lease, by trial id."""
         query = sql.select(LEASES.c.trial_id, LEASES.c.owner, self.clock - LEASES.c.beat)
         with self.engine.connect() as connection:
             rows = connection.execute(query).all()
@@ -134,10 +134,10 @@ class EpochTable:
     @reporting_damage("the table autoaug_epochs")
     @retrying
     def epochs(self, name: str) -> list[Record]:
-        """Every stored epoch of a study."""
+        """Return every stored epoch of a study."""
         columns = [column for column in EPOCHS.c if column.name != "trial_id"]
-        mine = sql.and_(EPOCHS.c.study == name, EPOCHS.c.epoch > 0)  # epoch 0 is what was lost of one
-        query = sql.select(*columns).where(mine).order_by(EPOCHS.c.trial_id, EPOCHS.c.training, EPOCHS.c.epoch)
+        complete = sql.and_(EPOCHS.c.study == name, EPOCHS.c.epoch > 0)  # epoch 0 is what was lost of one
+        query = sql.select(*columns).where(complete).order_by(EPOCHS.c.trial_id, EPOCHS.c.training, EPOCHS.c.epoch)
         with self.engine.connect() as connection:
             return [to_record(sound(row)) for row in connection.execute(query).mappings()]
 
@@ -150,12 +150,12 @@ class EpochTable:
         Returns whether it may: False where another final run with the same strategy and seed has done so, unless it
         was asked to `retest`.
         """
-        mine = sql.select(TEST_READS.c.root).where(
+        roots = sql.select(TEST_READS.c.root).where(
             TEST_READS.c.study == name, TEST_READS.c.strategy == strategy, TEST_READS.c.seed == seed
         )
         row: dict[str, Any] = {"trial_id": trial_id, "study": name, "strategy": strategy, "seed": seed, "root": root}
         with self.engine.begin() as connection:
-            before = connection.scalars(mine).all()
+            before = connection.scalars(roots).all()
             if before and root not in before and not retest:
                 return False
             if root not in before:
@@ -173,9 +173,9 @@ class EpochTable:
     @reporting_damage("the table autoaug_test_reads")
     @retrying
     def test_reads_by_strategy(self, name: str) -> dict[str, int]:
-        mine = sql.select(TEST_READS.c.strategy, sql.func.count()).where(TEST_READS.c.study == name)
+        reads = sql.select(TEST_READS.c.strategy, sql.func.count()).where(TEST_READS.c.study == name)
         with self.engine.connect() as connection:
-            return {row[0]: row[1] for row in connection.execute(mine.group_by(TEST_READS.c.strategy))}
+            return {row[0]: row[1] for row in connection.execute(reads.group_by(TEST_READS.c.strategy))}
 
     def note_look(self, name: str, look: Look, who: str = "") -> None:
         """Keep that somebody is about to be shown a comparison; one that shows nothing new is no other look.
@@ -194,10 +194,10 @@ class EpochTable:
 
     @retrying
     def looks(self, name: str) -> list[Look]:
-        """Each look at what a study showed, the first one first."""
-        mine = sql.select(LOOKS.c.compared, LOOKS.c.runs, LOOKS.c.planned).where(LOOKS.c.study == name)
+        """Return each look at what a study showed, the first one first."""
+        query = sql.select(LOOKS.c.compared, LOOKS.c.runs, LOOKS.c.planned).where(LOOKS.c.study == name)
         with self.engine.connect() as connection:
-            return [Look(*row) for row in connection.execute(mine.order_by(LOOKS.c.id))]
+            return [Look(*row) for row in connection.execute(query.order_by(LOOKS.c.id))]
 
 
 def to_row(trial_id: int, record: Record) -> dict[str, Any]:
@@ -221,6 +221,6 @@ def kind_of(row: Mapping[str, Any]) -> TrialKind:
 
 
 def sound(row: sql.RowMapping) -> dict[str, Any]:
-    """A row of epochs without the figures that are no finite numbers, which earlier versions stored."""
+    """Return a row of epochs without the figures that are no finite numbers, which earlier versions stored."""
     metrics = checked_epoch(dict(row))["metrics"]
     return {**row, "metrics": {name: value for name, value in metrics.items() if finite(value) is not None}}

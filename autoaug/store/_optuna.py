@@ -6,6 +6,7 @@ Optuna changes it. Only then is the ceiling in pyproject.toml raised.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any
 import sqlalchemy as sql
 from optuna import Study, Trial
 from optuna.distributions import CategoricalDistribution, distribution_to_json
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.storages._rdb.models import (
     BaseModel,
@@ -27,7 +29,7 @@ from optuna.storages._rdb.models import (
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
-from autoaug.record import LEADERBOARD
+from autoaug.record import LEADERBOARD, ordinals
 from autoaug.store._damage import reporting_damage
 from autoaug.store._retrying import RetryPolicy, retrying
 from autoaug.store._schema import LEASES
@@ -51,13 +53,28 @@ def ids_of_studies(storage: BaseStorage, name: str) -> list[int]:
     return [each._study_id for each in storage.get_all_studies() if each.study_name.startswith(f"{name}/")]
 
 
+def named(study: Study, metrics: list[str]) -> Study:
+    """Return the same study, whose objectives have names."""
+    if not study.metric_names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(metrics)
+    return study
+
+
+def root_of(study: Study, trial: FrozenTrial | Trial) -> int:
+    """Return which trial of its search an attempt belongs to."""
+    trials = study.get_trials(deepcopy=False)[: trial.number + 1]
+    return ordinals(each.user_attrs for each in trials)[-1]
+
+
 def cached(shared: "SharedStorage") -> BaseStorage:
     """Return the same storage, which reads trials that have ended only once."""
     return get_storage(shared)
 
 
 class SharedStorage(RDBStorage):
-    """Optuna's storage with three things more: it waits for a server that is away, only one of several processes can
+    """Add three things to Optuna's storage: it waits for a server that is away, only one of several processes can
     change the state of a trial, and a trial is ended and queued again in one transaction.
 
     SQLite knows no row locks, so a transaction that decides by what it reads writes something first: that takes the
@@ -75,7 +92,7 @@ class SharedStorage(RDBStorage):
 
     @property
     def display_url(self) -> str:
-        """The URL as it may be printed."""
+        """Return the URL as it may be printed."""
         return self.retry_policy.display_url
 
     @contextmanager
@@ -127,13 +144,13 @@ class SharedStorage(RDBStorage):
         """Queue a trial; False where one was queued under the same name, by whomever and however it ended."""
         trial.set_user_attr(QUEUED_AS, name)
         with self.locked(StudyModel, study_id) as (session, _):
-            there = sql.exists().where(
+            queued = sql.exists().where(
                 TrialModel.study_id == study_id,
                 TrialUserAttributeModel.trial_id == TrialModel.trial_id,
                 TrialUserAttributeModel.key == QUEUED_AS,
                 TrialUserAttributeModel.value_json == json.dumps(name),
             )
-            if session.scalar(sql.select(there)):
+            if session.scalar(sql.select(queued)):
                 return False
             self._get_prepared_new_trial(study_id, trial, session)
             return True

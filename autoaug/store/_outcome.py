@@ -12,7 +12,7 @@ from autoaug.store._queued import final_seed
 
 @dataclass(frozen=True)
 class Work:
-    """What was done on one trial so far."""
+    """Sum up what was done on one trial so far."""
 
     epochs: int = 0
     gpu_seconds: float = 0.0
@@ -23,23 +23,23 @@ class Work:
 
 
 def add_up(trainings: Sequence[Mapping[str, Any]]) -> Work:
-    """The work on a trial, from the sums and the last epoch of each of its trainings, its own first.
+    """Return the work on a trial, from the sums and the last epoch of each of its trainings, the one that counts first.
 
     Metrics of the others are called after their training.
     """
-    own = trainings[0]
+    first = trainings[0]
     metrics = [(f"{each['training']}_" if each["training"] else "", each["metrics"]) for each in trainings]
     return Work(
-        epochs=own["epoch"],
-        device=own["device"],
-        metrics={prefix + name: value for prefix, found in metrics for name, value in found.items()},
+        epochs=first["epoch"],
+        device=first["device"],
+        metrics={prefix + name: value for prefix, values in metrics for name, value in values.items()},
         **{name: sum(each[name] for each in trainings) for name in ("gpu_seconds", "wall_seconds", "images")},
     )
 
 
 @dataclass(frozen=True)
 class TrialGroup:
-    """What the trials of one Optuna study are to ours."""
+    """Tell what the trials of one Optuna study are to ours."""
 
     kind: TrialKind
     strategy: str = ""
@@ -53,7 +53,7 @@ class TrialGroup:
 
 
 def stages(definition: Mapping[str, Any]) -> list[TrialGroup]:
-    """The Optuna studies of a study: searches, re-runs of those that have a proxy, final runs."""
+    """Return the Optuna studies of a study: searches, re-runs of those that have a proxy, final runs."""
     proxies = {strategy for strategy, changes in definition.get("proxies", {}).items() if changes}
     return [
         *(TrialGroup(TrialKind.SEARCH, name, proxy=name in proxies) for name in definition["spaces"]),
@@ -63,7 +63,7 @@ def stages(definition: Mapping[str, Any]) -> list[TrialGroup]:
 
 
 def outcome(name: str, stage: TrialGroup, trial: FrozenTrial, root: int, work: Work) -> Outcome:
-    """A trial as the rest of the library sees it."""
+    """Return a trial as the rest of the library sees it."""
     final = stage.kind is TrialKind.FINAL
     return Outcome(
         study=name,
@@ -91,5 +91,5 @@ def outcome(name: str, stage: TrialGroup, trial: FrozenTrial, root: int, work: W
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """A stored list of texts; empty where there is none."""
+    """Return a stored list of texts; empty where there is none."""
     return tuple(map(str, value)) if isinstance(value, list) else ()

@@ -67,19 +67,19 @@ def refuse_damaged(url: str, options: Mapping[str, Any], display_url: str, exist
         # what says that tables were made is read before them: others may be making them at this moment
         version = meta(connection, "schema") if sql.inspect(connection).has_table(META.name) else None
         expected = [table.name for table in ALWAYS_THERE] + expected_tables(connection)
-        there = set(sql.inspect(connection).get_table_names())
+        present = set(sql.inspect(connection).get_table_names())
     if version is not None:
-        refuse_missing_tables(there, expected, version, display_url)
+        refuse_missing_tables(present, expected, version, display_url)
     elif existing:  # or else it is new, or just being made by another process
-        holds = f"its tables are {', '.join(sorted(there))}" if there else "it has no tables"
+        holds = f"its tables are {', '.join(sorted(present))}" if present else "it has no tables"
         raise ValueError(f"storage {display_url} holds no studies of autoaug, {holds}: give another --storage")
 
 
-def refuse_missing_tables(there: set[str], expected: Iterable[str], version: str, display_url: str) -> None:
+def refuse_missing_tables(present: set[str], expected: Iterable[str], version: str, display_url: str) -> None:
     """Refuse a storage that was set up and lacks an expected table, or is of a version that there never was."""
     if not version.isdecimal() or int(version) < 1:
         wrong = f"the table {META.name} says that its schema is {version!r}, and this release reads {SCHEMA_VERSION}"
         raise Damaged(f"storage {display_url} is damaged: {wrong}: {RESTORE}")
     for name in expected:
-        if name not in there and int(version) <= SCHEMA_VERSION:
+        if name not in present and int(version) <= SCHEMA_VERSION:
             raise Damaged(f"storage {display_url} is damaged: the table {name} is missing: {RESTORE}")

@@ -21,11 +21,11 @@ Answer = TypeVar("Answer")
 
 
 class Unreachable(ConnectionError):
-    """The storage did not answer for as long as we were willing to wait."""
+    """Say that the storage did not answer for as long as we were willing to wait."""
 
 
 class RetryPolicy:
-    """Tries an action on the storage again, with longer and longer pauses, for a bounded time.
+    """Try an action on the storage again, with longer and longer pauses, for a bounded time.
 
     Once it has waited in vain it tries only once, until the storage answers again: a training that goes on without
     its storage must not wait at every epoch.
@@ -69,7 +69,7 @@ class RetryPolicy:
 
 
 class Waits(Protocol):
-    """What has a policy for waiting."""
+    """Describe what has a policy for waiting."""
 
     retry_policy: RetryPolicy
 

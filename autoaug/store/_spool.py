@@ -31,7 +31,7 @@ FREE = ".free.jsonl"
 
 @dataclass(frozen=True)
 class Spool:
-    """Where one process keeps the writes that its storage could not take, one file for each trial."""
+    """Keep the writes of one process that its storage could not take, in one file for each trial."""
 
     folder: Path
     storage: str
@@ -72,7 +72,7 @@ class Spool:
 
 @dataclass(frozen=True)
 class PendingFile:
-    """A file of writes that were not made yet."""
+    """Hold a file of writes that were not made yet."""
 
     path: Path
     storage: str
@@ -103,10 +103,10 @@ def read(path: Path) -> PendingFile | None:
 
 
 def restore(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a write as they were before they became JSON."""
+    """Return the arguments of a write as they were before they became JSON."""
     kinds: dict[str, Any] = {"record": spooled_record, "state": TrialState}
-    found = {name: kinds[name](value) if name in kinds else value for name, value in arguments.items()}
-    return {**found, **found.pop("attributes", {})}
+    restored = {name: kinds[name](value) if name in kinds else value for name, value in arguments.items()}
+    return {**restored, **restored.pop("attributes", {})}
 
 
 def spooled_record(plain: Mapping[str, Any]) -> Record:
@@ -156,13 +156,13 @@ def settle(store: Any, trial_id: int) -> None:
         replay(store, pending)
 
 
-def replay(store: Any, left: PendingFile) -> None:
+def replay(store: Any, pending: PendingFile) -> None:
     """Make the writes of a file and remove it. If the trial has ended, or another worker has it, they are dropped."""
-    running = store.is_running(left.trial_id)
+    running = store.is_running(pending.trial_id)
     if running:
-        for call, arguments in left.writes:
+        for call, arguments in pending.writes:
             with suppress(IntegrityError, UpdateFinishedTrialError):  # another driver has just made it
-                WRITES[call](store, left.trial_id, **arguments)
+                WRITES[call](store, pending.trial_id, **arguments)
     done = "were made late: the storage was away" if running else "are dropped: it has ended, or another worker has it"
-    LOG.warning("%d writes about trial id %d %s", len(left.writes), left.trial_id, done)
-    left.path.unlink(missing_ok=True)
+    LOG.warning("%d writes about trial id %d %s", len(pending.writes), pending.trial_id, done)
+    pending.path.unlink(missing_ok=True)

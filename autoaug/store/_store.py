@@ -6,7 +6,6 @@ for: the definition of a study, every epoch's metrics, who works on a trial (its
 split, and each look at what it showed.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -30,7 +29,9 @@ from autoaug.store._optuna import (
     fail_trials_without_value,
     id_of_study,
     id_of_trial,
+    named,
     rename_studies,
+    root_of,
 )
 from autoaug.store._outcome import Work, outcome, stages
 from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
@@ -43,7 +44,7 @@ from autoaug.store._url import CLOCKS, engine_options, portable, prepare_sqlite,
 
 
 class Store(EpochTable):
-    """An open storage. It can be shared by the threads of a process, and by any number of processes."""
+    """Read and write an open storage. It can be shared by the threads of a process, and by any number of processes."""
 
     def __init__(self, storage_url: str, retry_seconds: float = 60.0, *, existing: bool = False) -> None:
         """Open it, and create the tables where they are missing.
@@ -201,13 +202,13 @@ class Store(EpochTable):
         """Return every attempt at every trial of a study, searches first, then their re-runs, then final runs."""
         work = self.work(name)
         nothing = Work()
-        found = []
+        every = []
         for stage in stages(self.definition(name) or {"spaces": {}}):
             trials = self.trials(name, stage.substudy)
             roots = ordinals(trial.user_attrs for trial in trials)
             for trial, root in zip(trials, roots, strict=True):
-                found.append(outcome(name, stage, trial, root, work.get(id_of_trial(trial), nothing)))
-        return found
+                every.append(outcome(name, stage, trial, root, work.get(id_of_trial(trial), nothing)))
+        return every
 
     def state(self, trial_id: int) -> TrialState:
         """Return the state of a trial; KeyError where it was deleted."""
@@ -333,21 +334,6 @@ class Store(EpochTable):
             return self.optuna.set_trial_state_values(trial_id, TrialState.RUNNING)
         except optuna.exceptions.UpdateFinishedTrialError:
             return False
-
-
-def named(study: optuna.Study, metrics: list[str]) -> optuna.Study:
-    """Return the same study, whose objectives have names."""
-    if not study.metric_names:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(metrics)
-    return study
-
-
-def root_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> int:
-    """Return which trial of its search an attempt belongs to."""
-    trials = study.get_trials(deepcopy=False)[: trial.number + 1]
-    return ordinals(each.user_attrs for each in trials)[-1]
 
 
 def open_retrying(storage_url: str, retry_seconds: float) -> Store:

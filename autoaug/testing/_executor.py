@@ -52,7 +52,7 @@ def fragile(m: float) -> Fixed:
 
 @dataclass(frozen=True)
 class EndingOnce:
-    """Makes a policy that ends the process of a worker with the first image, unless the flag, a file, is there."""
+    """Make a policy that ends the process of a worker with the first image, unless the flag, a file, is there."""
 
     flag: Path
     driver: int
@@ -63,7 +63,7 @@ class EndingOnce:
 
 
 class Ending(Fixed):
-    """A policy that does nothing but end its process once."""
+    """Leave images as they are, and end the process once."""
 
     def __init__(self, once: EndingOnce) -> None:
         super().__init__(ready.none())
@@ -121,11 +121,11 @@ def searched(store: Store) -> list[Outcome]:
 
 
 class ExecutorTestCase:
-    """The laws of an executor. Override the fixture `executor`."""
+    """Test the laws of an executor. Override the fixture `executor`."""
 
     @pytest.fixture
     def executor(self) -> Execute:
-        """Override: runs a study to its end, `(study, store, options, listen)`, as a row of `EXECUTORS` does."""
+        """Override: return what runs a study, `(study, store, options, listen)`, to its end: a row of `EXECUTORS`."""
         raise NotImplementedError
 
     def has_workers(self) -> bool:

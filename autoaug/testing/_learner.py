@@ -46,7 +46,7 @@ def stripes(root: Path) -> Source:
 
 
 class Network(nn.Module):
-    """A small network with running statistics and dropout, so that a forward pass too many would be seen."""
+    """Classify small images, with running statistics and dropout: a forward pass too many would be seen."""
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ def everything(run: TrainingRun) -> dict[str, Any]:
 
 
 class Watched(NullLearner):
-    """A learner whose steps are compared with the training before and after them."""
+    """Compare the training before and after each step of a learner."""
 
     def __init__(self, learner: Learner) -> None:
         self.learner, self.steps, self.touched = learner, 0, set[str]()
@@ -154,7 +154,7 @@ class Watched(NullLearner):
 
 
 class LearnerTestCase:
-    """The laws of a learner. Override `policy` and `learner`."""
+    """Test the laws of a learner. Override `policy` and `learner`."""
 
     def policy(self) -> Any:
         """Override: make the policy that is moved, anew."""
@@ -169,11 +169,11 @@ class LearnerTestCase:
         return TASK
 
     def impossible(self) -> Sequence[tuple[Task, int, int]]:
-        """Override: tasks, with the images to train on and to validate, that `check` refuses."""
+        """Override: return tasks, with the images to train on and to validate, that `check` refuses."""
         return ()
 
     def pointless(self) -> Sequence[Task]:
-        """Override: tasks in which the policy would go nowhere, of which `cautions` warns."""
+        """Override: return tasks in which the policy would go nowhere, of which `cautions` warns."""
         return ()
 
     def epochs(self, seed: int = 0, mix: str = "none", **more: Any) -> Iterator[tuple[Record, Any]]:
@@ -237,7 +237,7 @@ class LearnerTestCase:
         assert all(each.grad is None or not each.grad.any() for each in policy.parameters())
 
     def test_until_the_policy_moves_the_network_trains_as_without_it(self) -> None:
-        """Also in a step whose gradients the learner takes itself: they and the loss are those of the minibatch."""
+        """Test it also in a step whose gradients the learner takes itself: they and the loss are the minibatch's."""
         policy, still = self.policy(), self.policy()
         run, plain = self.under_way(self.learner(policy), policy), self.under_way(None, still)
         start = copy.deepcopy(policy.state_dict())
@@ -320,7 +320,7 @@ class LearnerTestCase:
 
     @pytest.mark.parametrize("share", [1.0, 0.7], ids=["batch", "smaller"])
     def test_expected_updates_is_how_often_the_policy_moves(self, share: float) -> None:
-        """In batches of the task's size, and of a smaller one that leaves images over."""
+        """Count moves in batches of the task's size, and of a smaller one that leaves images over."""
         policy, task = self.policy(), replace(self.task(), batch_size=max(2, int(share * self.task().batch_size)))
         learner = self.learner(policy)
         run, moves = self.under_way(learner, policy, task), 0

@@ -36,11 +36,11 @@ def ones_and_zeros(count: int, side: int = 16) -> tuple[Tensor, Tensor]:
 
 
 class MixTestCase:
-    """The laws of a mix of pairs. Override the fixture `mix`."""
+    """Test the laws of a mix of pairs. Override the fixture `mix`."""
 
     @pytest.fixture
     def mix(self) -> Callable[..., Mix]:
-        """Override: makes the mix from `alpha`, `probability` and `per`, as a row of `MIXES` does."""
+        """Override: return what makes the mix from `alpha`, `probability` and `per`, as a row of `MIXES` does."""
         raise NotImplementedError
 
     def changes(self, mix: Callable[..., Mix]) -> bool:
@@ -126,9 +126,9 @@ class MixTestCase:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
     def test_cuda_equals_cpu_with_the_same_draws(self, mix: Callable[..., Mix]) -> None:
         images, targets = batch()
-        here = mix(alpha=1.0)(images, targets, seeded())
-        there = mix(alpha=1.0)(images.cuda(), targets.cuda(), seeded())  # the generator stays on the CPU
-        for one, two in zip(here, there, strict=True):
+        on_cpu = mix(alpha=1.0)(images, targets, seeded())
+        on_cuda = mix(alpha=1.0)(images.cuda(), targets.cuda(), seeded())  # the generator stays on the CPU
+        for one, two in zip(on_cpu, on_cuda, strict=True):
             torch.testing.assert_close(two.cpu(), one, rtol=0, atol=1e-4)
 
     # Parameters
@@ -197,7 +197,7 @@ class MixTestCase:
         assert shares("batch").unique().numel() == 1
 
     def test_every_partner_is_as_likely_as_any_other(self, mix: Callable[..., Mix]) -> None:
-        """Over many batches of three, each sample meets itself and the two others a third of the time."""
+        """Count over many batches of three: each sample meets itself and the two others a third of the time."""
         self.need_changes(mix)
         pairs, rng, partner = mix(alpha=32.0), seeded(), []
         for _ in range(400):

@@ -73,11 +73,11 @@ def global_generators_unmoved() -> Iterator[None]:
 
 
 class OpTestCase:
-    """The laws of every operation. Override the fixture `op`."""
+    """Test the laws of every operation. Override the fixture `op`."""
 
     @pytest.fixture
     def op(self) -> Op:
-        """Override: the operation, as a row of `OPS`."""
+        """Override: return the operation, as a row of `OPS`."""
         raise NotImplementedError
 
     def treats_channels_alike(self, op: Op) -> bool:
@@ -183,7 +183,7 @@ class OpTestCase:
 
     @pytest.mark.parametrize("channels", [1, 3])
     def test_its_gradient_is_the_one_declared(self, op: Op, channels: int) -> None:
-        """Exact ones are finite differences; straight-through ones are finite, and ask for no other pixels."""
+        """Compare exact ones with finite differences; straight-through ones are finite, and ask for no other pixels."""
         images = calm(channels=channels).requires_grad_()
         strength = strengths(op, images, 0.13, 0.47).requires_grad_()
         if op.gradient == "exact":
@@ -202,8 +202,8 @@ class OpTestCase:
     def test_cuda_equals_cpu_with_the_same_draws(self, op: Op) -> None:
         images = photographs()
         strength = strengths(op, images)
-        there = op(images.cuda(), strength.cuda(), seeded())  # the generator stays on the CPU
-        off = (there.cpu() - run(op, images, strength)).abs()
+        on_cuda = op(images.cuda(), strength.cuda(), seeded())  # the generator stays on the CPU
+        off = (on_cuda.cpu() - run(op, images, strength)).abs()
         assert off.max() < 1e-4 if op.gradient == "exact" else (off > 1e-4).float().mean() < 0.01
 
     @needs_cuda
@@ -220,11 +220,11 @@ class OpTestCase:
 
 
 class StrengthTestCase:
-    """The laws of an operation with a strength, beside those of `OpTestCase`. Override the fixture `op`."""
+    """Test the laws of an operation with a strength, beside those of `OpTestCase`. Override the fixture `op`."""
 
     @pytest.fixture
     def op(self) -> Op:
-        """Override: the operation, as a row of `OPS`."""
+        """Override: return the operation, as a row of `OPS`."""
         raise NotImplementedError
 
     def test_strength_is_a_part_of_the_largest_amount(self, op: Op) -> None:
@@ -274,11 +274,11 @@ class StrengthTestCase:
 
 
 class RandomOpTestCase:
-    """The laws of an operation that draws, beside those of the other two suites. Override the fixture `op`."""
+    """Test the laws of an operation that draws, beside those of the other two suites. Override the fixture `op`."""
 
     @pytest.fixture
     def op(self) -> Op:
-        """Override: the operation, as a row of `OPS`."""
+        """Override: return the operation, as a row of `OPS`."""
         raise NotImplementedError
 
     def test_it_draws_for_each_image(self, op: Op) -> None:

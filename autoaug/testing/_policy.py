@@ -45,11 +45,11 @@ def movable(policy: Any) -> dict[str, nn.Parameter]:
 
 
 class PolicyTestCase:
-    """The laws of a policy. Override the fixture `policy`."""
+    """Test the laws of a policy. Override the fixture `policy`."""
 
     @pytest.fixture
     def policy(self) -> Make:
-        """Override: makes the policy, each time anew and with the same parameters."""
+        """Override: return what makes the policy, each time anew and with the same parameters."""
         raise NotImplementedError
 
     def draws(self, policy: Make) -> bool:
@@ -165,15 +165,15 @@ class PolicyTestCase:
     # Gradients
 
     def test_a_gradient_reaches_every_parameter(self, policy: Make) -> None:
-        """Of the pixels, along the path of the draws; the loss is not symmetric, so that no gradient cancels."""
+        """Differentiate pixels along the path of the draws; the loss is not symmetric: no gradient cancels."""
         instance, images = moved(policy()), 0.2 + 0.6 * photographs(64, height=8, width=8)
         parameters = movable(instance)
         weights = torch.rand(images.shape, generator=seeded(3))
         loss = (instance(images, seeded()) * weights).sum()
-        slopes = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
-        for name, slope in zip(parameters, slopes, strict=True):
-            assert slope.isfinite().all(), name
-            assert slope.abs().max() > 0 or not self.can_move(policy, name), f"no gradient reaches {name}"
+        grads = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
+        for name, grad in zip(parameters, grads, strict=True):
+            assert grad.isfinite().all(), name
+            assert grad.abs().max() > 0 or not self.can_move(policy, name), f"no gradient reaches {name}"
 
     def test_draws_that_can_be_scored_have_a_gradient(self, policy: Make) -> None:
         """`sample` and `log_probability`, where there are both, are what `estimator="score"` needs."""
@@ -184,16 +184,16 @@ class PolicyTestCase:
         assert chances.shape == (64,)
         assert chances.max() <= 1e-6, "the logarithm of a probability"
         parameters = list(movable(instance).values())
-        slopes = torch.autograd.grad(chances.sum(), parameters, allow_unused=True, materialize_grads=True)
-        assert all(slope.isfinite().all() for slope in slopes)
-        assert any(slope.abs().max() > 0 for slope in slopes)
+        grads = torch.autograd.grad(chances.sum(), parameters, allow_unused=True, materialize_grads=True)
+        assert all(grad.isfinite().all() for grad in grads)
+        assert any(grad.abs().max() > 0 for grad in grads)
 
     # On a GPU
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
     def test_a_generator_on_the_cpu_serves_images_on_cuda(self, policy: Make) -> None:
         images = photographs(32, height=8, width=8)
-        here, there = run(policy(), images), run(policy().to(torch.device("cuda")), images.cuda())
-        assert there.is_cuda
-        off = (there.cpu() - here).abs()
+        on_cpu, on_cuda = run(policy(), images), run(policy().to(torch.device("cuda")), images.cuda())
+        assert on_cuda.is_cuda
+        off = (on_cuda.cpu() - on_cpu).abs()
         assert (off > 1e-3).float().mean() < 0.01, "rounding may move a few pixels over a step"

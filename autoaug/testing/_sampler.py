@@ -78,11 +78,11 @@ def check_inside(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> 
 
 
 class SamplerTestCase:
-    """The laws of a sampler. Override the fixture `sampler`."""
+    """Test the laws of a sampler. Override the fixture `sampler`."""
 
     @pytest.fixture
     def sampler(self) -> Make:
-        """Override: makes the sampler from a seed, as a row of `SAMPLERS` does."""
+        """Override: return what makes the sampler from a seed, as a row of `SAMPLERS` does."""
         raise NotImplementedError
 
     def forget(self) -> None:
@@ -126,7 +126,7 @@ class SamplerTestCase:
     def test_a_search_that_is_opened_again_goes_on_as_if_it_had_never_stopped(
         self, sampler: Make, tmp_path: Path
     ) -> None:
-        """Nothing but the storage, a file, connects the parts; the first points are given, the second whole."""
+        """Connect the parts by nothing but the storage, a file; the first points are given, the second whole."""
         first = ({"x": 0.5}, {"x": 0.1, "y": 0.9})
         whole = search(sampler, "s", 0, first=first)
         propose(whole, 22)
@@ -170,7 +170,7 @@ class SamplerTestCase:
         assert len({point["x"] for point in points(study)}) > 1, "it proposes what has failed, again and again"
 
     def test_trials_that_run_at_once_differ(self, sampler: Make) -> None:
-        """Two processes that share a storage ask in turn and tell nothing yet, at the start and later."""
+        """Let two processes that share a storage ask in turn and tell nothing yet, at the start and later."""
         storage = InMemoryStorage()
         drivers = [search(sampler, "at once", storage=storage) for _ in range(2)]
         for _ in range(2):

@@ -24,7 +24,7 @@ PROMISES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """How a study stands."""
+    """Count how a study stands."""
 
     trials: int = 0
     """Trials and final runs that were asked for."""
@@ -48,7 +48,7 @@ class Audit:
     overspent: float = 0.0
 
     def broken(self) -> list[str]:
-        """The promises that were not kept, one line each."""
+        """Return the promises that were not kept, one line each."""
         allowed = {"set_back": 1}
         return [
             f"{getattr(self, name)} {what}"
@@ -103,12 +103,12 @@ def key_of(outcome: Outcome) -> Key:
 
 
 def wanted(strategy: str, definition: Mapping[str, Any], outcomes: Iterable[Outcome]) -> Iterator[Key]:
-    """The trials and final runs that a strategy was to make. A budget in seconds asks for those that it could begin."""
-    mine = [each for each in outcomes if each.strategy == strategy]
-    search = [each for each in mine if each.kind is TrialKind.SEARCH]
+    """Yield the trials and final runs that a strategy was to make, of a budget in seconds those that it could begin."""
+    attempts = [each for each in outcomes if each.strategy == strategy]
+    search = [each for each in attempts if each.kind is TrialKind.SEARCH]
     trials = definition["budget"]["trials"] if definition["spaces"][strategy] else 1
     yield from ((strategy, strategy, root) for root in range(trials or 0))
-    yield from (key_of(each) for each in mine if each.kind is TrialKind.RERUN or trials is None)
+    yield from (key_of(each) for each in attempts if each.kind is TrialKind.RERUN or trials is None)
     if any(each.state == "COMPLETE" for each in search):
         yield from ((strategy, LEADERBOARD, seed) for seed in range(definition["seeds"]))
 
@@ -118,18 +118,18 @@ Epoch = tuple[str, int]
 
 
 def by_attempt(outcomes: Iterable[Outcome], records: Iterable[Record]) -> dict[Key, list[set[Epoch]]]:
-    """The epochs that each attempt at a trial stored, in the order of the attempts."""
+    """Return the epochs that each attempt at a trial stored, in the order of the attempts."""
     epochs: dict[tuple[str, int], set[Epoch]] = defaultdict(set)
     for record in records:
         epochs[record.substudy, record.trial].add((record.training, record.epoch))
-    found: dict[Key, list[set[Epoch]]] = defaultdict(list)
+    by_trial: dict[Key, list[set[Epoch]]] = defaultdict(list)
     for each in sorted(outcomes, key=lambda outcome: outcome.attempt):
-        found[key_of(each)].append(epochs[each.substudy, each.trial])
-    return found
+        by_trial[key_of(each)].append(epochs[each.substudy, each.trial])
+    return by_trial
 
 
 def repeats(outcomes: Iterable[Outcome], records: Iterable[Record]) -> Iterator[int]:
-    """How many epochs each attempt trained that an earlier attempt had stored."""
+    """Yield how many epochs each attempt trained that an earlier attempt had stored."""
     for attempts in by_attempt(outcomes, records).values():
         before: set[Epoch] = set()
         for epochs in attempts:
@@ -138,23 +138,23 @@ def repeats(outcomes: Iterable[Outcome], records: Iterable[Record]) -> Iterator[
 
 
 def holes(outcomes: Sequence[Outcome], records: Iterable[Record]) -> int:
-    """Epochs before the last one of a training that no attempt at its trial stored."""
-    found = [set().union(*attempts) for attempts in by_attempt(outcomes, records).values()]
-    last = [dict(sorted(epochs)) for epochs in found]  # of each training
-    return sum(sum(ends.values()) - len(epochs) for ends, epochs in zip(last, found, strict=True))
+    """Return how many epochs before the last one of a training no attempt at its trial stored."""
+    stored = [set().union(*attempts) for attempts in by_attempt(outcomes, records).values()]
+    last = [dict(sorted(epochs)) for epochs in stored]  # of each training
+    return sum(sum(ends.values()) - len(epochs) for ends, epochs in zip(last, stored, strict=True))
 
 
 def not_stored(acknowledged: Iterable[Mapping[str, Any]], records: Iterable[Record]) -> int:
-    """Epochs that were acknowledged and that the storage does not have, or has with other numbers."""
+    """Return how many epochs were acknowledged that the storage does not have, or has with other numbers."""
     which = ("strategy", "kind", "trial", "attempt", "training", "epoch")
     stored = {tuple(getattr(record, name) for name in which): dict(record.metrics) for record in records}
     # what is empty is not printed
-    lines = [(tuple(said.get(name, "") for name in which), said["metrics"]) for said in acknowledged]
+    lines = [(tuple(record.get(name, "") for name in which), record["metrics"]) for record in acknowledged]
     return sum(stored.get(key) != metrics for key, metrics in lines)
 
 
 def overspent(strategy: str, definition: Mapping[str, Any], records: Iterable[Record], slots: int) -> float:
-    """Seconds that a search cost beyond its budget and beyond one epoch of every trial that may run at once."""
+    """Return the seconds that a search cost beyond its budget and one epoch of every trial that may run at once."""
     limit = definition["budget"]["gpu_seconds"]
     costs = [record.gpu_seconds for record in records if record.strategy == strategy and record.kind.charged]
     if limit is None or not costs:

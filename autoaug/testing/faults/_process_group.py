@@ -23,21 +23,21 @@ HOPELESS = 10
 
 @dataclass
 class Driver:
-    """One process that runs the study. What it prints goes to files: a pipe would bind it to its reader."""
+    """Hold one process that runs the study. What it prints goes to files: a pipe would bind it to its reader."""
 
     process: "subprocess.Popen[bytes]"
-    said: Path
+    output: Path
     """Its events, as JSON lines."""
     log: Path
     """Its errors."""
     killed: bool = False
     replaced: bool = False
     read: int = 0
-    """Bytes of `said` that were taken in."""
+    """Bytes of `output` that were taken in."""
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What it has said since it was last asked; half a line, which a killed driver may leave, says nothing."""
-        with self.said.open("rb") as file:
+        """Yield its events since the last call; half a line, which a killed driver may leave, is none."""
+        with self.output.open("rb") as file:
             file.seek(self.read)
             text = file.read().rpartition(b"\n")[0]
         self.read += len(text) + 1 if text else 0
@@ -46,7 +46,7 @@ class Driver:
 
 @dataclass
 class ProcessGroup:
-    """Some drivers of one study, each replaced where it dies."""
+    """Run some drivers of one study, and replace each that dies."""
 
     command: Sequence[str]
     folder: Path
@@ -62,9 +62,9 @@ class ProcessGroup:
     """When a driver last began or said something, by the monotonic clock."""
 
     def start(self) -> None:
-        """One more driver."""
-        said, log = (self.folder / f"driver-{len(self.drivers)}.{kind}" for kind in ("jsonl", "log"))
-        with said.open("wb") as events, log.open("wb") as errors:
+        """Start one more driver."""
+        output, log = (self.folder / f"driver-{len(self.drivers)}.{kind}" for kind in ("jsonl", "log"))
+        with output.open("wb") as events, log.open("wb") as errors:
             process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
@@ -73,7 +73,7 @@ class ProcessGroup:
                 cwd=self.folder,
                 env={**os.environ, **self.environment},
             )
-        self.drivers.append(Driver(process, said, log))
+        self.drivers.append(Driver(process, output, log))
         self.heard = time.monotonic()
 
     def poll(self) -> bool:
@@ -98,21 +98,21 @@ class ProcessGroup:
             self.start()
 
     def silent_seconds(self) -> float:
-        """For how many seconds no driver has begun or said anything."""
+        """Return for how many seconds no driver has begun or said anything."""
         return time.monotonic() - self.heard
 
     def working(self) -> list[Driver]:
         return [driver for driver in self.drivers if driver.process.poll() is None]
 
     def kill(self, pid: int) -> None:
-        """SIGKILL, to a driver or to a worker of one."""
+        """Send SIGKILL to a driver or to a worker of one."""
         for driver in self.drivers:
             driver.killed |= driver.process.pid == pid
         self.asleep.pop(pid, None)
         send(pid, signal.SIGKILL)
 
     def stop(self, pid: int, seconds: float) -> None:
-        """SIGSTOP: the process hangs, and goes on `seconds` later as if nothing had happened."""
+        """Send SIGSTOP: the process hangs, and goes on `seconds` later as if nothing had happened."""
         self.asleep[pid] = time.monotonic() + seconds
         send(pid, signal.SIGSTOP)
 
@@ -135,6 +135,6 @@ class ProcessGroup:
 
 
 def send(pid: int, what: signal.Signals) -> None:
-    """A signal to a process that may be gone."""
+    """Send a signal to a process that may be gone."""
     with suppress(ProcessLookupError):
         os.kill(pid, what)

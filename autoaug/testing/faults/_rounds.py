@@ -39,7 +39,7 @@ STRATEGIES = 2
 
 @dataclass(frozen=True, kw_only=True)
 class ChaosPlan:
-    """What is done to a study."""
+    """Say what is done to a study."""
 
     executor: str = "local"
     drivers: int = 2
@@ -65,7 +65,7 @@ class ChaosPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What was done, and what became of the study."""
+    """Tell what was done, and what became of the study."""
 
     seed: int
     executor: str
@@ -76,7 +76,7 @@ class Round:
     seconds: float
 
     def broken(self) -> list[str]:
-        """The promises that were not kept, one line each."""
+        """Return the promises that were not kept, one line each."""
         return [*self.audit.broken(), *(f"a driver crashed with {words}" for words in self.crashed)]
 
 
@@ -107,7 +107,7 @@ def run_round(
                 inject_faults(FaultInjector(processes, store, name, plan, rng, restart_storage), plan.silence_seconds)
             )
             processes.poll()
-        found = audit(
+        counts = audit(
             store, name, processes.acknowledged, plan.drivers if plan.executor == "local" else os.cpu_count() or 1
         )
     finally:
@@ -119,13 +119,13 @@ def run_round(
         executor=plan.executor,
         faults=tuple(done),
         crashed=tuple(processes.crashed),
-        audit=found,
+        audit=counts,
         seconds=time.monotonic() - started,
     )
 
 
 def command(store: Store, folder: Path, name: str, seed: int, plan: ChaosPlan) -> list[str]:
-    """What a driver is: the command that a user would type."""
+    """Return what a driver is: the command that a user would type."""
     file = folder / f"{name.replace('-', '_')}.py"
     fields = {"name": name, "seed": seed, "epochs": plan.epochs, "trials": plan.trials, "finals": plan.finals}
     file.write_text(STUDY.format(**fields, gpu_seconds=plan.gpu_seconds))
@@ -143,7 +143,7 @@ def command(store: Store, folder: Path, name: str, seed: int, plan: ChaosPlan) -
 
 @dataclass
 class FaultInjector:
-    """What can happen to the processes of a study. Each returns whether there was somebody to happen to."""
+    """Let faults happen to the processes of a study. Each returns whether there was somebody to happen to."""
 
     processes: ProcessGroup
     store: Store
@@ -153,19 +153,19 @@ class FaultInjector:
     restart_storage: Callable[[], None] | None = None
 
     def driver(self) -> bool:
-        """SIGKILL to a driver, which may still be starting."""
+        """Send SIGKILL to a driver, which may still be starting."""
         return self.hit([driver.process.pid for driver in self.processes.working()], self.processes.kill)
 
     def worker(self) -> bool:
-        """SIGKILL to a process that trains; with the local executor it is a driver too."""
+        """Send SIGKILL to a process that trains; with the local executor it is a driver too."""
         return self.hit(self.training(), self.processes.kill)
 
     def pause(self) -> bool:
-        """A process that trains hangs until its lease is over, and then goes on."""
+        """Let a process that trains hang until its lease is over, and then go on."""
         return self.hit(self.training(), lambda pid: self.processes.stop(pid, self.plan.grace + 2))
 
     def storage(self) -> bool:
-        """The server of the storage dies and comes back."""
+        """Let the server of the storage die and come back."""
         if self.restart_storage:
             self.restart_storage()
         return self.restart_storage is not None
@@ -176,10 +176,12 @@ class FaultInjector:
         return bool(pids)
 
     def training(self) -> list[int]:
-        """Processes of this host whose lease of a trial of this study is so young that they must be alive."""
-        mine = running_trials(self.store, self.name)
+        """Return the processes of this host whose lease of a trial of the study is so young that they must live."""
+        running = running_trials(self.store, self.name)
         signed = [
-            owner for trial, (owner, age) in self.store.leases().items() if trial in mine and age < 3 * self.plan.lease
+            owner
+            for trial, (owner, age) in self.store.leases().items()
+            if trial in running and age < 3 * self.plan.lease
         ]
         owners = {owner.rpartition(":") for owner in signed}
         return sorted(int(pid) for host, _, pid in owners if host == socket.gethostname())
