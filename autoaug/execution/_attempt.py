@@ -10,7 +10,7 @@ from autoaug.execution._job import Event, Job, Listen
 from autoaug.execution._provenance import fingerprint
 from autoaug.learners import DEPLOYS
 from autoaug.options import Options
-from autoaug.policy import Fixed
+from autoaug.policy import Composed, Fixed
 from autoaug.record import Record, State, TrialKind
 from autoaug.store import Store
 from autoaug.study import Setup, Study, set_up
@@ -69,7 +69,8 @@ class Attempt:
             epochs: of the final run, those of the attempts before this one included.
         """
         setup = self.set_up()
-        policy = Fixed(DEPLOYS[name](list(epochs)), compose=getattr(setup.policy, "compose", False))
+        compose = isinstance(setup.policy, Composed) and setup.policy.compose
+        policy = Fixed(DEPLOYS[name](list(epochs)), compose=compose)
         return replace(setup, policy=policy, learner=NullLearner())
 
     def with_micro_batch(self, size: int) -> "Attempt":

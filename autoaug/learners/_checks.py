@@ -8,13 +8,11 @@ import torch
 from torch import nn
 
 from autoaug.hypergrad import Hypergrad, Unrolled
+from autoaug.learners._estimators import Scored
 from autoaug.learners._updates import Updates
 
 if TYPE_CHECKING:
     from autoaug.train import Task
-
-SCORED = ("sample", "log_probability")
-"""What a policy must have for the score estimator."""
 
 LEAST_MOVEMENT = 3.0
 """Logits. An operation that gains that much over 13 others goes from 1/14 to 0.6."""
@@ -36,8 +34,8 @@ def check_policy(policy: Any, estimator: str) -> None:
         raise ValueError(
             f"a {kind} has no parameters that a gradient could move: give a policy such as Relaxed or Warp"
         )
-    if estimator == "score" and not all(hasattr(policy, name) for name in SCORED):
-        raise TypeError(f"a {kind} has no {' and '.join(SCORED)}, which estimator='score' needs: use 'pathwise'")
+    if estimator == "score" and not isinstance(policy, Scored):
+        raise TypeError(f"a {kind} has no sample and log_probability, which estimator='score' needs: use 'pathwise'")
 
 
 def check_reuse(hypergrad: Hypergrad, updates: Updates) -> None:

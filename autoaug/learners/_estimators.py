@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -16,8 +16,9 @@ Estimator = Callable[[Hypergrad, Problem], Weights]
 """-> the hypergradient, one tensor for each parameter of the policy."""
 
 
+@runtime_checkable
 class Scored(Protocol):
-    """Draw, and know the probabilities of the draws: what the score estimator needs of a policy."""
+    """Describe a policy of hard draws whose probabilities are known, as the score estimator needs."""
 
     def __call__(self, images: Tensor, rng: Generator, choices: Any) -> Tensor:
         """Return images with these draws applied, differentiable in the parameters that do not decide what is drawn."""

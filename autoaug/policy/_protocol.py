@@ -37,3 +37,11 @@ class Policy(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> Any: ...
+
+
+@runtime_checkable
+class Composed(Protocol):
+    """Describe a policy that says how its tree is to be run; one that does not runs its operations in turn."""
+
+    compose: bool
+    """Whether consecutive geometric operations are one resampling, as with `Fixed(tree, compose=True)`."""
