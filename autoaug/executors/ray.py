@@ -4,9 +4,11 @@ Tune only distributes and runs the trials. What they are comes from the schedule
 the worker into the storage, and nothing that Tune keeps on disk is ever read again: a restart begins a fresh Tuner.
 """
 
+import atexit
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -272,6 +274,7 @@ def is_of_project(file: Path, project: Path) -> bool:
 def install(code: tuple[tuple[str, str], ...]) -> None:
     """Make the user's modules importable in this process, so that the rows that they add to tables are there too."""
     root = Path(tempfile.mkdtemp(prefix="autoaug-project-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)  # no sooner: modules are imported late, too
     for name, text in code:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
