@@ -62,7 +62,7 @@ class TrainingRun:
 
     @property
     def active_learner(self) -> Learner:
-        """The learner where the policy is on; while refining a `NullLearner`."""
+        """Return the learner where the policy is on; while refining a `NullLearner`."""
         return self.learner if self.phase == "augment" else NullLearner()
 
     def augment(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

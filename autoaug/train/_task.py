@@ -113,12 +113,12 @@ class Task:
 
     @property
     def total_epochs(self) -> int:
-        """The augmented epochs and the refinement epochs together."""
+        """Return the augmented epochs and the refinement epochs together."""
         return self.epochs + self.refine_epochs
 
     @property
     def refining_lr(self) -> float:
-        """The learning rate while refining."""
+        """Return the learning rate while refining."""
         return self.lr * REFINE_SHARE if self.refine_lr is None else self.refine_lr
 
     def build_optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
