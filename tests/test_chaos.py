@@ -260,7 +260,7 @@ def test_a_round_is_given_up_for_silence_and_never_for_being_slow(
             now[0] += 200
             assert group.poll()
             assert group.silent_seconds() == 200
-            with driver.said.open("a") as file:
+            with driver.output.open("a") as file:
                 file.write(json.dumps({"state": "RUNNING"}) + "\n")
             assert group.poll()
             assert group.silent_seconds() == 0
