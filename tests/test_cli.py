@@ -77,6 +77,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(call: Call, tmp_path: Path
         "epochs": 1,
         "reruns": 0,
         "final_runs": 2,
+        "notes": [],
         "unit": ra["unit"],
     }
     assert {(knob["dimension"], knob["effect"], knob["why"]) for knob in plan["knobs"]} == {
