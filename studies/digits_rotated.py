@@ -7,12 +7,12 @@ Compared  Thirteen strategies at equal cost; all search refinement epochs, their
           madao, madao-cg and madao-first-order are the paper's method, scaled to trainings of 160 steps, and differ in
           the solver of the inverse Hessian alone. online-score and online-score-cg move the same policy by the score
           function and Adam, and differ in the solver alone too.
-Cost      13 strategies x 30 CPU-seconds, 3 final seeds: about 10 CPU-minutes in all, by the 8 of eleven strategies
-Answer    online-score-cg .966 (its policy, trained anew: .969), tpe-autoaugment .964, truncated .950 (.963),
-          online-score .943 (.957), trivialaugment .913, tpe-randaugment .899, random .875, uniformaugment .873, stn
-          .832 (.837), none .812 (n=3 each; 2 busy CPU cores, 2026-11-26, before arms were renamed: online-score was
-          called madao then, and online-score-cg madao-cg). madao, madao-cg and madao-first-order: not yet run as they
-          are here. Three seeds tell few of the first apart.
+Cost      13 strategies x 30 CPU-seconds, 3 final seeds: 10.3 CPU-minutes in all, 14 minutes on a busy machine
+Answer    tpe-autoaugment .963, online-score-cg .960 (its policy, trained anew: .966), truncated .954 (.961),
+          online-score .954 (.963), madao-first-order .936 (.945), madao .924 (.918), madao-cg .920 (.926),
+          tpe-randaugment .907, trivialaugment .898, random .875, uniformaugment .872, stn .837 (.819), none .809 (n=3
+          each; 2 busy CPU cores, 2026-11-27, commit 08a1114). Better than none with a corrected p below .05: the first
+          four and trivialaugment. A search of madao or madao-cg had time for two trials: their order is chance.
 """
 
 from functools import partial
