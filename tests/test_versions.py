@@ -109,10 +109,10 @@ def with_field(
 ) -> Any:
     """A release whose tasks have one field more, which may have been forgotten in the table; gives its study."""
     larger: Any = make_dataclass(
-        "Task", [("clip", hint, field(default=default))], bases=(Task,), frozen=True, kw_only=True
+        "Task", [("recipe", hint, field(default=default))], bases=(Task,), frozen=True, kw_only=True
     )
     if listed:
-        monkeypatch.setitem(_versions.DEFAULTS, "clip", default)
+        monkeypatch.setitem(_versions.DEFAULTS, "recipe", default)
 
     def ask(trials: int = 1, **task: Any) -> Study:
         given = asked(trials)
@@ -132,23 +132,23 @@ def test_a_study_goes_on_where_its_task_got_a_new_field(
     earlier = stored_comparison([(store, "tiny")])
     ask, was = with_field(monkeypatch, listed=listed), "sgd" if listed else "absent"
     assert is_over(ask(), store)
-    with pytest.raises(ValueError, match=rf"run with task clip = {was}, and now has adam: give .*--fresh"):
-        run(ask(2, clip="adam"), store, options=options)
+    with pytest.raises(ValueError, match=rf"run with task recipe = {was}, and now has adam: give .*--fresh"):
+        run(ask(2, recipe="adam"), store, options=options)
     run(ask(2), store, options=options)
     assert states(store) == [(False, "COMPLETE")] * 2 + [(True, "COMPLETE")]
     later = stored_comparison([(store, "tiny")])
-    assert later.definition["task"] == {**earlier.definition["task"], **({"clip": "sgd"} if listed else {})}
+    assert later.definition["task"] == {**earlier.definition["task"], **({"recipe": "sgd"} if listed else {})}
     assert len(later.rows) == len(earlier.rows) == 1
-    assert "clip" not in written(store)["task"]
+    assert "recipe" not in written(store)["task"]
 
 
 def test_a_new_field_may_hold_several_values(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = with_field(monkeypatch, tuple[Annotated[float, Within(0, 1)], ...], (0.9, 0.99))
-    for study in (ask(), ask(clip=(0.9, 0.99))):
+    for study in (ask(), ask(recipe=(0.9, 0.99))):
         store.define("tiny", study.describe(), complete_definition)
-    store.define("other", ask(clip=(0.8, 0.9)).describe(), complete_definition)
-    store.define("other", ask(clip=(0.8, 0.9)).describe(), complete_definition)
-    with pytest.raises(ValueError, match=r"task clip = \[0.8, 0.9\], and now has \[0.9, 0.99\]"):
+    store.define("other", ask(recipe=(0.8, 0.9)).describe(), complete_definition)
+    store.define("other", ask(recipe=(0.8, 0.9)).describe(), complete_definition)
+    with pytest.raises(ValueError, match=r"task recipe = \[0.8, 0.9\], and now has \[0.9, 0.99\]"):
         store.define("other", ask().describe(), complete_definition)
 
 
@@ -156,8 +156,8 @@ def test_a_study_that_used_a_later_field_is_refused_by_a_release_without_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        store.define("tiny", with_field(patch)(clip="adam").describe(), complete_definition)
-    with pytest.raises(ValueError, match=r"task clip = adam, and now has absent"):
+        store.define("tiny", with_field(patch)(recipe="adam").describe(), complete_definition)
+    with pytest.raises(ValueError, match=r"task recipe = adam, and now has absent"):
         store.define("tiny", asked().describe(), complete_definition)
 
 
