@@ -39,7 +39,7 @@ class Options:
     A field with a `Help` is an option of `autoaug run`: its name, type, default and order are those here.
 
     Raises:
-        ValueError: a value is out of its range, or the grace is shorter than two leases.
+        ValueError: a value is out of its range, or a lease expires sooner than two signs of life are apart.
     """
 
     only: Annotated[tuple[Annotated[str, TEXT], ...], Help("Run this one; may be repeated.", "STRATEGY")] = ()
@@ -70,10 +70,10 @@ class Options:
     """The longest stretch of work that a crash can cost, to within one epoch."""
     lease_seconds: Annotated[float, at_least(0.01), recovery("Between two signs of life of a worker.")] = 10.0
     """How often a worker says that it still works on its trial."""
-    grace_seconds: Annotated[
+    expiry_seconds: Annotated[
         float, at_least(0.01), recovery("Without a sign of life, a trial is given to another worker.")
     ] = 60.0
-    """A worker that has said nothing for so long is dead."""
+    """A lease that was not renewed for so long has expired: its worker is dead."""
     hang_seconds: Annotated[float, at_least(0.01), recovery("Without a training step, a trial is given up.")] = 1800.0
     """The first step waits for the data."""
     retry_seconds: Annotated[
@@ -87,8 +87,8 @@ class Options:
 
     def __post_init__(self) -> None:
         check_fields(self, message=as_option)
-        if self.grace_seconds < 2 * self.lease_seconds:
+        if self.expiry_seconds < 2 * self.lease_seconds:
             raise ValueError(
-                f"grace seconds is {self.grace_seconds:g} and lease seconds is {self.lease_seconds:g}: give a grace of "
-                "at least two leases, or a worker that is slow for a moment loses its trial"
+                f"expiry seconds is {self.expiry_seconds:g} and lease seconds is {self.lease_seconds:g}: give an expiry "
+                "of at least two leases, or a worker that is slow for a moment loses its trial"
             )

@@ -39,7 +39,7 @@ def test_the_help_of_run_lists_its_options() -> None:
     shown = CliRunner().invoke(app, ["run", "--help"], env=WIDE).stdout
     names = (
         "storage executor only cpus-per-trial gpus-per-trial at-once address insecure artifacts retest retry-failed "
-        "dry-run fresh json quiet help checkpoint-seconds lease-seconds grace-seconds hang-seconds retry-seconds"
+        "dry-run fresh json quiet help checkpoint-seconds lease-seconds expiry-seconds hang-seconds retry-seconds"
     )
     assert long_names(shown) == names.split()
     for line in (

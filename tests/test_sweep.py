@@ -346,7 +346,7 @@ def test_the_trial_of_a_living_worker_is_left_alone_until_its_lease_is_old(store
     Scheduler(study, store)
     assert store.state(job.trial_id) == TrialState.RUNNING
     time.sleep(0.05)
-    Scheduler(study, store, grace=0.01)
+    Scheduler(study, store, expiry=0.01)
     assert store.state(job.trial_id) == TrialState.FAIL
 
 

@@ -17,7 +17,7 @@ from autoaug.record import Outcome, State, TrialKind, last_attempts
 from autoaug.store import Loss, Store, Unreachable, id_of_trial
 from autoaug.study import Study
 
-GRACE_SECONDS = 60.0
+EXPIRY_SECONDS = 60.0
 """A lease older than this is dead, and its trial is given to somebody else."""
 
 RECONCILE_SECONDS = 5.0
@@ -27,13 +27,13 @@ RECONCILE_SECONDS = 5.0
 class Recovery:
     """Queues again the trials of workers that died, among the Optuna studies of one scheduler."""
 
-    def __init__(self, store: Store, studies: Mapping[str, optuna.Study], grace: float = GRACE_SECONDS) -> None:
+    def __init__(self, store: Store, studies: Mapping[str, optuna.Study], expiry: float = EXPIRY_SECONDS) -> None:
         """Watch some Optuna studies, given by their names below that of the study.
 
         Args:
-            grace: a lease that is older, in seconds, is dead.
+            expiry: a lease that is older, in seconds, is dead.
         """
-        self.store, self.studies, self.grace = store, studies, grace
+        self.store, self.studies, self.expiry = store, studies, expiry
         self.looked = -RECONCILE_SECONDS
 
     def lost(self, job: Job, reason: str, loss: Loss = "foreign") -> TrialState | None:
@@ -51,12 +51,12 @@ class Recovery:
         self.looked = time.monotonic()
         leases = self.store.leases()
         # while the storage was away nobody could renew a lease
-        fair = self.looked - self.store.retry_policy.last_failure > self.grace
+        fair = self.looked - self.store.retry_policy.last_failure > self.expiry
         for study in self.studies.values():
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 # without a lease, the driver that asked for it may have died before it could sign
                 owner, age = leases.get(id_of_trial(trial), ("its driver", seconds_since(trial.datetime_start)))
-                if (age > self.grace and fair) or is_dead(owner, trial):
+                if (age > self.expiry and fair) or is_dead(owner, trial):
                     reason = f"lost: no sign of {owner} for {age:.0f} s"
                     self.store.requeue(study, id_of_trial(trial), reason, whose_loss(trial))
 

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autoaug.execution._budgeting import Account
 from autoaug.execution._descriptions import OF_FINALS, OF_RERUNS, about_search, describe, metric_of
 from autoaug.execution._job import Job, process_name
-from autoaug.execution._recovery import GRACE_SECONDS, Recovery
+from autoaug.execution._recovery import EXPIRY_SECONDS, Recovery
 from autoaug.record import Outcome, TrialKind, best_complete, complete_by_value
 from autoaug.store import Loss, Store, final_seed, id_of_trial, root_of
 from autoaug.strategies import SeededByTrial
@@ -28,13 +28,13 @@ class Scheduler:
     """Hands out the work of one study."""
 
     def __init__(
-        self, study: Study, store: Store, only: Iterable[str] = (), grace: float = GRACE_SECONDS, retest: bool = False
+        self, study: Study, store: Store, only: Iterable[str] = (), expiry: float = EXPIRY_SECONDS, retest: bool = False
     ) -> None:
         """Create what is missing in the storage, and queue the trials of workers that died.
 
         Args:
             only: names of strategies to hand out; none named means all.
-            grace: a lease that is older, in seconds, is dead.
+            expiry: a lease that is older, in seconds, is dead.
             retest: where a better point was found after the final runs of a strategy, make final runs of it too.
 
         Raises:
@@ -50,7 +50,7 @@ class Scheduler:
         self.finals = describe(store.leaderboard(study.name), OF_FINALS)
         studies = {TrialKind.SEARCH.substudy(name): search for name, search in self.searches.items()}
         studies |= {TrialKind.RERUN.substudy(name): reruns for name, reruns in self.reruns.items()}
-        self.recovery = Recovery(store, {**studies, TrialKind.FINAL.substudy(""): self.finals}, grace)
+        self.recovery = Recovery(store, {**studies, TrialKind.FINAL.substudy(""): self.finals}, expiry)
         self.recovery.reconcile()
 
     def open_search(self, name: str) -> optuna.Study:

@@ -53,7 +53,7 @@ class ChaosPlan:
     finals: int = 1
     lease: float = 0.5
     """Seconds between two signs of life of a worker."""
-    grace: float = 3.0
+    expiry: float = 3.0
     """Seconds without a sign of life after which a worker counts as dead."""
     silence_seconds: float = 300.0
     """Seconds of silence after which a round is given up: what is not done then is lost. A slow round may take long."""
@@ -135,7 +135,7 @@ def command(store: Store, folder: Path, name: str, seed: int, plan: ChaosPlan) -
         "artifacts": folder / "artifacts",
         "checkpoint-seconds": 0,
         "lease-seconds": plan.lease,
-        "grace-seconds": plan.grace,
+        "expiry-seconds": plan.expiry,
     }
     given = [f"--{option}={value}" for option, value in options.items()]
     return [sys.executable, "-m", "autoaug", "run", str(file), *given, "--json"]
@@ -162,7 +162,7 @@ class FaultInjector:
 
     def pause(self) -> bool:
         """Let a process that trains hang until its lease is over, and then go on."""
-        return self.hit(self.training(), lambda pid: self.processes.stop(pid, self.plan.grace + 2))
+        return self.hit(self.training(), lambda pid: self.processes.stop(pid, self.plan.expiry + 2))
 
     def storage(self) -> bool:
         """Let the server of the storage die and come back."""
