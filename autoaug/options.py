@@ -89,6 +89,6 @@ class Options:
         check_fields(self, message=as_option)
         if self.expiry_seconds < 2 * self.lease_seconds:
             raise ValueError(
-                f"expiry seconds is {self.expiry_seconds:g} and lease seconds is {self.lease_seconds:g}: give at least two "
-                "leases, or a worker that is slow for a moment loses its trial"
+                f"expiry seconds is {self.expiry_seconds:g} and lease seconds is {self.lease_seconds:g}: give "
+                "an expiry of at least two leases, or a worker that is slow for a moment loses its trial"
             )
