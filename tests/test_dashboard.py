@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 def served(url: str, write: bool = False, host: str = "127.0.0.1") -> Iterator[int]:
     """The port of a dashboard that answers for as long as the block runs."""
     server = make_dashboard(Store(url), host, 0, write)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield server.server_port
+        yield int(server.effective_port)
     finally:
-        server.shutdown()
+        server.task_dispatcher.shutdown()  # its threads wake the server's after each answer
+        server.trigger.pull_trigger(server.close)
         thread.join()
-        server.server_close()
 
 
 def ask(port: int, path: str, method: str = "GET", body: Any = None, **headers: str) -> tuple[int, Any]:
@@ -54,6 +54,8 @@ def ask(port: int, path: str, method: str = "GET", body: Any = None, **headers: 
         text = answer.read()
     finally:
         connection.close()
+    assert answer.getheader("X-Frame-Options") == "DENY"
+    assert "frame-ancestors 'none'" in ", ".join(answer.headers.get_all("Content-Security-Policy") or ())
     return answer.status, json.loads(text) if text.startswith(b"{") else text
 
 
@@ -124,7 +126,17 @@ def test_final_runs_without_validation_scores_report_none(tmp_path: Path) -> Non
     assert list(store.trials("tiny", "none")[0].intermediate_values) == [1, 2]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "", "[::1"])
+FOREIGN = ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "", "[::1", "[::1]evil.example"]
+FOREIGN += [
+    "127.0.0.1@evil.example",
+    "evil.example#127.0.0.1",
+    "127.0.0.1:80:80",
+    "[localhost]",
+    "127.0.0.1,evil.example",
+]
+
+
+@pytest.mark.parametrize("host", FOREIGN)
 def test_requests_for_a_foreign_name_are_refused(url: str, host: str) -> None:
     with served(url) as port:
         status, said = ask(port, "/api/studies", Host=host.format(port=port))
@@ -145,6 +157,16 @@ def test_requests_from_a_foreign_page_are_refused(url: str, origin: str) -> None
 def test_an_address_or_our_own_name_is_answered_through_a_tunnel_too(url: str, host: str) -> None:
     with served(url) as port:
         assert ask(port, "/api/studies", Host=host.format(port=port))[0] == 200
+
+
+def test_half_requests_hold_up_nobody(url: str) -> None:
+    with served(url) as port, ExitStack() as slow:
+        for _ in range(20):
+            half = slow.enter_context(socket.create_connection(("127.0.0.1", port)))
+            half.sendall(
+                f"POST /api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 9\r\n\r\n{{".encode()
+            )
+        assert len(studies(port)) == 3
 
 
 def test_names_of_this_machine_are_ours() -> None:

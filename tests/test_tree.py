@@ -44,6 +44,7 @@ HOMES = {
     "sqlalchemy": {"store"},
     "torchvision.datasets": {"data"},
     "typer": {"cli"},
+    "waitress": {"cli"},
 }
 """Where the library may import what is heavy or may be exchanged one day."""
 

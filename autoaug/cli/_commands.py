@@ -185,11 +185,9 @@ def dashboard(
     if host not in ("127.0.0.1", "localhost"):
         may = "read and delete" if write else "read"
         say(f"anybody who reaches {host} can {may} these studies", style="yellow")
-    say(f"Optuna Dashboard over {store.display_url} at http://{host}:{server.server_port}/  (Ctrl-C stops it)")
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        server.server_close()
+    say(f"Optuna Dashboard over {store.display_url} at http://{host}:{server.effective_port}/  (Ctrl-C stops it)")
+    server.run()  # Ctrl-C ends it
+    server.close()
 
 
 @app.command()

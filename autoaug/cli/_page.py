@@ -2,21 +2,22 @@
 
 Optuna Dashboard has no login and answers requests from any web page that can reach it, deletion of studies included.
 So it listens on the loopback address, refuses requests that are addressed to a foreign name (DNS rebinding) or come
-from another origin, and passes on nothing but reads. Its pages then offer nothing else.
+from another origin, lets no other page frame it (clickjacking), and passes on nothing but reads. Its pages then offer
+nothing else.
 """
 
 import json
+import re
 import socket
 from collections.abc import Callable, Collection, Iterable
 from importlib import resources
 from ipaddress import ip_address
 from pathlib import Path
-from socketserver import ThreadingMixIn
 from typing import Any
-from urllib.parse import urlsplit
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna_dashboard
+import waitress
+from waitress.server import BaseWSGIServer
 
 from autoaug.store import Store
 
@@ -31,13 +32,25 @@ HEAD = b'<link rel="stylesheet" href="/autoaug/read_only.css"><script src="/auto
 
 CONDITIONS = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH")
 
+UNFRAMED = (("Content-Security-Policy", "frame-ancestors 'none'"), ("X-Frame-Options", "DENY"))
+"""Headers by which no page may show this one in a frame of its own. A browser obeys every policy that it is sent."""
+
+HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[(?P<address>[0-9A-Fa-f:.]+)\])(:[0-9]+)?")
+"""A Host header: a name or an IPv4 address, or an IPv6 address in brackets, and a port or none."""
+
+IDLE_SECONDS = 30
+"""A connection that sends nothing for so long is closed: half a request holds up nobody."""
+
 
 def guarded(app: Wsgi, host: str, write: bool) -> Wsgi:
     """Return the app behind a check: requests to this host by its own pages only, and only reads unless `write`."""
 
     names = frozenset({"localhost", host.lower(), socket.gethostname().lower()})
 
-    def door(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def door(environ: dict[str, Any], respond: Callable[..., Any]) -> Iterable[bytes]:
+        def start_response(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            return respond(status, [*headers, *UNFRAMED], *error)
+
         named = environ.get("HTTP_HOST", "")
         if not is_ours(named, names):
             return refuse(start_response, f"this dashboard is not {named!r}: ask for localhost or for its IP address")
@@ -80,11 +93,8 @@ def is_ours(host: str, names: Collection[str]) -> bool:
     A name that an attacker owns may point here; an IP address means what it says, and `names` are our own. The port is
     free, for a tunnel may end on another one.
     """
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    return name in names or is_address(name)
+    parts = HOST.fullmatch(host)
+    return parts is not None and (parts["name"].lower() in names or is_address(parts["address"] or parts["name"]))
 
 
 def is_address(name: str) -> bool:
@@ -107,17 +117,8 @@ def answer(start_response: Callable[..., Any], kind: str, body: bytes, status: s
     return [body]
 
 
-class Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class Silent(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: the dashboard polls, and a line for each poll would bury what matters."""
-
-
-def make_dashboard(store: Store, host: str, port: int, write: bool) -> WSGIServer:
-    """Return a server that is ready to `serve_forever()`; port 0 takes any free one.
+def make_dashboard(store: Store, host: str, port: int, write: bool) -> BaseWSGIServer:
+    """Return a server that is ready to `run()`, at its `effective_port`; port 0 takes any free one.
 
     Raises:
         OSError: the address is in use, or not of this machine.
@@ -125,4 +126,8 @@ def make_dashboard(store: Store, host: str, port: int, write: bool) -> WSGIServe
     """
     app = optuna_dashboard.wsgi(store.optuna)
     app = guarded(app if write else without_buttons(app), host, write)
-    return make_server(host, port, app, server_class=Server, handler_class=Silent)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family)
+    return waitress.create_server(
+        app, sockets=[listening], ident=None, channel_timeout=IDLE_SECONDS, cleanup_interval=IDLE_SECONDS // 2
+    )
