@@ -1,5 +1,9 @@
 """The page of a study, and the figures of the reference project."""
 
+import base64
+import hashlib
+import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,7 @@ import pytest
 from outcomes_for_tests import comparison, epoch, searched
 
 from autoaug.cli._project import load_figures, shipped_root
-from autoaug.cli._report import draw, report
+from autoaug.cli._report import content_policy, draw, report
 from autoaug.compare import Comparison, Importance, LeaderboardRow, leaderboard
 from autoaug.compare._tables import to_flat
 from autoaug.data import image_folder
@@ -246,3 +250,17 @@ def test_a_learning_curve_is_the_mean_over_final_runs() -> None:
 def test_a_figure_of_nothing_is_empty_and_one_of_a_study_is_small(name: str) -> None:
     assert len(FIGURES[name](of([])).data) == 0
     assert len(FIGURES[name](of(records())).to_json()) < 30_000, "a figure in Optuna's storage must stay small"
+
+
+def test_the_page_runs_the_scripts_of_its_figures_and_no_other() -> None:
+    """What a browser checks: the hash of each script stands in the policy, and nothing else is allowed."""
+    page = report(of(records(), rows=rows()), FIGURES)
+    [policy] = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    rules = dict(rule.split(" ", 1) for rule in html.unescape(policy).split("; "))
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)
+    hashes = {base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts if script}
+    assert hashes
+    assert set(rules["script-src"].split()) == {f"'sha256-{digest}'" for digest in hashes}
+    assert rules["default-src"] == "'none'"
+    assert page.index("Content-Security-Policy") < page.index("<script"), "or it comes too late"
+    assert "'none'" in content_policy([])

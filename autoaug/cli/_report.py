@@ -1,6 +1,9 @@
 """A comparison as one web page that needs nothing else: its tables and the figures of a project's `dashboards/`."""
 
-from collections.abc import Mapping
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -25,20 +28,44 @@ def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
     template = Environment(autoescape=True, finalize=safe).from_string(
         (resources.files("autoaug.cli") / "report.html").read_text()
     )
+    # the first figure brings Plotly's JavaScript for all
+    pictures = [
+        (title, figure.to_html(full_html=False, include_plotlyjs=k == 0, config=CONFIG))
+        for k, (title, figure) in enumerate(drawn)
+    ]
     return template.render(
         name=comparison.name,
         about=about(comparison),
         tables=tables(comparison, wide=True),
         headline=headline(comparison),
         legend=legend(comparison, wide=True),
-        # the first figure brings Plotly's JavaScript for all
-        figures=[
-            (title, figure.to_html(full_html=False, include_plotlyjs=k == 0, config=CONFIG))
-            for k, (title, figure) in enumerate(drawn)
-        ],
+        content_policy=content_policy(picture for _, picture in pictures),
+        figures=pictures,
         provenance=comparison.provenance,
         reads=[(row.name, row.test_reads) for row in comparison.rows],
     )
+
+
+SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)
+
+
+def content_policy(pictures: Iterable[str]) -> str:
+    """Return the Content-Security-Policy of a page: it runs the scripts of these figures and no other, loads nothing.
+
+    A name of a study or of a strategy that had slipped through as HTML could then still do nothing. That no other page
+    may frame this one cannot be said within a page.
+    """
+    scripts = (script.encode() for picture in pictures for script in SCRIPT.findall(picture))
+    hashes = [f"'sha256-{b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts if script]
+    rules = {
+        "default-src": ["'none'"],
+        "script-src": hashes or ["'none'"],
+        "style-src": ["'unsafe-inline'"],  # Plotly sets styles one by one
+        "img-src": ["data:", "blob:"],  # a figure is saved through one
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+    }
+    return "; ".join(f"{rule} {' '.join(sources)}" for rule, sources in rules.items())
 
 
 def safe(value: Any) -> Any:
