@@ -1,6 +1,7 @@
 """The command line. Nothing heavy is imported before a command needs it: `--help` and errors are instant."""
 
 from autoaug.cli import _doctor as doctor
+from autoaug.cli import _launch as launch
 from autoaug.cli._commands import app, main
 
-__all__ = ["app", "doctor", "main"]
+__all__ = ["app", "doctor", "launch", "main"]
