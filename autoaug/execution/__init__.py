@@ -1,13 +1,33 @@
 """Execution: which trial is next, who works on it, and what happens when one of them dies."""
 
-from autoaug.execution._capacity import ON_A_SERVER, refuse_more_than, refuse_remote, trials_at_once
-from autoaug.execution._job import Event, Job, Listen, process_name
-from autoaug.execution._pending_writes import write_pending
-from autoaug.execution._progress import check_only, is_over, outdated
-from autoaug.execution._recovery import failed, retry_failed
-from autoaug.execution._scheduling import Scheduler
-from autoaug.execution._worker import end, explain, work
+from typing import TYPE_CHECKING
+
+from autoaug.lazy import lazily
 from autoaug.options import Options
+
+if TYPE_CHECKING:
+    from autoaug.execution._capacity import ON_A_SERVER, refuse_more_than, refuse_remote, trials_at_once
+    from autoaug.execution._job import Event, Job, Listen, process_name
+    from autoaug.execution._pending_writes import write_pending
+    from autoaug.execution._progress import check_only, is_over, outdated
+    from autoaug.execution._recovery import failed, retry_failed
+    from autoaug.execution._scheduling import Scheduler
+    from autoaug.execution._status import Status, StrategyStatus, TrialStatus, status
+    from autoaug.execution._worker import end, explain, work
+else:  # how a study stands is read without torch
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "_capacity": "ON_A_SERVER refuse_more_than refuse_remote trials_at_once",
+            "_job": "Event Job Listen process_name",
+            "_pending_writes": "write_pending",
+            "_progress": "check_only is_over outdated",
+            "_recovery": "failed retry_failed",
+            "_scheduling": "Scheduler",
+            "_status": "Status StrategyStatus TrialStatus status",
+            "_worker": "end explain work",
+        },
+    )
 
 __all__ = [
     "ON_A_SERVER",
@@ -16,6 +36,9 @@ __all__ = [
     "Listen",
     "Options",
     "Scheduler",
+    "Status",
+    "StrategyStatus",
+    "TrialStatus",
     "check_only",
     "end",
     "explain",
@@ -26,6 +49,7 @@ __all__ = [
     "refuse_more_than",
     "refuse_remote",
     "retry_failed",
+    "status",
     "trials_at_once",
     "work",
     "write_pending",
