@@ -1,5 +1,6 @@
 """What `autoaug launch` prints is what clusters take: scripts that run, manifests of the right form, and no secrets."""
 
+import json
 import os
 import shlex
 import shutil
@@ -181,6 +182,25 @@ def test_whatever_a_study_is_called_it_reaches_the_command_line(call: Call, laun
     assert done.stdout.splitlines()[:2] == ["run", name]
 
 
+def test_ray_takes_the_commands_that_are_given_to_it(call: Call) -> None:
+    from ray.dashboard.modules.job.cli import submit
+    from ray.scripts.symmetric_run import symmetric_run
+
+    words = shlex.split(printed(call, "ray-job").partition("exec ")[2].replace("\\\n", " "))
+    assert words[:3] == ["ray", "job", "submit"]
+    parsed = submit.make_context("submit", words[3:]).params
+    assert parsed["address"] == "http://127.0.0.1:8265"
+    assert parsed["working_dir"] == "."
+    assert parsed["no_wait"]
+    assert ".git" in json.loads(parsed["runtime_env_json"])["excludes"]
+    assert parsed["entrypoint"][:3] == ("autoaug", "run", "s.py")
+    words = shlex.split(printed(call, "ray-slurm").partition("srun ")[2].replace("\\\n", " "))
+    assert words[:2] == ["ray", "symmetric-run"]
+    parsed = symmetric_run.make_context("symmetric-run", words[2:]).params
+    assert parsed["min_nodes"] == 4
+    assert parsed["ray_args_and_entrypoint"][:3] == ("autoaug", "run", "s.py"), "no options of `ray start`"
+
+
 TEXT, WHOLE = {"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}
 
 
@@ -261,7 +281,8 @@ SKY_TASK = form(
 
 @pytest.mark.parametrize(("launcher", "schema"), [("kuberay", RAY_JOB), ("skypilot", SKY_TASK)])
 def test_manifests_have_the_fields_of_their_kind(call: Call, launcher: str, schema: dict[str, Any]) -> None:
-    for options in (EXAMPLES[launcher], (*EXAMPLES[launcher], "--gpus", "0", "--gpus-per-trial", "1")):
+    on_cpus = (*BUCKET, "--gpus", "0", *(("--image", "x") if launcher == "kuberay" else ()))
+    for options in (EXAMPLES[launcher], on_cpus):
         jsonschema.validate(yaml.safe_load(printed(call, launcher, *options)), schema)
 
 
@@ -285,6 +306,7 @@ REFUSALS = {
     ("slurm", "s.py", "--time", "00:02:00"): "time is 00:02:00: give more than 120 s",
     ("slurm", "s.py", "--workers", "0"): "workers is 0: give",
     ("slurm", "s.py", "--gpus", "2"): "each driver of slurm works with one GPU: give --gpus 1 and more --workers",
+    ("ray-slurm", "s.py", "--gpus-per-trial", "2"): "each trial asks for 2 GPUs and each worker has 1: lower",
     ("slurm", "s.py", "--image", "x"): "--image means nothing to slurm: leave it out; it is of kuberay",
     ("ray-job", "s.py", *BUCKET): "ray-job needs --address: give where jobs are submitted",
     ("skypilot", "s.py"): "skypilot needs --artifacts: .* such as s3://bucket/artifacts",

@@ -56,6 +56,8 @@ def launch(
     print(text, end="")
     for hint in row.hints:
         say(hint.format(**facts), err)
+    if not is_known_here(reference):
+        say(f"{reference} holds no URL here yet; where the study runs it must", err)
 
 
 def storage_of(study: "Study", given: str | None, launcher: Launcher) -> str:

@@ -158,8 +158,14 @@ def refuse_unfit(name: str, launcher: Launcher, wanted: Launch) -> None:
             raise ValueError(f"{option} means nothing to {name}: leave it out; it is of {others}")
         if not given and field.name in launcher.needs:
             raise ValueError(f"{name} needs {option}: {NEEDED[field.name]}")
-    if launcher.most_gpus is not None and (wanted.gpus or 0) > launcher.most_gpus:
+    gpus = 1 if wanted.gpus is None else wanted.gpus
+    if "gpus" in launcher.takes and (wanted.gpus_per_trial or 0) > gpus:
         raise ValueError(
-            f"gpus is {wanted.gpus}: each driver of {name} works with one GPU: give --gpus 1 and more --workers, or "
+            f"each trial asks for {wanted.gpus_per_trial:g} GPUs and each worker has {gpus}: lower --gpus-per-trial, or "
+            "give more --gpus"
+        )
+    if launcher.most_gpus is not None and gpus > launcher.most_gpus:
+        raise ValueError(
+            f"gpus is {gpus}: each driver of {name} works with one GPU: give --gpus 1 and more --workers, or "
             "launch ray-slurm"
         )

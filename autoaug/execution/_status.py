@@ -141,7 +141,7 @@ def status(store: Store, name: str, expiry: float = Options.expiry_seconds) -> S
     alive = [trial for trial in running if trial.owner and not trial.stale]
     by_strategy: dict[str, list[Outcome]] = {strategy: [] for strategy in definition["spaces"]}
     for outcome in outcomes:
-        by_strategy[outcome.strategy].append(outcome)
+        by_strategy.setdefault(outcome.strategy, []).append(outcome)
     strategies = [strategy_status(strategy, each, definition) for strategy, each in by_strategy.items()]
     left = [each.remaining_wall_seconds for each in strategies]
     known = bool(alive) and all(seconds is not None for seconds in left)
