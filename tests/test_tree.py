@@ -198,7 +198,9 @@ def test_star_and_dir_give_the_public_names() -> None:
         _ = found.nonsense
 
 
-@pytest.mark.parametrize("room", ["data", "learners", "strategies", "strategies.samplers", "compare", "testing"])
+@pytest.mark.parametrize(
+    "room", ["data", "learners", "strategies", "strategies.samplers", "execution", "compare", "testing"]
+)
 def test_names_that_are_imported_late_are_listed_and_others_refused(room: str) -> None:
     found = import_module(f"autoaug.{room}")
     assert set(found.__all__) <= set(dir(found))

@@ -161,8 +161,8 @@ def refuse_unfit(name: str, launcher: Launcher, wanted: Launch) -> None:
     gpus = 1 if wanted.gpus is None else wanted.gpus
     if "gpus" in launcher.takes and (wanted.gpus_per_trial or 0) > gpus:
         raise ValueError(
-            f"each trial asks for {wanted.gpus_per_trial:g} GPUs and each worker has {gpus}: lower --gpus-per-trial, or "
-            "give more --gpus"
+            f"each trial asks for {wanted.gpus_per_trial:g} GPUs and each worker has {gpus}: lower --gpus-per-trial, "
+            "or give more --gpus"
         )
     if launcher.most_gpus is not None and gpus > launcher.most_gpus:
         raise ValueError(
