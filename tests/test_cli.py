@@ -367,9 +367,11 @@ def test_the_dashboard_says_where_it_is_and_ends_with_ctrl_c(tmp_path: Path) -> 
 
 def test_an_open_dashboard_warns(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     class Server:
-        server_port = 1
+        effective_port = 1
 
-        def serve_forever(self) -> None: ...
+        def run(self) -> None: ...
+
+        def close(self) -> None: ...
 
     Store("sqlite:///autoaug.db")
     monkeypatch.setattr("autoaug.cli._page.make_dashboard", lambda *_: Server())
