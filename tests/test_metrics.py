@@ -146,7 +146,7 @@ def study(monkeypatch: pytest.MonkeyPatch, store: Store, options: Options) -> St
 
 @pytest.fixture
 def found(study: Study, store: Store) -> Comparison:
-    return stored_comparison([(store, study.name)], with_records=True)
+    return stored_comparison([(store, study.name)])
 
 
 def by_name(found: Comparison) -> dict[str, LeaderboardRow]:

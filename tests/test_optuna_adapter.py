@@ -19,7 +19,7 @@ import sqlalchemy as sql
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage, _cached_storage
-from optuna.storages._rdb.models import BaseModel, StudyModel, TrialModel
+from optuna.storages._rdb.models import BaseModel, StudyModel, TrialModel, TrialValueModel
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -47,6 +47,7 @@ METHODS: dict[Any, dict[str, str]] = {
     },
     StudyModel: {"find_or_raise_by_id": "study_id session for_update"},
     TrialModel: {"find_or_raise_by_id": "trial_id session for_update"},
+    TrialValueModel: {"stored_repr_to_value": "value float_type"},
 }
 """The methods that the adapter calls, replaces or wraps, and their arguments."""
 
@@ -55,10 +56,11 @@ ATTRIBUTES = {"_trial_id", "_study_id"}
 
 COLUMNS = {
     "studies": "study_id study_name",
-    "trials": "trial_id study_id state",
-    "trial_params": "trial_id param_name distribution_json",
-    "trial_values": "trial_id value",
-    "trial_user_attributes": "trial_id key value_json",
+    "trials": "trial_id study_id number state datetime_start datetime_complete",
+    "trial_params": "param_id trial_id param_name param_value distribution_json",
+    "trial_values": "trial_value_id trial_id objective value value_type",
+    "trial_user_attributes": "trial_user_attribute_id trial_id key value_json",
+    "trial_intermediate_values": "trial_id step",
     "version_info": "",
 }
 """The tables and columns that the adapter names."""

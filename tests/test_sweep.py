@@ -267,7 +267,7 @@ def test_each_training_is_one_named_curve(store: Store, options: Options) -> Non
     study = tiny(strategies={"none": none(), "online": online_score()}, space={}, budget=Budget(trials=1), seeds=2)
     run(study, store, options=options)
     records = store.epochs("tiny")
-    drawn = load_figures(shipped_root())["learning curves"](stored_comparison([(store, "tiny")], with_records=True))
+    drawn = load_figures(shipped_root())["learning curves"](stored_comparison([(store, "tiny")]))
     assert [line.name for line in drawn.data] == ["none", "online", "online · last policy"]
     assert [list(line.x) for line in drawn.data] == [[1, 2]] * 3
     for line in drawn.data:

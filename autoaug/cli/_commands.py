@@ -129,7 +129,7 @@ def run(
     if late := outdated(loaded.study, store, options.only):
         kept = "a better point was found after the final runs, which stay as they were"
         output.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
-    code = print_leaderboard(stored_comparison([(store, loaded.study.name)]), output)
+    code = print_leaderboard(stored_comparison([(store, loaded.study.name)], with_importance=as_json), output)
     if failed(loaded.study, store, options.only):
         again = f"{command_again()} --retry-failed"
         output.tell("take up again what failed with:", f"  {again}", retry=again)
@@ -157,7 +157,7 @@ def compare(
         stored = [find_stored(study, storage) for study in studies]
         from autoaug.compare import stored_comparison
 
-        comparison = stored_comparison(stored, with_records=html is not None)
+        comparison = stored_comparison(stored, with_importance=as_json or html is not None)
         if csv:
             write_csv(csv, comparison)
         if html:

@@ -2,24 +2,24 @@
 
 import os
 import socket
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Protocol
 
+from optuna.trial import FrozenTrial
+
 from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, leaderboard, lost_runs, shared_runs
 from autoaug.compare._looks import Looks
+from autoaug.compare._records import StoredRecords, StoredStudy
 from autoaug.data import Standard
 from autoaug.metrics import Direction, metric_of, on_split
-from autoaug.record import Outcome, Record
-from autoaug.store import Look, Store, differences
+from autoaug.record import Outcome, Record, TrialKind
+from autoaug.store import Attempted, Look, Store, differences
 from autoaug.study import complete_definition
 from autoaug.text import counted
-
-StoredStudy = tuple[Store, str]
-"""Where a study is stored, and its name there."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Comparison:
     rows: Sequence[LeaderboardRow]
     outcomes: Sequence[Outcome] = ()
     records: Sequence[Record] = ()
+    """Epochs in the order in which they are stored. Of stored studies of more than 20,000 epochs those of the final
+    runs and of the best 25 trials of each search, and of every other trial the last one, with the cost of all."""
     importance: Importance = field(default_factory=Importance)
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Commits, versions, seeds and data, as they can be printed."""
@@ -145,14 +147,14 @@ def defined(store: Store, name: str) -> dict[str, Any]:
     return complete_definition(definition)
 
 
-def stored_comparison(studies: Sequence[StoredStudy], with_records: bool = False) -> Comparison:
-    """Return the comparison of studies that were run; with every epoch of theirs where a figure needs them.
+def stored_comparison(studies: Sequence[StoredStudy], with_importance: bool = True) -> Comparison:
+    """Return the comparison of studies that were run. Its epochs are read when they are first asked for.
 
     Whoever asks has looked at it: that is recorded, and p and intervals are corrected for it.
 
     Args:
         studies: where each is stored, and its name there; the first one's baseline is that of all.
-        with_records: read the epochs too.
+        with_importance: measure how much each dimension mattered, which takes a second or two.
 
     Raises:
         ValueError: the studies do not ask the same question, two of them have the same seed, or their metric is none of
@@ -162,21 +164,27 @@ def stored_comparison(studies: Sequence[StoredStudy], with_records: bool = False
     names = tuple(name for _, name in studies)
     refuse_unlike(names, definitions)
     first, metric = definitions[0], stored_metric(definitions[0])
-    outcomes = [outcome for store, name in studies for outcome in store.outcomes(name)]
-    strategies = list(dict.fromkeys(strategy for each in definitions for strategy in each["spaces"]))
-    trials = {
-        strategy: [trial for store, name in studies for trial in store.trials(name, strategy)]
-        for strategy in strategies
-    }
+    attempts = [store.attempts(name) for store, name in studies]
+    together = [attempt for each in attempts for attempt in each]
+    outcomes = [attempt.outcome for attempt in together]
     return Comparison(
         studies=names,
         definition=first,
         rows=rows_of(studies, definitions, outcomes),
         outcomes=outcomes,
-        records=[record for store, name in studies for record in store.epochs(name)] if with_records else (),
-        importance=importances(trials, metric_of(metric).maximize),
-        provenance=dict(provenance(definitions, list(attributes_of(studies, outcomes)))),
+        records=StoredRecords(studies, attempts, metric_of(metric).maximize),
+        importance=importances(searches(together), metric_of(metric).maximize) if with_importance else Importance(),
+        provenance=dict(provenance(definitions, [attempt.trial.user_attrs for attempt in together])),
     )
+
+
+def searches(attempts: Iterable[Attempted]) -> dict[str, list[FrozenTrial]]:
+    """Return the trials of each search, by strategy."""
+    found: dict[str, list[FrozenTrial]] = defaultdict(list)
+    for outcome, trial in attempts:
+        if outcome.kind is TrialKind.SEARCH:
+            found[outcome.strategy].append(trial)
+    return found
 
 
 def one_point(definition: Mapping[str, Any]) -> list[str]:
@@ -210,14 +218,6 @@ def looks_until_now(
             earlier = {look.runs[name] for look in looks_of_strategy if look.runs[name] < count}
             looks[name] = Looks((*sorted(earlier), count), first)
     return looks
-
-
-def attributes_of(studies: Sequence[StoredStudy], outcomes: Sequence[Outcome]) -> Iterator[Mapping[str, Any]]:
-    """Return the user attributes of all trials: of the searches, their re-runs and the final runs."""
-    for store, name in studies:
-        for below in dict.fromkeys(outcome.substudy for outcome in outcomes if outcome.study == name):
-            for trial in store.trials(name, below):
-                yield trial.user_attrs
 
 
 def refuse_unlike(names: Sequence[str], definitions: Sequence[Mapping[str, Any]]) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from optuna.trial import FrozenTrial
+
 from autoaug.compare import ALWAYS_ON, LeaderboardRow, show_interval, stored_leaderboard, verdict
 from autoaug.data import Standard, public_name
 from autoaug.learners import learned
@@ -11,7 +13,7 @@ from autoaug.metrics import on_split
 from autoaug.policy import Apply, Choice, PolicyTree, Schedule, apply, policy_tree, schedule, sequence
 from autoaug.policy import Sequence as InTurn
 from autoaug.record import Outcome, best_complete
-from autoaug.store import Store
+from autoaug.store import Store, epochs_of, id_of_trial
 from autoaug.study import Study, set_up
 
 
@@ -38,11 +40,12 @@ def winning_policy(
     definition, ranked = stored_leaderboard(store, study.name)
     rows = {row.name: row for row in ranked}
     name = lookup(rows, strategy, "strategy").name if strategy else next(iter(rows), None)
-    outcomes_of_strategy = [outcome for outcome in store.outcomes(study.name) if outcome.strategy == name]
-    best = best_complete(outcomes_of_strategy, study.direction == "maximize")
+    attempts = [attempt for attempt in store.attempts(study.name) if attempt.outcome.strategy == name]
+    best = best_complete((attempt.outcome for attempt in attempts), study.direction == "maximize")
     if name is None or best is None:
         raise ValueError(f"no trial of {name or 'any strategy'} of study {study.name!r} is complete yet: run the study")
-    tree, attributes = policy_of(study, store, best), store.trials(study.name, best.substudy)[best.trial].user_attrs
+    trial = next(attempt.trial for attempt in attempts if attempt.outcome is best)
+    tree, attributes = policy_of(study, store, best, trial), trial.user_attrs
     facts = tree.provenance | provenance(study, best, attributes) | evidence(rows[name], definition)
     standard = Standard(**attributes["standard"]) if "standard" in attributes else None
     facts[ALWAYS_ON] = str(standard) if standard else "not recorded: the trial is of an earlier version"
@@ -79,12 +82,11 @@ def evidence(row: LeaderboardRow, definition: Mapping[str, Any]) -> dict[str, st
     return {on_split("test", definition["metric"]): show_interval(row.test), **facts} if row.test else facts
 
 
-def policy_of(study: Study, store: Store, best: Outcome) -> PolicyTree:
+def policy_of(study: Study, store: Store, best: Outcome, trial: FrozenTrial) -> PolicyTree:
     """Return the policy that a trial was trained with, or the last one that it learned."""
     if study.strategies[best.strategy].within is None:
         return set_up(study, best.strategy, best.point).policy.tree()
-    attempt = (best.substudy, best.trial)
-    return learned(each for each in store.epochs(study.name) if (each.substudy, each.trial) == attempt)
+    return learned(epochs_of(store, [id_of_trial(trial)]))
 
 
 def provenance(study: Study, best: Outcome, attributes: Mapping[str, Any]) -> dict[str, str | int | float]:

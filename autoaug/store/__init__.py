@@ -6,9 +6,11 @@ from autoaug.store._losses import GIVEN_UP, Loss
 from autoaug.store._maintenance import delete_study, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
 from autoaug.store._optuna import id_of_trial, root_of
+from autoaug.store._outcome import Attempted
 from autoaug.store._queued import final_seed
 from autoaug.store._retrying import Unreachable
 from autoaug.store._secrets import refuse_exposed, show_storage, show_url
+from autoaug.store._some_epochs import epochs_of, thinned_epochs
 from autoaug.store._spool import FOLDER as SPOOL_FOLDER
 from autoaug.store._spool import Spool, replay, settle
 from autoaug.store._store import Store, open_retrying
@@ -17,6 +19,7 @@ from autoaug.store._url import is_file, is_new, resolve
 __all__ = [
     "GIVEN_UP",
     "SPOOL_FOLDER",
+    "Attempted",
     "Look",
     "Loss",
     "Spool",
@@ -24,6 +27,7 @@ __all__ = [
     "Unreachable",
     "delete_study",
     "differences",
+    "epochs_of",
     "final_seed",
     "id_of_trial",
     "is_file",
@@ -41,4 +45,5 @@ __all__ = [
     "settle",
     "show_storage",
     "show_url",
+    "thinned_epochs",
 ]

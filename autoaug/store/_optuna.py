@@ -7,14 +7,15 @@ Optuna changes it. Only then is the ceiling in pyproject.toml raised.
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sql
 from optuna import Study, Trial
-from optuna.distributions import CategoricalDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json, json_to_distribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.storages._rdb.models import (
@@ -174,7 +175,7 @@ wait_in_every_method()
 STUDY_ROWS, TRIAL_ROWS, PARAM_ROWS, VALUE_ROWS, ATTRIBUTE_ROWS = (
     model.__table__ for model in (StudyModel, TrialModel, TrialParamModel, TrialValueModel, TrialUserAttributeModel)
 )
-"""Optuna's tables that are changed below, because Optuna offers no call for it."""
+"""Optuna's tables that are read or changed below, because Optuna offers no call for it."""
 
 FIRST_TABLES = frozenset(
     (
@@ -230,6 +231,121 @@ def widen_leaderboard(connection: sql.Connection, name: str, strategies: Sequenc
         .where(PARAM_ROWS.c.param_name == "strategy", PARAM_ROWS.c.trial_id.in_(finals))
         .values(distribution_json=distribution_to_json(CategoricalDistribution(strategies)))
     )
+
+
+FEW = 500
+"""Trials that a statement names one by one: every database takes so many values."""
+
+ENDED = frozenset((TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
+
+
+class LeanTrials:
+    """Read the trials of Optuna's studies without their intermediate values, and those that have ended only once.
+
+    Optuna makes an object of every row: at ten thousand trials of a hundred epochs that takes minutes and gigabytes.
+    """
+
+    def __init__(self, attributes: Collection[str]) -> None:
+        """Read these of the user attributes; others may be large."""
+        self.attributes = sorted(attributes)
+        self.ended: dict[int, dict[int, FrozenTrial]] = {}
+        """By study and trial."""
+
+    def read(self, connection: sql.Connection, study_name: str) -> list[FrozenTrial]:
+        """Return the trials of an Optuna study in the order of their numbers; an empty list where there is none."""
+        trials, studies = TRIAL_ROWS.c, STUDY_ROWS.c
+        columns = (trials.trial_id, trials.number, trials.state, trials.datetime_start, trials.datetime_complete)
+        query = sql.select(trials.study_id, *columns).join(STUDY_ROWS, studies.study_id == trials.study_id)
+        rows = connection.execute(query.where(studies.study_name == study_name).order_by(trials.trial_id)).all()
+        if not rows:
+            return []
+        known = self.ended.get(rows[0].study_id, {})
+        new = [row for row in rows if not same(known.get(row.trial_id), row)]
+        found = {trial.number: trial for trial in self.build(connection, new)}
+        read = [found[row.number] if row.number in found else known[row.trial_id] for row in rows]
+        self.ended[rows[0].study_id] = {id_of_trial(trial): trial for trial in read if trial.state in ENDED}
+        return read
+
+    def build(self, connection: sql.Connection, rows: Sequence[Any]) -> Iterator[FrozenTrial]:
+        """Return the trials of some rows of one study, with what three other tables hold of them."""
+        if not rows:
+            return
+        ids = [row.trial_id for row in rows]
+        values, attributes = values_of(connection, ids), attributes_of(connection, ids, self.attributes)
+        params, rules = params_of(connection, ids)
+        for row in rows:
+            yield FrozenTrial(
+                number=row.number,
+                state=row.state,
+                value=None,
+                values=values.get(row.trial_id),
+                datetime_start=row.datetime_start,
+                datetime_complete=row.datetime_complete,
+                params=params.get(row.trial_id, {}),
+                distributions=rules.get(row.trial_id, {}),
+                user_attrs=attributes.get(row.trial_id, {}),
+                system_attrs={},
+                intermediate_values={},
+                trial_id=row.trial_id,
+            )
+
+
+def same(known: FrozenTrial | None, row: Any) -> bool:
+    """Whether a trial that had ended is that of a row: SQLite gives the id of one that was deleted to another."""
+    return known is not None and (known.number, known.state, known.datetime_complete) == (
+        row.number,
+        row.state,
+        row.datetime_complete,
+    )
+
+
+def rows_of(
+    connection: sql.Connection, table: sql.Table, ids: Sequence[int], names: str, *where: sql.ColumnElement[bool]
+) -> sql.CursorResult[Any]:
+    """Return columns of the rows of some trials of one study, the trial first, in the order in which they came.
+
+    Of many trials those of all others of their study are among them.
+    """
+    trial, study = table.c.trial_id, TRIAL_ROWS.c.study_id
+    ours = sql.select(study).where(TRIAL_ROWS.c.trial_id == ids[0]).scalar_subquery()
+    among = trial.in_(ids if len(ids) <= FEW else sql.select(TRIAL_ROWS.c.trial_id).where(study == ours))
+    order = next(iter(table.primary_key))
+    columns = [table.c[name] for name in names.split()]
+    return connection.execute(sql.select(trial, *columns).where(among, *where).order_by(trial, order))
+
+
+def values_of(connection: sql.Connection, ids: Sequence[int]) -> dict[int, list[float]]:
+    """Return the values of trials by trial, in the order of the objectives."""
+    found: dict[int, dict[int, float]] = defaultdict(dict)
+    for row in rows_of(connection, VALUE_ROWS, ids, "objective value value_type"):
+        found[row.trial_id][row.objective] = TrialValueModel.stored_repr_to_value(row.value, row.value_type)
+    return {trial_id: [each[k] for k in sorted(each)] for trial_id, each in found.items()}
+
+
+def attributes_of(connection: sql.Connection, ids: Sequence[int], names: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """Return user attributes of these names, by trial; equal ones are one object."""
+    found: dict[int, dict[str, Any]] = defaultdict(dict)
+    read: dict[str, Any] = {}
+    for row in rows_of(connection, ATTRIBUTE_ROWS, ids, "key value_json", ATTRIBUTE_ROWS.c.key.in_(names)):
+        if row.value_json not in read:
+            read[row.value_json] = json.loads(row.value_json)
+        found[row.trial_id][row.key] = read[row.value_json]
+    return found
+
+
+def params_of(
+    connection: sql.Connection, ids: Sequence[int]
+) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, BaseDistribution]]]:
+    """Return the points of trials and the distributions of their dimensions, by trial; equal ones are one object."""
+    params: dict[int, dict[str, Any]] = defaultdict(dict)
+    rules: dict[int, dict[str, BaseDistribution]] = defaultdict(dict)
+    read: dict[str, BaseDistribution] = {}
+    for row in rows_of(connection, PARAM_ROWS, ids, "param_name param_value distribution_json"):
+        if row.distribution_json not in read:
+            read[row.distribution_json] = json_to_distribution(row.distribution_json)
+        rules[row.trial_id][row.param_name] = rule = read[row.distribution_json]
+        params[row.trial_id][row.param_name] = rule.to_external_repr(row.param_value)
+    return params, rules
 
 
 NO_VALUE = (

@@ -1,13 +1,20 @@
 """From Optuna's trial and the work on it to what the rest of the library sees."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from optuna.trial import FrozenTrial, TrialState
 
-from autoaug.record import Outcome, State, TrialKind
-from autoaug.store._queued import final_seed
+from autoaug.record import Outcome, State, TrialKind, ordinals
+from autoaug.store._optuna import id_of_trial
+from autoaug.store._queued import FINAL_RUN, final_seed
+
+ORIGIN = ("git_commit", "data", "device", "standard", "versions")
+"""User attributes that say where a trial comes from."""
+
+READ = {"root", "attempt", "reason", "warning", "point", "seed", FINAL_RUN, "val_images", "unapplied", *ORIGIN}
+"""User attributes that are read to compare trials."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,32 @@ def outcome(name: str, stage: TrialGroup, trial: FrozenTrial, root: int, work: W
         proxy=stage.proxy,
         unapplied=texts(trial.user_attrs.get("unapplied")),
     )
+
+
+class Attempted(NamedTuple):
+    """Hold one attempt at one trial: what is compared of it, and what only Optuna's trial has."""
+
+    outcome: Outcome
+    trial: FrozenTrial
+    """Point, distributions and values, and user attributes that say where it comes from; nothing else of it is read."""
+
+
+def every_attempt(
+    name: str, definition: Mapping[str, Any], work: Mapping[int, Work], trials: Callable[[str, str], list[FrozenTrial]]
+) -> list[Attempted]:
+    """Return the attempts at the trials of a study, searches first, then their re-runs, then final runs.
+
+    Args:
+        work: what was done on each trial, by its id.
+        trials: returns the trials of an Optuna study, by the name of ours and its own below that.
+    """
+    nothing = Work()
+    every = []
+    for stage in stages(definition):
+        found = trials(name, stage.substudy)
+        for trial, root in zip(found, ordinals(trial.user_attrs for trial in found), strict=True):
+            every.append(Attempted(outcome(name, stage, trial, root, work.get(id_of_trial(trial), nothing)), trial))
+    return every
 
 
 def texts(value: Any) -> tuple[str, ...]:

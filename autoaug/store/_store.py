@@ -18,12 +18,13 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from autoaug.metrics import DEFAULT_METRIC, Direction, metric_of, on_split
-from autoaug.record import LEADERBOARD, Outcome, ordinals
+from autoaug.record import LEADERBOARD, Outcome
 from autoaug.store._contradictions import Complete, write_definition
 from autoaug.store._damage import checked_definition, reason, reporting_damage
 from autoaug.store._epoch_table import EpochTable
 from autoaug.store._losses import LOSSES, Loss, after, given_up
 from autoaug.store._optuna import (
+    LeanTrials,
     SharedStorage,
     cached,
     fail_trials_without_value,
@@ -33,7 +34,7 @@ from autoaug.store._optuna import (
     rename_studies,
     root_of,
 )
-from autoaug.store._outcome import Work, outcome, stages
+from autoaug.store._outcome import READ, Attempted, every_attempt
 from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
 from autoaug.store._refusals import fix, refuse_damaged
 from autoaug.store._retrying import RetryPolicy, Unreachable, open_together, retrying
@@ -70,6 +71,7 @@ class Store(EpochTable):
                 f"storage {self.display_url} cannot be opened: {without_secrets(message, url)}{fix(message)}"
             ) from None
         self.optuna = cached(self.shared)
+        self.lean = LeanTrials(READ)
 
     def connect(self, url: str, existing: bool) -> SharedStorage:
         options = engine_options(url, self.retry_policy.seconds)
@@ -197,18 +199,20 @@ class Store(EpochTable):
             return []
         return self.optuna.get_all_trials(study_id, deepcopy=False)
 
+    @retrying
+    def lean_trials(self, name: str, substudy: str) -> list[FrozenTrial]:
+        """Return what `trials` does without intermediate values, and with few user attributes: it takes a moment."""
+        with self.engine.connect() as connection:
+            return self.lean.read(connection, f"{name}/{substudy}")
+
     @reporting_damage("a trial in Optuna's tables")
-    def outcomes(self, name: str) -> list[Outcome]:
+    def attempts(self, name: str) -> list[Attempted]:
         """Return every attempt at every trial of a study, searches first, then their re-runs, then final runs."""
-        work = self.work(name)
-        nothing = Work()
-        every = []
-        for stage in stages(self.definition(name) or {"spaces": {}}):
-            trials = self.trials(name, stage.substudy)
-            roots = ordinals(trial.user_attrs for trial in trials)
-            for trial, root in zip(trials, roots, strict=True):
-                every.append(outcome(name, stage, trial, root, work.get(id_of_trial(trial), nothing)))
-        return every
+        return every_attempt(name, self.definition(name) or {"spaces": {}}, self.work(name), self.lean_trials)
+
+    def outcomes(self, name: str) -> list[Outcome]:
+        """Return how every attempt at every trial of a study stands, in the order of `attempts`."""
+        return [each.outcome for each in self.attempts(name)]
 
     def state(self, trial_id: int) -> TrialState:
         """Return the state of a trial; KeyError where it was deleted."""
