@@ -3,18 +3,17 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from autoaug.fields import finite
-from autoaug.record import Record, TrialKind
-from autoaug.store._damage import checked_epoch, reporting_damage
+from autoaug.record import Record
+from autoaug.store._damage import reporting_damage
+from autoaug.store._epochs import UNITS, forget, of_training, sound, to_record, whole, write
 from autoaug.store._outcome import Work, add_up
 from autoaug.store._retrying import RetryPolicy, retrying
-from autoaug.store._schema import EPOCHS, LEASES, LOOKS, TEST_READS
+from autoaug.store._schema import COSTS, EPOCHS, LEASES, LOOKS, TEST_READS, TRAININGS
 from autoaug.store._spool import Spool, spooled
 from autoaug.text import LOG
 
@@ -44,55 +43,47 @@ class EpochTable:
 
     def work(self, name: str) -> dict[int, "Work"]:
         """Return what was done on each trial of a study, finished or not, by trial id."""
-        return self.work_where(EPOCHS.c.study == name)
+        return self.work_where(TRAININGS.c.study == name)
 
     def work_on(self, trial_id: int) -> "Work | None":
         """Return what was done on one trial; None before its first epoch."""
-        return self.work_where(EPOCHS.c.trial_id == trial_id).get(trial_id)
+        return self.work_where(TRAININGS.c.trial_id == trial_id).get(trial_id)
 
-    @reporting_damage("the table autoaug_epochs")
+    @reporting_damage("the table autoaug_trainings")
     @retrying
     def reached(self, trial_id: int) -> int:
         """Return how many epochs a trial was trained for, those of earlier attempts and of retrainings included."""
-        last = sql.select(sql.func.max(EPOCHS.c.epoch).label("epoch")).where(EPOCHS.c.trial_id == trial_id)
-        by_training = last.group_by(EPOCHS.c.training).subquery()
+        query = sql.select(sql.func.sum(TRAININGS.c.epochs)).where(TRAININGS.c.trial_id == trial_id)
         with self.engine.connect() as connection:
-            return connection.scalar(sql.select(sql.func.sum(by_training.c.epoch))) or 0
+            return int(connection.scalar(query) or 0)
 
     @reporting_damage("the table autoaug_epochs")
     @retrying
     def work_where(self, condition: sql.ColumnElement[bool]) -> dict[int, "Work"]:
-        total = (
-            sql.select(
-                EPOCHS.c.trial_id,
-                EPOCHS.c.training,
-                sql.func.max(EPOCHS.c.epoch).label("epoch"),
-                sql.func.sum(EPOCHS.c.gpu_seconds).label("gpu_seconds"),
-                sql.func.sum(EPOCHS.c.wall_seconds).label("wall_seconds"),
-                sql.cast(sql.func.sum(EPOCHS.c.images), sql.BigInteger).label("images"),  # PostgreSQL sums to decimals
-            )
-            .where(condition)
-            .group_by(EPOCHS.c.trial_id, EPOCHS.c.training)
-            .subquery()
-        )
-        last = sql.and_(*(EPOCHS.c[name] == total.c[name] for name in ("trial_id", "training", "epoch")))
-        query = sql.select(total, EPOCHS.c.device, EPOCHS.c.metrics).join(EPOCHS, last)
+        """Return what was done on the trials of which something is true, by trial id: sums, and their last epoch."""
+        last = sql.and_(of_training(), EPOCHS.c.epoch == TRAININGS.c.epochs)
+        query = sql.select(*TRAININGS.c, EPOCHS.c.epoch, EPOCHS.c.metrics).join(EPOCHS, last).where(condition)
         by_trial: dict[int, list[dict[str, Any]]] = defaultdict(list)
         with self.engine.connect() as connection:
-            for row in connection.execute(query.order_by(total.c.training)).mappings():
+            for row in connection.execute(query.order_by(TRAININGS.c.training)).mappings():
                 by_trial[row["trial_id"]].append(sound(row))
         return {trial_id: add_up(trainings) for trial_id, trainings in by_trial.items()}
 
-    @reporting_damage("the table autoaug_epochs")
-    @retrying
     def spent(self, name: str, strategy: str, unit: str = "gpu_seconds") -> float:
         """Return what a search and its re-runs have cost so far, lost and running work included.
 
         In GPU-seconds (CPU-seconds without a GPU), or in the "wall_seconds" of all trials together.
         """
-        charged = sql.and_(EPOCHS.c.study == name, EPOCHS.c.strategy == strategy, ~EPOCHS.c.final)
+        return self.costs(name).get(strategy, {}).get(unit, 0.0)
+
+    @reporting_damage("the table autoaug_costs")
+    @retrying
+    def costs(self, name: str) -> dict[str, dict[str, float]]:
+        """Return what each search of a study has cost so far as `spent` does, by strategy and unit."""
+        query = sql.select(COSTS).where(COSTS.c.study == name)
         with self.engine.connect() as connection:
-            return connection.scalar(sql.select(sql.func.sum(EPOCHS.c[unit])).where(charged)) or 0.0
+            rows = connection.execute(query).mappings().all()
+        return {row["strategy"]: {unit: float(row[unit]) for unit in UNITS} for row in rows}
 
     # Leases
 
@@ -125,21 +116,26 @@ class EpochTable:
     @retrying
     def write_epoch(self, trial_id: int, record: Record) -> None:
         """Keep one epoch. An epoch that a resumed attempt repeats replaces the earlier row."""
-        row = to_row(trial_id, record)
-        before = sql.and_(*(EPOCHS.c[name] == row[name] for name in ("trial_id", "training", "epoch")))
         with self.engine.begin() as connection:
-            connection.execute(EPOCHS.delete().where(before))
-            connection.execute(EPOCHS.insert().values(**row))
+            write(connection, trial_id, record)
+
+    @retrying
+    def forget(self, trial_id: int) -> None:
+        """Remove what was stored under the id of a trial that begins: of one that was deleted, whose id it got."""
+        with self.engine.begin() as connection:
+            forget(connection, trial_id)
+
+    def epochs(self, name: str) -> list[Record]:
+        """Return every stored epoch of a study."""
+        return self.epochs_where(TRAININGS.c.study == name)
 
     @reporting_damage("the table autoaug_epochs")
     @retrying
-    def epochs(self, name: str) -> list[Record]:
-        """Return every stored epoch of a study."""
-        columns = [column for column in EPOCHS.c if column.name != "trial_id"]
-        complete = sql.and_(EPOCHS.c.study == name, EPOCHS.c.epoch > 0)  # epoch 0 is what was lost of one
-        query = sql.select(*columns).where(complete).order_by(EPOCHS.c.trial_id, EPOCHS.c.training, EPOCHS.c.epoch)
+    def epochs_where(self, condition: sql.ColumnElement[bool]) -> list[Record]:
+        complete = whole().where(condition, EPOCHS.c.epoch > 0)  # epoch 0 is what was lost of one
+        query = complete.order_by(EPOCHS.c.trial_id, EPOCHS.c.training, EPOCHS.c.epoch)
         with self.engine.connect() as connection:
-            return [to_record(sound(row)) for row in connection.execute(query).mappings()]
+            return [to_record(row) for row in connection.execute(query).mappings()]
 
     @retrying
     def note_test_read(
@@ -198,29 +194,3 @@ class EpochTable:
         query = sql.select(LOOKS.c.compared, LOOKS.c.runs, LOOKS.c.planned).where(LOOKS.c.study == name)
         with self.engine.connect() as connection:
             return [Look(*row) for row in connection.execute(query.order_by(LOOKS.c.id))]
-
-
-def to_row(trial_id: int, record: Record) -> dict[str, Any]:
-    """Return a record as a row of epochs, which has two columns for the kind of its trial."""
-    fields = asdict(record)
-    kind = fields.pop("kind")
-    return {**fields, "trial_id": trial_id, "final": kind is TrialKind.FINAL, "rerun": kind is TrialKind.RERUN}
-
-
-def to_record(row: Mapping[str, Any]) -> Record:
-    """Return a row of epochs, without its `trial_id`, as the record that it was: `to_row` the other way."""
-    fields = {name: value for name, value in row.items() if name not in ("final", "rerun")}
-    return Record(**fields, kind=kind_of(row))
-
-
-def kind_of(row: Mapping[str, Any]) -> TrialKind:
-    """Return what the trial of a row of epochs is for, by the columns `final` and `rerun`."""
-    if row["final"]:
-        return TrialKind.FINAL
-    return TrialKind.RERUN if row["rerun"] else TrialKind.SEARCH
-
-
-def sound(row: sql.RowMapping) -> dict[str, Any]:
-    """Return a row of epochs without the figures that are no finite numbers, which earlier versions stored."""
-    metrics = checked_epoch(dict(row))["metrics"]
-    return {**row, "metrics": {name: value for name, value in metrics.items() if finite(value) is not None}}

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sql
@@ -74,6 +75,10 @@ def cached(shared: "SharedStorage") -> BaseStorage:
     return get_storage(shared)
 
 
+compact = partial(json.dumps, separators=(",", ":"))
+"""How our tables are given JSON: blanks would be a tenth of what an epoch takes."""
+
+
 class SharedStorage(RDBStorage):
     """Add three things to Optuna's storage: it waits for a server that is away, only one of several processes can
     change the state of a trial, and a trial is ended and queued again in one transaction.
@@ -85,7 +90,7 @@ class SharedStorage(RDBStorage):
     def __init__(self, url: str, engine_options: dict[str, Any], retry_policy: RetryPolicy) -> None:
         self.retry_policy = retry_policy
         try:
-            super().__init__(url, engine_kwargs=engine_options)
+            super().__init__(url, engine_kwargs={"json_serializer": compact, **engine_options})
         except BaseException:  # another process creates the same tables: whoever opens it tries again
             if "engine" in vars(self):
                 self.engine.dispose()

@@ -1,7 +1,7 @@
 """What is refused before a storage is opened: files that are none, and storages of which a part is missing."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,8 @@ def refuse_damaged(url: str, options: Mapping[str, Any], display_url: str, exist
     with sql.create_engine(url, poolclass=sql.NullPool, **options).connect() as connection:
         # what says that tables were made is read before them: others may be making them at this moment
         version = meta(connection, "schema") if sql.inspect(connection).has_table(META.name) else None
-        expected = [table.name for table in ALWAYS_THERE] + expected_tables(connection)
+        expected = {table.name: since for table, since in ALWAYS_THERE.items()}
+        expected |= dict.fromkeys(expected_tables(connection), 1)
         present = set(sql.inspect(connection).get_table_names())
     if version is not None:
         refuse_missing_tables(present, expected, version, display_url)
@@ -75,11 +76,15 @@ def refuse_damaged(url: str, options: Mapping[str, Any], display_url: str, exist
         raise ValueError(f"storage {display_url} holds no studies of autoaug, {holds}: give another --storage")
 
 
-def refuse_missing_tables(present: set[str], expected: Iterable[str], version: str, display_url: str) -> None:
-    """Refuse a storage that was set up and lacks an expected table, or is of a version that there never was."""
+def refuse_missing_tables(present: set[str], expected: Mapping[str, int], version: str, display_url: str) -> None:
+    """Refuse a storage that was set up and lacks a table, or is of a version that there never was.
+
+    Args:
+        expected: the tables that it must have, each since a version.
+    """
     if not version.isdecimal() or int(version) < 1:
         wrong = f"the table {META.name} says that its schema is {version!r}, and this release reads {SCHEMA_VERSION}"
         raise Damaged(f"storage {display_url} is damaged: {wrong}: {RESTORE}")
-    for name in expected:
-        if name not in present and int(version) <= SCHEMA_VERSION:
+    for name, since in expected.items():
+        if name not in present and since <= int(version) <= SCHEMA_VERSION:
             raise Damaged(f"storage {display_url} is damaged: the table {name} is missing: {RESTORE}")

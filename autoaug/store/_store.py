@@ -23,6 +23,7 @@ from autoaug.store._contradictions import Complete, write_definition
 from autoaug.store._damage import checked_definition, reason, reporting_damage
 from autoaug.store._epoch_table import EpochTable
 from autoaug.store._losses import LOSSES, Loss, after, given_up
+from autoaug.store._migrations import prepare_tables
 from autoaug.store._optuna import (
     LeanTrials,
     SharedStorage,
@@ -38,7 +39,7 @@ from autoaug.store._outcome import READ, Attempted, every_attempt
 from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
 from autoaug.store._refusals import fix, refuse_damaged
 from autoaug.store._retrying import RetryPolicy, Unreachable, open_together, retrying
-from autoaug.store._schema import BY_STUDY, STUDIES, meta, prepare_tables
+from autoaug.store._schema import BY_STUDY, STUDIES, meta
 from autoaug.store._secrets import show_url, without_secrets
 from autoaug.store._spool import spooled
 from autoaug.store._url import CLOCKS, engine_options, portable, prepare_sqlite, refuse_unusable, resolve
@@ -335,9 +336,12 @@ class Store(EpochTable):
     def claim(self, trial_id: int) -> bool:
         """Take a WAITING trial; False where another driver was quicker."""
         try:
-            return self.optuna.set_trial_state_values(trial_id, TrialState.RUNNING)
+            claimed = self.optuna.set_trial_state_values(trial_id, TrialState.RUNNING)
         except optuna.exceptions.UpdateFinishedTrialError:
             return False
+        if claimed:
+            self.forget(trial_id)
+        return claimed
 
 
 def open_retrying(storage_url: str, retry_seconds: float) -> Store:
