@@ -87,10 +87,13 @@ def this(table: sql.Table, fields: Mapping[Any, Any]) -> list[sql.ColumnElement[
     return [column == fields[column.name] for column in table.primary_key]
 
 
+OWN = tuple(column for column in TRAININGS.c if column.name not in EPOCHS.c and column.name != "epochs")
+"""What is known of a training and of no single epoch."""
+
+
 def whole() -> sql.Select[Any]:
     """Return the query of epochs with all that is known of them, each a row that `to_record` reads."""
-    own = [column for column in TRAININGS.c if column.name not in EPOCHS.c and column.name != "epochs"]
-    return sql.select(*EPOCHS.c, *own).join(TRAININGS, of_training())
+    return sql.select(*EPOCHS.c, *OWN).join(TRAININGS, of_training())
 
 
 def of_training() -> sql.ColumnElement[bool]:

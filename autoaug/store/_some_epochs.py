@@ -1,21 +1,15 @@
 """Some epochs of a study where all of them would be too many."""
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import sqlalchemy as sql
 
 from autoaug.record import Record
 from autoaug.store._damage import reporting_damage
-from autoaug.store._epoch_table import sound, to_record
+from autoaug.store._epochs import OWN, SUMMED, of_training, to_record, whole
 from autoaug.store._retrying import retrying
-from autoaug.store._schema import EPOCHS
+from autoaug.store._schema import EPOCHS, TRAININGS
 from autoaug.store._store import Store
-
-KEY = ("trial_id", "training", "epoch")
-"""By which epochs are known, and in whose order they are stored."""
-
-SUMS = ("gpu_seconds", "wall_seconds", "images")
 
 AT_ONCE = 500
 """Trials that a statement names."""
@@ -26,7 +20,7 @@ AT_ONCE = 500
 def epochs_of(store: Store, trial_ids: Collection[int]) -> list[Record]:
     """Return every stored epoch of some trials, in the order in which they are stored."""
     with store.engine.connect() as connection:
-        return [record for _, record in whole(connection, trial_ids)]
+        return [record for _, record in every(connection, trial_ids)]
 
 
 @reporting_damage("the table autoaug_epochs")
@@ -40,38 +34,33 @@ def thinned_epochs(store: Store, name: str, in_full: Collection[int]) -> list[Re
         in_full: ids of the trials of which every epoch is returned.
     """
     with store.engine.connect() as connection:
-        found = [*whole(connection, in_full), *last(connection, name, set(in_full))]
+        found = [*every(connection, in_full), *last(connection, name, set(in_full))]
     return [record for _, record in sorted(found, key=lambda each: each[0])]
 
 
 Key = tuple[int, str, int]
 
 
-def whole(connection: sql.Connection, trial_ids: Collection[int]) -> list[tuple[Key, Record]]:
+def every(connection: sql.Connection, trial_ids: Collection[int]) -> list[tuple[Key, Record]]:
     """Return the epochs of some trials."""
     ids, found = sorted(trial_ids), []
     for start in range(0, len(ids), AT_ONCE):
         ours = EPOCHS.c.trial_id.in_(ids[start : start + AT_ONCE])
-        query = sql.select(EPOCHS).where(ours, EPOCHS.c.epoch > 0).order_by(*(EPOCHS.c[name] for name in KEY))
+        query = whole().where(ours, EPOCHS.c.epoch > 0).order_by(*EPOCHS.primary_key)
         found += [pair(row) for row in connection.execute(query).mappings()]
     return found
 
 
 def last(connection: sql.Connection, name: str, but: Collection[int]) -> list[tuple[Key, Record]]:
     """Return the last epoch of each training of a study, `but` those of some trials, with the sums over all of them."""
-    sums = [sql.func.sum(EPOCHS.c[each]).label(each) for each in SUMS]
-    of_study = sql.select(EPOCHS.c.trial_id, EPOCHS.c.training, sql.func.max(EPOCHS.c.epoch).label("epoch"), *sums)
-    by_training = of_study.where(EPOCHS.c.study == name).group_by(EPOCHS.c.trial_id, EPOCHS.c.training).subquery()
-    columns = [column for column in EPOCHS.c if column.name not in (*SUMS, "policy")]
-    query = sql.select(*columns, *(by_training.c[each] for each in SUMS)).join(
-        by_training, sql.and_(*(EPOCHS.c[each] == by_training.c[each] for each in KEY))
+    columns = [column for column in EPOCHS.c if column.name not in (*SUMMED, "policy")]
+    query = sql.select(*columns, *OWN, *(TRAININGS.c[each] for each in SUMMED)).join(
+        EPOCHS, sql.and_(of_training(), EPOCHS.c.epoch == TRAININGS.c.epochs)
     )
-    rows = connection.execute(query.where(EPOCHS.c.epoch > 0)).mappings()
-    return [(key, replace(record, images=int(record.images))) for key, record in map(pair, rows) if key[0] not in but]
+    rows = connection.execute(query.where(TRAININGS.c.study == name, EPOCHS.c.epoch > 0)).mappings()
+    return [(key, record) for key, record in map(pair, rows) if key[0] not in but]
 
 
 def pair(row: sql.RowMapping) -> tuple[Key, Record]:
     """Return a row of epochs as its key and its record."""
-    fields = sound(row)
-    key = (fields["trial_id"], fields["training"], fields["epoch"])
-    return key, to_record({name: value for name, value in fields.items() if name != "trial_id"})
+    return (row["trial_id"], row["training"], row["epoch"]), to_record(row)
