@@ -200,6 +200,7 @@ class Store(EpochTable):
             return []
         return self.optuna.get_all_trials(study_id, deepcopy=False)
 
+    @reporting_damage("a row of Optuna's tables")
     @retrying
     def lean_trials(self, name: str, substudy: str) -> list[FrozenTrial]:
         """Return what `trials` does without intermediate values, and with few user attributes: it takes a moment."""
