@@ -1,7 +1,8 @@
-"""What we use of Optuna's internals is as we know it, and used in one file: a release that changes it fails here first.
+"""What we use of Optuna's internals is as we know it, and used in two files: a release that changes it fails here.
 
-Where one of these fails with a new release of Optuna: read what changed, adapt `autoaug/store/_optuna.py`, run
-`tests/test_storage_suite.py` and `tests/test_concurrent.py`, and then raise the ceiling in pyproject.toml.
+Where one of these fails with a new release of Optuna: read what changed, adapt `autoaug/store/_optuna.py` or
+`_optuna_tables.py`, run `tests/test_storage_suite.py` and `tests/test_concurrent.py`, and then raise the ceiling in
+pyproject.toml.
 """
 
 import ast
@@ -24,12 +25,14 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoaug.store import Store
-from autoaug.store._optuna import CALLED_BY_CACHE, FIRST_TABLES, SharedStorage
+from autoaug.store._optuna import CALLED_BY_CACHE, SharedStorage
+from autoaug.store._optuna_tables import FIRST_TABLES
 from autoaug.store._queued import new_point, propose
 from autoaug.strategies.samplers import in_support
 
 LIBRARY = Path(__file__).parent.parent / "autoaug"
 ADAPTER = LIBRARY / "store" / "_optuna.py"
+TABLES_ADAPTER = LIBRARY / "store" / "_optuna_tables.py"
 KNOWN = version("optuna")
 
 METHODS: dict[Any, dict[str, str]] = {
@@ -230,7 +233,7 @@ def test_a_table_that_optuna_takes_away_is_not_missed(tmp_path: Path, monkeypatc
         connection.exec_driver_sql("DROP TABLE trial_heartbeats")
     store.close()
     kept = {name: table for name, table in BaseModel.metadata.tables.items() if name != "trial_heartbeats"}
-    monkeypatch.setattr("autoaug.store._optuna.BaseModel.metadata.tables", kept)
+    monkeypatch.setattr("autoaug.store._optuna_tables.BaseModel.metadata.tables", kept)
     Store(url, existing=True).close()
 
 
@@ -267,7 +270,7 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-OTHERS = [path for path in sorted(LIBRARY.rglob("*.py")) if path != ADAPTER]
+OTHERS = [path for path in sorted(LIBRARY.rglob("*.py")) if path not in (ADAPTER, TABLES_ADAPTER)]
 TABLES = re.compile(
     r"\b(trial_params|trial_values|trial_user_attributes|study_name =|FROM trials|UPDATE (studies|trials))\b"
 )
@@ -290,10 +293,12 @@ def test_nobody_else_touches_what_optuna_keeps_to_itself(path: Path) -> None:
 
 def test_what_the_adapter_uses_is_listed_here() -> None:
     listed = ATTRIBUTES | {name for names in METHODS.values() for name in names}
-    strings = {node.value for node in ast.walk(ast.parse(ADAPTER.read_text())) if isinstance(node, ast.Constant)}
-    used = private({name for _, name in attributes(ADAPTER)} | {each for each in strings if isinstance(each, str)})
+    used, modules = set[str](), set[str]()
+    for path in (ADAPTER, TABLES_ADAPTER):
+        strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        used |= private({name for _, name in attributes(path)} | {each for each in strings if isinstance(each, str)})
+        modules |= {name for name in imports(path) if name.startswith("optuna") and "._" in name}
     assert used == private(listed)
-    modules = {name for name in imports(ADAPTER) if name.startswith("optuna") and "._" in name}
     assert {name.rpartition(".")[0] for name in modules} == {"optuna.storages._rdb.models"}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from autoaug.store._optuna import widen_leaderboard
+from autoaug.store._optuna_tables import widen_leaderboard
 from autoaug.store._schema import STUDIES
 
 Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]

@@ -1,14 +1,13 @@
-"""Optuna's storage, made safe for any number of processes that share it, and all that we use of Optuna's internals.
+"""Optuna's storage, made safe for any number of processes that share it, and what we use of its internals for that.
 
 Everything in the library that Optuna does not offer to others, names that begin with an underscore and its tables,
-stands in this file and nowhere else. `tests/test_optuna_adapter.py` lists what is used, and fails where a release of
-Optuna changes it. Only then is the ceiling in pyproject.toml raised.
+stands in this file, in `_optuna_tables.py`, and nowhere else. `tests/test_optuna_adapter.py` lists what is used, and
+fails where a release of Optuna changes it. Only then is the ceiling in pyproject.toml raised.
 """
 
 import json
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -16,22 +15,17 @@ from typing import Any
 
 import sqlalchemy as sql
 from optuna import Study, Trial
-from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json, json_to_distribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.storages._rdb.models import (
-    BaseModel,
     StudyModel,
     TrialModel,
-    TrialParamModel,
     TrialUserAttributeModel,
-    TrialValueModel,
-    VersionInfoModel,
 )
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
-from autoaug.record import LEADERBOARD, ordinals
+from autoaug.record import ordinals
 from autoaug.store._damage import reporting_damage
 from autoaug.store._retrying import RetryPolicy, retrying
 from autoaug.store._schema import LEASES
@@ -176,210 +170,3 @@ def wait_in_every_method() -> None:
 
 
 wait_in_every_method()
-
-STUDY_ROWS, TRIAL_ROWS, PARAM_ROWS, VALUE_ROWS, ATTRIBUTE_ROWS = (
-    model.__table__ for model in (StudyModel, TrialModel, TrialParamModel, TrialValueModel, TrialUserAttributeModel)
-)
-"""Optuna's tables that are read or changed below, because Optuna offers no call for it."""
-
-FIRST_TABLES = frozenset(
-    (
-        "studies",
-        "study_directions",
-        "study_user_attributes",
-        "study_system_attributes",
-        "trials",
-        "trial_user_attributes",
-        "trial_system_attributes",
-        "trial_params",
-        "trial_values",
-        "trial_intermediate_values",
-        "trial_heartbeats",
-        "version_info",
-    )
-)
-"""Optuna's tables in the first release that a storage of ours was made with (5.0): all have them. A table that a later
-one adds is missing in older storages, and is made when they are opened; one that it takes away is not missed."""
-
-
-def expected_tables(connection: sql.Connection) -> list[str]:
-    """Return Optuna's tables that cannot be missing, where it once made all of them: its version is written last."""
-    if not sql.inspect(connection).has_table(VersionInfoModel.__tablename__):
-        return []
-    made = connection.scalar(sql.select(sql.func.count()).select_from(VersionInfoModel))
-    return [name for name in BaseModel.metadata.tables if name in FIRST_TABLES] if made else []
-
-
-def rename_studies(connection: sql.Connection, name: str, new: str) -> None:
-    """Give every Optuna study `<name>/...` the name `<new>/...`."""
-    column, length = STUDY_ROWS.c.study_name, len(name)
-    connection.execute(
-        STUDY_ROWS.update()
-        .where(sql.func.substr(column, 1, length + 1) == f"{name}/")
-        .values(study_name=sql.literal(new) + sql.func.substr(column, length + 1))
-    )
-
-
-def widen_leaderboard(connection: sql.Connection, name: str, strategies: Sequence[str]) -> None:
-    """Let the final runs that exist stand beside those of strategies that were added later.
-
-    Optuna refuses new choices of a categorical parameter. It stores a choice by its index, and new strategies come
-    last, so the old rows stay true when their list of choices grows.
-    """
-    finals = (
-        sql.select(TRIAL_ROWS.c.trial_id)
-        .join(STUDY_ROWS, STUDY_ROWS.c.study_id == TRIAL_ROWS.c.study_id)
-        .where(STUDY_ROWS.c.study_name == f"{name}/{LEADERBOARD}")
-    )
-    connection.execute(
-        PARAM_ROWS.update()
-        .where(PARAM_ROWS.c.param_name == "strategy", PARAM_ROWS.c.trial_id.in_(finals))
-        .values(distribution_json=distribution_to_json(CategoricalDistribution(strategies)))
-    )
-
-
-FEW = 500
-"""Trials that a statement names one by one: every database takes so many values."""
-
-ENDED = frozenset((TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-
-
-class LeanTrials:
-    """Read the trials of Optuna's studies without their intermediate values, and those that have ended only once.
-
-    Optuna makes an object of every row: at ten thousand trials of a hundred epochs that takes minutes and gigabytes.
-    """
-
-    def __init__(self, attributes: Collection[str]) -> None:
-        """Read these of the user attributes; others may be large."""
-        self.attributes = sorted(attributes)
-        self.ended: dict[int, dict[int, FrozenTrial]] = {}
-        """By study and trial."""
-
-    def read(self, connection: sql.Connection, study_name: str) -> list[FrozenTrial]:
-        """Return the trials of an Optuna study in the order of their numbers; an empty list where there is none."""
-        trials, studies = TRIAL_ROWS.c, STUDY_ROWS.c
-        columns = (trials.trial_id, trials.number, trials.state, trials.datetime_start, trials.datetime_complete)
-        query = sql.select(trials.study_id, *columns).join(STUDY_ROWS, studies.study_id == trials.study_id)
-        rows = connection.execute(query.where(studies.study_name == study_name).order_by(trials.trial_id)).all()
-        if not rows:
-            return []
-        known = self.ended.get(rows[0].study_id, {})
-        new = [row for row in rows if not same(known.get(row.trial_id), row)]
-        found = {trial.number: trial for trial in self.build(connection, new)}
-        read = [found[row.number] if row.number in found else known[row.trial_id] for row in rows]
-        self.ended[rows[0].study_id] = {id_of_trial(trial): trial for trial in read if trial.state in ENDED}
-        return read
-
-    def build(self, connection: sql.Connection, rows: Sequence[Any]) -> Iterator[FrozenTrial]:
-        """Return the trials of some rows of one study, with what three other tables hold of them."""
-        if not rows:
-            return
-        ids = [row.trial_id for row in rows]
-        values, attributes = values_of(connection, ids), attributes_of(connection, ids, self.attributes)
-        params, rules = params_of(connection, ids)
-        for row in rows:
-            yield FrozenTrial(
-                number=row.number,
-                state=row.state,
-                value=None,
-                values=values.get(row.trial_id),
-                datetime_start=row.datetime_start,
-                datetime_complete=row.datetime_complete,
-                params=params.get(row.trial_id, {}),
-                distributions=rules.get(row.trial_id, {}),
-                user_attrs=attributes.get(row.trial_id, {}),
-                system_attrs={},
-                intermediate_values={},
-                trial_id=row.trial_id,
-            )
-
-
-def same(known: FrozenTrial | None, row: Any) -> bool:
-    """Whether a trial that had ended is that of a row: SQLite gives the id of one that was deleted to another."""
-    return known is not None and (known.number, known.state, known.datetime_complete) == (
-        row.number,
-        row.state,
-        row.datetime_complete,
-    )
-
-
-def rows_of(
-    connection: sql.Connection, table: sql.Table, ids: Sequence[int], names: str, *where: sql.ColumnElement[bool]
-) -> sql.CursorResult[Any]:
-    """Return columns of the rows of some trials of one study, the trial first, in the order in which they came.
-
-    Of many trials those of all others of their study are among them.
-    """
-    trial, study = table.c.trial_id, TRIAL_ROWS.c.study_id
-    ours = sql.select(study).where(TRIAL_ROWS.c.trial_id == ids[0]).scalar_subquery()
-    among = trial.in_(ids if len(ids) <= FEW else sql.select(TRIAL_ROWS.c.trial_id).where(study == ours))
-    order = next(iter(table.primary_key))
-    columns = [table.c[name] for name in names.split()]
-    return connection.execute(sql.select(trial, *columns).where(among, *where).order_by(trial, order))
-
-
-def values_of(connection: sql.Connection, ids: Sequence[int]) -> dict[int, list[float]]:
-    """Return the values of trials by trial, in the order of the objectives."""
-    found: dict[int, dict[int, float]] = defaultdict(dict)
-    for row in rows_of(connection, VALUE_ROWS, ids, "objective value value_type"):
-        found[row.trial_id][row.objective] = TrialValueModel.stored_repr_to_value(row.value, row.value_type)
-    return {trial_id: [each[k] for k in sorted(each)] for trial_id, each in found.items()}
-
-
-def attributes_of(connection: sql.Connection, ids: Sequence[int], names: Sequence[str]) -> dict[int, dict[str, Any]]:
-    """Return user attributes of these names, by trial; equal ones are one object."""
-    found: dict[int, dict[str, Any]] = defaultdict(dict)
-    read: dict[str, Any] = {}
-    for row in rows_of(connection, ATTRIBUTE_ROWS, ids, "key value_json", ATTRIBUTE_ROWS.c.key.in_(names)):
-        if row.value_json not in read:
-            read[row.value_json] = json.loads(row.value_json)
-        found[row.trial_id][row.key] = read[row.value_json]
-    return found
-
-
-def params_of(
-    connection: sql.Connection, ids: Sequence[int]
-) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, BaseDistribution]]]:
-    """Return the points of trials and the distributions of their dimensions, by trial; equal ones are one object."""
-    params: dict[int, dict[str, Any]] = defaultdict(dict)
-    rules: dict[int, dict[str, BaseDistribution]] = defaultdict(dict)
-    read: dict[str, BaseDistribution] = {}
-    for row in rows_of(connection, PARAM_ROWS, ids, "param_name param_value distribution_json"):
-        if row.distribution_json not in read:
-            read[row.distribution_json] = json_to_distribution(row.distribution_json)
-        rules[row.trial_id][row.param_name] = rule = read[row.distribution_json]
-        params[row.trial_id][row.param_name] = rule.to_external_repr(row.param_value)
-    return params, rules
-
-
-NO_VALUE = (
-    "diverged: its value was no finite number, which no storage keeps (an earlier version had called it complete)"
-)
-
-
-def fail_trials_without_value(engine: sql.Engine) -> None:
-    """Make FAIL of what an earlier version stored as COMPLETE with a value of NaN or infinity.
-
-    Optuna stores NaN as NULL, and then reads neither the trial nor the study that it belongs to.
-    """
-    value = VALUE_ROWS.c.value
-    wrong = (
-        sql.select(TRIAL_ROWS.c.trial_id)
-        .join(VALUE_ROWS, VALUE_ROWS.c.trial_id == TRIAL_ROWS.c.trial_id)
-        .distinct()
-        .where(TRIAL_ROWS.c.state == TrialState.COMPLETE)
-        .where(sql.or_(value.is_(None), sql.cast(value, sql.String(32)) == "NaN"))
-    )
-    with engine.connect() as connection:
-        trial_ids = connection.scalars(wrong).all()
-    for trial_id in trial_ids:
-        reason = {"trial_id": trial_id, "key": "reason"}
-        with engine.begin() as connection:
-            for statement in (
-                TRIAL_ROWS.update().where(TRIAL_ROWS.c.trial_id == trial_id).values(state=TrialState.FAIL),
-                VALUE_ROWS.delete().where(VALUE_ROWS.c.trial_id == trial_id),
-                ATTRIBUTE_ROWS.delete().where(*(ATTRIBUTE_ROWS.c[name] == reason[name] for name in reason)),
-                ATTRIBUTE_ROWS.insert().values(**reason, value_json=json.dumps(NO_VALUE)),
-            ):
-                connection.execute(statement)

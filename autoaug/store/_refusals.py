@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sql
 
 from autoaug.store._damage import RESTORE, Damaged
-from autoaug.store._optuna import expected_tables
+from autoaug.store._optuna_tables import expected_tables
 from autoaug.store._schema import ALWAYS_THERE, META, SCHEMA_VERSION, meta
 from autoaug.store._secrets import parse
 from autoaug.store._url import is_plain_file

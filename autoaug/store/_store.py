@@ -24,17 +24,8 @@ from autoaug.store._damage import checked_definition, reason, reporting_damage
 from autoaug.store._epoch_table import EpochTable
 from autoaug.store._losses import LOSSES, Loss, after, given_up
 from autoaug.store._migrations import prepare_tables
-from autoaug.store._optuna import (
-    LeanTrials,
-    SharedStorage,
-    cached,
-    fail_trials_without_value,
-    id_of_study,
-    id_of_trial,
-    named,
-    rename_studies,
-    root_of,
-)
+from autoaug.store._optuna import SharedStorage, cached, id_of_study, id_of_trial, named, root_of
+from autoaug.store._optuna_tables import LeanTrials, fail_trials_without_value, rename_studies
 from autoaug.store._outcome import READ, Attempted, every_attempt
 from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
 from autoaug.store._refusals import fix, refuse_damaged
