@@ -8,6 +8,9 @@ from typing import Any, Literal
 Phase = Literal["augment", "refine"]
 State = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 
+UNITS = ("gpu_seconds", "wall_seconds")
+"""In which work is paid for: fields of an epoch and of an outcome, and limits of a budget."""
+
 LEADERBOARD = "leaderboard"
 """The final runs of a study are the trials of the Optuna study `<study>/leaderboard`."""
 

@@ -38,8 +38,9 @@ from autoaug import Budget, Record, Study, Task
 from autoaug.execution import Scheduler
 from autoaug.record import LEADERBOARD, TrialKind
 from autoaug.store import Store
-from autoaug.store._epoch_table import to_row
+from autoaug.store._epochs import narrowed, to_row
 from autoaug.store._schema import EPOCHS as EPOCH_ROWS
+from autoaug.store._schema import TRAININGS
 from autoaug.strategies import Space, none, randaugment, trivialaugment
 
 FINAL_RUNS = 3
@@ -140,6 +141,7 @@ class Filler:
         study_id = self.store.optuna.get_study_id_from_name(f"{self.asked.name}/{substudy}")
         now = datetime.now()
         last = records[-1]
+        trained, epochs = narrowed([to_row(trial, record) for record in records])
         attributes = STANDARD_ATTRIBUTES | own | {"seed": last.seed, "epochs": len(records)} | dict(last.metrics)
         return {
             "trials": [
@@ -168,7 +170,8 @@ class Filler:
                 }
                 for record in records
             ],
-            "epochs": [to_row(trial, record) for record in records],
+            "trainings": [trained],
+            "epochs": epochs,
         }
 
     def point(self, space: Space, trial: int) -> Iterator[dict[str, Any]]:
@@ -185,6 +188,7 @@ class Filler:
             for name, each in rows.items():
                 together.setdefault(name, []).extend(each)
         with self.store.engine.begin() as connection:
+            connection.execute(TRAININGS.insert(), together.pop("trainings"))
             connection.execute(EPOCH_ROWS.insert(), together.pop("epochs"))
             for name, table in self.tables.items():
                 if rows := together.get(name):

@@ -1,25 +1,32 @@
-"""What does a trial cost beside its training? Ask, thirty reported epochs, tell, on SQLite.
+"""What does a trial cost beside its training, and does that grow with what is stored? On SQLite.
 
-A study of one strategy is filled with so many complete trials of thirty epochs. Then a scheduler hands out further
+A study of one strategy is filled with so many complete trials of so many epochs. Then a scheduler hands out further
 trials, and the worker runs them with a training that takes no time, so that all the time that passes is the
-platform's: the proposal, the lease, every epoch's report and row, checks of budget and pruning, provenance, the
-end of the trial.
+platform's: the lease, every epoch's report and row, checks of budget and pruning, provenance, the end of the trial.
 
-    next     the scheduler decides what is next, and the sampler proposes a point
-    work     the worker's part, thirty epochs
-    share    both, of a trial whose training takes thirty seconds; the goal is 2 % at 1,000 trials
+    ask      the scheduler decides what is next, queues it and takes it; without the sampler
+    sampler  it proposes a point: it alone may look at all trials
+    work     the worker's part, all epochs of one trial
+    x        how many times that is what it is in the first row of the same sampler; the goal is 1.3 at most
+    share    of a trial whose epochs take a second each
+    start    a new scheduler, and its first ask: it reads how every attempt ended, once
+    first    the sampler's first point in this process: a sampler such as TPE reads every trial with every reported
+             value, once
 
-CPU-seconds of this process, which a busy machine changes little, and seconds on the clock, which hold the waiting for
-the disk and, where the load is above the number of cores, for other processes. Medians over the trials of one run. Run
-from the root of the checkout.
+CPU-seconds of this process, which a busy machine changes little: medians over the trials of one run, all rows in one
+run. The second table says what an epoch takes on the disk, in bytes. Run from the root of the checkout.
 
-    python -m benchmarks.overhead --trials 100 1000 --write benchmarks/results/overhead-cpu.md
+    python -m benchmarks.overhead --trials 100 1000 10000 --write benchmarks/results/overhead-cpu.md
 """
 
 import argparse
+import json
+import math
 import os
 import platform
+import random
 import statistics
+import struct
 import sys
 import tempfile
 import time
@@ -33,115 +40,188 @@ from unittest import mock
 import optuna
 import sqlalchemy
 import torch
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.distributions import distribution_to_json
 
 from autoaug import Budget, Record, Study, Task
 from autoaug.execution import Options, Scheduler
 from autoaug.execution import _worker as worker
 from autoaug.store import Store
-from autoaug.store._epoch_table import to_row
-from autoaug.store._schema import EPOCHS as EPOCH_ROWS
-from autoaug.strategies import Space, randaugment
+from autoaug.store._epochs import add_up_costs, narrowed, to_row
+from autoaug.store._schema import EPOCHS, TRAININGS
+from autoaug.strategies import randaugment
 
-TRAINING = 30.0
-"""Seconds that the trials are compared with."""
-EPOCHS = 30
+EPOCH_SECONDS = 1.0
+"""What an epoch is compared with."""
 MEASURED = 7
 """Trials of which the median is taken."""
+AT_ONCE = 200
+"""Trials whose rows are written together."""
+ATTRIBUTES = {
+    "attempt": 1,
+    "worker": "node-17:4242",
+    "driver": "node-0:17",
+    "git_commit": "0123456789ab",
+    "device": "NVIDIA H100 80GB HBM3",
+    "val_images": 5000,
+}
+"""Some of what a worker notes of each trial."""
+OPTUNAS = ("trials", "trial_params", "trial_values", "trial_user_attributes", "trial_intermediate_values")
 
 
-def study(sampler: str) -> Study:
+def study(sampler: str, epochs: int) -> Study:
     return Study(
         name="overhead",
-        task=Task(data="digits-100", model="convnet", epochs=EPOCHS, device="cpu"),
+        task=Task(data="digits-100", model="convnet", epochs=epochs, device="cpu"),
         strategies={"x": randaugment(sampler)},
         budget=Budget(trials=10**6, gpu_seconds=10.0**9),
     )
 
 
-def epoch(number: int, **more: Any) -> Record:
-    metrics = {"train_loss": 0.5, "lr": 0.1, "val_accuracy": 0.5 + number / 100, "val_nll": 1.0}
-    return Record(epoch=number, phase="augment", metrics=metrics, gpu_seconds=1.0, images=100, **more)
-
-
-def instant(*args: Any, **more: Any) -> Iterator[Record]:
-    """A training that takes no time."""
-    return (epoch(number) for number in range(1, EPOCHS + 1))
+def measured(number: int, epochs: int, chance: random.Random, **more: Any) -> Record:
+    """An epoch with figures of as many digits as those of a training: most are of single precision."""
+    loss, accuracy, nll = (struct.unpack("f", struct.pack("f", chance.random()))[0] for _ in range(3))
+    lr = 0.05 * (1 + math.cos(math.pi * number / epochs))
+    metrics = {"train_loss": 2 * loss, "lr": lr, "val_accuracy": accuracy, "val_nll": 2 * nll}
+    costs = {"gpu_seconds": 20 * chance.random(), "wall_seconds": 20 * chance.random(), "images": 45_000}
+    return Record(epoch=number, phase="augment", metrics=metrics, **costs, **more)
 
 
 def fill(store: Store, asked: Study, trials: int) -> None:
     """So many complete trials at random points, with their epochs, which are many: they go in at once."""
     Scheduler(asked, store)
-    search = store.open(asked.name, "x", asked.direction)
-    points, rule = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)), asked.space_of("x")
-    ids = [
-        store.optuna.create_new_trial(search._study_id, template_trial=complete(points.ask(rule).params, rule, number))
-        for number in range(trials)
-    ]
-    numbers = range(1, EPOCHS + 1)
-    rows = [
-        to_row(trial_id, epoch(k, study=asked.name, strategy="x", trial=number))
-        for number, trial_id in enumerate(ids)
-        for k in numbers
-    ]
-    reported = [
-        {"trial_id": trial_id, "step": k, "intermediate_value": 0.5 + k / 100, "intermediate_value_type": "FINITE"}
-        for trial_id in ids
-        for k in numbers
-    ]
-    reports = sqlalchemy.Table("trial_intermediate_values", sqlalchemy.MetaData(), autoload_with=store.engine)
+    study_id = store.optuna.get_study_id_from_name(f"{asked.name}/x")
+    optunas = [sqlalchemy.Table(name, sqlalchemy.MetaData(), autoload_with=store.engine) for name in OPTUNAS]
+    points, chance = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)), random.Random(0)
+    for start in range(0, trials, AT_ONCE):
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for number in range(start, min(start + AT_ONCE, trials)):
+            point = points.ask(asked.space_of("x")).params
+            for name, some in complete(asked, study_id, number, point, chance).items():
+                rows.setdefault(name, []).extend(some)
+        with store.engine.begin() as connection:
+            for table in (*optunas, TRAININGS, EPOCHS):
+                connection.execute(table.insert(), rows[table.name])
     with store.engine.begin() as connection:
-        connection.execute(EPOCH_ROWS.insert(), rows)
-        connection.execute(reports.insert(), reported)
+        add_up_costs(connection)
 
 
-def complete(point: dict[str, Any], rule: Space, number: int) -> FrozenTrial:
-    trial = create_trial(
-        state=TrialState.COMPLETE,
-        value=number % 97 / 100,
-        params=point,
-        distributions=rule,
-        user_attrs={"attempt": 1, "root": number, "seed": number, "epochs": EPOCHS},
-    )
-    trial.datetime_start = trial.datetime_complete = datetime.now()
-    return trial
+def complete(
+    asked: Study, study_id: int, number: int, point: dict[str, Any], chance: random.Random
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of a complete trial, by the name of the table."""
+    whose: dict[str, Any] = {"study": asked.name, "strategy": "x", "trial": number}
+    epochs = asked.task.epochs
+    records = [measured(k, epochs, chance, **whose) for k in range(1, epochs + 1)]
+    reported = {each.epoch: each.metrics["val_accuracy"] for each in records}
+    rule, now = asked.space_of("x"), datetime.now()
+    notes = {**ATTRIBUTES, "root": number, "queued_as": f"point {number}", "seed": number}
+    training, narrow = narrowed([to_row(number + 1, record) for record in records])
+    rows: dict[str, list[dict[str, Any]]] = {
+        "trials": [{"number": number, "study_id": study_id, "state": "COMPLETE", "datetime_start": now}],
+        "trial_params": [
+            {
+                "param_name": name,
+                "param_value": rule[name].to_internal_repr(value),
+                "distribution_json": distribution_to_json(rule[name]),
+            }
+            for name, value in point.items()
+        ],
+        "trial_values": [{"objective": 0, "value": reported[epochs], "value_type": "FINITE"}],
+        "trial_user_attributes": [{"key": name, "value_json": json.dumps(value)} for name, value in notes.items()],
+        "trial_intermediate_values": [
+            {"step": step, "intermediate_value": value, "intermediate_value_type": "FINITE"}
+            for step, value in reported.items()
+        ],
+        TRAININGS.name: [training],
+        EPOCHS.name: narrow,
+    }
+    return {name: [{**row, "trial_id": number + 1} for row in some] for name, some in rows.items()}
 
 
-class Seconds(NamedTuple):
-    """Of `next` and of `work`, on one of the clocks."""
+class Cost(NamedTuple):
+    """CPU-seconds of the parts of a trial."""
 
-    next: float
+    ask: float
+    sampler: float
     work: float
 
-    @property
-    def share(self) -> str:
-        return f"{(self.next + self.work) / TRAINING:.1%}"
+
+class Found(NamedTuple):
+    """What was measured in a storage with one sampler."""
+
+    median: Cost
+    start: float
+    """A new scheduler with its first ask, the sampler's time excluded."""
+    first: float
+    """The sampler's first point."""
 
 
-def measure(store: Store, asked: Study, folder: Path) -> list[Seconds]:
-    """What each further trial takes, in CPU-seconds and on the clock: medians."""
-    scheduler, options = Scheduler(asked, store), Options(artifacts=folder)
-    clocks = (time.process_time, time.perf_counter)
-    found: list[list[Seconds]] = [[] for _ in clocks]
-    with mock.patch.object(worker, "train", instant):
-        for _ in range(MEASURED + 1):
-            start = [clock() for clock in clocks]
+def measure(store: Store, asked: Study, folder: Path) -> Found:
+    """What each further trial takes, in CPU-seconds."""
+    options, clock = Options(artifacts=folder), time.process_time
+    proposing: list[float] = []
+    propose = Store.propose
+
+    def timed(*args: Any, **more: Any) -> Any:
+        begin = clock()
+        try:
+            return propose(*args, **more)
+        finally:
+            proposing.append(clock() - begin)
+
+    def instant(*args: Any, **more: Any) -> Iterator[Record]:
+        """A training that takes no time."""
+        return iter([measured(k, asked.task.epochs, random.Random(k)) for k in range(1, asked.task.epochs + 1)])
+
+    costs = []
+    begin = clock()
+    with mock.patch.object(worker, "train", instant), mock.patch.object(Store, "propose", timed):
+        scheduler = Scheduler(asked, store)
+        for _ in range(MEASURED + 2):
             job = scheduler.next()
             assert job is not None, "the budget has no end"
-            between = [clock() for clock in clocks]
+            between = clock()
             worker.work(asked, job, store, options, lambda event: None)
-            end = [clock() for clock in clocks]
-            for k in range(len(clocks)):
-                found[k].append(Seconds(between[k] - start[k], end[k] - between[k]))
-    # the first one opens files and loads data
-    return [Seconds(*(statistics.median(part) for part in zip(*each[1:], strict=True))) for each in found]
+            costs.append(Cost(between - begin - proposing[-1], proposing[-1], clock() - between))
+            begin = clock()
+    usual = costs[2:]  # the first ones open files and load data
+    medians = Cost(*(statistics.median(part) for part in zip(*usual, strict=True)))
+    return Found(medians, costs[0].ask, costs[0].sampler)
+
+
+def on_disk(store: Store, epochs: int) -> list[tuple[str, float]]:
+    """Bytes for each stored epoch: by what holds them, and of the whole file."""
+    query = "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name"
+    with store.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        pages = dict(connection.exec_driver_sql(query).tuples().all())
+    whole = sum(pages.values())
+    reports = sum(size for name, size in pages.items() if "trial_intermediate_values" in name)
+    parts = {
+        "the row of an epoch (autoaug_epochs)": pages["autoaug_epochs"],
+        "Optuna's row of its reported value, with its index": reports,
+        "both": pages["autoaug_epochs"] + reports,
+        "its share of all that is stored once for a trial": whole - pages["autoaug_epochs"] - reports,
+        "the whole file": whole,
+    }
+    return [(what, size / epochs) for what, size in parts.items()]
+
+
+def row(sampler: str, trials: int, epochs: int, found: Found, smallest: Found) -> str:
+    """A row of the table of times."""
+    cells = [f"{mine:.3f} | {mine / least:.2f}" for mine, least in zip(found.median, smallest.median, strict=True)]
+    share = sum(found.median) / (epochs * EPOCH_SECONDS)
+    return f"| {sampler} | {trials:,} | {' | '.join(cells)} | {share:.1%} | {found.start:.2f} | {found.first:.2f} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10000], help="stored before")
+    parser.add_argument("--epochs", type=int, default=100, help="of each of them, and of those that are measured")
     parser.add_argument("--samplers", nargs="+", default=["random", "tpe"])
-    parser.add_argument("--write", type=Path, metavar="MARKDOWN", help="where the table goes; else it is printed only")
+    parser.add_argument(
+        "--write", type=Path, metavar="MARKDOWN", help="where the tables go; else they are printed only"
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -150,24 +230,31 @@ def main() -> None:
         "# What a trial costs beside its training",
         "",
         f"{versions}, {time.strftime('%Y-%m-%d')}. Load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores. "
-        "`benchmarks/overhead.py` says what the columns are.",
+        f"Trials of {given.epochs} epochs; CPU-seconds. `benchmarks/overhead.py` says what the columns are.",
         "",
-        "| sampler | stored trials | next, CPU s | work, CPU s | share | next, s | work, s | share |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| sampler | stored trials | ask | x | sampler | x | work | x | share | start | first |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     print("\n".join(lines), flush=True)
+    smallest: dict[str, Found] = {}
+    sizes: list[tuple[str, float]] = []
     for trials in given.trials:
         with tempfile.TemporaryDirectory() as folder:
             store = Store(f"sqlite:///{folder}/overhead.db")
-            fill(store, study("random"), trials)
+            fill(store, study("random", given.epochs), trials)
+            sizes = on_disk(store, trials * given.epochs)
             for sampler in given.samplers:
-                found = measure(store, study(sampler), Path(folder))
-                cells = [cell for each in found for cell in (f"{each.next:.3f}", f"{each.work:.3f}", each.share)]
-                lines.append(f"| {sampler} | {trials:,} | {' | '.join(cells)} |")
+                opened = Store(f"sqlite:///{folder}/overhead.db")  # nothing is read yet
+                found = measure(opened, study(sampler, given.epochs), Path(folder))
+                opened.close()
+                lines.append(row(sampler, trials, given.epochs, found, smallest.setdefault(sampler, found)))
                 print(lines[-1], flush=True)
             store.close()
+    table = ["", f"Bytes for each of {given.trials[-1] * given.epochs:,} stored epochs:", "", "| what | bytes |"]
+    table += ["|---|---:|", *(f"| {what} | {size:.1f} |" for what, size in sizes)]
+    print("\n".join(table))
     if given.write:
-        given.write.write_text("\n".join(lines) + "\n")
+        given.write.write_text("\n".join([*lines, *table]) + "\n")
 
 
 def sqlite_version() -> str:

@@ -48,13 +48,14 @@ METHODS: dict[Any, dict[str, str]] = {
         "check_trial_is_updatable": "self trial_id trial_state",
         "remove_session": "self",
     },
+    _cached_storage._CachedStorage: {"_add_trials_to_cache": "self study_id trials"},
     StudyModel: {"find_or_raise_by_id": "study_id session for_update"},
     TrialModel: {"find_or_raise_by_id": "trial_id session for_update"},
     TrialValueModel: {"stored_repr_to_value": "value float_type"},
 }
 """The methods that the adapter calls, replaces or wraps, and their arguments."""
 
-ATTRIBUTES = {"_trial_id", "_study_id"}
+ATTRIBUTES = {"_trial_id", "_study_id", "_storage"}
 """What the adapter reads of trials and studies."""
 
 COLUMNS = {
@@ -170,7 +171,7 @@ def test_a_sampler_sees_the_trials_of_this_moment_as_with_ask(store: Store) -> N
 def test_an_unknown_distribution_is_refused(store: Store) -> None:
     rule: Any = "normal"
     search = store.open("s", "none", "maximize")
-    store.optuna.create_new_trial(search._study_id, new_point())
+    store.optuna.create_new_trial(search._study_id, new_point(0))
     with pytest.raises(TypeError, match=r"^x has the distribution normal, which autoaug does not know"):
         propose(search, search.trials[0], {"x": rule})
 

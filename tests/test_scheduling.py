@@ -6,7 +6,7 @@ import pytest
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
-from autoaug.execution._budgeting import HOPELESS, Account, charged
+from autoaug.execution._budgeting import HOPELESS, Account, Ended, charged
 from autoaug.execution._scheduling import (
     chosen_point,
     finals_over,
@@ -16,7 +16,7 @@ from autoaug.execution._scheduling import (
     search_over,
     urgency,
 )
-from autoaug.record import Outcome, TrialKind
+from autoaug.record import UNITS, Outcome, TrialKind
 from autoaug.strategies import randaugment
 
 RERUN, FINAL = TrialKind.RERUN, TrialKind.FINAL
@@ -36,7 +36,13 @@ def study(proxy: bool = False, **more: Any) -> Study:
 
 
 def account(*outcomes: Outcome, predicted: float | None = None, **more: Any) -> Account:
-    return Account(study(**more), "ra", outcomes, predicted)
+    ended = Ended(maximize=True)
+    for outcome in outcomes:
+        if outcome.over:
+            ended.add(outcome)
+    unfinished = [outcome for outcome in outcomes if not outcome.over]
+    spent = {unit: charged(outcomes, unit) for unit in UNITS}
+    return Account(study(**more), "ra", ended, unfinished, spent, predicted)
 
 
 def test_a_trial_that_waits_goes_before_everything_and_then_who_has_used_least() -> None:

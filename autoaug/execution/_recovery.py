@@ -53,7 +53,7 @@ class Recovery:
         # while the storage was away nobody could renew a lease
         fair = self.looked - self.store.retry_policy.last_failure > self.expiry
         for study in self.studies.values():
-            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            for trial in self.store.running(study):
                 # without a lease, the driver that asked for it may have died before it could sign
                 owner, age = leases.get(id_of_trial(trial), ("its driver", seconds_since(trial.datetime_start)))
                 if (age > self.expiry and fair) or is_dead(owner, trial):

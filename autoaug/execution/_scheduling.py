@@ -1,8 +1,10 @@
 """Which trial of a study runs next, and when all of it is over.
 
 A scheduler keeps nothing in memory that the storage does not hold, so any number of schedulers can share a study, and
-a new one goes on where a dead one stopped. Whatever a scheduler decides to run is queued under a name that can be
-queued once, and then claimed: of two schedulers that decide the same at the same time, one has to look again.
+a new one goes on where a dead one stopped. What it keeps is how attempts ended, which never changes: each is read once,
+and what is next takes no longer to decide after ten thousand trials than after ten. Whatever a scheduler decides to run
+is queued under a name that can be queued once, and then claimed: of two schedulers that decide the same at the same
+time, one has to look again.
 
 What may be paid for is decided in `_budgeting.py`; what becomes of trials whose workers died, in `_recovery.py`.
 """
@@ -14,11 +16,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from autoaug.execution._budgeting import Account
+from autoaug.execution._budgeting import Account, Ended
 from autoaug.execution._descriptions import OF_FINALS, OF_RERUNS, about_search, describe, metric_of
 from autoaug.execution._job import Job, process_name
 from autoaug.execution._recovery import EXPIRY_SECONDS, Recovery
-from autoaug.record import Outcome, TrialKind, best_complete, complete_by_value
+from autoaug.record import UNITS, Outcome, TrialKind
 from autoaug.store import Loss, Store, final_seed, id_of_trial, root_of
 from autoaug.strategies import SeededByTrial
 from autoaug.study import Study, complete_definition
@@ -52,6 +54,8 @@ class Scheduler:
         studies |= {TrialKind.RERUN.substudy(name): reruns for name, reruns in self.reruns.items()}
         self.recovery = Recovery(store, {**studies, TrialKind.FINAL.substudy(""): self.finals}, expiry)
         self.recovery.reconcile()
+        self.follower = store.follow(study.name, named)
+        self.ended = {name: Ended(study.direction == "maximize") for name in named}
 
     def open_search(self, name: str) -> optuna.Study:
         """Return the Optuna study of a search, with the sampler of its strategy."""
@@ -99,11 +103,22 @@ class Scheduler:
 
     def accounts(self) -> list[Account]:
         """Return how each strategy of this scheduler stands now."""
-        outcomes: dict[str, list[Outcome]] = {name: [] for name in self.searches}
-        for outcome in self.store.outcomes(self.study.name):
-            if outcome.strategy in outcomes:
-                outcomes[outcome.strategy].append(outcome)
-        return [Account(self.study, name, each, self.predicted.get(name)) for name, each in outcomes.items()]
+        ended, unfinished = self.follower.read()
+        for outcome in ended:
+            if outcome.strategy in self.ended:
+                self.ended[outcome.strategy].add(outcome)
+        costs, nothing = self.store.costs(self.study.name), dict.fromkeys(UNITS, 0.0)
+        return [
+            Account(
+                self.study,
+                name,
+                self.ended[name],
+                [outcome for outcome in unfinished if outcome.strategy == name],
+                costs.get(name, nothing),
+                self.predicted.get(name),
+            )
+            for name in self.searches
+        ]
 
     # What is handed out
 
@@ -115,7 +130,7 @@ class Scheduler:
         name, search = account.strategy, self.searches[account.strategy]
         if not account.is_waiting():
             self.store.enqueue_point(search, account.points())
-        if trial := self.claim(TrialKind.SEARCH.substudy(name)):
+        if trial := self.claim(search):
             asked = self.store.propose(search, trial, self.study.space_of(name), partial(self.study.uses, name))
             return self.job(name, trial, search, point=asked.params)
         return None
@@ -123,13 +138,13 @@ class Scheduler:
     def next_rerun(self) -> Job | None:
         """Return the first re-run that waits."""
         for name, reruns in self.reruns.items():
-            if trial := self.claim(TrialKind.RERUN.substudy(name)):
+            if trial := self.claim(reruns):
                 return self.job(name, trial, reruns, point=trial.params, kind=TrialKind.RERUN)
         return None
 
     def next_final(self) -> Job | None:
         """Return the first final run that waits."""
-        trial = self.claim(TrialKind.FINAL.substudy(""))
+        trial = self.claim(self.finals)
         if trial is None:
             return None
         return self.job(
@@ -142,12 +157,12 @@ class Scheduler:
             retest=trial.user_attrs.get("retest", trial.user_attrs.get("reread", False)),  # its name before 0.2
         )
 
-    def claim(self, substudy: str) -> FrozenTrial | None:
+    def claim(self, among: optuna.Study) -> FrozenTrial | None:
         """Take the first trial that waits there, of a strategy of this scheduler."""
-        for trial in self.store.trials(self.study.name, substudy):
-            ours = trial.state == TrialState.WAITING and trial.params.get("strategy", "") in ("", *self.searches)
-            if ours and self.store.claim(id_of_trial(trial)):
-                self.store.beat(id_of_trial(trial), process_name())
+        for trial_id in self.store.waiting(among):
+            trial = self.store.optuna.get_trial(trial_id)
+            if trial.params.get("strategy", "") in ("", *self.searches) and self.store.claim(trial_id):
+                self.store.beat(trial_id, process_name())
                 return trial
         return None
 
@@ -167,10 +182,9 @@ class Scheduler:
 
     def queue_reruns(self, account: Account) -> None:
         """Queue the re-runs that a search on a proxy still lacks."""
-        wanted = points_to_rerun(account)
-        trials = self.store.trials(self.study.name, account.strategy) if wanted else []
-        for outcome in wanted:
-            self.store.enqueue_rerun(self.reruns[account.strategy], trials[outcome.trial])
+        for outcome in points_to_rerun(account):
+            searched = self.store.trial(self.searches[account.strategy], outcome.trial)
+            self.store.enqueue_rerun(self.reruns[account.strategy], searched)
 
     def queue_finals(self, account: Account) -> None:
         """Queue the final runs that a strategy still lacks, once its best point is known."""
@@ -193,41 +207,42 @@ def urgency(account: Account) -> tuple[bool, float]:
 
 def search_over(account: Account) -> bool:
     """Whether no trial of a search runs or may begin."""
-    busy = any(not outcome.over for outcome in account.of(TrialKind.SEARCH))
-    return not busy and not account.may_begin()
+    return not account.under_way(TrialKind.SEARCH) and not account.may_begin()
 
 
 def points_to_rerun(account: Account) -> list[Outcome]:
     """Return the best trials of a search on a proxy whose points were not queued in full yet."""
     best: list[Outcome] = []
-    for outcome in complete_by_value(account.of(TrialKind.SEARCH), is_maximized(account)):
-        if len(best) < account.study.reruns_of(account.strategy) and all(outcome.point != each.point for each in best):
+    wanted = account.study.reruns_of(account.strategy)
+    for outcome in account.best(proxy=True) if wanted else ():
+        if all(outcome.point != each.point for each in best):
             best.append(outcome)
+        if len(best) == wanted:
+            break
     queued = [outcome.point for outcome in account.of(TrialKind.RERUN)]
     return [outcome for outcome in best if outcome.point not in queued]
 
 
 def reruns_over(account: Account) -> bool:
     """Whether every re-run that a search needs has ended."""
-    return not points_to_rerun(account) and all(outcome.over for outcome in account.of(TrialKind.RERUN))
+    return not points_to_rerun(account) and not account.under_way(TrialKind.RERUN)
 
 
 def chosen_point(account: Account, retest: bool = False) -> Outcome | None:
     """Return the trial whose point the final runs of a strategy train: the best, or what was the best before.
 
-    Final runs of another point would read the test split a second time, so they are made only for a `retest`.
+    Of a strategy that searches on a proxy it is a re-run: a truncated value never stands beside a full one. Final runs
+    of another point would read the test split a second time, so they are made only for a `retest`.
     """
-    maximize = is_maximized(account)
-    best, tested = best_complete(account.outcomes, maximize), account.of(TrialKind.FINAL)
+    best, tested = next(iter(account.best()), None), account.of(TrialKind.FINAL)
     if retest or not tested:
         return best
-    complete = complete_by_value(account.outcomes, maximize)
-    return next((outcome for outcome in complete if outcome.point == tested[-1].point and not outcome.proxy), best)
+    return next((outcome for outcome in account.best() if outcome.point == tested[-1].point), best)
 
 
 def is_outdated(account: Account, retest: bool = False) -> bool:
     """Whether a search that is over has a better point than the one whose final runs were made."""
-    best, chosen = best_complete(account.outcomes, is_maximized(account)), chosen_point(account, retest)
+    best, chosen = chosen_point(account, retest=True), chosen_point(account, retest)
     return bool(best and chosen and search_over(account) and chosen.point != best.point)
 
 
@@ -235,10 +250,4 @@ def finals_over(account: Account, retest: bool = False) -> bool:
     """Whether every final run that a strategy needs has ended."""
     chosen, tested = chosen_point(account, retest), account.of(TrialKind.FINAL)
     ended = {outcome.seed for outcome in tested if chosen and outcome.point == chosen.point and outcome.over}
-    busy = any(not outcome.over for outcome in tested)
-    return not busy and (chosen is None or len(ended) >= account.study.seeds)
-
-
-def is_maximized(account: Account) -> bool:
-    """Whether more of the study's metric is better."""
-    return account.study.direction == "maximize"
+    return not account.under_way(TrialKind.FINAL) and (chosen is None or len(ended) >= account.study.seeds)

@@ -1,21 +1,24 @@
 """What Optuna's tables have no place for: who works on a trial, what its epochs cost, test reads, and looks."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from autoaug.record import Record
+from autoaug.record import UNITS, Record
 from autoaug.store._damage import reporting_damage
-from autoaug.store._epochs import UNITS, forget, of_training, sound, to_record, whole, write
+from autoaug.store._epochs import forget, of_training, sound, to_record, whole, write
 from autoaug.store._outcome import Work, add_up
 from autoaug.store._retrying import RetryPolicy, retrying
 from autoaug.store._schema import COSTS, EPOCHS, LEASES, LOOKS, TEST_READS, TRAININGS
 from autoaug.store._spool import Spool, spooled
 from autoaug.text import LOG
+
+AT_ONCE = 500
+"""Trials that a statement names one by one: every database takes so many values."""
 
 
 class Look(NamedTuple):
@@ -48,6 +51,13 @@ class EpochTable:
     def work_on(self, trial_id: int) -> "Work | None":
         """Return what was done on one trial; None before its first epoch."""
         return self.work_where(TRAININGS.c.trial_id == trial_id).get(trial_id)
+
+    def work_of(self, trial_ids: Collection[int]) -> dict[int, "Work"]:
+        """Return what was done on some trials, by their ids."""
+        ids, found = sorted(trial_ids), dict[int, Work]()
+        for k in range(0, len(ids), AT_ONCE):
+            found |= self.work_where(TRAININGS.c.trial_id.in_(ids[k : k + AT_ONCE]))
+        return found
 
     @reporting_damage("the table autoaug_trainings")
     @retrying

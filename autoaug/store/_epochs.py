@@ -4,7 +4,7 @@ Whoever writes an epoch holds the row of its training first and that of the cost
 order and one of each, so that no two of them wait for each other.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,16 +12,13 @@ import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
 from autoaug.fields import finite
-from autoaug.record import Record, TrialKind
+from autoaug.record import UNITS, Record, TrialKind
 from autoaug.store._damage import checked_epoch
 from autoaug.store._packing import pack, unpack
 from autoaug.store._schema import COSTS, EPOCHS, TRAININGS
 
 INSERTS: dict[str, Callable[[sql.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """The insert of each database that can say what becomes of a row which is there."""
-
-UNITS = ("gpu_seconds", "wall_seconds")
-"""In which a search is paid for."""
 
 SUMMED = (*UNITS, "images")
 
@@ -72,6 +69,14 @@ def charge(connection: sql.Connection, training: Mapping[Any, Any], more: Mappin
         connection.execute(insert.on_conflict_do_update(index_elements=[COSTS.c.study, COSTS.c.strategy], set_=sums))
 
 
+def add_up_costs(connection: sql.Connection) -> None:
+    """Begin the table of costs, where trainings are stored and nobody has kept them up."""
+    sums = [sql.func.sum(TRAININGS.c[unit]) for unit in UNITS]
+    searches = sql.select(TRAININGS.c.study, TRAININGS.c.strategy, *sums).where(~TRAININGS.c.final)
+    costs = searches.group_by(TRAININGS.c.study, TRAININGS.c.strategy)
+    connection.execute(COSTS.insert().from_select(["study", "strategy", *UNITS], costs))
+
+
 def forget(connection: sql.Connection, trial_id: int) -> None:
     """Remove what was stored of a trial, and its cost."""
     trainings = sql.select(TRAININGS).where(TRAININGS.c.trial_id == trial_id)
@@ -102,17 +107,35 @@ def of_training() -> sql.ColumnElement[bool]:
 
 
 def to_row(trial_id: int, record: Record) -> dict[str, Any]:
-    """Return the fields of a record by the columns of the two tables, which have two for the kind of its trial."""
+    """Return the fields of a record by the columns of the two tables, which have others for its phase and kind."""
     fields = asdict(record)
-    kind = fields.pop("kind")
-    return {**fields, "trial_id": trial_id, "final": kind is TrialKind.FINAL, "rerun": kind is TrialKind.RERUN}
+    kind, refine = fields.pop("kind"), fields.pop("phase") == "refine"
+    kinds = {"final": kind is TrialKind.FINAL, "rerun": kind is TrialKind.RERUN}
+    return {**fields, **kinds, "refine": refine, "trial_id": trial_id}
+
+
+NOT_OF_RECORDS = {"trial_id", "final", "rerun", "refine", "names"}
+"""Columns that a record has otherwise, or not at all."""
 
 
 def to_record(row: Mapping[Any, Any]) -> Record:
     """Return a row of `whole` as the record that it was: `to_row` the other way."""
     fields = sound(row)
-    own = {name: value for name, value in fields.items() if name not in ("trial_id", "final", "rerun", "names")}
-    return Record(**own, kind=kind_of(row))
+    own = {name: value for name, value in fields.items() if name not in NOT_OF_RECORDS}
+    return Record(**own, phase="refine" if row["refine"] else "augment", kind=kind_of(row))
+
+
+def narrowed(epochs: Sequence[Mapping[Any, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the row of a training, and those of its epochs, from all that is known of each, in their order."""
+    names: list[str] = []
+    narrow = []
+    for each in epochs:
+        values, names = pack(each["metrics"], names)
+        narrow.append({column.name: each[column.name] for column in EPOCHS.c} | {"metrics": values})
+    last = epochs[-1]
+    sums = {name: sum(each[name] for each in epochs) for name in SUMMED}
+    training = {**last, **sums, "names": names, "epochs": last["epoch"]}
+    return {column.name: training[column.name] for column in TRAININGS.c}, narrow
 
 
 def kind_of(row: Mapping[Any, Any]) -> TrialKind:

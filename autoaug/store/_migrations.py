@@ -1,7 +1,7 @@
 """What makes the tables of a storage, and those of this version of the tables of earlier ones."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
@@ -11,9 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
 from autoaug.store._damage import RESTORE, Damaged, checked_epoch, reason
-from autoaug.store._epochs import SUMMED, UNITS
-from autoaug.store._packing import pack
-from autoaug.store._schema import COSTS, EPOCHS, META, SCHEMA_VERSION, TABLES, TRAININGS, meta
+from autoaug.store._epochs import OWN, add_up_costs, narrowed
+from autoaug.store._schema import EPOCHS, META, SCHEMA_VERSION, TABLES, TRAININGS, meta
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (
@@ -87,13 +86,11 @@ TYPES: dict[str, TypeEngine[Any]] = {
     "final": sql.Boolean(),
     "rerun": sql.Boolean(),
 }
-OWN = ("study", "strategy", "trial", "attempt", "seed", "device", "final", "rerun")
-"""What every epoch of a training said in version 3."""
 
 
 def wide(name: str) -> sql.TableClause:
     """Return the epochs of version 3, each of which says whose it is and names its metrics, in a table of a name."""
-    columns = {*OWN, *(column.name for column in EPOCHS.c)}
+    columns = {"phase", *(column.name for column in (*EPOCHS.c, *OWN))} - {"refine", "names"}
     return sql.table(name, *(sql.column(each, TYPES.get(each)) for each in sorted(columns)))
 
 
@@ -146,26 +143,13 @@ def narrow_epochs(connection: sql.Connection) -> None:
         query = sql.select(old).where(old.c.trial_id.between(some[0], some[-1]))
         rows = connection.execute(query.order_by(old.c.trial_id, old.c.training, old.c.epoch)).mappings().all()
         for _, epochs in groupby(rows, key=lambda row: (row["trial_id"], row["training"])):
-            training, narrow = narrowed([checked_epoch(dict(each)) for each in epochs])
+            training, narrow = narrowed(
+                [{**checked_epoch(dict(each)), "refine": each["phase"] == "refine"} for each in epochs]
+            )
             connection.execute(TRAININGS.insert(), training)
             connection.execute(EPOCHS.insert(), narrow)
-    searches = sql.select(TRAININGS.c.study, TRAININGS.c.strategy, *(sql.func.sum(TRAININGS.c[unit]) for unit in UNITS))
-    costs = searches.where(~TRAININGS.c.final).group_by(TRAININGS.c.study, TRAININGS.c.strategy)
-    connection.execute(COSTS.insert().from_select(["study", "strategy", *UNITS], costs))
+    add_up_costs(connection)
     connection.exec_driver_sql("DROP TABLE autoaug_epochs_old")
-
-
-def narrowed(epochs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the row of a training, and those of its epochs, from its epochs of version 3 in their order."""
-    names: list[str] = []
-    narrow = []
-    for each in epochs:
-        values, names = pack(each["metrics"], names)
-        narrow.append({column.name: each[column.name] for column in EPOCHS.c} | {"metrics": values})
-    last = epochs[-1]
-    sums = {name: sum(each[name] for each in epochs) for name in SUMMED}
-    key = {name: last[name] for name in ("trial_id", "training", *OWN)}
-    return {**key, **sums, "names": names, "epochs": last["epoch"]}, narrow
 
 
 REWRITES: dict[int, Callable[[sql.Connection], None]] = {2: separate_retrainings, 3: narrow_epochs}

@@ -60,8 +60,17 @@ def named(study: Study, metrics: list[str]) -> Study:
 
 def root_of(study: Study, trial: FrozenTrial | Trial) -> int:
     """Return which trial of its search an attempt belongs to."""
-    trials = study.get_trials(deepcopy=False)[: trial.number + 1]
+    if "root" in trial.user_attrs:
+        return int(trial.user_attrs["root"])
+    trials = study.get_trials(deepcopy=False)[: trial.number + 1]  # an earlier version queued it, or Optuna itself
     return ordinals(each.user_attrs for each in trials)[-1]
+
+
+def acquaint(study: Study, trial: FrozenTrial) -> None:
+    """Tell Optuna's cache of a trial that was queued behind its back: it would read all trials to find it."""
+    storage: Any = study._storage
+    storage.get_study_directions(study._study_id)
+    storage._add_trials_to_cache(study._study_id, [trial])
 
 
 def cached(shared: "SharedStorage") -> BaseStorage:
@@ -145,9 +154,9 @@ class SharedStorage(RDBStorage):
         trial.set_user_attr(QUEUED_AS, name)
         with self.locked(StudyModel, study_id) as (session, _):
             queued = sql.exists().where(
-                TrialModel.study_id == study_id,
-                TrialUserAttributeModel.trial_id == TrialModel.trial_id,
-                TrialUserAttributeModel.key == QUEUED_AS,
+                TrialModel.study_id + 0 == study_id,  # not by its index, but by that of the name: INDEXES
+                TrialModel.trial_id == TrialUserAttributeModel.trial_id,
+                TrialUserAttributeModel.key == sql.literal_column(f"'{QUEUED_AS}'"),
                 TrialUserAttributeModel.value_json == json.dumps(name),
             )
             if session.scalar(sql.select(queued)):

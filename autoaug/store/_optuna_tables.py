@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sql
@@ -25,7 +26,7 @@ from optuna.storages._rdb.models import (
 from optuna.trial import FrozenTrial, TrialState
 
 from autoaug.record import LEADERBOARD
-from autoaug.store._optuna import id_of_trial
+from autoaug.store._optuna import QUEUED_AS, id_of_trial
 
 STUDY_ROWS, TRIAL_ROWS, PARAM_ROWS, VALUE_ROWS, ATTRIBUTE_ROWS, REPORT_ROWS = (
     model.__table__
@@ -38,6 +39,30 @@ STUDY_ROWS, TRIAL_ROWS, PARAM_ROWS, VALUE_ROWS, ATTRIBUTE_ROWS, REPORT_ROWS = (
         TrialIntermediateValueModel,
     )
 )
+
+INDEXES = {
+    "autoaug_trials_new": "trials (study_id, trial_id)",
+    "autoaug_trials_state": "trials (study_id, state)",
+    "autoaug_trials_queued": f"trial_user_attributes (value_json) WHERE key = '{QUEUED_AS}'",
+}
+"""What finds the trials that are new, that wait or run, and that were queued under a name, with no look at others."""
+
+
+def prepare_indexes(engine: sql.Engine) -> None:
+    """Create our indexes of Optuna's tables where they are missing."""
+    inspector = sql.inspect(engine)
+    present = {each["name"] for table in (TRIAL_ROWS, ATTRIBUTE_ROWS) for each in inspector.get_indexes(table.name)}
+    for name, of in INDEXES.items():
+        if name not in present:
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"CREATE INDEX IF NOT EXISTS {name} ON {of}")
+
+
+def in_state(connection: sql.Connection, study_id: int, state: TrialState) -> list[Any]:
+    """Return the rows of the trials of an Optuna study that are in a state, by id."""
+    ours = (TRIAL_ROWS.c.study_id == study_id, TRIAL_ROWS.c.state == state)
+    return list(connection.execute(sql.select(TRIAL_ROWS).where(*ours).order_by(TRIAL_ROWS.c.trial_id)).all())
+
 
 FIRST_TABLES = frozenset(
     (
@@ -128,6 +153,15 @@ class LeanTrials:
         self.ended[rows[0].study_id] = {id_of_trial(trial): trial for trial in read if trial.state in ENDED}
         return read
 
+    def since(self, connection: sql.Connection, study_id: int, last: int, among: Collection[int]) -> list[FrozenTrial]:
+        """Return the trials of an Optuna study that came after one, by their ids, and some of those before."""
+        trials, ids = sql.select(TRIAL_ROWS).where(TRIAL_ROWS.c.study_id == study_id), sorted(among)
+        few = [TRIAL_ROWS.c.trial_id.in_(ids[k : k + FEW]) for k in range(0, len(ids), FEW)]
+        found: list[FrozenTrial] = []
+        for some in (*few, TRIAL_ROWS.c.trial_id > last):
+            found += self.build(connection, connection.execute(trials.where(some)).all())
+        return sorted(found, key=id_of_trial)
+
     def build(self, connection: sql.Connection, rows: Sequence[Any]) -> Iterator[FrozenTrial]:
         """Return the trials of some rows of one study, with what three other tables hold of them."""
         if not rows:
@@ -141,8 +175,8 @@ class LeanTrials:
                 state=row.state,
                 value=None,
                 values=values.get(row.trial_id),
-                datetime_start=row.datetime_start,
-                datetime_complete=row.datetime_complete,
+                datetime_start=local(row.datetime_start),
+                datetime_complete=local(row.datetime_complete),
                 params=params.get(row.trial_id, {}),
                 distributions=rules.get(row.trial_id, {}),
                 user_attrs=attributes.get(row.trial_id, {}),
@@ -157,8 +191,13 @@ def same(known: FrozenTrial | None, row: Any) -> bool:
     return known is not None and (known.number, known.state, known.datetime_complete) == (
         row.number,
         row.state,
-        row.datetime_complete,
+        local(row.datetime_complete),
     )
+
+
+def local(time: datetime | None) -> datetime | None:
+    """Return a time without a zone as Optuna gives it, by the clock on the wall, from the UTC that it stores."""
+    return time.replace(tzinfo=UTC).astimezone().replace(tzinfo=None) if time else None
 
 
 def rows_of(

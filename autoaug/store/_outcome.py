@@ -17,6 +17,10 @@ READ = {"root", "attempt", "reason", "warning", "point", "seed", FINAL_RUN, "val
 """User attributes that are read to compare trials."""
 
 
+SIGNED_BY = {"worker", "driver"}
+"""User attributes that say who works on a trial."""
+
+
 @dataclass(frozen=True)
 class Work:
     """Sum up what was done on one trial so far."""

@@ -1,15 +1,16 @@
 """How the metrics of an epoch are stored: names once for each training, values as a list in their order, bit by bit.
 
-A value that single precision holds, as most that a network computes are, has nine digits at most; as the number of
-double precision that Python makes of it it has seventeen. It is stored as the text of the nine.
+Most of what a network computes has single precision, and nine digits at most; as the number of double precision that
+Python makes of it it has seventeen. It is stored as the number with the nine, and what needs more as a text.
 """
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 Value = float | str | None
-"""A value as it is stored: a number, the digits of one of single precision, or None for a metric that is not there."""
+"""A value as it is stored: a number of single precision, the digits of another, None for a metric that is not there."""
 
 
 def pack(metrics: Mapping[str, float], names: Sequence[str]) -> tuple[list[Value], list[str]]:
@@ -35,17 +36,19 @@ def unpack(values: Any, names: Any) -> dict[str, Any]:
 
 
 def shortest(value: float) -> Value:
-    """Return a number as it takes least room: its own digits, or those that single precision needs."""
-    if single(value) != value:
+    """Return a number as it takes least room."""
+    if isinstance(value, int):
         return value
-    digits = next(text for count in range(1, 10) if single(float(text := f"{value:.{count}g}")) == value)
-    return digits if len(digits) + len('""') < len(repr(value)) else value
+    if not math.isfinite(value) or single(value) != value:
+        return repr(float(value))
+    rounded = (float(f"{value:.{digits}g}") for digits in range(6, 10))
+    return next(each for each in rounded if single(each) == value)
 
 
 def number(value: Any) -> Any:
     """Return a stored value as the number that it was; what is no number stays as it is."""
     try:
-        return single(float(value)) if isinstance(value, str) else value
+        return single(value) if isinstance(value, float) else float(value) if isinstance(value, str) else value
     except ValueError:
         return value
 
@@ -54,5 +57,5 @@ def single(value: float) -> float | None:
     """Return the number of single precision that is nearest; None where there is none."""
     try:
         return float(struct.unpack("f", struct.pack("f", value))[0])
-    except (OverflowError, struct.error):
+    except OverflowError:
         return None

@@ -8,7 +8,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from autoaug.store._optuna import id_of_trial
+from autoaug.store._optuna import acquaint, id_of_trial
 
 FINAL_RUN = "final_run"
 """User attribute of a final run: which one of its strategy it is, counted from 0; strategies share these seeds."""
@@ -33,9 +33,9 @@ def next_attempt(lost: FrozenTrial, root: int, inherited: Mapping[str, Any]) -> 
     )
 
 
-def new_point() -> FrozenTrial:
-    """Return a trial of a search whose point is still to be proposed."""
-    return create_trial(state=TrialState.WAITING, params={}, distributions={})
+def new_point(root: int) -> FrozenTrial:
+    """Return a trial of a search whose point is still to be proposed: which one of it, counted from 0."""
+    return create_trial(state=TrialState.WAITING, params={}, distributions={}, user_attrs={"root": root})
 
 
 Uses = Callable[[str, Mapping[str, Any]], bool]
@@ -53,6 +53,7 @@ def propose(
     What `Study.ask` does, for a trial that was claimed before: that method takes whichever comes. As there, the sampler
     sees the trials of this moment: a copy of a study has the same storage and sampler, and remembers no trials.
     """
+    acquaint(search, trial)
     asked = optuna.Trial(copy(search), id_of_trial(trial))
     for name, rule in space.items():
         if uses(name, asked.params):

@@ -53,7 +53,7 @@ EPOCHS = sql.Table(
     sql.Column("trial_id", sql.Integer, primary_key=True, autoincrement=False),
     sql.Column("training", sql.String(64), primary_key=True),
     sql.Column("epoch", sql.Integer, primary_key=True, autoincrement=False),
-    sql.Column("phase", sql.String(16), nullable=False),
+    sql.Column("refine", sql.Boolean, nullable=False),  # which of the two phases it was in
     sql.Column("metrics", sql.JSON, nullable=False),
     sql.Column("policy", sql.JSON(none_as_null=True)),
     sql.Column("gpu_seconds", sql.Float, nullable=False),

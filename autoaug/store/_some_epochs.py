@@ -6,13 +6,11 @@ import sqlalchemy as sql
 
 from autoaug.record import Record
 from autoaug.store._damage import reporting_damage
+from autoaug.store._epoch_table import AT_ONCE
 from autoaug.store._epochs import OWN, SUMMED, of_training, to_record, whole
 from autoaug.store._retrying import retrying
 from autoaug.store._schema import EPOCHS, TRAININGS
 from autoaug.store._store import Store
-
-AT_ONCE = 500
-"""Trials that a statement names."""
 
 
 @reporting_damage("the table autoaug_epochs")

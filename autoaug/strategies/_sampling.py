@@ -39,8 +39,9 @@ class SeededByTrial(BaseSampler):
     def sampler_and_point(self, study: Study, trial: FrozenTrial) -> tuple[BaseSampler, Mapping[str, Any] | None]:
         """Return the sampler of a trial, and its point of `first`; None where it is not one of the first trials."""
         if self.current is None or self.current[0] != trial.number:
-            trials = study.get_trials(deepcopy=False)[: trial.number + 1]
-            ordinal = ordinals(each.user_attrs for each in trials)[-1]
+            ordinal = trial.user_attrs.get("root")
+            if ordinal is None:
+                ordinal = ordinals(each.user_attrs for each in study.get_trials(deepcopy=False)[: trial.number + 1])[-1]
             given = self.first[ordinal] if ordinal < len(self.first) else None
             self.current = trial.number, self.make(derive_seed(*self.name, ordinal)), given
         return self.current[1:]
