@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autoaug.execution._job import Job, is_gone
 from autoaug.record import Outcome, State, TrialKind, last_attempts
-from autoaug.store import Loss, Store, Unreachable, id_of_trial
+from autoaug.store import Loss, Store, Unreachable, id_of_trial, running
 from autoaug.study import Study
 
 EXPIRY_SECONDS = 60.0
@@ -53,7 +53,7 @@ class Recovery:
         # while the storage was away nobody could renew a lease
         fair = self.looked - self.store.retry_policy.last_failure > self.expiry
         for study in self.studies.values():
-            for trial in self.store.running(study):
+            for trial in running(self.store, study):
                 # without a lease, the driver that asked for it may have died before it could sign
                 owner, age = leases.get(id_of_trial(trial), ("its driver", seconds_since(trial.datetime_start)))
                 if (age > self.expiry and fair) or is_dead(owner, trial):

@@ -21,7 +21,7 @@ from autoaug.execution._descriptions import OF_FINALS, OF_RERUNS, about_search, 
 from autoaug.execution._job import Job, process_name
 from autoaug.execution._recovery import EXPIRY_SECONDS, Recovery
 from autoaug.record import UNITS, Outcome, TrialKind
-from autoaug.store import Loss, Store, final_seed, id_of_trial, root_of
+from autoaug.store import Follower, Loss, Store, final_seed, id_of_trial, root_of, waiting
 from autoaug.strategies import SeededByTrial
 from autoaug.study import Study, complete_definition
 
@@ -54,7 +54,7 @@ class Scheduler:
         studies |= {TrialKind.RERUN.substudy(name): reruns for name, reruns in self.reruns.items()}
         self.recovery = Recovery(store, {**studies, TrialKind.FINAL.substudy(""): self.finals}, expiry)
         self.recovery.reconcile()
-        self.follower = store.follow(study.name, named)
+        self.follower = Follower(store, study.name, named)
         self.ended = {name: Ended(study.direction == "maximize") for name in named}
 
     def open_search(self, name: str) -> optuna.Study:
@@ -159,7 +159,7 @@ class Scheduler:
 
     def claim(self, among: optuna.Study) -> FrozenTrial | None:
         """Take the first trial that waits there, of a strategy of this scheduler."""
-        for trial_id in self.store.waiting(among):
+        for trial_id in waiting(self.store, among):
             trial = self.store.optuna.get_trial(trial_id)
             if trial.params.get("strategy", "") in ("", *self.searches) and self.store.claim(trial_id):
                 self.store.beat(trial_id, process_name())
@@ -183,8 +183,7 @@ class Scheduler:
     def queue_reruns(self, account: Account) -> None:
         """Queue the re-runs that a search on a proxy still lacks."""
         for outcome in points_to_rerun(account):
-            searched = self.store.trial(self.searches[account.strategy], outcome.trial)
-            self.store.enqueue_rerun(self.reruns[account.strategy], searched)
+            self.store.enqueue_rerun(self.reruns[account.strategy], self.store.trial(outcome))
 
     def queue_finals(self, account: Account) -> None:
         """Queue the final runs that a strategy still lacks, once its best point is known."""

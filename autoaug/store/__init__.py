@@ -2,6 +2,7 @@
 
 from autoaug.store._contradictions import differences, refuse_contradiction
 from autoaug.store._epoch_table import Look
+from autoaug.store._follower import Follower, running, waiting
 from autoaug.store._losses import GIVEN_UP, Loss
 from autoaug.store._maintenance import delete_study, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
@@ -20,6 +21,7 @@ __all__ = [
     "GIVEN_UP",
     "SPOOL_FOLDER",
     "Attempted",
+    "Follower",
     "Look",
     "Loss",
     "Spool",
@@ -40,10 +42,12 @@ __all__ = [
     "resolve",
     "root_of",
     "round_trip",
+    "running",
     "running_trials",
     "server_time",
     "settle",
     "show_storage",
     "show_url",
     "thinned_epochs",
+    "waiting",
 ]

@@ -1,20 +1,44 @@
 """The outcomes of a study as they come: an attempt that has ended never changes, and is read once."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from optuna.trial import FrozenTrial
+import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from autoaug.record import Outcome
 from autoaug.store._damage import reporting_damage
-from autoaug.store._optuna import id_of_trial
-from autoaug.store._outcome import TrialGroup, Work, outcome
+from autoaug.store._optuna import id_of_study, id_of_trial
+from autoaug.store._optuna_tables import LeanTrials, in_state
+from autoaug.store._outcome import READ, SIGNED_BY, TrialGroup, Work, outcome, stages
+from autoaug.store._retrying import retrying
+from autoaug.store._store import Store
 
-ReadTrials = Callable[[int, int, Collection[int]], list[FrozenTrial]]
-"""From an Optuna study those trials that came after one, and some of those before, as `Store.trials_since`."""
+OUTCOMES, SIGNED = LeanTrials(READ), LeanTrials(SIGNED_BY)
 
-ReadWork = Callable[[Collection[int]], Mapping[int, Work]]
-"""What was done on some trials, as `Store.work_of`."""
+
+@reporting_damage("a row of Optuna's tables")
+@retrying
+def waiting(store: Store, study: optuna.Study) -> list[int]:
+    """Return the ids of the trials of an Optuna study that wait for a worker, the first one first."""
+    with store.engine.connect() as connection:
+        return [row.trial_id for row in in_state(connection, id_of_study(study), TrialState.WAITING)]
+
+
+@reporting_damage("a row of Optuna's tables")
+@retrying
+def running(store: Store, study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials of an Optuna study that run; of their user attributes those that say who works on them."""
+    with store.engine.connect() as connection:
+        return [*SIGNED.build(connection, in_state(connection, id_of_study(study), TrialState.RUNNING))]
+
+
+@reporting_damage("a row of Optuna's tables")
+@retrying
+def changed(store: Store, study_id: int, last: int, unfinished: Collection[int]) -> list[FrozenTrial]:
+    """Return the trials of an Optuna study that came after the `last` one, by id, and those that were `unfinished`."""
+    with store.engine.connect() as connection:
+        return OUTCOMES.since(connection, study_id, last, unfinished)
 
 
 @dataclass(frozen=True)
@@ -35,12 +59,15 @@ class Follower:
     What it reads depends on what is new and on what waits or runs, and not on what has ended.
     """
 
-    def __init__(
-        self, name: str, groups: Mapping[int, TrialGroup], trials: ReadTrials, work: ReadWork, display_url: str
-    ) -> None:
-        """Follow the Optuna studies of these ids."""
-        self.name, self.groups, self.trials, self.work, self.display_url = name, groups, trials, work, display_url
-        self.bookmarks = dict.fromkeys(groups, Bookmark())
+    def __init__(self, store: Store, name: str, strategies: Collection[str]) -> None:
+        """Follow the searches of these strategies and their re-runs, and all final runs: they must have been opened."""
+        self.store, self.name, self.display_url = store, name, store.display_url
+        self.groups = {
+            store.optuna.get_study_id_from_name(f"{name}/{group.substudy}"): group
+            for group in stages(store.definition(name) or {"spaces": {}})
+            if group.strategy in ("", *strategies)
+        }
+        self.bookmarks = dict.fromkeys(self.groups, Bookmark())
 
     @reporting_damage("a trial in Optuna's tables")
     def read(self) -> tuple[list[Outcome], list[Outcome]]:
@@ -51,7 +78,7 @@ class Follower:
         found: list[Outcome] = []
         bookmarks = {}
         for study_id, bookmark in self.bookmarks.items():
-            trials = self.trials(study_id, bookmark.last, bookmark.roots)
+            trials = changed(self.store, study_id, bookmark.last, bookmark.roots)
             bookmarks[study_id], roots = moved(bookmark, trials)
             found += self.outcomes(self.groups[study_id], trials, roots)
         self.bookmarks = bookmarks  # not before all of it was read: whatever failed is read again
@@ -59,7 +86,7 @@ class Follower:
 
     def outcomes(self, group: TrialGroup, trials: list[FrozenTrial], roots: Mapping[int, int]) -> Iterator[Outcome]:
         """Return the outcomes of some trials. Their states were read before their work, so all of that is there."""
-        work, nothing = self.work([id_of_trial(trial) for trial in trials]), Work()
+        work, nothing = self.store.work_of([id_of_trial(trial) for trial in trials]), Work()
         for trial in trials:
             trial_id = id_of_trial(trial)
             yield outcome(self.name, group, trial, roots[trial_id], work.get(trial_id, nothing))

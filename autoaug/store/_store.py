@@ -6,7 +6,7 @@ for: the definition of a study, every epoch's metrics, who works on a trial (its
 split, and each look at what it showed.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,18 +22,16 @@ from autoaug.record import LEADERBOARD, Outcome
 from autoaug.store._contradictions import Complete, write_definition
 from autoaug.store._damage import checked_definition, reason, reporting_damage
 from autoaug.store._epoch_table import EpochTable
-from autoaug.store._follower import Follower
 from autoaug.store._losses import LOSSES, Loss, after, given_up
 from autoaug.store._migrations import prepare_tables
 from autoaug.store._optuna import SharedStorage, cached, id_of_study, id_of_trial, named, root_of
 from autoaug.store._optuna_tables import (
     LeanTrials,
     fail_trials_without_value,
-    in_state,
     prepare_indexes,
     rename_studies,
 )
-from autoaug.store._outcome import READ, SIGNED_BY, Attempted, every_attempt, stages
+from autoaug.store._outcome import READ, Attempted, every_attempt
 from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
 from autoaug.store._refusals import fix, refuse_damaged
 from autoaug.store._retrying import RetryPolicy, Unreachable, open_together, retrying
@@ -215,44 +213,10 @@ class Store(EpochTable):
         """Return how every attempt at every trial of a study stands, in the order of `attempts`."""
         return [each.outcome for each in self.attempts(name)]
 
-    @reporting_damage("a row of Optuna's tables")
-    @retrying
-    def trials_since(self, study_id: int, last: int, among: Collection[int]) -> list[FrozenTrial]:
-        """Return the trials of an Optuna study with a higher id than `last`, and those with ids `among` the earlier.
-
-        As `lean_trials` has them, in the order of their ids.
-        """
-        with self.engine.connect() as connection:
-            return self.lean.since(connection, study_id, last, among)
-
-    def trial(self, study: optuna.Study, number: int) -> FrozenTrial:
-        """Return the trial of an Optuna study that has a number there; KeyError where there is none."""
-        return self.optuna.get_trial(self.optuna.get_trial_id_from_study_id_trial_number(id_of_study(study), number))
-
-    @reporting_damage("a row of Optuna's tables")
-    @retrying
-    def waiting(self, study: optuna.Study) -> list[int]:
-        """Return the ids of the trials of an Optuna study that wait for a worker, the first one first."""
-        with self.engine.connect() as connection:
-            return [row.trial_id for row in in_state(connection, id_of_study(study), TrialState.WAITING)]
-
-    @reporting_damage("a row of Optuna's tables")
-    @retrying
-    def running(self, study: optuna.Study) -> list[FrozenTrial]:
-        """Return the trials of an Optuna study that run; of their user attributes those that say who works on them."""
-        with self.engine.connect() as connection:
-            return [
-                *LeanTrials(SIGNED_BY).build(connection, in_state(connection, id_of_study(study), TrialState.RUNNING))
-            ]
-
-    def follow(self, name: str, strategies: Collection[str]) -> Follower:
-        """Return what reads the outcomes of some strategies of a study as they come."""
-        groups = {
-            self.optuna.get_study_id_from_name(f"{name}/{group.substudy}"): group
-            for group in stages(self.definition(name) or {"spaces": {}})
-            if group.strategy in ("", *strategies)
-        }
-        return Follower(name, groups, self.trials_since, self.work_of, self.display_url)
+    def trial(self, attempt: Outcome) -> FrozenTrial:
+        """Return the trial of an attempt; KeyError where it was deleted."""
+        study_id = self.optuna.get_study_id_from_name(f"{attempt.study}/{attempt.substudy}")
+        return self.optuna.get_trial(self.optuna.get_trial_id_from_study_id_trial_number(study_id, attempt.trial))
 
     def state(self, trial_id: int) -> TrialState:
         """Return the state of a trial; KeyError where it was deleted."""
@@ -340,10 +304,10 @@ class Store(EpochTable):
 
     def retry(self, failed: Outcome) -> bool:
         """Queue a trial whose last attempt failed once more; False where another driver was quicker."""
-        study_id = self.optuna.get_study_id_from_name(f"{failed.study}/{failed.substudy}")
-        lost = self.optuna.get_trial(self.optuna.get_trial_id_from_study_id_trial_number(study_id, failed.trial))
+        lost = self.trial(failed)
         inherited = after(lost.user_attrs, self.reached(id_of_trial(lost)), "foreign")
         again = next_attempt(lost, failed.root, {**inherited, LOSSES: {}})
+        study_id = self.optuna.get_study_id_from_name(f"{failed.study}/{failed.substudy}")
         return self.shared.queue_once(study_id, f"attempt {failed.attempt + 1} of {failed.root}", again)
 
     def enqueue_point(self, search: optuna.Study, ordinal: int) -> bool:
