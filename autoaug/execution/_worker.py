@@ -20,8 +20,8 @@ from autoaug.execution._pending_writes import spool_of
 from autoaug.execution._provenance import of_attempt, of_training, peak_memory, reset_peak_memory
 from autoaug.execution._recovery import give_back
 from autoaug.options import Options
-from autoaug.record import Record, State, TrialKind
-from autoaug.store import Store, Unreachable, settle
+from autoaug.record import Record, State, ordinals
+from autoaug.store import Store, Unreachable, epochs_of, id_of_trial, settle
 from autoaug.study import Setup, Study, applied, unapplied
 from autoaug.text import read, shown
 from autoaug.train import Diverged, pick_device, train
@@ -207,10 +207,9 @@ def deploy(name: str, attempt: Attempt) -> None:
 
     Same initial weights and data order as the run that learned it, nothing else of it.
     """
-    outcomes, records = attempt.store.outcomes(attempt.study.name), attempt.store.epochs(attempt.study.name)
-    finals = (outcome for outcome in outcomes if outcome.kind is TrialKind.FINAL)
-    attempts = {outcome.trial for outcome in finals if outcome.root == attempt.job.root}
-    learned = [record for record in records if record.kind is TrialKind.FINAL and record.trial in attempts]
+    finals = attempt.store.lean_trials(attempt.study.name, attempt.job.substudy)
+    roots = zip(finals, ordinals(trial.user_attrs for trial in finals), strict=True)
+    learned = epochs_of(attempt.store, [id_of_trial(trial) for trial, root in roots if root == attempt.job.root])
     for record in train_signed(attempt, attempt.deployed(name, learned), name):
         keep(record, attempt)
 
