@@ -1,6 +1,6 @@
 """A stored study in which everything is found that a trial can be, with more epochs than anybody looks at."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -10,6 +10,7 @@ from studies_for_tests import tiny
 from autoaug import Record, Study
 from autoaug.record import LEADERBOARD, TrialKind
 from autoaug.store import Store, id_of_trial
+from autoaug.store._epochs import write
 from autoaug.strategies import none, randaugment
 
 ORIGIN = {
@@ -68,10 +69,10 @@ def write_trial(store: Store, study: Study, strategy: str, number: int, epochs: 
     state, done = {5: (TrialState.FAIL, 3), 6: (TrialState.PRUNED, 7)}.get(number, (TrialState.COMPLETE, epochs))
     if number == 7:
         store.annotate(ours, warning="a checkpoint could not be read")
-    for record in training(study, strategy, number, done, peak=number % 7 + 2):
-        if strategy == "ra":  # the only one of which anybody could prune
-            store.report(ours, record.epoch, record.metrics["val_accuracy"])
-        store.write_epoch(ours, record)
+    records = list(training(study, strategy, number, done, peak=number % 7 + 2))
+    for record in records if strategy == "ra" and number < 3 else ():
+        store.report(ours, record.epoch, record.metrics["val_accuracy"])
+    write_all(store, ours, records)
     store.conclude(ours, state, "broke" if state == TrialState.FAIL else "", ["val_accuracy"])
 
 
@@ -101,10 +102,16 @@ def finish(store: Store, study: Study, substudy: str, strategy: str, epochs: int
     store.annotate(ours, **ORIGIN)
     final = more.get("kind") is TrialKind.FINAL
     for name in ("", "last_policy") if final else ("",):
-        for record in training(study, strategy, last.number, epochs, peak=epochs, training=name, **more):
-            store.write_epoch(ours, record)
+        write_all(store, ours, training(study, strategy, last.number, epochs, peak=epochs, training=name, **more))
     objectives = store.final_objectives(study.name) if final else ["val_accuracy"]
     store.conclude(ours, TrialState.COMPLETE, "", objectives)
+
+
+def write_all(store: Store, trial_id: int, records: Iterable[Record]) -> None:
+    """Write epochs in one transaction, which is what takes time."""
+    with store.engine.begin() as connection:
+        for record in records:
+            write(connection, trial_id, record)
 
 
 def training(study: Study, strategy: str, trial: int, epochs: int, peak: int, **more: Any) -> Iterator[Record]:

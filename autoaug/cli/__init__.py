@@ -3,6 +3,7 @@
 from autoaug.cli import _doctor as doctor
 from autoaug.cli import _launch as launch
 from autoaug.cli import _status as status
+from autoaug.cli import _storage as storage
 from autoaug.cli._commands import app, main
 
-__all__ = ["app", "doctor", "launch", "main", "status"]
+__all__ = ["app", "doctor", "launch", "main", "status", "storage"]

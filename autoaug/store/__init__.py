@@ -1,5 +1,7 @@
 """The storage of studies: `Store`."""
 
+from autoaug.store._compacting import KEEP, Compaction, compact, make_small
+from autoaug.store._contents import StudySize, TableSize, study_sizes, table_sizes
 from autoaug.store._contradictions import differences, refuse_contradiction
 from autoaug.store._epoch_table import Look
 from autoaug.store._follower import Follower, running, waiting
@@ -19,14 +21,19 @@ from autoaug.store._url import is_file, is_new, resolve
 
 __all__ = [
     "GIVEN_UP",
+    "KEEP",
     "SPOOL_FOLDER",
     "Attempted",
+    "Compaction",
     "Follower",
     "Look",
     "Loss",
     "Spool",
     "Store",
+    "StudySize",
+    "TableSize",
     "Unreachable",
+    "compact",
     "delete_study",
     "differences",
     "epochs_of",
@@ -34,6 +41,7 @@ __all__ = [
     "id_of_trial",
     "is_file",
     "is_new",
+    "make_small",
     "network_file_system",
     "open_retrying",
     "refuse_contradiction",
@@ -48,6 +56,8 @@ __all__ = [
     "settle",
     "show_storage",
     "show_url",
+    "study_sizes",
+    "table_sizes",
     "thinned_epochs",
     "waiting",
 ]
