@@ -246,6 +246,20 @@ def test_a_learning_curve_is_the_mean_over_final_runs() -> None:
     assert (line.name, list(line.x), list(line.y)) == ("ra", [1, 2], [0.2, 0.3])
 
 
+def test_a_long_training_has_a_small_figure() -> None:
+    long = [epoch(0, number, 0.5, 1.0, kind=TrialKind.FINAL) for number in range(1, 1001)]
+    (line,) = FIGURES["learning curves"](of(long)).data
+    assert list(line.x) == list(range(5, 1001, 5))
+
+
+def test_rows_that_are_not_on_the_page_are_counted() -> None:
+    many = leaderboard([final(f"s{k}", 0, test_accuracy=k / 1000) for k in range(250)], "s0")
+    page = report(comparison(rows=many), {})
+    assert page.count("<tr>") == 2 * (1 + 200)
+    assert "the first 200 rows of each table; 50 further rows at most: autoaug compare --csv writes every" in page
+    assert "the first 200 rows" not in report(comparison(rows=many[:200]), {})
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_of_nothing_is_empty_and_one_of_a_study_is_small(name: str) -> None:
     assert len(FIGURES[name](of([])).data) == 0

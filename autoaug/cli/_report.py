@@ -10,12 +10,15 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from autoaug.compare import Comparison, Figure, headline, legend, tables
+from autoaug.compare import Comparison, Figure, Table, headline, legend, tables
 from autoaug.data import public_name
 from autoaug.text import counted, shown
 
 CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage", "resetScale2d"]]}
 """Of the figures: few buttons, for on a narrow page they would cover the title. Dragging zooms."""
+
+MOST_ROWS = 200
+"""Of a table of the page."""
 
 
 def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
@@ -33,17 +36,27 @@ def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
         (title, figure.to_html(full_html=False, include_plotlyjs=k == 0, config=CONFIG))
         for k, (title, figure) in enumerate(drawn)
     ]
+    complete = tables(comparison, wide=True)
     return template.render(
         name=comparison.name,
         about=about(comparison),
-        tables=tables(comparison, wide=True),
+        tables=[Table(table.headings, table.cells[:MOST_ROWS]) for table in complete],
         headline=headline(comparison),
-        legend=legend(comparison, wide=True),
+        legend=[*left_out(complete), *legend(comparison, wide=True)],
         content_policy=content_policy(picture for _, picture in pictures),
         figures=pictures,
         provenance=comparison.provenance,
         reads=[(row.name, row.test_reads) for row in comparison.rows],
     )
+
+
+def left_out(complete: Iterable[Table]) -> list[str]:
+    """Return that rows of tables are not on the page, and where they are; nothing where none is missing."""
+    longest = max(len(table.cells) for table in complete)
+    if longest <= MOST_ROWS:
+        return []
+    more = counted(longest - MOST_ROWS, "further row")
+    return [f"the first {MOST_ROWS} rows of each table; {more} at most: autoaug compare --csv writes every strategy"]
 
 
 SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)
