@@ -117,7 +117,7 @@ def test_no_number_changes(url: str) -> None:
 def test_the_epochs_that_stay_are_few_and_spread(keep: int, epochs: int) -> None:
     ruling = metric_of("val_nll")
     rows = [
-        {"epoch": k, "phase": "augment" if k < 45 else "refine", "metrics": {"val_nll": abs(k - 33)}}
+        {"epoch": k, "refine": k >= 45, "metrics": {"val_nll": abs(k - 33)}}
         for k in range(1, epochs + 1)
     ]
     kept = epochs_to_keep(rows, "val_nll", ruling, keep)

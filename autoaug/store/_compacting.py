@@ -133,7 +133,7 @@ def by_training(
     connection: sql.Connection, trials: Sequence[int]
 ) -> Iterator[tuple[tuple[int, str], list[dict[str, Any]]]]:
     """Return the epochs of each training of some trials: number, phase, metrics and cost of each."""
-    columns = [EPOCHS.c[name] for name in ("trial_id", "training", "epoch", "phase", "metrics", *SUMMED)]
+    columns = [EPOCHS.c[name] for name in ("trial_id", "training", "epoch", "refine", "metrics", *SUMMED)]
     query = sql.select(*columns, TRAININGS.c.names).join(TRAININGS, of_training())
     ours = query.where(EPOCHS.c.trial_id.in_(trials), EPOCHS.c.epoch > 0).order_by(*EPOCHS.primary_key)
     rows = map(sound, connection.execute(ours).mappings())
@@ -153,7 +153,7 @@ def epochs_to_keep(rows: Sequence[Mapping[str, Any]], name: str, ruling: Metric,
     numbers = [row["epoch"] for row in rows]
     if len(numbers) <= keep:
         return set(numbers)
-    last_of_phases = {row["phase"]: row["epoch"] for row in rows}.values()
+    last_of_phases = {row["refine"]: row["epoch"] for row in rows}.values()
     measured = [row for row in rows if name in row["metrics"]]
     better = max if ruling.maximize else min
     best = {better(measured, key=lambda row: row["metrics"][name])["epoch"]} if measured else set()
