@@ -94,11 +94,18 @@ def step(few: int, many: int) -> np.ndarray:
     inner = np.ones(1)
     if many - few > 1:
         inner = special.betaincinv((few - 1) / 2, (many - few - 1) / 2, (np.arange(SPLITS) + 0.5) / SPLITS)
-    mean = np.sqrt(few / many * share_of_all) + np.sqrt((1 - few / many) * (1 - share_of_all)) * along
-    rest = (1 - share_of_all) * (1 - along**2) * inner
-    share_of_few = mean**2 / (mean**2 + rest)
     t = special.stdtrit(few - 1, 1 - EDGES[1:-1] / 2)
-    cell = CELLS - 1 - np.searchsorted((t**2 / (few - 1 + t**2))[::-1], share_of_few)
-    rows = np.arange(CELLS)[:, None, None] * CELLS
-    counts = np.bincount((rows + cell).ravel(), minlength=CELLS**2).reshape(CELLS, CELLS)
-    return counts / share_of_few[0].size
+    edges = (t**2 / (few - 1 + t**2))[::-1]
+
+    def row_by_row(share_of_all: np.ndarray) -> np.ndarray:
+        """Return how many of the draws fall into each cell, for some of the rows."""
+        mean = np.sqrt(few / many * share_of_all) + np.sqrt((1 - few / many) * (1 - share_of_all)) * along
+        rest = (1 - share_of_all) * (1 - along**2) * inner
+        share_of_few = mean**2 / (mean**2 + rest)
+        cell = CELLS - 1 - np.searchsorted(edges, share_of_few)
+        rows = np.arange(len(cell))[:, None, None] * CELLS
+        return np.bincount((rows + cell).ravel(), minlength=len(cell) * CELLS).reshape(-1, CELLS)
+
+    # a few rows at a time: all of them would take more memory than a comparison of thousands of trials
+    counts = np.concatenate([row_by_row(some) for some in np.array_split(share_of_all, CELLS // 20)])
+    return counts / (DRAWS * inner.size)
