@@ -116,10 +116,7 @@ def test_no_number_changes(url: str) -> None:
 @pytest.mark.parametrize("epochs", [1, 6, 7, 50, 100])
 def test_the_epochs_that_stay_are_few_and_spread(keep: int, epochs: int) -> None:
     ruling = metric_of("val_nll")
-    rows = [
-        {"epoch": k, "refine": k >= 45, "metrics": {"val_nll": abs(k - 33)}}
-        for k in range(1, epochs + 1)
-    ]
+    rows = [{"epoch": k, "refine": k >= 45, "metrics": {"val_nll": abs(k - 33)}} for k in range(1, epochs + 1)]
     kept = epochs_to_keep(rows, "val_nll", ruling, keep)
     assert kept <= set(range(1, epochs + 1))
     assert len(kept) <= keep
