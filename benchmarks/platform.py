@@ -33,8 +33,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from autoaug import Budget, Record, Study, Task
-from autoaug.execution import Job, Scheduler
-from autoaug.execution._job import process_name
+from autoaug.execution import Job, Scheduler, process_name
 from autoaug.mixing import build as build_mix
 from autoaug.policy import Fixed, ready
 from autoaug.record import TrialKind

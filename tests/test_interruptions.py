@@ -80,7 +80,7 @@ def test_a_trial_that_waits_to_start_loses_nothing_when_its_driver_dies(store: S
         job = Scheduler(one_trial(), store).next()
         assert job
         store.beat(job.trial_id, "elsewhere:1")  # of a host that went away
-        Scheduler(one_trial(), store, expiry=-1)
+        Scheduler(one_trial(), store, expiry=-1, lease=0).recovery.reconcile()  # which looks a second time
     run(one_trial(), store, options=options)
     assert searched(store)[-1].state == "COMPLETE"
 

@@ -69,8 +69,13 @@ def test_a_trial_that_diverges_fails_with_the_reason_that_it_has_elsewhere(there
 
 def test_leases_archives_and_added_strategies(there: Store) -> None:
     there.beat(7, "host:1")
-    assert there.leases()[7][0] == "host:1"
-    assert 0 <= there.leases()[7][1] < 5
+    lease = there.leases()[7]
+    assert lease.owner == "host:1"
+    assert 0 <= lease.age < 5
+    assert there.take_lease(7, "host:2", lease)
+    assert not there.take_lease(7, "host:3", lease)
+    assert not there.take_lease(7, "host:3", None)
+    assert there.leases()[7].owner == "host:2"
     study = tiny(name="other", strategies={"none": none()})
     there.define("other", study.describe())
     there.enqueue_final("other", "none", 0, {}, source=0)

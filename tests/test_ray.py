@@ -25,6 +25,7 @@ from autoaug.executors import EXECUTORS, run
 from autoaug.executors.ray import SchedulerSearcher, refuse_too_much
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Policy, ready
+from autoaug.processes import Process, process_name
 from autoaug.record import TrialKind, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none
@@ -84,7 +85,7 @@ def test_both_executors_find_the_same_one_trial_at_a_time(tmp_path: Path, option
     assert [e.state for e in events if e.state] == ["RUNNING", "COMPLETE"] * 6
     assert sum(e.record is not None for e in events) == len(there.epochs("tiny"))
     workers = {trial.user_attrs["worker"] for trial in there.trials("tiny", "none")}
-    assert not any(worker.endswith(f":{os.getpid()}") for worker in workers), "the driver trains nothing"
+    assert process_name() not in workers, "the driver trains nothing"
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_trial_resumed(tmp_path: Path, options: Options) -> None:
@@ -96,7 +97,9 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_resumed(tmp_path: Pat
     def kill_the_first_worker(event: Event) -> None:
         if event.record and not killed:
             worker = store.trials("tiny", "none")[event.job.number].user_attrs["worker"]
-            os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
+            process = Process.parse(worker)
+            assert process
+            os.kill(process.pid, signal.SIGKILL)
             killed.append(worker)
 
     run(longer, store, "ray", options, kill_the_first_worker)

@@ -17,9 +17,9 @@ from studies_for_tests import tiny
 
 from autoaug import Budget, Study
 from autoaug.execution import Event, Options, Scheduler, write_pending
-from autoaug.execution._job import process_name
 from autoaug.execution._pending_writes import spool_of
 from autoaug.executors import run
+from autoaug.processes import this_process
 from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import SPOOL_FOLDER, Spool, Store, Unreachable
 from autoaug.store._retrying import RetryPolicy
@@ -132,7 +132,7 @@ def dead() -> str:
     """A process of this host that has ended."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    return f"{process_name().rpartition(':')[0]}:{gone.pid}"
+    return str(replace(this_process(), pid=gone.pid))
 
 
 def test_what_a_dead_process_left_is_written_and_that_of_a_living_one_is_its_own(
@@ -141,7 +141,7 @@ def test_what_a_dead_process_left_is_written_and_that_of_a_living_one_is_its_own
     scheduler = Scheduler(one_trial(), store)
     job = scheduler.next()
     assert job
-    living = leave(replace(spool_of(store, options), owner=f"{process_name().rpartition(':')[0]}:1"), job.trial_id)
+    living = leave(spool_of(store, options), job.trial_id)
     write_pending(store, options)
     assert store.is_running(job.trial_id)
     assert living.exists()

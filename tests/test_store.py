@@ -167,11 +167,23 @@ def test_a_waiting_trial_is_claimed_once(store: Store) -> None:
 
 def test_a_lease_ages_by_the_clock_of_the_server(store: Store) -> None:
     store.beat(5, "host:1")
-    owner, age = store.leases()[5]
-    assert owner == "host:1"
-    assert 0 <= age < 5
+    lease = store.leases()[5]
+    assert lease.owner == "host:1"
+    assert 0 <= lease.age < 5
     store.beat(5, "host:2")
-    assert store.leases()[5][0] == "host:2"
+    assert store.leases()[5].owner == "host:2"
+
+
+def test_a_lease_is_taken_by_one_and_only_while_it_is_what_was_seen(store: Store) -> None:
+    store.beat(5, "host:1")
+    seen = store.leases()[5]
+    store.beat(5, "host:1")
+    assert not store.take_lease(5, "host:2", seen), "it has given a sign of life"
+    seen = store.leases()[5]
+    assert [store.take_lease(5, taker, seen) for taker in ("host:2", "host:3")] == [True, False]
+    assert store.leases()[5].owner == "host:2"
+    assert [store.take_lease(6, taker, None) for taker in ("host:2", "host:3")] == [True, False]
+    assert store.leases()[6].owner == "host:2"
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -21,11 +21,12 @@ from autoaug.cli._project import load_figures, shipped_root
 from autoaug.compare import stored_comparison
 from autoaug.execution import Event, Options, Scheduler, is_over
 from autoaug.execution._attempt import Attempt
-from autoaug.execution._job import Job, is_gone, process_name
+from autoaug.execution._job import Job
 from autoaug.execution._lease import lease
 from autoaug.execution._worker import work
 from autoaug.executors import EXECUTORS, conduct, run
 from autoaug.policy import Fixed, ready
+from autoaug.processes import process_name, this_process
 from autoaug.record import LEADERBOARD, Outcome, Record, TrialKind, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import none, online_score
@@ -333,7 +334,7 @@ def test_the_trial_of_a_dead_process_of_this_host_is_taken_back_at_once(store: S
     assert job
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    store.beat(job.trial_id, f"{process_name().rpartition(':')[0]}:{gone.pid}")
+    store.beat(job.trial_id, str(replace(this_process(), pid=gone.pid)))
     again = Scheduler(study, store).next()
     assert again
     assert (again.root, again.attempt, again.point) == (job.number, 2, job.point)
@@ -343,19 +344,32 @@ def test_the_trial_of_a_living_worker_is_left_alone_until_its_lease_is_old(store
     study = tiny()
     job = Scheduler(study, store).next()
     assert job
-    Scheduler(study, store)
-    assert store.state(job.trial_id) == TrialState.RUNNING
-    time.sleep(0.05)
-    Scheduler(study, store, expiry=0.01)
+    recovery = Scheduler(study, store, expiry=-1, lease=0).recovery
+    assert store.state(job.trial_id) == TrialState.RUNNING, "one look is none"
+    store.beat(job.trial_id, process_name())
+    recovery.reconcile()
+    assert store.state(job.trial_id) == TrialState.RUNNING, "it has given a sign of life"
+    recovery.reconcile()
     assert store.state(job.trial_id) == TrialState.FAIL
+    assert store.outcomes("tiny")[0].reason == f"lost: no sign of {this_process().name} for 0 s"
 
 
-def test_a_young_trial_that_nobody_has_signed_yet_is_left_alone(store: Store) -> None:
-    study = tiny()
+def test_a_trial_that_nobody_signs_is_left_alone_until_it_was_seen_so_for_long(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, now = tiny(), [1000.0]
+    monkeypatch.setattr("autoaug.execution._recovery.time", SimpleNamespace(monotonic=lambda: now[0]))
     scheduler = Scheduler(study, store)
     scheduler.searches["none"].ask(dict(study.space_of("none")))
-    Scheduler(study, store)
-    assert [o.state for o in store.outcomes("tiny")] == ["RUNNING"]
+    for now[0] in (1010.0, 1069.0, 1075.0, 1090.0):
+        scheduler.recovery.reconcile()
+        assert [o.state for o in store.outcomes("tiny")] == ["RUNNING"]
+    now[0] = 1096.0
+    scheduler.recovery.reconcile()
+    assert [(o.state, o.reason) for o in store.outcomes("tiny")] == [
+        ("FAIL", "lost: no sign of its driver for 86 s"),
+        ("WAITING", ""),
+    ]
 
 
 def test_a_lease_is_renewed_for_as_long_as_the_work_takes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,11 +389,6 @@ def test_a_lease_is_renewed_for_as_long_as_the_work_takes(store: Store, monkeypa
     for thread in threading.enumerate():
         if thread.name == "lease-1":
             thread.join()  # it ends, or else this never does
-
-
-def test_whether_an_owner_is_gone_is_known_on_its_own_host_only() -> None:
-    assert not is_gone(process_name())
-    assert not is_gone("some-other-host:1")
 
 
 def test_a_worker_that_lost_its_trial_cannot_overwrite_its_successor(store: Store, options: Options) -> None:

@@ -1,7 +1,5 @@
 """The answer of stored studies: one, or several that repeat it with other seeds."""
 
-import os
-import socket
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from autoaug.compare._looks import Looks
 from autoaug.compare._records import StoredRecords, StoredStudy
 from autoaug.data import Standard
 from autoaug.metrics import Direction, metric_of, on_split
+from autoaug.processes import process_name
 from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import Attempted, Look, Store, differences
 from autoaug.study import complete_definition
@@ -203,7 +202,7 @@ def looks_until_now(
     runs, lost = shared_runs(outcomes, baseline, definitions[0]["metric"]), lost_runs(outcomes, baseline)
     seeds = definitions[0].get("seeds", 0)
     planned = {name: count if len(names) > 1 else max(count, seeds - lost[name]) for name, count in runs.items()}
-    now, who = Look(names, runs, planned), f"{socket.gethostname()}:{os.getpid()}"
+    now, who = Look(names, runs, planned), process_name()
     if any(count > 1 for name, count in runs.items() if name != baseline):  # or nothing could have been found
         for store, name in studies:
             store.note_look(name, now, who)

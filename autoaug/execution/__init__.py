@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING
 
 from autoaug.lazy import lazily
 from autoaug.options import Options
+from autoaug.processes import Process, is_gone, process_name, short_name
 
 if TYPE_CHECKING:
     from autoaug.execution._capacity import ON_A_SERVER, refuse_more_than, refuse_remote, trials_at_once
-    from autoaug.execution._job import Event, Job, Listen, process_name
-    from autoaug.execution._pending_writes import write_pending
+    from autoaug.execution._job import Event, Job, Listen
+    from autoaug.execution._pending_writes import spool_of, write_pending
     from autoaug.execution._progress import check_only, is_over, outdated
     from autoaug.execution._recovery import failed, retry_failed
     from autoaug.execution._scheduling import Scheduler
@@ -19,8 +20,8 @@ else:  # how a study stands is read without torch
         __name__,
         {
             "_capacity": "ON_A_SERVER refuse_more_than refuse_remote trials_at_once",
-            "_job": "Event Job Listen process_name",
-            "_pending_writes": "write_pending",
+            "_job": "Event Job Listen",
+            "_pending_writes": "spool_of write_pending",
             "_progress": "check_only is_over outdated",
             "_recovery": "failed retry_failed",
             "_scheduling": "Scheduler",
@@ -35,6 +36,7 @@ __all__ = [
     "Job",
     "Listen",
     "Options",
+    "Process",
     "Scheduler",
     "Status",
     "StrategyStatus",
@@ -43,12 +45,15 @@ __all__ = [
     "end",
     "explain",
     "failed",
+    "is_gone",
     "is_over",
     "outdated",
     "process_name",
     "refuse_more_than",
     "refuse_remote",
     "retry_failed",
+    "short_name",
+    "spool_of",
     "status",
     "trials_at_once",
     "work",

@@ -1,8 +1,6 @@
 """One trial as it is handed to a worker, and what a worker reports of it. Plain data: it crosses processes."""
 
-import os
 import reprlib
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,22 +77,3 @@ class Event:
 
 
 Listen = Callable[[Event], None]
-
-
-def process_name() -> str:
-    """Return what a lease calls this process: `host:pid`."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def is_gone(owner: str) -> bool:
-    """Whether a lease's owner is known to be dead: a process of this host that no longer exists."""
-    host, _, pid = owner.rpartition(":")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, ValueError):
-        return False
-    return False

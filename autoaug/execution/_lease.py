@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import inf
 
-from autoaug.execution._job import process_name
+from autoaug.processes import process_name
 from autoaug.record import State
 from autoaug.store import Store, Unreachable
 from autoaug.text import shown
@@ -37,14 +37,18 @@ def lease(
 
     The block is given a function to call at every step. A thread of its own can renew a lease for ever while the
     training hangs in a lock or a dead file system: after `hang` seconds without a step it calls `give_up` instead.
+    It looks twice, for a process that was stopped wakes up with a clock that went on.
     """
     over, steps = threading.Event(), [time.monotonic()]
 
     def renew() -> None:
+        silent_before = False
         while True:
-            if time.monotonic() - steps[0] > hang:
+            silent = time.monotonic() - steps[0] > hang
+            if silent and silent_before:
                 give_up()
                 return
+            silent_before = silent
             with suppress(Unreachable):  # the training goes on without its storage
                 store.beat(trial_id, process_name())
             if over.wait(min(every, hang)):

@@ -1,7 +1,11 @@
-"""What workers could not write while the storage was away, and left behind when they ended."""
+"""What workers could not write while the storage was away, and left behind when they ended.
 
-from autoaug.execution._job import is_gone, process_name
+A file of a worker that lives is its own. Of one in another container or on another host nobody can say whether it
+lives: its file is taken when the lease of its trial is over, or when the trial is.
+"""
+
 from autoaug.options import Options
+from autoaug.processes import is_gone, process_name
 from autoaug.store import SPOOL_FOLDER, Spool, Store, replay
 
 
@@ -17,5 +21,27 @@ def write_pending(store: Store, options: Options) -> None:
         Unreachable: the storage is still away.
     """
     for pending in spool_of(store, options).left():
-        if pending.free or is_gone(pending.owner):
+        if not store.is_running(pending.trial_id):
+            replay(store, pending)  # which drops it
+        elif pending.free or is_gone(pending.owner):
+            lease = store.leases().get(pending.trial_id)
+            if store.take_lease(pending.trial_id, process_name(), lease):  # or else somebody is at it
+                replay(store, pending)
+                give_lease_back(store, pending.trial_id, lease.owner if lease else pending.owner)
+
+
+def give_lease_back(store: Store, trial_id: int, owner: str) -> None:
+    """Sign a trial, unless it is over, as the one who had the lease before: it is judged by what became of that one."""
+    if store.is_running(trial_id):
+        store.beat(trial_id, owner)
+
+
+def write_pending_of(store: Store, trial_id: int) -> None:
+    """Write what the worker of a trial could not, whoever that was: its lease is this process's.
+
+    Raises:
+        Unreachable: the storage is still away.
+    """
+    for pending in store.spool.left() if store.spool else ():
+        if pending.trial_id == trial_id:
             replay(store, pending)

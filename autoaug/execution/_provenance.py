@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from autoaug.data import Data
-from autoaug.execution._job import Job, process_name
+from autoaug.execution._job import Job
+from autoaug.processes import process_name
 from autoaug.study import Study
 
 

@@ -18,8 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autoaug.execution._budgeting import Account, Ended
 from autoaug.execution._descriptions import OF_FINALS, OF_RERUNS, about_search, describe, metric_of
-from autoaug.execution._job import Job, process_name
-from autoaug.execution._recovery import EXPIRY_SECONDS, Recovery
+from autoaug.execution._job import Job
+from autoaug.execution._recovery import EXPIRY_SECONDS, LEASE_SECONDS, Recovery
+from autoaug.processes import process_name
 from autoaug.record import UNITS, Outcome, TrialKind
 from autoaug.store import Follower, Loss, Store, final_seed, id_of_trial, root_of, waiting
 from autoaug.strategies import SeededByTrial
@@ -30,14 +31,21 @@ class Scheduler:
     """Hands out the work of one study."""
 
     def __init__(
-        self, study: Study, store: Store, only: Iterable[str] = (), expiry: float = EXPIRY_SECONDS, retest: bool = False
+        self,
+        study: Study,
+        store: Store,
+        only: Iterable[str] = (),
+        expiry: float = EXPIRY_SECONDS,
+        retest: bool = False,
+        lease: float = LEASE_SECONDS,
     ) -> None:
         """Create what is missing in the storage, and queue the trials of workers that died.
 
         Args:
             only: names of strategies to hand out; none named means all.
-            expiry: a lease that is older, in seconds, is dead.
+            expiry: a lease that is older, in seconds, is over, unless it is renewed before the next look.
             retest: where a better point was found after the final runs of a strategy, make final runs of it too.
+            lease: seconds between two signs of life of a worker.
 
         Raises:
             ValueError: the study contradicts what was run under its name.
@@ -52,7 +60,7 @@ class Scheduler:
         self.finals = describe(store.leaderboard(study.name), OF_FINALS)
         studies = {TrialKind.SEARCH.substudy(name): search for name, search in self.searches.items()}
         studies |= {TrialKind.RERUN.substudy(name): reruns for name, reruns in self.reruns.items()}
-        self.recovery = Recovery(store, {**studies, TrialKind.FINAL.substudy(""): self.finals}, expiry)
+        self.recovery = Recovery(store, {**studies, TrialKind.FINAL.substudy(""): self.finals}, expiry, lease)
         self.recovery.reconcile()
         self.follower = Follower(store, study.name, named)
         self.ended = {name: Ended(study.direction == "maximize") for name in named}

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from autoaug.options import Options
 from autoaug.record import Outcome, TrialKind, last_attempts
-from autoaug.store import Store, id_of_trial
+from autoaug.store import Lease, Store, id_of_trial
 from autoaug.study import SECONDS, complete_definition, unit
 
 OVER = ("COMPLETE", "PRUNED")
@@ -161,7 +161,7 @@ def trial_status(
     store: Store,
     outcome: Outcome,
     trial: FrozenTrial,
-    leases: Mapping[int, tuple[str, float]],
+    leases: Mapping[int, Lease],
     definition: Mapping[str, Any],
     now: datetime,
     expiry: float,
@@ -169,7 +169,8 @@ def trial_status(
     """Return who works on a trial that runs."""
     trial_id, start = id_of_trial(trial), trial.datetime_start or now
     seconds = max(0.0, (now - start).total_seconds())
-    owner, silent = leases.get(trial_id, ("", seconds))
+    lease = leases.get(trial_id)
+    owner, silent = (lease.owner, lease.age) if lease else ("", seconds)
     epochs, (host, pid) = epochs_of(outcome, definition), process_of(owner)
     return TrialStatus(
         strategy=outcome.strategy,

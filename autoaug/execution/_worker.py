@@ -13,13 +13,14 @@ from optuna.trial import TrialState
 
 from autoaug.data import Data
 from autoaug.execution._attempt import Attempt
-from autoaug.execution._job import Event, Job, Listen, process_name
+from autoaug.execution._job import Event, Job, Listen
 from autoaug.execution._lease import Hung, interruptible, lease
 from autoaug.execution._limits import Cut, Limits, metered
 from autoaug.execution._pending_writes import spool_of
 from autoaug.execution._provenance import of_attempt, of_training, peak_memory, reset_peak_memory
 from autoaug.execution._recovery import give_back
 from autoaug.options import Options
+from autoaug.processes import process_name
 from autoaug.record import Record, State, ordinals
 from autoaug.store import Store, Unreachable, epochs_of, id_of_trial, settle
 from autoaug.study import Setup, Study, applied, unapplied

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from autoaug.data import STANDARDS
-from autoaug.execution import Event, Listen, Options, retry_failed, write_pending
+from autoaug.execution import Event, Listen, Options, retry_failed, spool_of, write_pending
 from autoaug.executors._check import check
 from autoaug.executors._table import EXECUTORS
 from autoaug.store import Store
@@ -57,7 +57,7 @@ def conduct(
     Raises:
         Unreachable: the storage did not answer for longer than `Options.retry_seconds`. What was measured is kept.
     """
-    store.retry_policy.seconds = options.retry_seconds
+    store.retry_policy.seconds, store.spool = options.retry_seconds, spool_of(store, options)
     write_pending(store, options)
     if (stored := store.definition(study.name)) and "standard" in complete_definition(stored)["unrecorded"]:
         refuse_other_data(study)

@@ -12,7 +12,7 @@ from autoaug.study import Study
 def run_local(study: Study, store: Store, options: Options, listen: Listen) -> None:
     """Run the trials of a study one after the other, until none is left."""
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))
-    scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest)
+    scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest, options.lease_seconds)
     while True:
         if job := scheduler.next():
             work(study, job, store, options, listen)

@@ -62,7 +62,7 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
     with cluster(options):
         refuse_too_much(options)
         refuse_unshared(store)
-        scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest)
+        scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest, options.lease_seconds)
         searcher = SchedulerSearcher(scheduler, listen, when_idle=lambda: write_pending(store, options))
         tuner = make_tuner(scheduler, searcher, options)
         try:

@@ -3,10 +3,10 @@
 from autoaug.store._compacting import KEEP, Compaction, compact, make_small
 from autoaug.store._contents import StudySize, TableSize, study_sizes, table_sizes
 from autoaug.store._contradictions import differences, refuse_contradiction
-from autoaug.store._epoch_table import Look
+from autoaug.store._epoch_table import Lease, Look
 from autoaug.store._follower import Follower, running, waiting
 from autoaug.store._losses import GIVEN_UP, Loss
-from autoaug.store._maintenance import delete_study, round_trip, running_trials, server_time
+from autoaug.store._maintenance import age_leases, delete_study, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
 from autoaug.store._optuna import id_of_trial, root_of
 from autoaug.store._outcome import Attempted
@@ -26,6 +26,7 @@ __all__ = [
     "Attempted",
     "Compaction",
     "Follower",
+    "Lease",
     "Look",
     "Loss",
     "Spool",
@@ -33,6 +34,7 @@ __all__ = [
     "StudySize",
     "TableSize",
     "Unreachable",
+    "age_leases",
     "compact",
     "delete_study",
     "differences",

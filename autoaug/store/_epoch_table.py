@@ -32,6 +32,16 @@ class Look(NamedTuple):
     """By strategy: how many of these were planned at the time."""
 
 
+class Lease(NamedTuple):
+    """Hold the last sign of life of whoever works on a trial."""
+
+    owner: str
+    age: float
+    """Seconds since the sign, by the clock of the storage."""
+    beat: float
+    """The sign: when it was given. It is another one as soon as the owner gives the next."""
+
+
 class EpochTable:
     """Write and read what a storage holds trial by trial, in tables of our own."""
 
@@ -113,12 +123,28 @@ class EpochTable:
             connection.execute(LEASES.delete().where(LEASES.c.trial_id == trial_id))
 
     @retrying
-    def leases(self) -> dict[int, tuple[str, float]]:
-        """Return owner and age in seconds of every lease, by trial id."""
-        query = sql.select(LEASES.c.trial_id, LEASES.c.owner, self.clock - LEASES.c.beat)
+    def leases(self) -> dict[int, Lease]:
+        """Return every lease, by trial id."""
+        query = sql.select(LEASES.c.trial_id, LEASES.c.owner, self.clock - LEASES.c.beat, LEASES.c.beat)
         with self.engine.connect() as connection:
             rows = connection.execute(query).all()
-        return {trial_id: (owner, float(seconds)) for trial_id, owner, seconds in rows}
+        return {trial_id: Lease(owner, float(age), float(beat)) for trial_id, owner, age, beat in rows}
+
+    @retrying
+    def take_lease(self, trial_id: int, owner: str, lease: Lease | None) -> bool:
+        """Sign a trial in the place of whoever does not any more, `lease` being the last that was seen of it.
+
+        Returns False where it was signed since, by its worker or by another that takes it.
+        """
+        with self.engine.begin() as connection:
+            if lease:
+                seen = sql.and_(LEASES.c.trial_id == trial_id, LEASES.c.beat == lease.beat)
+                update = LEASES.update().where(seen).values(owner=owner, beat=self.clock)
+                return connection.execute(update).rowcount == 1
+            with suppress(IntegrityError), connection.begin_nested():
+                connection.execute(LEASES.insert().values(trial_id=trial_id, owner=owner, beat=self.clock))
+                return True
+        return False
 
     # Epochs
 

@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -25,8 +26,8 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 FOLDER = ".spool"
 """Below the folder of artifacts; no study can have this name."""
 
-FREE = ".free.jsonl"
-"""The ending of files that their worker is through with."""
+FREE = ".free"
+"""Stands in the names of files that their worker is through with."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Spool:
     storage: str
     """Which storage they are for: trials are known by a number that another one has too."""
     owner: str
-    """This process, `host:pid`."""
+    """This process, as its leases name it."""
 
     def path(self, trial_id: int) -> Path:
         return self.folder / f"{self.storage[:8]}-{trial_id}-{re.sub('[^A-Za-z0-9]+', '-', self.owner)}.jsonl"
@@ -60,7 +61,7 @@ class Spool:
 
     def release(self, trial_id: int) -> None:
         """Leave what is kept of a trial to whichever process comes first: its worker is through with it."""
-        self.path(trial_id).rename(self.path(trial_id).with_suffix(FREE))
+        self.path(trial_id).rename(self.path(trial_id).with_suffix(f"{FREE}.jsonl"))
 
     def left(self) -> Iterator["PendingFile"]:
         """Yield the files of all processes that keep writes here for the same storage, where they can be read."""
@@ -83,7 +84,7 @@ class PendingFile:
 
     @property
     def free(self) -> bool:
-        return self.path.name.endswith(FREE)
+        return FREE in self.path.suffixes
 
 
 def read(path: Path) -> PendingFile | None:
@@ -151,12 +152,42 @@ def settle(store: Any, trial_id: int) -> None:
     Raises:
         Unreachable: the storage is still away.
     """
-    pending = read(store.spool.path(trial_id))
-    if pending:
-        replay(store, pending)
+    path = store.spool.path(trial_id)
+    if read(path) and (ours := claim(path)):
+        try:
+            make(store, ours)
+        except BaseException:
+            with suppress(FileNotFoundError):  # it was through with them
+                ours.path.rename(path)  # what it writes next goes behind these
+            raise
 
 
 def replay(store: Any, pending: PendingFile) -> None:
+    """Make the writes of a file and remove it, unless another process does so.
+
+    Raises:
+        Unreachable: the storage is still away. The file stays, for whichever process comes next.
+    """
+    if ours := claim(pending.path):
+        make(store, ours)
+
+
+def claim(path: Path) -> PendingFile | None:
+    """Take a file of a spool for this process alone; None where another one was quicker.
+
+    It gets a name that no other has, and is read under it: what its worker writes from now on goes into a new file.
+    """
+    stem, *marks = path.name.removesuffix(".jsonl").split(".")
+    free = FREE if FREE.lstrip(".") in marks else ""
+    claimed = path.with_name(f"{stem}{free}.{uuid.uuid4().hex[:12]}.jsonl")
+    try:
+        path.rename(claimed)
+    except FileNotFoundError:
+        return None
+    return read(claimed)
+
+
+def make(store: Any, pending: PendingFile) -> None:
     """Make the writes of a file and remove it. If the trial has ended, or another worker has it, they are dropped."""
     running = store.is_running(pending.trial_id)
     if running:

@@ -13,8 +13,9 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from torch import Generator, Tensor
 
-from autoaug.execution import Event, Listen, Options, Scheduler, process_name
+from autoaug.execution import Event, Listen, Options, Scheduler
 from autoaug.policy import Fixed, ready
+from autoaug.processes import this_process
 from autoaug.record import Outcome, TrialKind, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, randaugment
@@ -94,7 +95,7 @@ def ended_process() -> str:
     """Return what a process of this host that no longer lives is called in a lease."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    return f"{process_name().rpartition(':')[0]}:{gone.pid}"
+    return str(replace(this_process(), pid=gone.pid))
 
 
 def index_of(outcome: Outcome) -> int:

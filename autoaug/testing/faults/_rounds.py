@@ -2,7 +2,6 @@
 
 import os
 import random
-import socket
 import sys
 import time
 import uuid
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoaug.processes import Process, this_process
 from autoaug.store import Store, delete_study, running_trials
 from autoaug.testing.faults._audit import Audit, audit
 from autoaug.testing.faults._process_group import ProcessGroup
@@ -176,15 +176,15 @@ class FaultInjector:
         return bool(pids)
 
     def training(self) -> list[int]:
-        """Return the processes of this host whose lease of a trial of the study is so young that they must live."""
+        """Return the processes beside this one whose lease of a trial of the study is so young that they must live."""
         running = running_trials(self.store, self.name)
-        signed = [
-            owner
-            for trial, (owner, age) in self.store.leases().items()
-            if trial in running and age < 3 * self.plan.lease
-        ]
-        owners = {owner.rpartition(":") for owner in signed}
-        return sorted(int(pid) for host, _, pid in owners if host == socket.gethostname())
+        owners = {
+            Process.parse(lease.owner)
+            for trial, lease in self.store.leases().items()
+            if trial in running and lease.age < 3 * self.plan.lease
+        }
+        here = this_process()
+        return sorted(owner.pid for owner in owners if owner and here.is_beside(owner))
 
 
 FAULTS = ("worker", "driver", "pause", "storage")
