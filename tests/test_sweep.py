@@ -351,7 +351,7 @@ def test_the_trial_of_a_living_worker_is_left_alone_until_its_lease_is_old(store
     assert store.state(job.trial_id) == TrialState.RUNNING, "it has given a sign of life"
     recovery.reconcile()
     assert store.state(job.trial_id) == TrialState.FAIL
-    assert store.outcomes("tiny")[0].reason == f"lost: no sign of {this_process().name} for 0 s"
+    assert store.outcomes("tiny")[0].reason.startswith(f"lost: no sign of {this_process().name} for ")
 
 
 def test_a_trial_that_nobody_signs_is_left_alone_until_it_was_seen_so_for_long(

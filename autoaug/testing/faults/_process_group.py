@@ -17,6 +17,9 @@ DONE = (0, 3)
 AWAY = (2, "cannot be opened")
 """Exit code and words of a driver that was started while the storage was away: no crash, it is started again."""
 
+CONTAINED = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Runs what follows in a PID namespace of its own."""
+
 HOPELESS = 10
 """So many drivers that die by themselves are replaced by no more."""
 
@@ -51,27 +54,31 @@ class ProcessGroup:
     command: Sequence[str]
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    namespaces: bool = False
+    """Whether every second driver has a PID namespace of its own."""
     drivers: list[Driver] = field(default_factory=list)
     acknowledged: list[dict[str, Any]] = field(default_factory=list)
     """The records of the epochs that the drivers printed so far."""
     crashed: list[str] = field(default_factory=list)
     """The last words of drivers that ended by themselves and without success."""
     asleep: dict[int, float] = field(default_factory=dict)
-    """When to wake the processes that were stopped, by pid."""
+    """When to wake the processes that were stopped, by pid; a group of processes by its negative number."""
     heard: float = 0.0
     """When a driver last began or said something, by the monotonic clock."""
 
     def start(self) -> None:
-        """Start one more driver."""
+        """Start one more driver, and all that it starts as one group of processes."""
+        contained = CONTAINED if self.namespaces and len(self.drivers) % 2 else ()
         output, log = (self.folder / f"driver-{len(self.drivers)}.{kind}" for kind in ("jsonl", "log"))
         with output.open("wb") as events, log.open("wb") as errors:
             process = subprocess.Popen(
-                self.command,
+                [*contained, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=events,
                 stderr=errors,
                 cwd=self.folder,
                 env={**os.environ, **self.environment},
+                start_new_session=True,
             )
         self.drivers.append(Driver(process, output, log))
         self.heard = time.monotonic()
@@ -112,7 +119,7 @@ class ProcessGroup:
         send(pid, signal.SIGKILL)
 
     def stop(self, pid: int, seconds: float) -> None:
-        """Send SIGSTOP: the process hangs, and goes on `seconds` later as if nothing had happened."""
+        """Send SIGSTOP: the process or group hangs, and goes on `seconds` later as if nothing had happened."""
         self.asleep[pid] = time.monotonic() + seconds
         send(pid, signal.SIGSTOP)
 

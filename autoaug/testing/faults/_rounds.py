@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoaug.processes import Process, this_process
-from autoaug.store import Store, delete_study, running_trials
+from autoaug.store import Store, age_leases, delete_study, running_trials
 from autoaug.testing.faults._audit import Audit, audit
 from autoaug.testing.faults._process_group import ProcessGroup
 from autoaug.text import counted
@@ -36,6 +36,9 @@ study = Study(
 STRATEGIES = 2
 """Of the study above."""
 
+JUMP_SECONDS = 600.0
+"""How far a clock jumps."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChaosPlan:
@@ -45,7 +48,9 @@ class ChaosPlan:
     drivers: int = 2
     """Processes that run the study side by side."""
     faults: tuple[str, ...] = ("worker", "driver", "pause")
-    """What is done, in random order and at random moments: rows of FAULTS, or `storage`."""
+    """What is done, in random order and at random moments: rows of FAULTS."""
+    namespaces: bool = False
+    """Give every second driver a PID namespace of its own, as a container has. It takes the right to make one."""
     trials: int | None = 2
     """Of each strategy."""
     gpu_seconds: float | None = None
@@ -100,7 +105,7 @@ def run_round(
     rng, started, store = random.Random(seed), time.monotonic(), Store(storage_url)
     name = keep_as or f"chaos-{uuid.uuid4().hex[:12]}"
     try:
-        with ProcessGroup(command(store, folder, name, seed, plan), folder) as processes:
+        with ProcessGroup(command(store, folder, name, seed, plan), folder, namespaces=plan.namespaces) as processes:
             for _ in range(plan.drivers):
                 processes.start()
             done = list(
@@ -164,6 +169,18 @@ class FaultInjector:
         """Let a process that trains hang until its lease is over, and then go on."""
         return self.hit(self.training(), lambda pid: self.processes.stop(pid, self.plan.expiry + 2))
 
+    def sleep(self) -> bool:
+        """Let all drivers sleep until every lease is over, and wake up together: the machine is closed and opened."""
+        pids = [driver.process.pid for driver in self.processes.working()]
+        for pid in pids:
+            self.processes.stop(-pid, self.plan.expiry + 2)
+        return bool(pids)
+
+    def clock(self) -> bool:
+        """Let every lease look old, as it does to others when a clock jumps ahead."""
+        age_leases(self.store, self.name, JUMP_SECONDS)
+        return bool(running_trials(self.store, self.name))
+
     def storage(self) -> bool:
         """Let the server of the storage die and come back."""
         if self.restart_storage:
@@ -187,7 +204,7 @@ class FaultInjector:
         return sorted(owner.pid for owner in owners if owner and here.is_beside(owner))
 
 
-FAULTS = ("worker", "driver", "pause", "storage")
+FAULTS = ("worker", "driver", "pause", "sleep", "clock", "storage")
 """What can be done to a study: the methods of `FaultInjector`."""
 
 
