@@ -33,9 +33,9 @@ SMALL = ChaosPlan(epochs=12, silence_seconds=math.inf)
 
 PLANS = (
     replace(SMALL, faults=("driver", "storage")),
-    replace(SMALL, faults=("pause", "worker")),
+    replace(SMALL, faults=("pause", "worker", "clock")),
     replace(SMALL, faults=("worker", "storage"), drivers=1, trials=None, gpu_seconds=1.5),
-    replace(SMALL, faults=("worker", "pause", "storage")),
+    replace(SMALL, faults=("worker", "sleep", "storage")),
     replace(SMALL, faults=("worker", "driver"), drivers=1, executor="ray"),
 )
 """Round k plays plan k modulo their number, on PostgreSQL, or every second time on SQLite where nothing restarts it."""
