@@ -23,7 +23,7 @@ from autoaug.processes import this_process
 from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import SPOOL_FOLDER, Spool, Store, Unreachable
 from autoaug.store._retrying import RetryPolicy
-from autoaug.store._spool import read
+from autoaug.store._spool import claim, make, read
 from autoaug.strategies import none
 
 
@@ -166,6 +166,42 @@ def test_what_is_found_of_a_trial_that_another_worker_took_over_is_dropped(
     assert store.epochs("tiny") == []
     assert "4 writes about trial id 1 are dropped: it has ended, or another worker has it" in caplog.text
     assert not path.exists()
+
+
+def test_a_file_is_made_by_one_process_and_what_is_appended_meanwhile_is_another(
+    store: Store, options: Options
+) -> None:
+    spool = replace(spool_of(store, options), owner=dead())
+    path = leave(spool, 1)
+    first = claim(path)
+    assert first
+    assert claim(path) is None
+    spool.append(1, "report", {"epoch": 2, "value": 0.25})
+    assert sorted(len(left.writes) for left in spool.left()) == [1, 4]
+    make(store, first)
+    (left,) = spool.left()
+    assert (left.path, [call for call, _ in left.writes]) == (path, ["report"])
+    spool.release(1)
+    (released,) = spool.left()
+    assert released.free
+    again = claim(released.path)
+    assert again
+    assert again.free, "whoever claimed it may die"
+    assert [left.path for left in spool.left()] == [again.path]
+
+
+def test_what_cannot_be_written_yet_stays(store: Store, options: Options, file: Path) -> None:
+    job = Scheduler(one_trial(), store).next()
+    assert job
+    path = leave(replace(spool_of(store, options), owner=dead()), job.trial_id)
+    store.retry_policy.gave_up = True  # it tries once
+    lock = Lock(file)
+    with pytest.raises(Unreachable):
+        write_pending(store, options)
+    lock.release()
+    write_pending(store, options)
+    assert [(outcome.state, outcome.epochs) for outcome in searched(store)] == [("COMPLETE", 1)]
+    assert not list(path.parent.iterdir())
 
 
 def test_lines_that_were_cut_off_or_are_not_ours_do_no_harm(store: Store, options: Options, tmp_path: Path) -> None:

@@ -27,13 +27,8 @@ def write_pending(store: Store, options: Options) -> None:
             lease = store.leases().get(pending.trial_id)
             if store.take_lease(pending.trial_id, process_name(), lease):  # or else somebody is at it
                 replay(store, pending)
-                give_lease_back(store, pending.trial_id, lease.owner if lease else pending.owner)
-
-
-def give_lease_back(store: Store, trial_id: int, owner: str) -> None:
-    """Sign a trial, unless it is over, as the one who had the lease before: it is judged by what became of that one."""
-    if store.is_running(trial_id):
-        store.beat(trial_id, owner)
+                if store.is_running(pending.trial_id):
+                    store.beat(pending.trial_id, pending.owner)  # by what became of that one it is judged
 
 
 def write_pending_of(store: Store, trial_id: int) -> None:
