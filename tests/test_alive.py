@@ -123,8 +123,10 @@ def worker(store: Store) -> Iterator[Worker]:
     process.start()
     its.close()
     found = Worker(process, store, ours.recv())
-    yield found
-    found.die()
+    try:
+        yield found
+    finally:
+        found.die()
 
 
 HERE_AND_THERE = """
