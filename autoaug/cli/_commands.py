@@ -86,7 +86,7 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Created wher
 def run(
     study: StudyArgument,
     storage: StorageOption = None,
-    executor: Annotated[str, typer.Option(help="local: here, one at a time. ray: as Ray Tune trials.")] = "local",
+    executor: Annotated[str, typer.Option(help="local: on this machine. ray: as Ray Tune trials.")] = "local",
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; what was run is kept under NAME~1.")] = False,

@@ -6,7 +6,14 @@ from autoaug.lazy import lazily
 from autoaug.options import Options
 
 if TYPE_CHECKING:
-    from autoaug.execution._capacity import ON_A_SERVER, refuse_more_than, refuse_remote, trials_at_once
+    from autoaug.execution._capacity import (
+        ON_A_SERVER,
+        places,
+        refuse_misplaced,
+        refuse_more_than,
+        refuse_remote,
+        trials_at_once,
+    )
     from autoaug.execution._job import Event, Job, Listen, process_name
     from autoaug.execution._pending_writes import write_pending
     from autoaug.execution._progress import check_only, is_over, outdated
@@ -18,7 +25,7 @@ else:  # how a study stands is read without torch
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "_capacity": "ON_A_SERVER refuse_more_than refuse_remote trials_at_once",
+            "_capacity": "ON_A_SERVER places refuse_misplaced refuse_more_than refuse_remote trials_at_once",
             "_job": "Event Job Listen process_name",
             "_pending_writes": "write_pending",
             "_progress": "check_only is_over outdated",
@@ -45,7 +52,9 @@ __all__ = [
     "failed",
     "is_over",
     "outdated",
+    "places",
     "process_name",
+    "refuse_misplaced",
     "refuse_more_than",
     "refuse_remote",
     "retry_failed",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from autoaug.execution import Options, check_only, refuse_more_than, refuse_remote
+from autoaug.execution import Options, check_only, refuse_misplaced, refuse_more_than, refuse_remote
 from autoaug.executors._table import EXECUTORS
 from autoaug.lookup import lookup
 from autoaug.study import Loader, Prediction, Study, advise, plan, predict, preflight
@@ -41,9 +41,10 @@ def check(
         raise ValueError(f"--address {options.address} is of a Ray cluster: add --executor ray")
     if executor == "ray" and storage is not None:
         refuse_remote(options, storage)
-    elsewhere = options.address or os.environ.get("RAY_ADDRESS")
+    has = this_machine()
+    refuse_misplaced(executor, options, study.task.device, has)
+    elsewhere = executor == "ray" and (options.address or os.environ.get("RAY_ADDRESS"))
     if not elsewhere:
-        has = this_machine()
         refuse_more_than(has, options, "this machine")
         refuse_missing_device(study.task.device, int(has["GPU"]))
     refuse_unwritable(options.artifacts)

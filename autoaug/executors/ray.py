@@ -14,32 +14,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import ray
-import ray.cloudpickle
-from optuna.trial import TrialState
 from ray import tune
 from ray.tune.search import Searcher
 
-from autoaug.execution import (
-    ON_A_SERVER,
-    Event,
-    Job,
-    Listen,
-    Options,
-    Scheduler,
-    end,
-    explain,
-    refuse_more_than,
-    work,
-    write_pending,
-)
-from autoaug.record import FULL, LEADERBOARD, State, TrialKind, record_of
-from autoaug.store import Loss, Store, Unreachable, open_retrying
+from autoaug.execution import ON_A_SERVER, Event, Job, Listen, Options, Scheduler, refuse_more_than, write_pending
+from autoaug.executors._worker_process import Errand, carry_out, errand, report_lost, why_lost
+from autoaug.record import FULL, LEADERBOARD, TrialKind, record_of
+from autoaug.store import Loss, Store, Unreachable
 from autoaug.study import Study
 
 QUIET = {
@@ -78,13 +65,8 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
 
 def make_tuner(scheduler: Scheduler, searcher: "SchedulerSearcher", options: Options) -> tune.Tuner:
     """Return the tuner that asks the searcher for trials and runs them, as many at once as fit."""
-    trainable = tune.with_parameters(
-        run_on_worker,
-        code=sources(options.project),
-        study=ray.cloudpickle.dumps(replace(scheduler.study, task=scheduler.study.task.anchored(), storage=None)),
-        storage=scheduler.store.portable(),
-        options=options,
-    )
+    sent = errand(scheduler.study, scheduler.store, options)
+    trainable = tune.with_parameters(run_on_worker, code=sources(options.project), errand=sent)
     trainable = tune.with_resources(trainable, {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial})
     return tune.Tuner(
         trainable,
@@ -142,20 +124,14 @@ class SchedulerSearcher(Searcher):
         if job is None or not error:
             return
         with suppress(Unreachable):  # its lease ends, and a scheduler takes it back
-            reason, loss = self.explain(job)
-            state = self.scheduler.lost(job, reason, loss)
-            if state is not None:
-                reason += ": queued again" if state == TrialState.WAITING else " again and again"
-                self.listen(Event(job, state=cast(State, state.name), reason=reason))
+            report_lost(self.scheduler, job, self.listen, *self.explain(job))
 
     def explain(self, job: Job) -> tuple[str, Loss]:
         """Return why a trial has lost its worker, and whose loss that is."""
-        attributes = self.scheduler.store.optuna.get_trial(job.trial_id).user_attrs
-        if "worker" not in attributes:
-            return "its worker died before it began", "unseen"
-        if attributes.get("node") not in (None, *(node["NodeID"] for node in ray.nodes() if node["Alive"])):
+        node = self.scheduler.store.optuna.get_trial(job.trial_id).user_attrs.get("node")
+        if node not in (None, *(node["NodeID"] for node in ray.nodes() if node["Alive"])):
             return "its node died", "foreign"
-        return "its worker died", "own"
+        return why_lost(self.scheduler.store, job)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing: Tune pickles its searcher to disk, and the truth is in the storage."""
@@ -175,39 +151,15 @@ def trial_name(trial: Any) -> str:
     return "-".join([*prefix, job.strategy, str(job.number)] + ([str(job.attempt)] if job.attempt > 1 else []))
 
 
-def run_on_worker(
-    config: Mapping[str, Any], code: tuple[tuple[str, str], ...], study: bytes, storage: str, options: Options
-) -> None:
+def run_on_worker(config: Mapping[str, Any], code: tuple[tuple[str, str], ...], errand: Errand) -> None:
     """Run one trial in a Ray actor. The study is unpickled only once the modules it refers to are there."""
-    import torch
-
-    torch.set_num_threads(max(1, int(options.cpus_per_trial)))  # trials share cores
 
     def tell(event: Event) -> None:
         plain = {"record": asdict(event.record) if event.record else None, "state": event.state, "reason": event.reason}
         tune.report({"epoch": event.record.epoch if event.record else 0, "event": json.dumps(plain)})
 
-    job = Job(**config["job"])
     install(code)
-    try:
-        store = open_store(storage, options.retry_seconds)
-        write_pending(store, options)
-        store.annotate(job.trial_id, node=ray.get_runtime_context().get_node_id())
-    except (ValueError, Unreachable) as away:  # its lease ends, and a scheduler takes it back
-        tell(Event(job, state="WAITING", reason=str(away)))
-        return
-    try:
-        unpickled = ray.cloudpickle.loads(study)
-    except Exception as error:
-        end(job, store, TrialState.FAIL, explain(error), tell)
-        return
-    work(unpickled, job, store, options, tell, end_process=lambda: os._exit(1))
-
-
-@cache
-def open_store(storage_url: str, retry_seconds: float) -> Store:
-    """Open a storage once per worker process: its pool of connections serves many trials."""
-    return open_retrying(storage_url, retry_seconds)
+    carry_out(errand, Job(**config["job"]), tell, node=ray.get_runtime_context().get_node_id())
 
 
 @contextmanager
