@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -246,19 +244,3 @@ def test_more_than_the_cluster_has_is_refused() -> None:
         refuse_too_much(Options(gpus_per_trial=1))
     with pytest.raises(ValueError, match=r"each trial asks for 64 CPUs and the cluster has 2"):
         refuse_too_much(Options(cpus_per_trial=64))
-
-
-def test_the_modules_of_a_project_are_removed_when_their_worker_ends(tmp_path: Path) -> None:
-    script = """
-import sys
-from autoaug.executors.ray import install
-install((("rows/more.py", "value = 7"),))
-from rows.more import value
-print(value, sys.path[0])
-"""
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    value, folder = ended.stdout.split()
-    assert value == "7"
-    assert Path(folder).parent == tmp_path, "it was there while the process lived"
-    assert list(tmp_path.glob("autoaug-project-*")) == []

@@ -4,19 +4,13 @@ Tune only distributes and runs the trials. What they are comes from the schedule
 the worker into the storage, and nothing that Tune keeps on disk is ever read again: a restart begins a fresh Tuner.
 """
 
-import atexit
 import json
 import logging
 import os
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -24,6 +18,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from autoaug.execution import ON_A_SERVER, Event, Job, Listen, Options, Scheduler, refuse_more_than, write_pending
+from autoaug.executors._code import Code, install, sources
 from autoaug.executors._worker_process import Errand, carry_out, errand, report_lost, why_lost
 from autoaug.record import FULL, LEADERBOARD, TrialKind, record_of
 from autoaug.store import Loss, Store, Unreachable
@@ -151,7 +146,7 @@ def trial_name(trial: Any) -> str:
     return "-".join([*prefix, job.strategy, str(job.number)] + ([str(job.attempt)] if job.attempt > 1 else []))
 
 
-def run_on_worker(config: Mapping[str, Any], code: tuple[tuple[str, str], ...], errand: Errand) -> None:
+def run_on_worker(config: Mapping[str, Any], code: Code, errand: Errand) -> None:
     """Run one trial in a Ray actor. The study is unpickled only once the modules it refers to are there."""
 
     def tell(event: Event) -> None:
@@ -202,33 +197,3 @@ def slots(options: Options) -> int:
     wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
     fit = min(int(has.get(name, 0) / each) for name, each in wanted.items() if each)
     return min(fit, options.at_once or fit)
-
-
-def sources(project: Path | None) -> tuple[tuple[str, str], ...]:
-    """Return the code of the project, as (path, text): every file beside a module that is imported from there."""
-    if project is None:
-        return ()
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    folders = {Path(file).parent for file in files if file and is_of_project(Path(file), project)}
-    paths = sorted(path for folder in folders for path in folder.glob("*.py"))
-    return tuple((str(path.relative_to(project)), path.read_text()) for path in paths)
-
-
-def is_of_project(file: Path, project: Path) -> bool:
-    """Whether a worker cannot import a module: it is in the project, and neither installed nor of autoaug."""
-    if not file.is_relative_to(project):
-        return False
-    parts = file.relative_to(project).parts
-    return parts[0] != "autoaug" and "site-packages" not in parts
-
-
-@cache
-def install(code: tuple[tuple[str, str], ...]) -> None:
-    """Make the user's modules importable in this process, so that the rows that they add to tables are there too."""
-    root = Path(tempfile.mkdtemp(prefix="autoaug-project-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)  # no sooner: modules are imported late, too
-    for name, text in code:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    sys.path.insert(0, str(root))
