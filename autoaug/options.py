@@ -53,8 +53,8 @@ class Options:
     A field with a `Help` is an option of `autoaug run`: its name, type, default and order are those here.
 
     Raises:
-        ValueError: a value is out of its range, `gpus` and `processes` are both given, or a lease expires sooner than
-            two signs of life are apart.
+        ValueError: a value is out of its range, two of them contradict each other, or a lease expires sooner than two
+            signs of life are apart.
     """
 
     only: Annotated[tuple[Annotated[str, TEXT], ...], Help("Run this one; may be repeated.", "STRATEGY")] = ()
@@ -81,6 +81,10 @@ class Options:
     ] = None
     address: Annotated[str | None, TEXT, Help("Of a running Ray cluster.")] = None
     """None starts one on this machine."""
+    autoscaling: Annotated[bool, Help("Wait for nodes that the Ray cluster starts when they are asked for.")] = False
+    """Elsewhere trials that fit on no node are refused."""
+    accelerator: Annotated[str | None, TEXT, Help("Kind of GPU in a Ray cluster, such as A100.", "KIND")] = None
+    """As Ray calls it; None is any."""
     insecure: Annotated[bool, Help("Use a remote Ray cluster without a token.")] = False
     """Use a Ray cluster of other hosts even where it lets in whoever can reach it."""
     artifacts: Annotated[Path, Help("Where checkpoints lie.")] = Path("artifacts")
@@ -116,6 +120,8 @@ class Options:
                 f"gpus is {gpus} and processes is {self.processes}: give one of them; each GPU has a process, and "
                 "several where gpus per trial is below 1"
             )
+        if self.accelerator and not self.gpus_per_trial:
+            raise ValueError(f"accelerator is {self.accelerator} and gpus per trial is 0: give a share of a GPU, or 1")
         if self.expiry_seconds < 2 * self.lease_seconds:
             raise ValueError(
                 f"expiry seconds is {self.expiry_seconds:g} and lease seconds is {self.lease_seconds:g}: give "

@@ -14,7 +14,7 @@ from autoaug.executors._code import Code, sources
 
 FILES = {
     "search_spaces/mine.py": "space = {}\n",
-    "studies/asked.py": "from search_spaces.mine import space\nfrom studies.parts import model\nimport helpers.deep.far",
+    "studies/asked.py": "import helpers.deep.far, search_spaces.mine\nfrom studies.parts import model\n",
     "studies/other.py": "raise RuntimeError('another study, which nobody asked for')\n",
     "studies/parts/__init__.py": "",
     "studies/parts/model.py": "def build():\n    from . import late\n    from ..later import value\n",

@@ -20,7 +20,7 @@ from autoaug import Budget, Study, Task
 from autoaug.cli._project import load_study
 from autoaug.execution import Event, Options, Scheduler
 from autoaug.executors import EXECUTORS, run
-from autoaug.executors.ray import SchedulerSearcher, refuse_too_much
+from autoaug.executors.ray import Looking, SchedulerSearcher, run_ray
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Policy, ready
 from autoaug.record import TrialKind, last_attempts
@@ -233,14 +233,15 @@ def test_a_trial_that_ends_its_own_worker_every_time_fails_and_the_others_go_on(
     assert [event.state for event in lost] == ["WAITING", "WAITING", "FAIL"]
 
 
-def test_what_tune_pickles_holds_nothing_of_the_storage(tmp_path: Path) -> None:
+def test_what_tune_pickles_holds_nothing_of_the_storage(tmp_path: Path, options: Options) -> None:
     store = open_store(tmp_path, "canary")
-    searcher = SchedulerSearcher(Scheduler(tiny(), store), lambda event: None)
+    searcher = SchedulerSearcher(Scheduler(tiny(), store), lambda event: None, options)
     assert b"canary" not in ray.cloudpickle.dumps(searcher)
+    assert b"canary" not in ray.cloudpickle.dumps(Looking(searcher.waiting))
 
 
-def test_more_than_the_cluster_has_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"each trial asks for 1 GPUs and the cluster has 0: lower --gpus-per-trial"):
-        refuse_too_much(Options(gpus_per_trial=1))
-    with pytest.raises(ValueError, match=r"each trial asks for 64 CPUs and the cluster has 2"):
-        refuse_too_much(Options(cpus_per_trial=64))
+def test_more_than_a_node_has_is_refused(tmp_path: Path, options: Options) -> None:
+    with pytest.raises(
+        ValueError, match=r"each trial asks for 64 CPUs, 0 GPUs and the largest node of the cluster has 2"
+    ):
+        run_ray(tiny(), open_store(tmp_path), replace(options, cpus_per_trial=64), lambda event: None)

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
@@ -17,8 +17,9 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from autoaug.execution import ON_A_SERVER, Event, Job, Listen, Options, Scheduler, refuse_more_than, write_pending
+from autoaug.execution import ON_A_SERVER, Event, Job, Listen, Options, Scheduler, write_pending
 from autoaug.executors._code import Code, install, sources
+from autoaug.executors._nodes import Node, Waiting, refuse_too_much, slots, wanted
 from autoaug.executors._worker_process import Errand, carry_out, errand, report_lost, why_lost
 from autoaug.record import FULL, LEADERBOARD, TrialKind, record_of
 from autoaug.store import Loss, Store, Unreachable
@@ -30,23 +31,25 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "inf",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-"""The console is ours, Ctrl-C too: Tune's own handler would try to go on."""
+"""The console is ours, Ctrl-C too: Tune's own handler would try to go on. What is waited for says `Waiting`."""
 
 
 def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> None:
     """Run a study as trials of Ray Tune.
 
     Raises:
-        ValueError: the cluster has less than one trial needs.
+        ValueError: no node of the cluster has what one trial needs, or the study cannot be sent there.
     """
+    code, sent = sources(options.project), errand(study, store, options)
     with cluster(options):
-        refuse_too_much(options)
+        refuse_too_much(nodes(), options)
         refuse_unshared(store)
         scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest)
-        searcher = SchedulerSearcher(scheduler, listen, when_idle=lambda: write_pending(store, options))
-        tuner = make_tuner(scheduler, searcher, options)
+        searcher = SchedulerSearcher(scheduler, listen, options)
+        tuner = make_tuner(searcher, code, sent)
         try:
             tuner.fit()
         except KeyboardInterrupt:
@@ -58,17 +61,17 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
             raise searcher.away
 
 
-def make_tuner(scheduler: Scheduler, searcher: "SchedulerSearcher", options: Options) -> tune.Tuner:
+def make_tuner(searcher: "SchedulerSearcher", code: Code, sent: Errand) -> tune.Tuner:
     """Return the tuner that asks the searcher for trials and runs them, as many at once as fit."""
-    sent = errand(scheduler.study, scheduler.store, options)
-    trainable = tune.with_parameters(run_on_worker, code=sources(options.project), errand=sent)
-    trainable = tune.with_resources(trainable, {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial})
+    options = sent.options
+    trainable = tune.with_parameters(run_on_worker, code=code, errand=sent)
+    trainable = tune.with_resources(trainable, wanted(options))
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,
-            max_concurrent_trials=slots(options),
+            max_concurrent_trials=slots(nodes(), options),
             trial_name_creator=trial_name,
             trial_dirname_creator=trial_name,
             reuse_actors=options.gpus_per_trial == 0,  # a fresh process is sure to have given its GPU memory back
@@ -76,11 +79,12 @@ def make_tuner(scheduler: Scheduler, searcher: "SchedulerSearcher", options: Opt
             mode="max",
         ),
         run_config=tune.RunConfig(
-            name=f"{scheduler.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+            name=f"{searcher.scheduler.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
             storage_path=str((options.artifacts / "ray").absolute()),
             failure_config=tune.FailureConfig(max_failures=0),
             log_to_file=True,
             sync_config=tune.SyncConfig(sync_artifacts=True),  # a trial's log comes from its node to our folder
+            callbacks=[Looking(searcher.waiting)],
             verbose=0,
         ),
     )
@@ -89,9 +93,10 @@ def make_tuner(scheduler: Scheduler, searcher: "SchedulerSearcher", options: Opt
 class SchedulerSearcher(Searcher):
     """Hands the trials of a scheduler to Tune, which asks it for the next one."""
 
-    def __init__(self, scheduler: Scheduler, listen: Listen, when_idle: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, scheduler: Scheduler, listen: Listen, options: Options) -> None:
         super().__init__(metric="epoch", mode="max")
-        self.scheduler, self.listen, self.when_idle = scheduler, listen, when_idle
+        self.scheduler, self.listen, self.options = scheduler, listen, options
+        self.waiting = Waiting(scheduler.store, options)
         self.running: dict[str, Job] = {}
         self.away: Unreachable | None = None
         """Why there is no next trial: the storage does not answer."""
@@ -101,22 +106,27 @@ class SchedulerSearcher(Searcher):
             self.away = None
             job = self.scheduler.next()
             if job is None:  # Tune asks again unless all is over: a running trial may still have to be repeated
-                self.when_idle()
+                write_pending(self.scheduler.store, self.options)
                 return Searcher.FINISHED if self.scheduler.over() else None
         except Unreachable as away:
             self.away = away
             return None if self.running else Searcher.FINISHED  # what runs goes on, and may outlast it
         self.running[trial_id] = job
+        self.waiting.handed(job)
         return {"job": asdict(job)}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        self.waiting.begun(self.running[trial_id])
         event = json.loads(result["event"])
         record = record_of(event["record"]) if event["record"] else None
         self.listen(Event(self.running[trial_id], record, event["state"], event["reason"]))
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         job = self.running.pop(trial_id, None)
-        if job is None or not error:
+        if job is None:
+            return
+        self.waiting.begun(job)
+        if not error:
             return
         with suppress(Unreachable):  # its lease ends, and a scheduler takes it back
             report_lost(self.scheduler, job, self.listen, *self.explain(job))
@@ -137,6 +147,20 @@ class SchedulerSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Read nothing: a restart begins with a fresh searcher."""
+
+
+class Looking(tune.Callback):
+    """Looks after the trials that wait for resources, whenever Tune has done something or nothing for a moment."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self.waiting = waiting
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.waiting.look(nodes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing, as a searcher does."""
+        return {}
 
 
 def trial_name(trial: Any) -> str:
@@ -186,14 +210,6 @@ def refuse_unshared(store: Store) -> None:
         )
 
 
-def refuse_too_much(options: Options) -> None:
-    """Refuse trials that ask for more than the cluster has, as `refuse_more_than`."""
-    refuse_more_than(ray.cluster_resources(), options, "the cluster")
-
-
-def slots(options: Options) -> int:
-    """Return how many trials fit. Tune is asked for no more: one that waits for resources would lose its lease."""
-    has = ray.cluster_resources()
-    wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
-    fit = min(int(has.get(name, 0) / each) for name, each in wanted.items() if each)
-    return min(fit, options.at_once or fit)
+def nodes() -> list[Node]:
+    """Return what each node of the cluster that lives has, busy or not."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
