@@ -22,7 +22,7 @@ from autoaug.execution._recovery import give_back
 from autoaug.options import Options
 from autoaug.record import Record, State, ordinals
 from autoaug.store import Store, Unreachable, epochs_of, id_of_trial, settle
-from autoaug.study import Setup, Study, applied, unapplied
+from autoaug.study import Setup, Study, applied, gpu_weight, unapplied
 from autoaug.text import read, shown
 from autoaug.train import Diverged, pick_device, train
 
@@ -234,6 +234,9 @@ def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") ->
     strategy = attempt.study.strategies[attempt.job.strategy]
     if setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
         facts["notes"] = list(notes)
+    weight, unweighed = gpu_weight(attempt.study)
+    if weight is not None:
+        facts |= {"gpu_weight": weight, **({"warning": unweighed} if unweighed else {})}
     attempt.store.annotate(attempt.job.trial_id, **facts)
     if not training:
         note_applied(attempt, setup, data)
@@ -250,7 +253,7 @@ def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") ->
         pulse=attempt.step,
     ):
         yield record
-        trouble = "; ".join(filter(None, (checkpoint.passed_over, checkpoint.trouble)))
+        trouble = "; ".join(filter(None, (unweighed, checkpoint.passed_over, checkpoint.trouble)))
         if trouble not in ("", warning):
             warning = trouble
             attempt.store.annotate(attempt.job.trial_id, warning=warning)
