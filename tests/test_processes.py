@@ -135,7 +135,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from autoaug import Budget
-from autoaug.cli._commands import terminated_is_interrupted
 from autoaug.execution import Options
 from autoaug.executors import conduct
 from autoaug.store import Store
@@ -147,8 +146,7 @@ study = replace(study, task=replace(study.task, epochs=100_000))
 folder = Path(sys.argv[1])
 options = Options(artifacts=folder / "artifacts", processes=1, checkpoint_seconds=0)
 try:
-    with terminated_is_interrupted():
-        conduct(study, Store(f"sqlite:///{folder / 'x.db'}"), "local", options, lambda event: None)
+    conduct(study, Store(f"sqlite:///{folder / 'x.db'}"), "local", options, lambda event: None)
 except KeyboardInterrupt:
     sys.exit(130)
 """
