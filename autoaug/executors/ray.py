@@ -62,7 +62,7 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
 
 
 def make_tuner(searcher: "SchedulerSearcher", code: Code, sent: Errand) -> tune.Tuner:
-    """Return the tuner that asks the searcher for trials and runs them, as many at once as fit."""
+    """Return the tuner that asks the searcher for trials, which says how many, and runs them."""
     options = sent.options
     trainable = tune.with_parameters(run_on_worker, code=code, errand=sent)
     trainable = tune.with_resources(trainable, wanted(options))
@@ -71,7 +71,6 @@ def make_tuner(searcher: "SchedulerSearcher", code: Code, sent: Errand) -> tune.
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,
-            max_concurrent_trials=slots(nodes(), options),
             trial_name_creator=trial_name,
             trial_dirname_creator=trial_name,
             reuse_actors=options.gpus_per_trial == 0,  # a fresh process is sure to have given its GPU memory back
@@ -102,6 +101,8 @@ class SchedulerSearcher(Searcher):
         """Why there is no next trial: the storage does not answer."""
 
     def suggest(self, trial_id: str) -> Any:
+        if len(self.running) >= slots(nodes(), self.options):  # of now: nodes come and go
+            return None
         try:
             self.away = None
             job = self.scheduler.next()
@@ -184,7 +185,8 @@ def run_on_worker(config: Mapping[str, Any], code: Code, errand: Errand) -> None
 @contextmanager
 def cluster(options: Options) -> Iterator[None]:
     """Connect to the Ray cluster at `address`, or start one on this machine for as long as the block runs."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    patient = {"TUNE_MAX_PENDING_TRIALS_PG": str(options.at_once or 1)} if options.autoscaling else {}
+    os.environ.update({name: os.environ.get(name, value) for name, value in {**QUIET, **patient}.items()})
     ours = not ray.is_initialized()
     if ours:
         dashboard = None if options.address else False  # of Ray, for a cluster that starts here
