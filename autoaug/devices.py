@@ -1,5 +1,7 @@
-"""The way of tensors to a GPU, and its clock: the host stops for neither, so that it stays ahead with its orders."""
+"""The way of tensors to a GPU, its name and its clock: the host stops for none, so that it stays ahead with orders."""
 
+import os
+import platform
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -32,6 +34,13 @@ def all_to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tenso
     parts = to_device(torch.cat(bytes_of), device).split([len(tensor) for tensor in bytes_of])
     sent = {k: part.view(tensors[k].dtype).view(tensors[k].shape) for k, part in zip(widest_first, parts, strict=True)}
     return [sent[k] if k in sent else to_device(tensor, device) for k, tensor in enumerate(tensors)]
+
+
+def device_name(device: torch.device) -> str:
+    """Return the model of a GPU, or the kind and number of CPU cores."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {os.cpu_count()} cores"
 
 
 def host_seconds(device_type: str) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from autoaug.fields import TEXT, above, at_least, check_fields, short
+from autoaug.fields import TEXT, Refused, above, at_least, check_fields, short
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,20 @@ def as_option(kind: str, name: str, value: Any, fix: str) -> str:
     return f"{name.replace('_', ' ')} is {shown}: give {fix}"
 
 
+def numbers(value: Any) -> tuple[int, ...]:
+    """Return numbers of GPUs, which may be given as texts with commas between them.
+
+    Raises:
+        Refused: one is no whole number from 0 on, or stands twice.
+    """
+    given = value if isinstance(value, list | tuple) else [value]
+    texts = [text for item in given for text in str(item).split(",")]
+    found = tuple(int(text) for text in texts if text.strip().isdecimal())
+    if len(found) < len(texts) or len(set(found)) < len(found):
+        raise Refused("numbers of GPUs, each once, such as 0,1,2,3")
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Choose where a study runs, how wide, and what happens when something dies.
@@ -39,7 +53,8 @@ class Options:
     A field with a `Help` is an option of `autoaug run`: its name, type, default and order are those here.
 
     Raises:
-        ValueError: a value is out of its range, or a lease expires sooner than two signs of life are apart.
+        ValueError: a value is out of its range, two of them contradict each other, or a lease expires sooner than two
+            signs of life are apart.
     """
 
     only: Annotated[tuple[Annotated[str, TEXT], ...], Help("Run this one; may be repeated.", "STRATEGY")] = ()
@@ -53,11 +68,23 @@ class Options:
     at_once: Annotated[
         int | None,
         at_least(1, says="at least 1 trial at a time"),
-        Help("The most trials at the same time (ray)."),
+        Help("The most trials at the same time."),
     ] = None
     """None is as many as fit."""
+    gpus: Annotated[tuple[int, ...], numbers, Help("Run local trials on these, a process for each.", "0,1,...")] = ()
+    """As torch counts them here. The local executor runs trials in this process where it is given neither these nor
+    `processes`."""
+    processes: Annotated[
+        int | None,
+        at_least(1, says="at least 1 process"),
+        Help("Run local trials on the CPU in so many processes."),
+    ] = None
     address: Annotated[str | None, TEXT, Help("Of a running Ray cluster.")] = None
     """None starts one on this machine."""
+    autoscaling: Annotated[bool, Help("Wait for nodes that the Ray cluster starts when they are asked for.")] = False
+    """Elsewhere trials that fit on no node are refused."""
+    accelerator: Annotated[str | None, TEXT, Help("Kind of GPU in a Ray cluster, such as A100.", "KIND")] = None
+    """As Ray calls it; None is any."""
     insecure: Annotated[bool, Help("Use a remote Ray cluster without a token.")] = False
     """Use a Ray cluster of other hosts even where it lets in whoever can reach it."""
     artifacts: Annotated[Path, Help("Where checkpoints lie.")] = Path("artifacts")
@@ -87,6 +114,14 @@ class Options:
 
     def __post_init__(self) -> None:
         check_fields(self, message=as_option)
+        if self.gpus and self.processes:
+            gpus = ",".join(map(str, self.gpus))
+            raise ValueError(
+                f"gpus is {gpus} and processes is {self.processes}: give one of them; each GPU has a process, and "
+                "several where gpus per trial is below 1"
+            )
+        if self.accelerator and not self.gpus_per_trial:
+            raise ValueError(f"accelerator is {self.accelerator} and gpus per trial is 0: give a share of a GPU, or 1")
         if self.expiry_seconds < 2 * self.lease_seconds:
             raise ValueError(
                 f"expiry seconds is {self.expiry_seconds:g} and lease seconds is {self.lease_seconds:g}: give "

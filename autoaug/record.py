@@ -88,7 +88,8 @@ class Record:
     policy: Mapping[str, Any] | None = None
     """What the policy looked like at the end of the epoch (a policy tree), where it moves."""
     gpu_seconds: float = 0.0
-    """Cost of this epoch. On a GPU wall seconds times the share of the GPU; without one CPU-seconds."""
+    """Cost of this epoch. On a GPU its seconds times the share of the GPU, and the weight of its kind where a budget
+    has one (`Budget.gpu_weights`); without one CPU-seconds."""
     wall_seconds: float = 0.0
     """How long this epoch took by the clock on the wall."""
     device: str = "cpu"

@@ -38,14 +38,15 @@ def command(config: Any, received: dict[str, Any]) -> typer.Typer:
 def test_the_help_of_run_lists_its_options() -> None:
     shown = CliRunner().invoke(app, ["run", "--help"], env=WIDE).stdout
     names = (
-        "storage executor only cpus-per-trial gpus-per-trial at-once address insecure artifacts retest retry-failed "
-        "dry-run fresh json quiet help checkpoint-seconds lease-seconds expiry-seconds hang-seconds retry-seconds"
+        "storage executor only cpus-per-trial gpus-per-trial at-once gpus processes address autoscaling accelerator "
+        "insecure artifacts retest retry-failed dry-run fresh json quiet help checkpoint-seconds lease-seconds "
+        "expiry-seconds hang-seconds retry-seconds"
     )
     assert long_names(shown) == names.split()
     for line in (
         r"--only +STRATEGY +Run this one; may be repeated\. +│",
         r"--cpus-per-trial +<?\w+>? +CPU cores, and so torch threads, of a trial\. \[default: 1\.0\]",
-        r"--at-once +<?\w+>? +The most trials at the same time \(ray\)\. +│",
+        r"--at-once +<?\w+>? +The most trials at the same time\. +│",
         r"--artifacts +<?\w+>? +Where checkpoints lie\. \[default: artifacts\]",
         r"--retest +.* +Test the better points that were found after the final runs, too\.",
         r"Recovery",

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,7 +20,7 @@ from autoaug import Budget, Study, Task
 from autoaug.cli._project import load_study
 from autoaug.execution import Event, Options, Scheduler
 from autoaug.executors import EXECUTORS, run
-from autoaug.executors.ray import SchedulerSearcher, refuse_too_much
+from autoaug.executors.ray import Looking, SchedulerSearcher, run_ray
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Policy, ready
 from autoaug.processes import Process, process_name
@@ -238,30 +236,15 @@ def test_a_trial_that_ends_its_own_worker_every_time_fails_and_the_others_go_on(
     assert [event.state for event in lost] == ["WAITING", "WAITING", "FAIL"]
 
 
-def test_what_tune_pickles_holds_nothing_of_the_storage(tmp_path: Path) -> None:
+def test_what_tune_pickles_holds_nothing_of_the_storage(tmp_path: Path, options: Options) -> None:
     store = open_store(tmp_path, "canary")
-    searcher = SchedulerSearcher(Scheduler(tiny(), store), lambda event: None)
+    searcher = SchedulerSearcher(Scheduler(tiny(), store), lambda event: None, options)
     assert b"canary" not in ray.cloudpickle.dumps(searcher)
+    assert b"canary" not in ray.cloudpickle.dumps(Looking(searcher.waiting))
 
 
-def test_more_than_the_cluster_has_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"each trial asks for 1 GPUs and the cluster has 0: lower --gpus-per-trial"):
-        refuse_too_much(Options(gpus_per_trial=1))
-    with pytest.raises(ValueError, match=r"each trial asks for 64 CPUs and the cluster has 2"):
-        refuse_too_much(Options(cpus_per_trial=64))
-
-
-def test_the_modules_of_a_project_are_removed_when_their_worker_ends(tmp_path: Path) -> None:
-    script = """
-import sys
-from autoaug.executors.ray import install
-install((("rows/more.py", "value = 7"),))
-from rows.more import value
-print(value, sys.path[0])
-"""
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    value, folder = ended.stdout.split()
-    assert value == "7"
-    assert Path(folder).parent == tmp_path, "it was there while the process lived"
-    assert list(tmp_path.glob("autoaug-project-*")) == []
+def test_more_than_a_node_has_is_refused(tmp_path: Path, options: Options) -> None:
+    with pytest.raises(
+        ValueError, match=r"each trial asks for 64 CPUs, 0 GPUs and the largest node of the cluster has 2"
+    ):
+        run_ray(tiny(), open_store(tmp_path), replace(options, cpus_per_trial=64), lambda event: None)

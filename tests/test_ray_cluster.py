@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,15 @@ from autoaug.strategies import none
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """The address of a cluster of two nodes on this machine, each with a core and a GPU that is only counted."""
+    """The address of a cluster of two nodes on this machine, each with a core and a GPU that is only counted.
+
+    The GPU of the second is of a kind of its own.
+    """
     node = {"num_cpus": 1, "num_gpus": 1}
     started = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    started.add_node(**node)
+    started.add_node(**node, resources={"accelerator_type:A100": 1})
     started.wait_for_nodes()
     yield started.address
     ray.shutdown()
@@ -69,4 +73,32 @@ def test_trials_share_the_gpus_of_two_nodes(cluster: str, tmp_path: Path) -> Non
     assert str(Path.cwd()) not in folders, "no worker needs to run in the folder of the driver"
     logs = [path.read_text() for path in (tmp_path / "artifacts" / "ray").rglob("stdout")]
     assert sum("built here" in log for log in logs) == 5, "what a trial prints is in its own file"
+    store.close()
+
+
+def test_what_no_node_has_is_refused_although_the_cluster_has_it(cluster: str, tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'x.db'}")
+    options = Options(artifacts=tmp_path / "artifacts", address=cluster, gpus_per_trial=2)
+    largest = r"each trial asks for 1 CPU, 2 GPUs and the largest node of the cluster has 1 CPU, 1 GPU"
+    with pytest.raises(ValueError, match=largest):
+        run(tiny(), store, "ray", options)
+    with pytest.raises(ValueError, match=r"has the --accelerator H100: there are A100; name one of these"):
+        run(tiny(), store, "ray", replace(options, gpus_per_trial=1, accelerator="H100"))
+    store.close()
+
+
+def test_trials_wait_for_the_kind_of_gpu_that_they_ask_for(cluster: str, tmp_path: Path) -> None:
+    study = tiny(strategies={"none": none()}, space={}, budget=Budget(trials=1), seeds=1)
+    store = Store(f"sqlite:///{tmp_path / 'x.db'}")
+    run(
+        study,
+        store,
+        "ray",
+        Options(artifacts=tmp_path / "artifacts", address=cluster, gpus_per_trial=0.5, accelerator="A100"),
+    )
+    trials = [*store.trials("tiny", "none"), *store.trials("tiny", "leaderboard")]
+    ray.init(address=cluster, log_to_driver=False)
+    there = {node["NodeID"] for node in ray.nodes() if "accelerator_type:A100" in node["Resources"]}
+    ray.shutdown()
+    assert {trial.user_attrs["node"] for trial in trials} == there
     store.close()

@@ -32,6 +32,7 @@ FLOORS = (
 """From the ground up. A module imports from floors below its own, and from its own folder."""
 
 HOMES = {
+    "cloudpickle": {"executors"},
     "cmaes": {"strategies"},
     "kornia": set(),  # exported policies run on it, and tests hold our gradients to its
     "optuna": {"strategies", "study", "store", "execution", "executors", "compare", "testing"},

@@ -95,7 +95,8 @@ def test_both_versions_say_the_same() -> None:
     facts = ("data", "predicted_seconds", "predicted_rerun_seconds")
     now = complete_definition({**asked().describe(), **{name: VERSION_1[name] for name in facts}})
     task = {**VERSION_1["task"], "optimiser": "sgd"}  # a field that came later
-    assert now == complete_definition(VERSION_1) == {**VERSION_1, "task": task, "unrecorded": []}
+    budget = {**VERSION_1["budget"], "gpu_weights": {}}  # this one too
+    assert now == complete_definition(VERSION_1) == {**VERSION_1, "task": task, "budget": budget, "unrecorded": []}
 
 
 def test_parts_that_may_be_missing_have_the_defaults_of_a_study() -> None:
@@ -263,7 +264,7 @@ def test_drivers_of_two_releases_share_a_study(store: Store, options: Options, f
         run(asked(trials), store, options=options)
         assert complete_definition(written(store)) == {
             **complete_definition(VERSION_1),
-            "budget": {"trials": trials, "gpu_seconds": None, "wall_seconds": None},
+            "budget": asdict(Budget(trials=trials)),
             "data": written(store)["data"],
             "predicted_seconds": written(store)["predicted_seconds"],
             "predicted_rerun_seconds": written(store)["predicted_rerun_seconds"],

@@ -152,11 +152,11 @@ def cpu_quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:
 def check_ray(target: Target) -> Finding:
     """Start or reach a Ray cluster, and return how many trials it has room for."""
     from autoaug.execution import Options
-    from autoaug.executors.ray import cluster, slots
+    from autoaug.executors.ray import cluster, nodes, slots
 
     start = time.perf_counter()
     with cluster(Options(address=target.address)):
-        seconds, room = time.perf_counter() - start, slots(Options())
+        seconds, room = time.perf_counter() - start, slots(nodes(), Options())
     answer = f"the cluster at {target.address} answers" if target.address else "a cluster of our own starts"
     return Finding(f"{answer} in {seconds:.1f} s, with room for {counted(room, 'trial')} of one CPU")
 

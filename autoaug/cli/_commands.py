@@ -86,7 +86,7 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Created wher
 def run(
     study: StudyArgument,
     storage: StorageOption = None,
-    executor: Annotated[str, typer.Option(help="local: here, one at a time. ray: as Ray Tune trials.")] = "local",
+    executor: Annotated[str, typer.Option(help="local: on this machine. ray: as Ray Tune trials.")] = "local",
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; what was run is kept under NAME~1.")] = False,
@@ -334,7 +334,8 @@ def show_plan(study: "Study", executor: str, options: Options, output: "Output")
     from autoaug.cli._console import plan_table
     from autoaug.execution import trials_at_once
     from autoaug.executors import this_machine
-    from autoaug.study import Loader, advise, by_the_clock, knobs, plan
+    from autoaug.study import Loader, advise, by_the_clock, knobs, plan, price
+    from autoaug.train import pick_device
 
     load = Loader()
     predictions = measured(study, executor, options, load=load)
@@ -342,7 +343,8 @@ def show_plan(study: "Study", executor: str, options: Options, output: "Output")
     lines = [line for line in plan(study, predictions, load) if not options.only or line.strategy in options.only]
     with thinking("trying every dimension at two values"):
         dimensions = knobs(study, options.only, load)
-    at_once, share = trials_at_once(executor, options, this_machine()), options.gpus_per_trial or 1.0
+    at_once = trials_at_once(executor, options, this_machine())
+    share = price(study, options.gpus_per_trial or 1.0, pick_device(study.task.device).type)
     with thinking("measuring what would fit this machine"):
         advice = advise(study, lines, load, at_once)
     output.show(

@@ -125,7 +125,7 @@ LAUNCHERS: dict[str, Launcher] = {
         "kuberay.yaml",
         frozenset({"workers", "gpus", "gpus_per_trial", "artifacts", "image"}),
         needs=("image", "artifacts"),
-        executor=RAY_THERE,
+        executor=(*RAY_THERE, "--autoscaling"),
         shares_folder=False,
         storage_in=("env",),
         hints=(

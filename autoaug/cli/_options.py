@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import typer
 
@@ -40,8 +40,11 @@ def field_options(config: type) -> Iterator[Parameter]:
 
 
 def as_typer_takes_it(hint: Any, default: Any) -> tuple[Any, Any]:
-    """Return a type and a default of a field in the terms of typer: for it, what may be repeated is a list."""
-    return (list[get_args(hint)[0]], []) if get_origin(hint) is tuple else (hint, default)  # type: ignore[misc]
+    """Return a type and a default of a field in the terms of typer.
+
+    For it, what may be repeated is a list. Its items come as texts, which the rule of the field reads.
+    """
+    return (list[str], []) if get_origin(hint) is tuple else (hint, default)
 
 
 def make_option(name: str, hint: Any, help: Help) -> typer.models.OptionInfo:

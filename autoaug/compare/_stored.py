@@ -265,6 +265,9 @@ def provenance(
             known[ALWAYS_ON] = Standard(**known[ALWAYS_ON])
         for name, value in {**known, **each.get("versions", {})}.items():
             facts.setdefault(name, Counter())[str(value)] += 1
+    if len(facts.get(FACTS["device"], ())) > 1:
+        weights = [f"{kind} {weight:g}" for kind, weight in definitions[0]["budget"]["gpu_weights"].items()]
+        yield "seconds", f"of several kinds of device, {'weighed: ' if weights else 'not weighed'}{', '.join(weights)}"
     for name, values in facts.items():
         several = len(values) > 1
         yield (

@@ -7,7 +7,14 @@ from autoaug.options import Options
 from autoaug.processes import Process, is_gone, process_name, short_name
 
 if TYPE_CHECKING:
-    from autoaug.execution._capacity import ON_A_SERVER, refuse_more_than, refuse_remote, trials_at_once
+    from autoaug.execution._capacity import (
+        ON_A_SERVER,
+        places,
+        refuse_misplaced,
+        refuse_more_than,
+        refuse_remote,
+        trials_at_once,
+    )
     from autoaug.execution._job import Event, Job, Listen
     from autoaug.execution._pending_writes import spool_of, write_pending
     from autoaug.execution._progress import check_only, is_over, outdated
@@ -19,7 +26,7 @@ else:  # how a study stands is read without torch
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "_capacity": "ON_A_SERVER refuse_more_than refuse_remote trials_at_once",
+            "_capacity": "ON_A_SERVER places refuse_misplaced refuse_more_than refuse_remote trials_at_once",
             "_job": "Event Job Listen",
             "_pending_writes": "spool_of write_pending",
             "_progress": "check_only is_over outdated",
@@ -48,7 +55,9 @@ __all__ = [
     "is_gone",
     "is_over",
     "outdated",
+    "places",
     "process_name",
+    "refuse_misplaced",
     "refuse_more_than",
     "refuse_remote",
     "retry_failed",

@@ -13,7 +13,7 @@ from autoaug.options import Options
 from autoaug.policy import Composed, Fixed
 from autoaug.record import Record, State, TrialKind
 from autoaug.store import Store
-from autoaug.study import Setup, Study, set_up
+from autoaug.study import Setup, Study, price, set_up
 from autoaug.train import NullLearner, Task
 
 
@@ -100,11 +100,11 @@ class Attempt:
         return fingerprint(parts)
 
     def sign(self, record: Record, training: str = "") -> Record:
-        """Return an epoch with whose it is. On a GPU it costs the share of the GPU that the trial has."""
+        """Return an epoch with whose it is, and what it costs the budget: on a GPU by its share and kind."""
         job, share = self.job, self.options.gpus_per_trial or 1.0
         return replace(
             record,
-            gpu_seconds=record.gpu_seconds * (share if record.device == "cuda" else 1.0),
+            gpu_seconds=record.gpu_seconds * price(self.study, share, record.device),
             study=self.study.name,
             strategy=job.strategy,
             trial=job.number,

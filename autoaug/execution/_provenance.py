@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -15,6 +13,7 @@ from typing import Any
 import torch
 
 from autoaug.data import Data
+from autoaug.devices import device_name
 from autoaug.execution._job import Job
 from autoaug.processes import process_name
 from autoaug.study import Study
@@ -47,13 +46,6 @@ def of_training(data: Data, device: torch.device) -> dict[str, Any]:
 def fingerprint(plain: Any) -> str:
     """Return 16 hexadecimal digits over plain data."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def device_name(device: torch.device) -> str:
-    """Return the model of a GPU, or the kind and number of CPU cores."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {os.cpu_count()} cores"
 
 
 def reset_peak_memory(device: torch.device) -> None:

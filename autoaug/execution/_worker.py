@@ -23,7 +23,7 @@ from autoaug.options import Options
 from autoaug.processes import process_name
 from autoaug.record import Record, State, ordinals
 from autoaug.store import Store, Unreachable, epochs_of, id_of_trial, settle
-from autoaug.study import Setup, Study, applied, unapplied
+from autoaug.study import Setup, Study, applied, gpu_weight, unapplied
 from autoaug.text import read, shown
 from autoaug.train import Diverged, pick_device, train
 
@@ -235,6 +235,9 @@ def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") ->
     strategy = attempt.study.strategies[attempt.job.strategy]
     if setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
         facts["notes"] = list(notes)
+    weight, unweighed = gpu_weight(attempt.study)
+    if weight is not None:
+        facts |= {"gpu_weight": weight, **({"warning": unweighed} if unweighed else {})}
     attempt.store.annotate(attempt.job.trial_id, **facts)
     if not training:
         note_applied(attempt, setup, data)
@@ -251,7 +254,7 @@ def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") ->
         pulse=attempt.step,
     ):
         yield record
-        trouble = "; ".join(filter(None, (checkpoint.passed_over, checkpoint.trouble)))
+        trouble = "; ".join(filter(None, (unweighed, checkpoint.passed_over, checkpoint.trouble)))
         if trouble not in ("", warning):
             warning = trouble
             attempt.store.annotate(attempt.job.trial_id, warning=warning)

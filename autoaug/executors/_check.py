@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from autoaug.execution import Options, check_only, refuse_more_than, refuse_remote
+from autoaug.execution import Options, check_only, refuse_misplaced, refuse_more_than, refuse_remote
 from autoaug.executors._table import EXECUTORS
 from autoaug.lookup import lookup
 from autoaug.study import Loader, Prediction, Study, advise, plan, predict, preflight
@@ -37,13 +37,13 @@ def check(
     """
     lookup(EXECUTORS, executor, "executor")
     check_only(study, options.only)
-    if options.address and executor == "local":
-        raise ValueError(f"--address {options.address} is of a Ray cluster: add --executor ray")
+    refuse_for_ray_only(executor, options)
     if executor == "ray" and storage is not None:
         refuse_remote(options, storage)
-    elsewhere = options.address or os.environ.get("RAY_ADDRESS")
+    has = this_machine()
+    refuse_misplaced(executor, options, study.task.device, has)
+    elsewhere = executor == "ray" and (options.address or os.environ.get("RAY_ADDRESS"))
     if not elsewhere:
-        has = this_machine()
         refuse_more_than(has, options, "this machine")
         refuse_missing_device(study.task.device, int(has["GPU"]))
     refuse_unwritable(options.artifacts)
@@ -55,6 +55,19 @@ def check(
     predictions = predict(study, options.only, options.gpus_per_trial or 1.0, load, say)
     refuse_small_budget(study, predictions, load)
     return predictions
+
+
+def refuse_for_ray_only(executor: str, options: Options) -> None:
+    """Refuse options of a Ray cluster where there is none.
+
+    Raises:
+        ValueError: it names the option.
+    """
+    given = {"address": options.address, "accelerator": options.accelerator, "autoscaling": options.autoscaling}
+    for name, value in given.items():
+        if value and executor == "local":
+            shown = "" if value is True else f" {value}"
+            raise ValueError(f"--{name}{shown} is of a Ray cluster: add --executor ray")
 
 
 def this_machine() -> dict[str, float]:

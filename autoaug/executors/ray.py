@@ -4,42 +4,25 @@ Tune only distributes and runs the trials. What they are comes from the schedule
 the worker into the storage, and nothing that Tune keeps on disk is ever read again: a restart begins a fresh Tuner.
 """
 
-import atexit
 import json
 import logging
 import os
-import shutil
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
-from functools import cache
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import asdict
+from typing import Any
 
 import ray
-import ray.cloudpickle
-from optuna.trial import TrialState
 from ray import tune
 from ray.tune.search import Searcher
 
-from autoaug.execution import (
-    ON_A_SERVER,
-    Event,
-    Job,
-    Listen,
-    Options,
-    Scheduler,
-    end,
-    explain,
-    refuse_more_than,
-    work,
-    write_pending,
-)
-from autoaug.record import FULL, LEADERBOARD, State, TrialKind, record_of
-from autoaug.store import Loss, Store, Unreachable, open_retrying
+from autoaug.execution import ON_A_SERVER, Event, Job, Listen, Options, Scheduler, write_pending
+from autoaug.executors._code import Code, install, sources
+from autoaug.executors._nodes import Node, Waiting, refuse_too_much, slots, wanted
+from autoaug.executors._worker_process import Errand, carry_out, errand, report_lost, why_lost
+from autoaug.record import FULL, LEADERBOARD, TrialKind, record_of
+from autoaug.store import Loss, Store, Unreachable
 from autoaug.study import Study
 
 QUIET = {
@@ -48,23 +31,25 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "inf",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-"""The console is ours, Ctrl-C too: Tune's own handler would try to go on."""
+"""The console is ours, Ctrl-C too: Tune's own handler would try to go on. What is waited for says `Waiting`."""
 
 
 def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> None:
     """Run a study as trials of Ray Tune.
 
     Raises:
-        ValueError: the cluster has less than one trial needs.
+        ValueError: no node of the cluster has what one trial needs, or the study cannot be sent there.
     """
+    code, sent = sources(options.project), errand(study, store, options)
     with cluster(options):
-        refuse_too_much(options)
+        refuse_too_much(nodes(), options)
         refuse_unshared(store)
         scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest, options.lease_seconds)
-        searcher = SchedulerSearcher(scheduler, listen, when_idle=lambda: write_pending(store, options))
-        tuner = make_tuner(scheduler, searcher, options)
+        searcher = SchedulerSearcher(scheduler, listen, options)
+        tuner = make_tuner(searcher, code, sent)
         try:
             tuner.fit()
         except KeyboardInterrupt:
@@ -76,22 +61,16 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
             raise searcher.away
 
 
-def make_tuner(scheduler: Scheduler, searcher: "SchedulerSearcher", options: Options) -> tune.Tuner:
-    """Return the tuner that asks the searcher for trials and runs them, as many at once as fit."""
-    trainable = tune.with_parameters(
-        run_on_worker,
-        code=sources(options.project),
-        study=ray.cloudpickle.dumps(replace(scheduler.study, task=scheduler.study.task.anchored(), storage=None)),
-        storage=scheduler.store.portable(),
-        options=options,
-    )
-    trainable = tune.with_resources(trainable, {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial})
+def make_tuner(searcher: "SchedulerSearcher", code: Code, sent: Errand) -> tune.Tuner:
+    """Return the tuner that asks the searcher for trials, which says how many, and runs them."""
+    options = sent.options
+    trainable = tune.with_parameters(run_on_worker, code=code, errand=sent)
+    trainable = tune.with_resources(trainable, wanted(options))
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,
-            max_concurrent_trials=slots(options),
             trial_name_creator=trial_name,
             trial_dirname_creator=trial_name,
             reuse_actors=options.gpus_per_trial == 0,  # a fresh process is sure to have given its GPU memory back
@@ -99,11 +78,12 @@ def make_tuner(scheduler: Scheduler, searcher: "SchedulerSearcher", options: Opt
             mode="max",
         ),
         run_config=tune.RunConfig(
-            name=f"{scheduler.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+            name=f"{searcher.scheduler.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
             storage_path=str((options.artifacts / "ray").absolute()),
             failure_config=tune.FailureConfig(max_failures=0),
             log_to_file=True,
             sync_config=tune.SyncConfig(sync_artifacts=True),  # a trial's log comes from its node to our folder
+            callbacks=[Looking(searcher.waiting)],
             verbose=0,
         ),
     )
@@ -112,50 +92,52 @@ def make_tuner(scheduler: Scheduler, searcher: "SchedulerSearcher", options: Opt
 class SchedulerSearcher(Searcher):
     """Hands the trials of a scheduler to Tune, which asks it for the next one."""
 
-    def __init__(self, scheduler: Scheduler, listen: Listen, when_idle: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, scheduler: Scheduler, listen: Listen, options: Options) -> None:
         super().__init__(metric="epoch", mode="max")
-        self.scheduler, self.listen, self.when_idle = scheduler, listen, when_idle
+        self.scheduler, self.listen, self.options = scheduler, listen, options
+        self.waiting = Waiting(scheduler.store, options)
         self.running: dict[str, Job] = {}
         self.away: Unreachable | None = None
         """Why there is no next trial: the storage does not answer."""
 
     def suggest(self, trial_id: str) -> Any:
+        if len(self.running) >= slots(nodes(), self.options):  # of now: nodes come and go
+            return None
         try:
             self.away = None
             job = self.scheduler.next()
             if job is None:  # Tune asks again unless all is over: a running trial may still have to be repeated
-                self.when_idle()
+                write_pending(self.scheduler.store, self.options)
                 return Searcher.FINISHED if self.scheduler.over() else None
         except Unreachable as away:
             self.away = away
             return None if self.running else Searcher.FINISHED  # what runs goes on, and may outlast it
         self.running[trial_id] = job
+        self.waiting.handed(job)
         return {"job": asdict(job)}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        self.waiting.begun(self.running[trial_id])
         event = json.loads(result["event"])
         record = record_of(event["record"]) if event["record"] else None
         self.listen(Event(self.running[trial_id], record, event["state"], event["reason"]))
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         job = self.running.pop(trial_id, None)
-        if job is None or not error:
+        if job is None:
+            return
+        self.waiting.begun(job)
+        if not error:
             return
         with suppress(Unreachable):  # its lease ends, and a scheduler takes it back
-            reason, loss = self.explain(job)
-            state = self.scheduler.lost(job, reason, loss)
-            if state is not None:
-                reason += ": queued again" if state == TrialState.WAITING else " again and again"
-                self.listen(Event(job, state=cast(State, state.name), reason=reason))
+            report_lost(self.scheduler, job, self.listen, *self.explain(job))
 
     def explain(self, job: Job) -> tuple[str, Loss]:
         """Return why a trial has lost its worker, and whose loss that is."""
-        attributes = self.scheduler.store.optuna.get_trial(job.trial_id).user_attrs
-        if "worker" not in attributes:
-            return "its worker died before it began", "unseen"
-        if attributes.get("node") not in (None, *(node["NodeID"] for node in ray.nodes() if node["Alive"])):
+        node = self.scheduler.store.optuna.get_trial(job.trial_id).user_attrs.get("node")
+        if node not in (None, *(node["NodeID"] for node in ray.nodes() if node["Alive"])):
             return "its node died", "foreign"
-        return "its worker died", "own"
+        return why_lost(self.scheduler.store, job)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing: Tune pickles its searcher to disk, and the truth is in the storage."""
@@ -168,6 +150,20 @@ class SchedulerSearcher(Searcher):
         """Read nothing: a restart begins with a fresh searcher."""
 
 
+class Looking(tune.Callback):
+    """Looks after the trials that wait for resources, whenever Tune has done something or nothing for a moment."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self.waiting = waiting
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.waiting.look(nodes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing, as a searcher does."""
+        return {}
+
+
 def trial_name(trial: Any) -> str:
     """Return the name of the folder of a log: `tpe-randaugment-3`, `tpe-randaugment-3-2` for a second attempt."""
     job = Job(**trial.config["job"])
@@ -175,45 +171,22 @@ def trial_name(trial: Any) -> str:
     return "-".join([*prefix, job.strategy, str(job.number)] + ([str(job.attempt)] if job.attempt > 1 else []))
 
 
-def run_on_worker(
-    config: Mapping[str, Any], code: tuple[tuple[str, str], ...], study: bytes, storage: str, options: Options
-) -> None:
+def run_on_worker(config: Mapping[str, Any], code: Code, errand: Errand) -> None:
     """Run one trial in a Ray actor. The study is unpickled only once the modules it refers to are there."""
-    import torch
-
-    torch.set_num_threads(max(1, int(options.cpus_per_trial)))  # trials share cores
 
     def tell(event: Event) -> None:
         plain = {"record": asdict(event.record) if event.record else None, "state": event.state, "reason": event.reason}
         tune.report({"epoch": event.record.epoch if event.record else 0, "event": json.dumps(plain)})
 
-    job = Job(**config["job"])
     install(code)
-    try:
-        store = open_store(storage, options.retry_seconds)
-        write_pending(store, options)
-        store.annotate(job.trial_id, node=ray.get_runtime_context().get_node_id())
-    except (ValueError, Unreachable) as away:  # its lease ends, and a scheduler takes it back
-        tell(Event(job, state="WAITING", reason=str(away)))
-        return
-    try:
-        unpickled = ray.cloudpickle.loads(study)
-    except Exception as error:
-        end(job, store, TrialState.FAIL, explain(error), tell)
-        return
-    work(unpickled, job, store, options, tell, end_process=lambda: os._exit(1))
-
-
-@cache
-def open_store(storage_url: str, retry_seconds: float) -> Store:
-    """Open a storage once per worker process: its pool of connections serves many trials."""
-    return open_retrying(storage_url, retry_seconds)
+    carry_out(errand, Job(**config["job"]), tell, node=ray.get_runtime_context().get_node_id())
 
 
 @contextmanager
 def cluster(options: Options) -> Iterator[None]:
     """Connect to the Ray cluster at `address`, or start one on this machine for as long as the block runs."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    patient = {"TUNE_MAX_PENDING_TRIALS_PG": str(options.at_once or 1)} if options.autoscaling else {}
+    os.environ.update({name: os.environ.get(name, value) for name, value in {**QUIET, **patient}.items()})
     ours = not ray.is_initialized()
     if ours:
         dashboard = None if options.address else False  # of Ray, for a cluster that starts here
@@ -239,44 +212,6 @@ def refuse_unshared(store: Store) -> None:
         )
 
 
-def refuse_too_much(options: Options) -> None:
-    """Refuse trials that ask for more than the cluster has, as `refuse_more_than`."""
-    refuse_more_than(ray.cluster_resources(), options, "the cluster")
-
-
-def slots(options: Options) -> int:
-    """Return how many trials fit. Tune is asked for no more: one that waits for resources would lose its lease."""
-    has = ray.cluster_resources()
-    wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
-    fit = min(int(has.get(name, 0) / each) for name, each in wanted.items() if each)
-    return min(fit, options.at_once or fit)
-
-
-def sources(project: Path | None) -> tuple[tuple[str, str], ...]:
-    """Return the code of the project, as (path, text): every file beside a module that is imported from there."""
-    if project is None:
-        return ()
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    folders = {Path(file).parent for file in files if file and is_of_project(Path(file), project)}
-    paths = sorted(path for folder in folders for path in folder.glob("*.py"))
-    return tuple((str(path.relative_to(project)), path.read_text()) for path in paths)
-
-
-def is_of_project(file: Path, project: Path) -> bool:
-    """Whether a worker cannot import a module: it is in the project, and neither installed nor of autoaug."""
-    if not file.is_relative_to(project):
-        return False
-    parts = file.relative_to(project).parts
-    return parts[0] != "autoaug" and "site-packages" not in parts
-
-
-@cache
-def install(code: tuple[tuple[str, str], ...]) -> None:
-    """Make the user's modules importable in this process, so that the rows that they add to tables are there too."""
-    root = Path(tempfile.mkdtemp(prefix="autoaug-project-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)  # no sooner: modules are imported late, too
-    for name, text in code:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    sys.path.insert(0, str(root))
+def nodes() -> list[Node]:
+    """Return what each node of the cluster that lives has, busy or not."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -74,6 +74,9 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
         for part, parts in {"mix": "mixes", "proxy": "proxies"}.items()
         for strategy in common
     }
+    weights = [each.get("budget", {}).get("gpu_weights", {}) for each in (stored, wanted)]
+    both = weights[0].keys() & weights[1].keys()  # a kind of GPU may be added
+    pairs["the budget's weight of GPUs"] = tuple({kind: each[kind] for kind in both} for each in weights)
     for where, (was, now) in pairs.items():
         for key in sorted({*was, *now}):
             if was.get(key) != now.get(key):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from autoaug.study._plan import Line, by_the_clock, plan
     from autoaug.study._predict import Prediction, predict
     from autoaug.study._preflight import preflight
+    from autoaug.study._price import gpu_weight, price
     from autoaug.study._probes import lowest
     from autoaug.study._setup import Setup, set_up
     from autoaug.study._versions import complete_definition
@@ -32,6 +33,7 @@ else:  # what a stored study says is read without torch
             "_plan": "Line by_the_clock plan",
             "_predict": "Prediction predict",
             "_preflight": "preflight",
+            "_price": "gpu_weight price",
             "_probes": "lowest",
             "_setup": "Setup set_up",
             "_versions": "complete_definition",
@@ -55,6 +57,7 @@ __all__ = [
     "by_the_clock",
     "complete_definition",
     "data_facts",
+    "gpu_weight",
     "knob_warnings",
     "knobs",
     "lowest",
@@ -62,6 +65,7 @@ __all__ = [
     "plan",
     "predict",
     "preflight",
+    "price",
     "set_up",
     "unapplied",
     "unit",

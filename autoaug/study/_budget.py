@@ -1,9 +1,10 @@
 """What each strategy may spend."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from autoaug.fields import above, at_least, check_fields, short
+from autoaug.fields import TEXT, above, at_least, check_fields, finite, short
 
 SECONDS = ("gpu_seconds", "wall_seconds")
 """The limits that are measured. Records and outcomes have fields of the same names."""
@@ -12,6 +13,17 @@ SECONDS = ("gpu_seconds", "wall_seconds")
 def as_purchase(kind: str, name: str, value: Any, fix: str) -> str:
     """Return the message that refuses a limit."""
     return f"{kind}({name}={short(value)}) buys nothing: give {fix}"
+
+
+def weights(value: Any) -> dict[str, float]:
+    """Return a `Budget.gpu_weights` as it is kept; raise ValueError where it is none."""
+    if isinstance(value, Mapping):
+        kept = {kind: weight for kind, given in value.items() if TEXT.holds(kind) and (weight := finite(given))}
+        if len(kept) == len(value) and all(weight > 0 for weight in kept.values()):
+            return kept
+    raise ValueError(
+        f"Budget(gpu_weights={short(value)}): give numbers above 0 by kind of GPU, such as {{'H100': 2.0, 'A100': 1.0}}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +35,7 @@ class Budget:
     epoch of each trial that runs at that moment, and one of each worker that was killed.
 
     Raises:
-        ValueError: there is no limit, or one that is no positive number.
+        ValueError: there is no limit, or one or a weight that is no positive number.
     """
 
     trials: Annotated[int | None, at_least(1, says="a number of trials, whole and at least 1")] = None
@@ -34,6 +46,11 @@ class Budget:
     """Seconds by the clock on the wall, added up over the trials: four at once use up an hour in a quarter of one. So
     the limit buys the same whichever strategies share the machine."""
 
+    gpu_weights: Annotated[Mapping[str, float], weights] = field(default_factory=dict)
+    """What a second of each kind of GPU counts in `gpu_seconds`, where trials run on several: with
+    `{"H100": 2.0, "A100": 1.0}` they are seconds of an A100. A kind is a part of the name that the driver gives the
+    GPU; the longest that fits holds, and a GPU that none fits counts 1. Seconds on the wall are not weighed."""
+
     def __post_init__(self) -> None:
         check_fields(self, message=as_purchase)
         if self.trials is None and not self.seconds:
@@ -43,6 +60,11 @@ class Budget:
     def seconds(self) -> dict[str, float]:
         """Return the limits in seconds, by their name."""
         return {name: limit for name in SECONDS if (limit := getattr(self, name)) is not None}
+
+    def weight_of(self, gpu: str) -> float | None:
+        """Return what a second of a GPU of this name counts; None where no kind is part of the name."""
+        kinds = [kind for kind in self.gpu_weights if kind.lower() in gpu.lower()]
+        return self.gpu_weights[max(kinds, key=len)] if kinds else None
 
     def spent(self, trials: int, gpu_seconds: float, wall_seconds: float = 0.0) -> float:
         """Return the share of the budget that is used up; 1 or more is all of it."""

@@ -12,6 +12,7 @@ from autoaug.study._budget import unit
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
 from autoaug.study._measure import Stopwatch
+from autoaug.study._price import price
 from autoaug.study._setup import set_up
 
 
@@ -78,7 +79,7 @@ def of_strategy(study: Study, name: str, share: float, load: Loader, watch: Stop
     setup, cheap = (set_up(study, name, point, search=search) for search in (False, True))
     full = watch(setup, load(setup.task))
     trial = watch(cheap, load(cheap.task)) if study.strategies[name].proxy else full
-    paid = share if full.device == "cuda" else 1.0
+    paid = price(study, share, full.device)
     deployed = len(study.deploy) * full.alone if setup.learner.moves_policy else 0.0
     return Prediction(paid * trial.whole, paid * full.whole, paid * deployed, unit("gpu_seconds", full.device))
 

@@ -12,7 +12,7 @@ without torch, and `Task` needs it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from autoaug.study._budget import Budget
@@ -128,7 +128,7 @@ def complete_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
         **as_stored(OPTIONAL),
         **given,
         "task": {name: value for name, value in whole.items() if name not in removed or value != usual[name]},
-        "budget": {**{each.name: each.default for each in fields(Budget)}, **given.get("budget", {})},
+        "budget": {**asdict(Budget(trials=1)), "trials": None, **given.get("budget", {})},
         "unrecorded": missing,
     }
 

@@ -206,15 +206,17 @@ class ExecutorTestCase:
         assert failed.reason == searched(store)[0].reason
 
     def test_an_interruption_stops_it_and_costs_nothing(self, executor: Execute, tmp_path: Path) -> None:
+        # in other processes work goes on until the interruption arrives there
+        study = study_of(task=replace(SHORT, refine_epochs=9)) if self.has_workers() else study_of()
         whole = self.store(tmp_path, "whole")
-        executor(study_of(), whole, self.options(tmp_path / "whole"), ignore)
+        executor(study, whole, self.options(tmp_path / "whole"), ignore)
         for after in self.interruptions():
             store, options = self.store(tmp_path, f"after-{after}"), self.options(tmp_path / f"after-{after}")
             with pytest.raises(KeyboardInterrupt):
-                executor(study_of(), store, options, interrupting(after))
+                executor(study, store, options, interrupting(after))
             assert not any(each.state == "RUNNING" for each in store.outcomes("suite")), "somebody still works"
             assert any(each.state == "WAITING" for each in store.outcomes("suite")), "its trial is not queued again"
-            executor(study_of(), store, options, ignore)
+            executor(study, store, options, ignore)
             assert ends(store) == ends(whole)
             assert epochs(store) == epochs(whole)
             assert [each.reason for each in store.outcomes("suite") if each.state == "FAIL"] == ["interrupted"]
