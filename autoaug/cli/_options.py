@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
+from autoaug.artifacts import Location
 from autoaug.options import Help
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -40,8 +41,13 @@ def field_options(config: type) -> Iterator[Parameter]:
 
 
 def as_typer_takes_it(hint: Any, default: Any) -> tuple[Any, Any]:
-    """Return a type and a default of a field in the terms of typer: for it, what may be repeated is a list."""
-    return (list[get_args(hint)[0]], []) if get_origin(hint) is tuple else (hint, default)  # type: ignore[misc]
+    """Return a type and a default of a field in the terms of typer.
+
+    For it, what may be repeated is a list, and a folder or a URL is a text.
+    """
+    if get_origin(hint) is tuple:
+        return list[get_args(hint)[0]], []  # type: ignore[misc]
+    return (str, str(default)) if hint == Location else (hint, default)
 
 
 def make_option(name: str, hint: Any, help: Help) -> typer.models.OptionInfo:

@@ -38,6 +38,7 @@ from autoaug.execution import (
     work,
     write_pending,
 )
+from autoaug.executors._check import warn_of_unshared
 from autoaug.record import FULL, LEADERBOARD, State, TrialKind, record_of
 from autoaug.store import Loss, Store, Unreachable, open_retrying
 from autoaug.study import Study
@@ -62,6 +63,7 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
     with cluster(options):
         refuse_too_much(options)
         refuse_unshared(store)
+        warn_of_unshared(options.artifacts, hosts_of_cluster())
         scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest)
         searcher = SchedulerSearcher(scheduler, listen, when_idle=lambda: write_pending(store, options))
         tuner = make_tuner(scheduler, searcher, options)
@@ -100,7 +102,7 @@ def make_tuner(scheduler: Scheduler, searcher: "SchedulerSearcher", options: Opt
         ),
         run_config=tune.RunConfig(
             name=f"{scheduler.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
-            storage_path=str((options.artifacts / "ray").absolute()),
+            storage_path=str((options.local / "ray").absolute()),
             failure_config=tune.FailureConfig(max_failures=0),
             log_to_file=True,
             sync_config=tune.SyncConfig(sync_artifacts=True),  # a trial's log comes from its node to our folder
@@ -231,12 +233,15 @@ def refuse_unshared(store: Store) -> None:
     Raises:
         ValueError: the storage is a file, and the cluster has workers on other hosts.
     """
-    here = ray.util.get_node_ip_address()
-    elsewhere = [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]
-    if store.is_file and any(address != here for address in elsewhere):
+    if store.is_file and hosts_of_cluster() - {ray.util.get_node_ip_address()}:
         raise ValueError(
             f"storage {store.display_url} is a file, and the cluster has workers on other hosts: {ON_A_SERVER}"
         )
+
+
+def hosts_of_cluster() -> set[str]:
+    """Return the addresses of the hosts that the nodes of the cluster are on."""
+    return {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
 def refuse_too_much(options: Options) -> None:
