@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import call
 from optuna.trial import TrialState
 from postgres_server import needs_postgres, postgres
 from s3_server import S3, SECRET, s3
 from studies_for_tests import tiny
+from typer.testing import CliRunner
 
 from autoaug import Budget, Study, Task
 from autoaug.artifacts import place_of
+from autoaug.cli import app
 from autoaug.cli._checks import CHECKS, Target, guarded
 from autoaug.execution import Event, Options, Scheduler
-from autoaug.executors import run
+from autoaug.executors import EXECUTORS, conduct, ignore, run
 from autoaug.executors._check import warn_of_unshared
 from autoaug.record import Outcome, TrialKind
 from autoaug.store import Store
@@ -128,9 +129,10 @@ def test_a_trial_that_begins_again_without_its_checkpoints_says_so(store: Store,
 
 
 def test_a_trial_that_had_not_got_anywhere_begins_again_in_silence(store: Store, options: Options) -> None:
-    job = Scheduler(one_trial(), store).next()
+    scheduler = Scheduler(one_trial(), store)
+    job = scheduler.next()
     assert job
-    assert Scheduler(one_trial(), store, expiry=-1).recovery.lost(job, "its node died") == TrialState.WAITING
+    assert scheduler.lost(job, "its node died") == TrialState.WAITING
     run(one_trial(), store, options=options)
     assert [(each.attempt, each.warning) for each in searched(store)] == [(1, ""), (2, "")]
 
@@ -156,11 +158,11 @@ def test_the_command_line_refuses_a_bucket_that_is_not_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s.py").write_text(FILE)
-    done = call("run", "s.py", "--artifacts", "s3://nowhere/runs")
+    done = CliRunner().invoke(app, ["run", "s.py", "--artifacts", "s3://nowhere/runs"])
     assert done.exit_code == 2
     assert "no checkpoints can be kept in s3://nowhere/runs: FileNotFoundError: " in done.stderr
     assert not (tmp_path / "autoaug.db").exists()
-    done = call("run", "s.py", "--artifacts", f"s3://me:{SECRET}@bucket/runs")
+    done = CliRunner().invoke(app, ["run", "s.py", "--artifacts", f"s3://me:{SECRET}@bucket/runs"])
     assert done.exit_code == 2
     assert SECRET not in done.stderr + done.stdout
 
@@ -194,16 +196,17 @@ def test_only_a_folder_of_one_host_that_several_use_is_warned_of(
 
 @needs_postgres
 def test_a_driver_that_joins_those_of_other_hosts_is_told_what_a_folder_costs(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(EXECUTORS, "local", lambda *_: None)  # it would wait for the other
     with postgres() as running:
-        store, study = Store(running.url), one_trial(budget=Budget(trials=2))
+        store, study = Store(running.url), one_trial()
         job = Scheduler(study, store).next()
         assert job
-        store.beat(job.trial_id, "elsewhere:1")
-        listen = after(1, interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            run(study, store, options=Options(artifacts=tmp_path / "artifacts"), listen=listen)
+        for owner in (f"{HOST}:1", "elsewhere:1"):
+            assert caplog.messages == []
+            store.beat(job.trial_id, owner)
+            conduct(study, store, "local", Options(artifacts=tmp_path / "artifacts"), ignore)
         assert [each.partition(" are of")[0] for each in caplog.messages] == [
             f"checkpoints in {tmp_path / 'artifacts'}"
         ]
