@@ -1,12 +1,16 @@
-"""What is given as a place for artifacts: a folder, or a URL that holds no secret."""
+"""What is given as a place for artifacts, a folder or a URL that holds no secret, and the place that it is."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from autoaug.artifacts._errors import HIDDEN
-from autoaug.artifacts._place import Location
+from autoaug.artifacts._folder import Folder
+from autoaug.artifacts._place import Location, Place
+from autoaug.artifacts._remote import Remote
+from autoaug.artifacts._server import Server
 from autoaug.fields import TEXT, Refused
 from autoaug.text import shown
 
@@ -49,3 +53,15 @@ def refuse_url(url: str) -> None:
         )
     if "::" in url or re.search(r"[*?\[\]]", url) or not (parts.netloc or parts.path.strip("/")):
         raise ValueError(f"artifacts are at {shown(url)}, which names no single place: write s3://bucket/runs")
+
+
+@cache
+def place_of(location: Location, retry_seconds: float = 60.0) -> Place:
+    """Return the place of a folder or a URL. There is one for each in a process: it remembers that it is away.
+
+    Args:
+        retry_seconds: for so long what lies elsewhere and does not answer is tried again.
+    """
+    if isinstance(location, Path):
+        return Folder(location)
+    return Remote(location, Server(location, retry_seconds))
