@@ -7,5 +7,6 @@ trial.write("1.pt", content)
 from autoaug.artifacts._folder import Folder, existing, write_atomically
 from autoaug.artifacts._location import location, place_of
 from autoaug.artifacts._place import NAME, Location, Place
+from autoaug.artifacts._server import EXTRAS
 
-__all__ = ["NAME", "Folder", "Location", "Place", "existing", "location", "place_of", "write_atomically"]
+__all__ = ["EXTRAS", "NAME", "Folder", "Location", "Place", "existing", "location", "place_of", "write_atomically"]
