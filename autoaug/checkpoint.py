@@ -1,29 +1,14 @@
-"""Files that are whole or absent: atomic writes, and the checkpoint of a training."""
+"""The checkpoint of a training."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file so that a crash at any moment leaves the old one or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
+from autoaug.artifacts import Place
 
 FORMAT = "autoaug.checkpoint/1"
 """The version in a file. What is kept of a training may change: a file of another version is refused."""
@@ -37,16 +22,20 @@ class Useless(Exception):
 class Checkpoint:
     """Write the state of a training, and read it back from the attempts before.
 
-    Each attempt writes to a path of its own, so that a worker that was thought dead cannot overwrite its successor.
+    Each attempt writes a file of its own, so that a worker that was thought dead cannot overwrite its successor.
     """
 
-    write: Path
-    earlier: Sequence[Path] = ()
-    """Of the attempts before this one, the latest first; some may be missing."""
+    place: Place
+    write: str
+    """The name of our file in the place."""
+    earlier: Sequence[str] = ()
+    """Those of the attempts before this one, the latest first; some may be missing."""
     every_seconds: float = 10.0
     """The longest stretch of work that a crash can cost, to within one epoch."""
     of: str = ""
     """Which training this is: one does not go on from the checkpoint of another."""
+    missing: str = ""
+    """What is lost where no file is there; empty where there need not be one."""
     last: float = field(default_factory=time.monotonic, init=False)
     trouble: str = field(default="", init=False)
     """Why the last one could not be written, and what is lost by a crash meanwhile; empty where it could."""
@@ -56,14 +45,14 @@ class Checkpoint:
     def save(self, state: Callable[[], dict[str, Any]]) -> None:
         """Write the state, unless the last one is younger than `every_seconds`.
 
-        A disk that is full or cannot be written to does not end a training: it goes on, at the risk of its work.
+        A place that is full, away or cannot be written to does not end a training: it goes on, at the risk of its work.
         """
         if time.monotonic() - self.last < self.every_seconds:
             return
         buffer = BytesIO()
         torch.save({"format": FORMAT, "of": self.of, "state": state()}, buffer)
         try:
-            write_atomically(self.write, lambda file: file.write(buffer.getbuffer()))
+            self.place.write(self.write, buffer.getvalue())
             self.trouble = ""
         except OSError as error:
             self.trouble = f"no checkpoint: {error.strerror or error}"
@@ -79,20 +68,22 @@ class Checkpoint:
             Whether there was one; otherwise the training begins anew.
         """
         useless: list[str] = []
-        for path in filter(Path.exists, (self.write, *self.earlier)):
+        for name in (self.write, *self.earlier):
             try:
-                self.try_from(path, restore)
+                self.try_from(name, restore)
+            except FileNotFoundError:
+                continue
             except Useless as why:
-                useless.append(f"checkpoint {path.name} {why}")
+                useless.append(f"checkpoint {name} {why}")
             else:
-                self.passed_over = "; ".join([*useless, f"went on from {path.name}"] if useless else [])
+                self.passed_over = "; ".join([*useless, f"went on from {name}"] if useless else [])
                 return True
-        self.passed_over = "; ".join([*useless, "began again"] if useless else [])
+        self.passed_over = "; ".join([*useless, "began again"]) if useless else self.missing
         return False
 
-    def try_from(self, path: Path, restore: Callable[[dict[str, Any]], object]) -> None:
-        """Restore the state of a file; raise Useless where it does not fit."""
-        state = read(path, self.of)
+    def try_from(self, name: str, restore: Callable[[dict[str, Any]], object]) -> None:
+        """Restore the state of a file; raise Useless where it does not fit, FileNotFoundError where there is none."""
+        state = read(self.place, name, self.of)
         try:
             restore(state)
         except (MemoryError, torch.OutOfMemoryError):
@@ -101,15 +92,16 @@ class Checkpoint:
             raise Useless("does not fit this training") from None
 
 
-def read(path: Path, of: str) -> dict[str, Any]:
+def read(place: Place, name: str, of: str) -> dict[str, Any]:
     """Return the state that a file holds of the training `of`, its tensors on the CPU.
 
     Raises:
+        FileNotFoundError: there is none.
         Useless: it cannot be read, or is something else. PyTorch would advise to let it run code: never.
     """
     try:  # weights_only: a checkpoint holds tensors and numbers, and never code
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
+        content = torch.load(BytesIO(place.read(name)), map_location="cpu", weights_only=True)
+    except (MemoryError, FileNotFoundError):
         raise
     except OSError as error:
         raise Useless(f"cannot be read: {error.strerror or type(error).__name__}") from None

@@ -3,10 +3,11 @@
 Nothing here may change what a study finds. The module imports nothing heavy, for `autoaug run --help` reads the fields.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from autoaug.artifacts import Location, location
 from autoaug.fields import TEXT, Refused, above, at_least, check_fields, short
 
 
@@ -87,8 +88,12 @@ class Options:
     """As Ray calls it; None is any."""
     insecure: Annotated[bool, Help("Use a remote Ray cluster without a token.")] = False
     """Use a Ray cluster of other hosts even where it lets in whoever can reach it."""
-    artifacts: Annotated[Path, Help("Where checkpoints lie.")] = Path("artifacts")
-    """Workers on other hosts must see the same folder."""
+    artifacts: Annotated[Location, location, Help("Where checkpoints lie: a folder or a URL.", "FOLDER|URL")] = Path(
+        "artifacts"
+    )
+    """A Path is a folder, which workers on other hosts must see too; a text is a URL."""
+    local: Path = Path("artifacts")
+    """Keeps what cannot lie at a URL: logs, and writes that wait for the storage. A folder of artifacts is this too."""
     project: Path | None = None
     """Root of the user's project, whose modules are sent to the workers."""
     checkpoint_seconds: Annotated[
@@ -114,6 +119,8 @@ class Options:
 
     def __post_init__(self) -> None:
         check_fields(self, message=as_option)
+        if isinstance(self.artifacts, Path):
+            object.__setattr__(self, "local", self.artifacts)
         if self.gpus and self.processes:
             gpus = ",".join(map(str, self.gpus))
             raise ValueError(
@@ -127,3 +134,8 @@ class Options:
                 f"expiry seconds is {self.expiry_seconds:g} and lease seconds is {self.lease_seconds:g}: give "
                 "an expiry of at least two leases, or a worker that is slow for a moment loses its trial"
             )
+
+    def anchored(self) -> "Options":
+        """Return the same with folders that mean the same in every process, whatever folder it runs in."""
+        local = self.local.absolute()
+        return replace(self, local=local, artifacts=local if isinstance(self.artifacts, Path) else self.artifacts)

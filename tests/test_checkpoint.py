@@ -1,4 +1,4 @@
-"""Files are whole or absent, and a checkpoint never holds code."""
+"""A training goes on from what fits it, and a checkpoint never holds code."""
 
 import os
 import pickle
@@ -9,20 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from autoaug.checkpoint import FORMAT, Checkpoint, write_atomically
-
-
-def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "file"
-    write_atomically(path, lambda file: file.write(b"old"))
-
-    def crash(file: object) -> None:
-        raise RuntimeError("disk full")
-
-    with pytest.raises(RuntimeError, match="disk full"):
-        write_atomically(path, crash)
-    assert path.read_bytes() == b"old"
-    assert list(path.parent.iterdir()) == [path], "no temporary file stays behind"
+from autoaug.artifacts import Folder
+from autoaug.checkpoint import FORMAT, Checkpoint
 
 
 def state_of(checkpoint: Checkpoint) -> Any:
@@ -33,10 +21,10 @@ def state_of(checkpoint: Checkpoint) -> Any:
 
 
 def test_an_attempt_reads_its_own_state_before_that_of_the_one_before(tmp_path: Path) -> None:
-    first = Checkpoint(tmp_path / "1.pt", every_seconds=0)
+    first = Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0)
     assert state_of(first) is None
     first.save(lambda: {"epoch": 3})
-    second = Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"], every_seconds=0)
+    second = Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"], every_seconds=0)
     assert state_of(second) == {"epoch": 3}
     second.save(lambda: {"epoch": 4})
     assert state_of(second) == {"epoch": 4}
@@ -45,9 +33,9 @@ def test_an_attempt_reads_its_own_state_before_that_of_the_one_before(tmp_path: 
 
 
 def test_a_young_checkpoint_is_not_written_again(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path / "1.pt", every_seconds=3600)
+    checkpoint = Checkpoint(Folder(tmp_path), "1.pt", every_seconds=3600)
     checkpoint.save(lambda: pytest.fail("the state was collected for nothing"))
-    assert not checkpoint.write.exists()
+    assert not list(tmp_path.iterdir())
 
 
 class Evil:
@@ -93,21 +81,21 @@ def test_a_checkpoint_that_is_of_no_use_is_passed_over_for_the_one_before(
     monkeypatch.chdir(tmp_path)
     spoil, why = DAMAGES[damage]
     for name, epoch in {"1.pt": 1, "3.pt": 3}.items():
-        Checkpoint(tmp_path / name, every_seconds=0, of="this").save(lambda epoch=epoch: {"epoch": epoch})
+        Checkpoint(Folder(tmp_path), name, every_seconds=0, of="this").save(lambda epoch=epoch: {"epoch": epoch})
     spoil(tmp_path / "3.pt")
-    fourth = Checkpoint(tmp_path / "4.pt", [tmp_path / f"{k}.pt" for k in (3, 2, 1)], of="this")
+    fourth = Checkpoint(Folder(tmp_path), "4.pt", ["3.pt", "2.pt", "1.pt"], of="this")
     found: list[int] = []
     assert fourth.load(lambda state: found.append(state["epoch"] + 0))
     assert found == [1]
     assert fourth.passed_over == f"checkpoint 3.pt {why}; went on from 1.pt"
-    alone = Checkpoint(tmp_path / "4.pt", [tmp_path / "3.pt"], of="this")
+    alone = Checkpoint(Folder(tmp_path), "4.pt", ["3.pt"], of="this")
     assert not alone.load(lambda state: state["epoch"] + 0)
     assert alone.passed_over == f"checkpoint 3.pt {why}; began again"
     assert not (tmp_path / "evil-was-here").exists()
 
 
 def test_a_lack_of_memory_is_no_fault_of_a_checkpoint(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path / "1.pt", every_seconds=0)
+    checkpoint = Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0)
     checkpoint.save(lambda: {"epoch": 1})
 
     def lack(state: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from studies_for_tests import tiny
 from torch import Tensor, nn
 
 from autoaug import Budget, Study, Task
+from autoaug.artifacts import Folder
 from autoaug.data import Source, Split
 from autoaug.execution import Event, Options, Scheduler
 from autoaug.execution._job import Job
@@ -143,7 +144,7 @@ def test_a_training_that_hangs_is_given_up_and_its_trial_goes_on_from_its_checkp
 def test_a_disk_that_is_full_costs_the_checkpoint_and_not_the_training(store: Store, options: Options) -> None:
     def fill_the_disk(event: Event) -> None:
         if event.record and event.record.epoch == 1 and event.job.kind is not TrialKind.FINAL:
-            folder = event.job.folder(options.artifacts, "tiny")
+            folder = options.artifacts / "tiny" / "none" / "0"
             folder.mkdir(parents=True)
             (folder / f".1.pt.{os.getpid()}").symlink_to("/dev/full")  # a device without any space is written to
 
@@ -171,14 +172,14 @@ def test_artifacts_that_cannot_be_written_cost_the_checkpoint_and_not_the_traini
 def test_a_number_of_a_trial_that_is_a_path_is_refused(root: str) -> None:
     job = Job("none", 1, 0, {}, 1, root)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="cannot name a folder of artifacts: it is no plain name") as caught:
-        job.folder(Path("artifacts"), "tiny")
+        job.folder(Folder(Path("artifacts")), "tiny")
     assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("name", ["../tiny", "tiny~1", "/tiny", "tiny\x00"])
 def test_a_name_of_a_study_that_is_a_path_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="it is no plain name"):
-        Job("none", 1, 0, {}, 1, 0).folder(Path("artifacts"), name)
+        Job("none", 1, 0, {}, 1, 0).folder(Folder(Path("artifacts")), name)
 
 
 def test_a_trial_whose_number_somebody_changed_fails_and_removes_nothing(

@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from torch import Generator, Tensor, nn
 
 from autoaug import Budget, Study, Task
+from autoaug.artifacts import Folder
 from autoaug.checkpoint import Checkpoint
 from autoaug.execution import Options
 from autoaug.executors import run
@@ -122,10 +123,10 @@ def test_its_state_goes_on_where_it_was(tmp_path: Path) -> None:
         return records(Minimal(policy), policy, seed, **more)
 
     whole = list(fresh(0))
-    interrupted = fresh(0, resume=Checkpoint(tmp_path / "1.pt", every_seconds=0))
+    interrupted = fresh(0, resume=Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0))
     list(islice(interrupted, 2))
     interrupted.close()
-    rest = list(fresh(9, resume=Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"])))
+    rest = list(fresh(9, resume=Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])))
     assert [(each.metrics, each.policy) for each in rest] == [(each.metrics, each.policy) for each in whole[1:]]
 
 

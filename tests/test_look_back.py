@@ -14,6 +14,7 @@ from small_problems import TASK, Brightened, Noisy, batch, network, seeded
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from autoaug.artifacts import Folder
 from autoaug.checkpoint import Checkpoint
 from autoaug.hypergrad import TwiceDifferentiable, identity, unrolled
 from autoaug.learners import Batch, Bilevel, Problem, Updates
@@ -154,10 +155,10 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path) 
         return train(task, policy, MIXES["none"](), strategy.within(policy), seeded(seed), **more)
 
     whole = list(run(0))
-    interrupted = run(0, resume=Checkpoint(tmp_path / "1.pt", every_seconds=0))
+    interrupted = run(0, resume=Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0))
     list(islice(interrupted, 2))
     interrupted.close()
-    rest = list(run(9, resume=Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"])))
+    rest = list(run(9, resume=Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])))
     for one, two in zip(rest, whole[-len(rest) :], strict=True):
         assert one.policy == two.policy
         assert {**one.metrics, "hyper_seconds": 0} == {**two.metrics, "hyper_seconds": 0}

@@ -47,7 +47,7 @@ def test_the_help_of_run_lists_its_options() -> None:
         r"--only +STRATEGY +Run this one; may be repeated\. +│",
         r"--cpus-per-trial +<?\w+>? +CPU cores, and so torch threads, of a trial\. \[default: 1\.0\]",
         r"--at-once +<?\w+>? +The most trials at the same time\. +│",
-        r"--artifacts +<?\w+>? +Where checkpoints lie\. \[default: artifacts\]",
+        r"--artifacts +FOLDER\|URL +Where checkpoints lie: a folder or a URL\. \[default: artifacts\]",
         r"--retest +.* +Test the better points that were found after the final runs, too\.",
         r"Recovery",
         r"--hang-seconds +SECONDS +Without a training step, a trial is given up\. \[default: 1800\.0\]",
@@ -55,10 +55,10 @@ def test_the_help_of_run_lists_its_options() -> None:
         assert re.search(line, shown), line
 
 
-def test_every_field_but_the_project_is_an_option_of_run() -> None:
+def test_every_field_but_those_that_follow_from_others_is_an_option_of_run() -> None:
     shown = CliRunner().invoke(app, ["run", "--help"], env=WIDE).stdout
     hidden = {field.name for field in fields(Options)} - {name.replace("-", "_") for name in long_names(shown)}
-    assert hidden == {"project"}
+    assert hidden == {"local", "project"}
 
 
 def test_a_new_field_is_a_new_option() -> None:

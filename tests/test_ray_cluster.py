@@ -1,19 +1,27 @@
-"""A study on a cluster of two nodes, which share their GPUs among the trials."""
+"""A study on a cluster of two nodes, which share their GPUs among the trials, and of one that dies."""
 
 import os
+import shutil
+import signal
+import socket
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from s3_server import s3
 from studies_for_tests import tiny
 from torch import nn
 
 from autoaug import Budget, Task
 from autoaug.execution import Options
 from autoaug.executors import run
+from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none
 
@@ -101,4 +109,75 @@ def test_trials_wait_for_the_kind_of_gpu_that_they_ask_for(cluster: str, tmp_pat
     there = {node["NodeID"] for node in ray.nodes() if "accelerator_type:A100" in node["Resources"]}
     ray.shutdown()
     assert {trial.user_attrs["node"] for trial in trials} == there
+    store.close()
+
+
+def held_model(folder: Path) -> Callable[[int, int], nn.Module]:
+    """A model that says before its third epoch on which node and in which process it is, and waits to go on."""
+
+    class Held(nn.Sequential):
+        epochs = 0
+
+        def train(self, mode: bool = True) -> nn.Module:
+            self.epochs += mode
+            if self.epochs == 3 and ray.is_initialized():
+                (folder / "held").write_text(f"{ray.get_runtime_context().get_node_id()} {os.getpid()} .")
+                while not (folder / "go on").exists():
+                    time.sleep(0.05)
+            return super().train(mode)
+
+    return lambda classes, channels: Held(nn.Flatten(), nn.Linear(64 * channels, classes))
+
+
+def end_node(cluster: Cluster, folder: Path, disk: Path) -> None:
+    """Wait for a training that is held, and end its node with its process and its disk."""
+    try:
+        while not (said := folder / "held").exists() or not said.read_text().endswith("."):
+            time.sleep(0.05)
+        node_id, worker, _ = said.read_text().split()
+        (node,) = (each for each in cluster.worker_nodes if each.node_id == node_id)
+        shutil.rmtree(disk, ignore_errors=True)
+        cluster.remove_node(node, allow_graceful=False)
+        with suppress(ProcessLookupError):
+            os.kill(int(worker), signal.SIGKILL)
+    finally:
+        (folder / "go on").touch()
+
+
+@pytest.fixture
+def with_a_bucket() -> Iterator[Cluster]:
+    """A cluster whose driver has a node without cores, and which reaches an S3 server."""
+    with s3():  # before the nodes, which inherit its address
+        started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        started.add_node(num_cpus=1)
+        yield started
+        ray.shutdown()
+        started.shutdown()
+
+
+def test_a_trial_whose_node_dies_goes_on_from_what_the_nodes_share_or_says_that_it_begins_again(
+    with_a_bucket: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cluster, store = with_a_bucket, Store(f"sqlite:///{tmp_path / 'x.db'}")
+
+    def second_attempt(name: str, artifacts: str) -> tuple[str, list[int], str]:
+        """Run a trial whose node dies after two epochs and takes its disk along; return how the next attempt went."""
+        folder = tmp_path / name
+        folder.mkdir()
+        task = Task(data="digits-rotated", model=held_model(folder), epochs=3, batch_size=200, device="cpu")
+        study = tiny(name=name, task=task, strategies={"none": none()}, budget=Budget(trials=1), seeds=1)
+        options = Options(artifacts=artifacts, address=cluster.address, at_once=1, checkpoint_seconds=0)
+        cluster.add_node(num_cpus=1)
+        with ThreadPoolExecutor() as pool:
+            ended = pool.submit(end_node, cluster, folder, tmp_path / "disk")
+            run(study, store, "ray", options)
+            ended.result()
+        last = [each for each in store.outcomes(name) if each.kind is TrialKind.SEARCH][-1]
+        epochs = [each.epoch for each in store.epochs(name) if (each.attempt, each.kind) == (2, "search")]
+        return last.reason or last.state, epochs, last.warning
+
+    lost = f"no checkpoint of attempt 1 is in {tmp_path / 'disk'}; it trained on {socket.gethostname()}"
+    assert second_attempt("alone", "disk") == ("COMPLETE", [1, 2, 3], f"began again: {lost}")
+    assert second_attempt("shared", "s3://bucket/runs") == ("COMPLETE", [3], "")
     store.close()

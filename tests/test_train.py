@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from autoaug.artifacts import Folder
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Data, Source, Split, Standard, load_data, resized, subset
 from autoaug.mixing import MIXES
@@ -123,12 +124,12 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path, 
 
     task = replace(TASK, model=Dropout)
     whole = run(task)
-    first = Checkpoint(tmp_path / "1.pt", every_seconds=0)
+    first = Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0)
     interrupted = train(task, Fixed(ready.random_policy()), MIXES["mixup"](), None, seeded(), first)
     for _ in range(stop + 1):  # the state of an epoch is written once its record was taken
         next(interrupted)
     interrupted.close()
-    second = Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"])
+    second = Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])
     rest = run(task, seed=99, resume=second)
     assert [record.epoch for record in rest] == list(range(stop + 1, 4))
     assert [r.metrics for r in rest] == [r.metrics for r in whole[stop:]]

@@ -15,8 +15,9 @@ FILES = sorted(LIBRARY.rglob("*.py"))
 
 FLOORS = (
     # what floor 0 stands on: they import nothing of the library, and floor 0 may import them
-    {"text", "fields", "lookup", "seeding", "checkpoint", "devices", "record", "lazy", "processes"},
-    {"metrics"},
+    {"text", "fields", "lookup", "seeding", "devices", "record", "lazy", "processes"},
+    {"artifacts"},
+    {"checkpoint", "metrics"},
     {"ops", "mixing", "hypergrad", "models", "data", "options"},
     {"policy"},
     {"export", "train"},
@@ -34,6 +35,7 @@ FLOORS = (
 HOMES = {
     "cloudpickle": {"executors"},
     "cmaes": {"strategies"},
+    "fsspec": {"artifacts"},
     "kornia": set(),  # exported policies run on it, and tests hold our gradients to its
     "optuna": {"strategies", "study", "store", "execution", "executors", "compare", "testing"},
     "optuna_dashboard": {"cli"},

@@ -16,6 +16,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from autoaug import Budget, Study
+from autoaug.artifacts import Folder
 from autoaug.checkpoint import Checkpoint
 from autoaug.execution import Options
 from autoaug.execution import _attempt as attempt
@@ -205,10 +206,10 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(form: str, respl
     task = replace(TASK, data="digits-100" if resplit == "fixed" else unsplit, epochs=3, batch_size=25, resplit=resplit)
     strategy = truncated(form, every=2)
     whole = list(records_of(strategy, task))
-    interrupted = records_of(strategy, task, resume=Checkpoint(tmp_path / "1.pt", every_seconds=0))
+    interrupted = records_of(strategy, task, resume=Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0))
     next(interrupted), next(interrupted)
     interrupted.close()
-    rest = list(records_of(strategy, task, seed=9, resume=Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"])))
+    rest = list(records_of(strategy, task, seed=9, resume=Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])))
     assert [record.epoch for record in rest] == [2, 3]
     timed = "hyper_seconds"
     for again, first in zip(rest, whole[1:], strict=True):

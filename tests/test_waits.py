@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from autoaug import Budget, Study
+from autoaug.artifacts import Folder
 from autoaug.checkpoint import Checkpoint
 from autoaug.devices import Clock, Stopwatch, all_to_device, to_device
 from autoaug.hypergrad import Hypergrad, conjugate_gradient, identity, neumann, running, unrolled
@@ -212,8 +213,8 @@ def test_updates_of_a_run_that_goes_on_are_told_no_more(gpu: PretendedGpu, tmp_p
     with torch.random.fork_rng([]):
         first, second = run(), run()
         one_epoch(first, test=False)
-        Checkpoint(tmp_path / "1.pt", every_seconds=0.0).save(first.state_dict)
-        assert Checkpoint(tmp_path / "1.pt").load(second.restore)
+        Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0.0).save(first.state_dict)
+        assert Checkpoint(Folder(tmp_path), "1.pt").load(second.restore)
         found = []
         for each in (first, second):
             gpu.take()

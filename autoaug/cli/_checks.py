@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from autoaug.text import counted
+
+if TYPE_CHECKING:
+    from autoaug.artifacts import Location, Place
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -51,7 +54,7 @@ class Target:
 
     storage: str
     """The URL of a storage, or where it is kept: URL, env:NAME or file:PATH."""
-    artifacts: Path
+    artifacts: "Location"
     address: str | None = None
     """Of a running Ray cluster; None starts one."""
 
@@ -217,12 +220,14 @@ def check_clock(target: Target) -> Finding:
 
 
 def check_disk(target: Target) -> Finding:
-    """Check that there is room for checkpoints."""
+    """Check that checkpoints can be kept, and that a folder has room for them."""
+    from autoaug.artifacts import existing, place_of
     from autoaug.store import network_file_system
 
+    place_of(target.artifacts).check()
+    if isinstance(target.artifacts, str):
+        return Finding(f"{target.artifacts} can be written, read and removed from")
     folder = existing(target.artifacts)
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        return Finding(f"no checkpoints can be kept in {target.artifacts}", "fail", "give another --artifacts")
     free = shutil.disk_usage(folder).free
     network = network_file_system(folder.resolve())
     space = f"{target.artifacts}: {free / 1e9:.1f} GB free, {network or 'local'} file system"
@@ -232,25 +237,35 @@ def check_disk(target: Target) -> Finding:
 
 
 def check_fsync(target: Target) -> Finding:
-    """Time how long the disk takes until a checkpoint of 1 MB is safe."""
-    from autoaug.checkpoint import write_atomically
-
+    """Time how long it takes until a checkpoint of 1 MB is safe."""
     seconds = []
-    with tempfile.TemporaryDirectory(dir=existing(target.artifacts), prefix=".doctor-") as folder:
+    with trial_place(target.artifacts) as place:
         for _ in range(10):
             start = time.perf_counter()
-            write_atomically(Path(folder) / "checkpoint", lambda file: file.write(bytes(1_000_000)))
+            place.write("checkpoint", bytes(1_000_000))
             seconds.append(time.perf_counter() - start)
     median, most = statistics.median(seconds), max(seconds)
-    speed = f"1 MB is safe on disk in {1000 * median:.0f} ms (p50), {1000 * most:.0f} ms at most"
+    where = "on disk" if isinstance(target.artifacts, Path) else f"at {target.artifacts}"
+    speed = f"1 MB is safe {where} in {1000 * median:.0f} ms (p50), {1000 * most:.0f} ms at most"
     if median > SLOW_FSYNC:
-        return Finding(speed, "warn", "put --artifacts on a faster disk, or write checkpoints less often")
+        return Finding(speed, "warn", "put --artifacts on a faster disk or nearer, or write checkpoints less often")
     return Finding(speed)
 
 
-def existing(folder: Path) -> Path:
-    """Return a folder, or the nearest one above it that exists."""
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+@contextmanager
+def trial_place(artifacts: "Location") -> Iterator["Place"]:
+    """Yield a place to try inside artifacts, or beside a folder that is not there yet; it is removed."""
+    from autoaug.artifacts import Folder, existing, place_of
+
+    if isinstance(artifacts, Path):
+        with tempfile.TemporaryDirectory(dir=existing(artifacts), prefix=".doctor-") as folder:
+            yield Folder(Path(folder))
+        return
+    place = place_of(artifacts, 0.0).below(f"doctor-{uuid.uuid4().hex[:12]}")
+    try:
+        yield place
+    finally:
+        place.remove()
 
 
 CHECKS: dict[str, Callable[[Target], Finding]] = {

@@ -100,7 +100,7 @@ def run(
         loaded = load(study)
         from autoaug.study import Loader
 
-        options = Options(**fields | {"project": loaded.root, "artifacts": fields["artifacts"].absolute()})
+        options = Options(**fields | {"project": loaded.root}).anchored()
         if dry_run:
             show_plan(loaded.study, executor, options, output)
             return

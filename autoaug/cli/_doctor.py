@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from autoaug.artifacts import Location, location
 from autoaug.cli._arguments import where
 from autoaug.cli._commands import StorageOption, app
 from autoaug.cli._output import FAILED, Output, out, usage_errors
@@ -27,7 +28,7 @@ WIDTH = 24
 @app.command()
 def doctor(
     storage: StorageOption = None,
-    artifacts: Annotated[Path, typer.Option(help="Where checkpoints will lie.")] = Path("artifacts"),
+    artifacts: Annotated[str, typer.Option(metavar="FOLDER|URL", help="Where checkpoints will lie.")] = "artifacts",
     address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
     chaos: Annotated[bool, typer.Option("--chaos", help="Kill workers and drivers of small studies there.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Of chaos, half a minute each.")] = 3,
@@ -37,7 +38,7 @@ def doctor(
     output = Output(as_json)
     with usage_errors():
         storage_url = where(storage)
-        checks = show_checks(storage_url, artifacts, address, output)
+        checks = show_checks(storage_url, location(artifacts), address, output)
         rounds_done = list(show_chaos(storage_url, rounds, output)) if chaos else []
     healthy = not any(check["verdict"] == "fail" for check in checks) and not any(done.broken() for done in rounds_done)
     if as_json:
@@ -46,7 +47,7 @@ def doctor(
     raise typer.Exit(0 if healthy else FAILED)
 
 
-def show_checks(storage: str, artifacts: Path, address: str | None, output: Output) -> list[dict[str, str]]:
+def show_checks(storage: str, artifacts: Location, address: str | None, output: Output) -> list[dict[str, str]]:
     """Make every check and print its finding; return them as plain data."""
     from autoaug.cli._checks import Target, examine
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from autoaug.artifacts import EXTRAS
 from autoaug.cli._arguments import load
 from autoaug.cli._commands import StudyArgument, app
 from autoaug.cli._launchers import LAUNCHERS, NOTICE, Launch, Launcher, refuse_unfit
@@ -27,9 +28,6 @@ REFERENCE = re.compile(r"env:[A-Za-z_]\w*|file:.+")
 
 NOT_SENT = (".git", ".venv", "artifacts", "*.db", "*.db-shm", "*.db-wal", "__pycache__")
 """What of a project's folder is large or of this machine only, and is not sent to a cluster."""
-
-EXTRAS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "az": "azure"}
-"""By the scheme of a URL for checkpoints, what must be installed beside autoaug."""
 
 
 @app.command()

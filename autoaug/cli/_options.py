@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import typer
 
+from autoaug.artifacts import Location
 from autoaug.options import Help
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -42,9 +43,12 @@ def field_options(config: type) -> Iterator[Parameter]:
 def as_typer_takes_it(hint: Any, default: Any) -> tuple[Any, Any]:
     """Return a type and a default of a field in the terms of typer.
 
-    For it, what may be repeated is a list. Its items come as texts, which the rule of the field reads.
+    For it, what may be repeated is a list, and a folder or a URL is a text. Items of a list come as texts too: the rule
+    of the field reads them.
     """
-    return (list[str], []) if get_origin(hint) is tuple else (hint, default)
+    if get_origin(hint) is tuple:
+        return list[str], []
+    return (str, str(default)) if hint == Location else (hint, default)
 
 
 def make_option(name: str, hint: Any, help: Help) -> typer.models.OptionInfo:

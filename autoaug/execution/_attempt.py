@@ -1,9 +1,10 @@
 """One attempt at one trial: all that its worker needs, and what follows from it."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from autoaug.artifacts import Place, place_of
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Data, train_on_val
 from autoaug.execution._job import Event, Job, Listen
@@ -12,7 +13,7 @@ from autoaug.learners import DEPLOYS
 from autoaug.options import Options
 from autoaug.policy import Composed, Fixed
 from autoaug.record import Record, State, TrialKind
-from autoaug.store import Store
+from autoaug.store import Store, Unreachable
 from autoaug.study import Setup, Study, price, set_up
 from autoaug.train import NullLearner, Task
 
@@ -35,13 +36,14 @@ class Attempt:
         return self.job.seed(self.study.seed)
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         """Return where the checkpoints of all attempts at the trial lie.
 
         Raises:
             ValueError: a name of it is no plain name, see `Job.folder`.
         """
-        return self.job.folder(self.options.artifacts, self.study.name)
+        artifacts = place_of(self.options.artifacts, self.options.retry_seconds)
+        return self.job.folder(artifacts, self.study.name)
 
     @property
     def is_search(self) -> bool:
@@ -88,9 +90,22 @@ class Attempt:
 
     def checkpoint(self, training: str = "") -> Checkpoint:
         """Return the checkpoint of one of its trainings, to go on from that of the latest attempt that left one."""
-        folder = self.folder / training
-        files = [folder / f"{attempt}.pt" for attempt in range(self.job.attempt, 0, -1)]
-        return Checkpoint(files[0], files[1:], self.options.checkpoint_seconds, self.identity())
+        place = self.folder.below(training) if training else self.folder
+        name, *earlier = [f"{attempt}.pt" for attempt in range(self.job.attempt, 0, -1)]
+        every, missing = self.options.checkpoint_seconds, "" if training else self.lost_work()
+        return Checkpoint(place, name, earlier, every, self.identity(), missing)
+
+    def lost_work(self) -> str:
+        """Return what is lost where no checkpoint of the attempts before this one is there; empty where nothing is."""
+        hosts: list[str] = []
+        with suppress(Unreachable):
+            hosts = self.store.trained_on(self.job.trial_id)
+        if not hosts:
+            return ""
+        last = self.job.attempt - 1
+        attempts, they = ("attempt 1", "it") if last == 1 else (f"attempts 1 to {last}", "they")
+        where = f"{attempts} is in {self.options.artifacts}; {they} trained on {', '.join(hosts)}"
+        return f"began again: no checkpoint of {where}"
 
     def identity(self) -> str:
         """Return what a checkpoint must say of itself: folders of artifacts are copied, and shared by storages."""

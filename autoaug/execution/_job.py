@@ -1,14 +1,12 @@
 """One trial as it is handed to a worker, and what a worker reports of it. Plain data: it crosses processes."""
 
-import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from autoaug.artifacts import Place
 from autoaug.record import Record, State, TrialKind
 from autoaug.seeding import derive_seed
-from autoaug.study import NAME
 
 
 @dataclass(frozen=True)
@@ -48,17 +46,13 @@ class Job:
         """Return the seed of the training in a study with a seed, as `TrialKind.seed_key` has it."""
         return derive_seed(study_seed, *self.kind.seed_key(self.root, self.final_seed))
 
-    def folder(self, artifacts: Path, study: str) -> Path:
+    def folder(self, artifacts: Place, study: str) -> Place:
         """Return where the checkpoints of all attempts at this trial lie.
 
         Raises:
             ValueError: a name would lead elsewhere. The number of a trial comes from the storage, others write there.
         """
-        parts = [study, *self.substudy.split("/"), str(self.root)]
-        for part in parts:
-            if not NAME.fullmatch(part):
-                raise ValueError(f"{reprlib.repr(part)} cannot name a folder of {artifacts}: it is no plain name")
-        return artifacts.joinpath(*parts)
+        return artifacts.below(study, *self.substudy.split("/"), str(self.root))
 
     def __str__(self) -> str:
         return f"{self.strategy} {self.name}" + (f", attempt {self.attempt}" if self.attempt > 1 else "")

@@ -11,7 +11,7 @@ from autoaug.store import SPOOL_FOLDER, Spool, Store, replay
 
 def spool_of(store: Store, options: Options) -> Spool:
     """Return where this process keeps what it cannot write."""
-    return Spool(options.artifacts / SPOOL_FOLDER, store.identity, process_name())
+    return Spool(options.local / SPOOL_FOLDER, store.identity, process_name())
 
 
 def write_pending(store: Store, options: Options) -> None:

@@ -1,6 +1,5 @@
 """The worker runs one trial and writes everything about it straight into the storage."""
 
-import shutil
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -73,14 +72,14 @@ def work(
         end(job, store, TrialState.FAIL, str(error), listen)
         return
     if job.attempt == 1:
-        shutil.rmtree(folder, ignore_errors=True)  # left by an archived or deleted study of the same name
+        folder.remove()  # left by an archived or deleted study of the same name
     ending = ending_of(attempt, end_process)
     if not ending.to_write:
         attempt.tell(ending.state, ending.reason)
         return
     ended = end(job, store, TrialState[ending.state], ending.reason, listen, ending.objectives)
     if settled(store, job.trial_id) and ended and ending.state != "FAIL":
-        shutil.rmtree(folder, ignore_errors=True)  # or else the next attempt goes on from what lies there
+        folder.remove()  # or else the next attempt goes on from what lies there
 
 
 def ending_of(attempt: Attempt, end_process: Callable[[], None] | None = None) -> Ending:

@@ -1,14 +1,15 @@
 """What is refused before a study runs: more than a machine has, a budget for no trial, an unwritable folder."""
 
 import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 
+from autoaug.artifacts import Location, place_of
 from autoaug.execution import Options, check_only, refuse_misplaced, refuse_more_than, refuse_remote
 from autoaug.executors._table import EXECUTORS
 from autoaug.lookup import lookup
+from autoaug.store import network_file_system
 from autoaug.study import Loader, Prediction, Study, advise, plan, predict, preflight
 from autoaug.text import LOG
 
@@ -46,7 +47,7 @@ def check(
     if not elsewhere:
         refuse_more_than(has, options, "this machine")
         refuse_missing_device(study.task.device, int(has["GPU"]))
-    refuse_unwritable(options.artifacts)
+    place_of(options.artifacts, options.retry_seconds).check()
     load = load or Loader()
     preflight(study, load)
     if elsewhere:
@@ -111,12 +112,16 @@ def refuse_missing_device(device: str, gpus: int) -> None:
         raise ValueError(f"Task.device is {device!r} and this machine has {gpus} GPUs: give 'auto' or 'cpu'")
 
 
-def refuse_unwritable(folder: Path) -> None:
-    """Refuse a folder that no checkpoint can be written to: the first one comes late, and would be lost.
+def warn_of_unshared(artifacts: Location, hosts: Collection[str]) -> None:
+    """Warn where trials move between hosts and their checkpoints do not.
 
-    Raises:
-        ValueError: it names the folder that cannot be written to.
+    Args:
+        hosts: those that work on the study, as far as they are known.
     """
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ValueError(f"no checkpoints can be kept in {folder}: {there} is no folder to write to")
+    if isinstance(artifacts, str) or len(hosts) < 2 or network_file_system(artifacts.resolve()):
+        return
+    LOG.warning(
+        "checkpoints in %s are of this host: a trial that goes on elsewhere begins again; give --artifacts a shared "
+        "folder or URL",
+        artifacts,
+    )

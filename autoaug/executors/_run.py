@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from autoaug.data import STANDARDS
-from autoaug.execution import Event, Listen, Options, retry_failed, spool_of, write_pending
-from autoaug.executors._check import check
+from autoaug.execution import Event, Listen, Options, process_name, retry_failed, spool_of, write_pending
+from autoaug.executors._check import check, warn_of_unshared
 from autoaug.executors._table import EXECUTORS
-from autoaug.store import Store
+from autoaug.store import Store, running_trials
 from autoaug.study import DataFacts, Loader, Prediction, Study, complete_definition, data_facts
 from autoaug.text import LOG
 
@@ -57,6 +57,7 @@ def conduct(
     Raises:
         Unreachable: the storage did not answer for longer than `Options.retry_seconds`. What was measured is kept.
     """
+    options = options.anchored()
     store.retry_policy.seconds, store.spool = options.retry_seconds, spool_of(store, options)
     write_pending(store, options)
     if (stored := store.definition(study.name)) and "standard" in complete_definition(stored)["unrecorded"]:
@@ -70,7 +71,17 @@ def conduct(
     store.define(study.name, {**study.describe(), **known}, complete_definition)
     if options.retry_failed:
         retry_failed(study, store, options.only)
+    warn_of_unshared(options.artifacts, hosts_at_work(study, store))
     EXECUTORS[executor](study, store, options, listen)
+
+
+def hosts_at_work(study: Study, store: Store) -> set[str]:
+    """Return this host, and those that hold the trials of a study at this moment."""
+    owners = [process_name()]
+    if not store.is_file:
+        running = running_trials(store, study.name)
+        owners += [lease.owner for trial_id, lease in store.leases().items() if trial_id in running]
+    return {owner.partition(":")[0] for owner in owners}
 
 
 def refuse_other_data(study: Study) -> None:

@@ -18,6 +18,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from autoaug.execution import ON_A_SERVER, Event, Job, Listen, Options, Scheduler, write_pending
+from autoaug.executors._check import warn_of_unshared
 from autoaug.executors._code import Code, install, sources
 from autoaug.executors._nodes import Node, Waiting, refuse_too_much, slots, wanted
 from autoaug.executors._worker_process import Errand, carry_out, errand, report_lost, why_lost
@@ -47,6 +48,7 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
     with cluster(options):
         refuse_too_much(nodes(), options)
         refuse_unshared(store)
+        warn_of_unshared(options.artifacts, hosts_of_cluster())
         scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest, options.lease_seconds)
         searcher = SchedulerSearcher(scheduler, listen, options)
         tuner = make_tuner(searcher, code, sent)
@@ -79,7 +81,7 @@ def make_tuner(searcher: "SchedulerSearcher", code: Code, sent: Errand) -> tune.
         ),
         run_config=tune.RunConfig(
             name=f"{searcher.scheduler.study.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
-            storage_path=str((options.artifacts / "ray").absolute()),
+            storage_path=str((options.local / "ray").absolute()),
             failure_config=tune.FailureConfig(max_failures=0),
             log_to_file=True,
             sync_config=tune.SyncConfig(sync_artifacts=True),  # a trial's log comes from its node to our folder
@@ -204,9 +206,7 @@ def refuse_unshared(store: Store) -> None:
     Raises:
         ValueError: the storage is a file, and the cluster has workers on other hosts.
     """
-    here = ray.util.get_node_ip_address()
-    elsewhere = [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]
-    if store.is_file and any(address != here for address in elsewhere):
+    if store.is_file and hosts_of_cluster() - {ray.util.get_node_ip_address()}:
         raise ValueError(
             f"storage {store.display_url} is a file, and the cluster has workers on other hosts: {ON_A_SERVER}"
         )
@@ -215,3 +215,8 @@ def refuse_unshared(store: Store) -> None:
 def nodes() -> list[Node]:
     """Return what each node of the cluster that lives has, busy or not."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def hosts_of_cluster() -> set[str]:
+    """Return the addresses of the hosts that the nodes of the cluster are on."""
+    return {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}

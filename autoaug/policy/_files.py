@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from autoaug.checkpoint import write_atomically
+from autoaug.artifacts import write_atomically
 from autoaug.fields import short
 from autoaug.policy._errors import PolicyError, one_line
 from autoaug.policy._protocol import Policy

@@ -17,8 +17,8 @@ foreign: somebody asked for it, or what the trial ran on went away (its driver, 
 MOST: Mapping[str, int] = {"own": 3, "unseen": 10}
 """So many losses of a kind without progress end a trial. Foreign ones never do."""
 
-LOSSES, FURTHEST = "losses", "furthest"
-"""User attributes of an attempt: the losses without progress before it, and how many epochs had been reached."""
+LOSSES, FURTHEST, TRAINED_ON = "losses", "furthest", "trained_on"
+"""User attributes of an attempt: of those before it the losses without progress, the epochs reached, and the hosts."""
 
 GIVEN_UP = "without progress"
 """The end of the reason of a trial that was given up."""
@@ -26,13 +26,14 @@ GIVEN_UP = "without progress"
 
 def after(attributes: Mapping[str, Any], reached: int, loss: Loss) -> dict[str, Any]:
     """Return what the next attempt inherits, given the user attributes of the lost one and the epoch it reached."""
-    furthest = attributes.get(FURTHEST, 0)
+    furthest, hosts = attributes.get(FURTHEST, 0), list(attributes.get(TRAINED_ON, []))
     if reached > furthest:
-        return {LOSSES: {}, FURTHEST: reached}
+        host = str(attributes.get("worker", "")).partition(":")[0]
+        return {LOSSES: {}, FURTHEST: reached, TRAINED_ON: list(dict.fromkeys([*hosts, host]))}
     counted = dict(attributes.get(LOSSES, {}))
     if loss in MOST:
         counted[loss] = counted.get(loss, 0) + 1
-    return {LOSSES: counted, FURTHEST: furthest}
+    return {LOSSES: counted, FURTHEST: furthest, TRAINED_ON: hosts}
 
 
 def given_up(inherited: Mapping[str, Any], loss: Loss) -> str:

@@ -22,7 +22,7 @@ from autoaug.record import LEADERBOARD, Outcome
 from autoaug.store._contradictions import Complete, write_definition
 from autoaug.store._damage import checked_definition, reason, reporting_damage
 from autoaug.store._epoch_table import EpochTable
-from autoaug.store._losses import LOSSES, Loss, after, given_up
+from autoaug.store._losses import LOSSES, TRAINED_ON, Loss, after, given_up
 from autoaug.store._migrations import prepare_tables
 from autoaug.store._optuna import SharedStorage, cached, id_of_study, id_of_trial, named, root_of
 from autoaug.store._optuna_tables import (
@@ -279,6 +279,10 @@ class Store(EpochTable):
         with suppress(Unreachable):  # a lease that is left behind on a trial that has ended means nothing
             self.release(trial_id)
         return True
+
+    def trained_on(self, trial_id: int) -> list[str]:
+        """Return the hosts on which earlier attempts at a trial got further than those before them."""
+        return list(self.optuna.get_trial(trial_id).user_attrs.get(TRAINED_ON, []))
 
     def requeue(self, study: optuna.Study, trial_id: int, reason: str, loss: Loss = "foreign") -> TrialState | None:
         """End an attempt whose worker is gone and queue the same point again, to resume from its checkpoint.

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from autoaug.study._advice import Advice, advise
     from autoaug.study._applied import applied, unapplied
     from autoaug.study._budget import SECONDS, Budget, unit
-    from autoaug.study._definition import NAME, Study, most_epochs
+    from autoaug.study._definition import Study, most_epochs
     from autoaug.study._facts import DataFacts, data_facts
     from autoaug.study._knobs import Knob, knob_warnings, knobs
     from autoaug.study._loading import Loader
@@ -26,7 +26,7 @@ else:  # what a stored study says is read without torch
             "_advice": "Advice advise",
             "_applied": "applied unapplied",
             "_budget": "SECONDS Budget unit",
-            "_definition": "NAME Study most_epochs",
+            "_definition": "Study most_epochs",
             "_facts": "DataFacts data_facts",
             "_knobs": "Knob knob_warnings knobs",
             "_loading": "Loader",
@@ -41,7 +41,6 @@ else:  # what a stored study says is read without torch
     )
 
 __all__ = [
-    "NAME",
     "SECONDS",
     "Advice",
     "Budget",

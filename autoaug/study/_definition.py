@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.pruners import NopPruner
 
+from autoaug.artifacts import NAME
 from autoaug.fields import SEED, TEXT, at_least, check_fields, short
 from autoaug.learners import DEPLOYS
 from autoaug.lookup import lookup, suggest
@@ -24,9 +24,6 @@ from autoaug.study._dimensions import ends, in_plain_python
 from autoaug.study._known import first_points
 from autoaug.study._versions import described, without_defaults
 from autoaug.train import SAME_IN_ALL_TRIALS, Task
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""Names of studies and strategies become parts of paths and of Optuna's study names."""
 
 
 def check_name(name: object, what: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from autoaug.artifacts import Folder
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Source, Split
 from autoaug.mixing import MIXES
@@ -274,11 +275,11 @@ class LearnerTestCase:
     @pytest.mark.parametrize("stop", [1, 2])
     def test_a_training_that_is_resumed_equals_one_that_never_stopped(self, stop: int, tmp_path: Path) -> None:
         whole = list(self.epochs())
-        interrupted = self.epochs(resume=Checkpoint(tmp_path / "1.pt", every_seconds=0))
+        interrupted = self.epochs(resume=Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0))
         for _ in range(stop + 1):  # the state of an epoch is written once its record was taken
             next(interrupted)
         interrupted.close()  # type: ignore[attr-defined]
-        rest = list(self.epochs(99, resume=Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"])))
+        rest = list(self.epochs(99, resume=Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])))
         assert [record.epoch for record, _ in rest] == list(range(stop + 1, self.task().total_epochs + 1))
         for (one, state), (two, wanted) in zip(rest, whole[stop:], strict=True):
             assert unmeasured(one) == unmeasured(two)
