@@ -7,7 +7,7 @@ from autoaug.store._maintenance import delete_study, round_trip, running_trials,
 from autoaug.store._mounts import network_file_system
 from autoaug.store._optuna import id_of_trial, root_of
 from autoaug.store._queued import final_seed
-from autoaug.store._retrying import Unreachable
+from autoaug.store._retrying import Moved, Unreachable, Unwritable
 from autoaug.store._secrets import refuse_exposed, show_storage, show_url
 from autoaug.store._spool import FOLDER as SPOOL_FOLDER
 from autoaug.store._spool import Spool, replay, settle
@@ -19,9 +19,11 @@ __all__ = [
     "SPOOL_FOLDER",
     "Look",
     "Loss",
+    "Moved",
     "Spool",
     "Store",
     "Unreachable",
+    "Unwritable",
     "delete_study",
     "differences",
     "final_seed",

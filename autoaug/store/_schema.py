@@ -127,13 +127,22 @@ def prepare_tables(engine: sql.Engine, display_url: str) -> None:
                     connection.execute(META.insert().values(name=name, value=value))
     with engine.connect() as connection:
         present = int(meta(connection, "schema") or 0)
-    if present > SCHEMA_VERSION:
-        raise ValueError(
-            f"storage {display_url} has autoaug tables of version {present}, this release reads {SCHEMA_VERSION}: "
-            "upgrade autoaug or use another storage"
-        )
+    refuse_later(present, display_url)
     for version in range(present, SCHEMA_VERSION):
         migrate(engine, version)
+
+
+def refuse_later(version: int, display_url: str) -> None:
+    """Refuse tables of a later version.
+
+    Raises:
+        ValueError: they are.
+    """
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"storage {display_url} has autoaug tables of version {version}, this release reads {SCHEMA_VERSION}: "
+            "upgrade autoaug or use another storage"
+        )
 
 
 def migrate(engine: sql.Engine, version: int) -> None:

@@ -7,17 +7,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from errno import ENOSPC
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from autoaug.record import Record, TrialKind, record_of
 from autoaug.store._damage import checked_epoch
-from autoaug.store._retrying import Unreachable
+from autoaug.store._retrying import Unreachable, Unwritable
 from autoaug.text import LOG
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -46,17 +47,26 @@ class Spool:
         return self.path(trial_id).exists()
 
     def append(self, trial_id: int, call: str, arguments: Mapping[str, Any]) -> None:
-        """Keep a write; it is on the disk when this returns."""
+        """Keep a write; it is on the disk when this returns.
+
+        Raises:
+            Unwritable: it cannot be kept; what was kept before is as it was.
+        """
         path = self.path(trial_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
         plain = {name: asdict(each) if isinstance(each, Record) else each for name, each in arguments.items()}
         lines: list[dict[str, Any]] = [{"call": call, "arguments": plain}]
         if not path.exists():
             lines.insert(0, {"storage": self.storage, "trial_id": trial_id, "owner": self.owner})
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(f"\n{json.dumps(line)}" for line in lines)  # a line that was cut off spoils no other
-            file.flush()
-            os.fsync(file.fileno())
+        text = "".join(f"\n{json.dumps(line)}" for line in lines)  # a line that was cut off spoils no other
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            add(path, text.encode())
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise Unwritable(
+                f"what the storage does not take cannot be kept in {self.folder} either ({reason}): make room there, "
+                "or let it be written to"
+            ) from None
 
     def release(self, trial_id: int) -> None:
         """Leave what is kept of a trial to whichever process comes first: its worker is through with it."""
@@ -68,6 +78,24 @@ class Spool:
             pending = read(path)
             if pending and pending.storage == self.storage:
                 yield pending
+
+
+def add(path: Path, text: bytes) -> None:
+    """Write at the end of a file, until it is on the disk; where that fails, the file is what it was.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    before = path.stat().st_size if path.exists() else None
+    try:
+        with path.open("ab", buffering=0) as file:
+            if file.write(text) < len(text):
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            path.unlink() if before is None else os.truncate(path, before)
+        raise
 
 
 @dataclass(frozen=True)
@@ -124,7 +152,8 @@ WRITES: dict[str, Callable[..., Any]] = {}
 def spooled(method: Method) -> Method:
     """Return a write about a trial that goes into the spool, where there is one, while the storage is away.
 
-    It then answers True: whether somebody else has the trial is seen when the storage is back.
+    It then answers True: whether somebody else has the trial is seen when the storage is back. What a trial that the
+    storage does not know any more was to get goes there too: it may be an older copy of what was opened.
     """
     signature = inspect.signature(method)
     WRITES[method.__name__] = method
@@ -134,7 +163,12 @@ def spooled(method: Method) -> Method:
         try:
             if self.spool and self.spool.holds(trial_id):
                 settle(self, trial_id)
-            return method(self, trial_id, *args, **kwargs)
+            try:
+                return method(self, trial_id, *args, **kwargs)
+            except (KeyError, DBAPIError, StorageInternalError) as error:
+                if moved := self.moved_by(trial_id, error):
+                    raise moved from None
+                raise
         except Unreachable:
             if self.spool is None:
                 raise
@@ -157,7 +191,13 @@ def settle(store: Any, trial_id: int) -> None:
 
 
 def replay(store: Any, pending: PendingFile) -> None:
-    """Make the writes of a file and remove it. If the trial has ended, or another worker has it, they are dropped."""
+    """Make the writes of a file and remove it. If the trial has ended, or another worker has it, they are dropped.
+
+    A storage that does not know the trial is an older copy of the one that they are for: they are left as they are.
+    """
+    if not store.has(pending.trial_id):
+        LOG.warning("%s is left: the storage does not know trial id %d", pending.path, pending.trial_id)
+        return
     running = store.is_running(pending.trial_id)
     if running:
         for call, arguments in pending.writes:

@@ -1,0 +1,107 @@
+"""Opening a storage: what is refused, what is brought up to date, and what is only read because nothing may be written.
+
+A reader leaves a storage that it may not write as it is: no table is made, and no version is brought up to date.
+"""
+
+import sqlite3
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sql
+
+from autoaug.store._optuna import SharedStorage, fail_trials_without_value
+from autoaug.store._refusals import (
+    refuse_damaged,
+    refuse_outdated,
+    refuse_unreadable_file,
+    refuse_unreadable_log,
+    why_unwritable,
+)
+from autoaug.store._retrying import RetryPolicy
+from autoaug.store._schema import meta, prepare_tables
+from autoaug.store._secrets import parse
+from autoaug.store._url import engine_options, file_of, log_of, prepare_sqlite, read_only_asked
+from autoaug.store._watch import FileWatch
+
+
+class Opened(NamedTuple):
+    """A storage that is open."""
+
+    shared: SharedStorage
+    identity: str
+    """What it is known by."""
+    read_only: str
+    """Why nothing may be written there; empty where it may."""
+
+
+def open_storage(url: str, retry_policy: RetryPolicy, existing: bool) -> Opened:
+    """Open a storage; create and change its tables where that is needed, and may be.
+
+    Args:
+        existing: refuse what holds no studies yet, and only read what may not be written.
+
+    Raises:
+        ValueError: it is refused; the message says why, and what to do.
+    """
+    display_url = retry_policy.display_url
+    url, asked = read_only_asked(url)
+    if asked and not existing:
+        raise ValueError(f"storage {display_url} is to be read only, and a run writes: leave mode=ro out")
+    parsed = parse(url)
+    refuse_unreadable_file(parsed, display_url, existing)
+    path, options = file_of(parsed), engine_options(url, retry_policy.seconds)
+    why = "mode=ro asks for that" if asked else why_unwritable(path)
+    if why and not existing:
+        raise ValueError(f"storage {display_url} cannot be opened: {why}: copy it to where you may write")
+    if why and path:
+        refuse_unreadable_log(path, display_url)
+        options = reading(path, retry_policy.seconds)
+    why = refuse_damaged(url, options, display_url, existing) or why
+    shared = SharedStorage(url, options, retry_policy, skip_table_creation=bool(existing and why))
+    try:
+        identity = (
+            read_identity(shared.engine, display_url) if existing and why else prepare(shared.engine, display_url)
+        )
+        if path:
+            FileWatch(shared.engine, path, identity, display_url)
+    except BaseException:  # it is opened anew, or given up
+        shared.engine.dispose()
+        raise
+    return Opened(shared, identity, why if existing else "")
+
+
+def prepare(engine: sql.Engine, display_url: str) -> str:
+    """Bring the tables up to date, and return what the storage is known by."""
+    if engine.dialect.name == "sqlite":
+        prepare_sqlite(engine)
+    prepare_tables(engine, display_url)
+    fail_trials_without_value(engine)
+    with engine.connect() as connection:
+        return meta(connection, "id") or ""
+
+
+def read_identity(engine: sql.Engine, display_url: str) -> str:
+    """Return what a storage that may not be written is known by.
+
+    Raises:
+        ValueError: its tables are those of another version.
+    """
+    with engine.connect() as connection:
+        refuse_outdated(connection, display_url)
+        return meta(connection, "id") or ""
+
+
+def reading(path: Path, seconds: float) -> dict[str, Any]:
+    """Return how SQLAlchemy is to connect to a file that is only read: anew each time, as it then lies there."""
+    return {"poolclass": sql.NullPool, "creator": partial(connect_reading, path, seconds)}
+
+
+def connect_reading(path: Path, seconds: float) -> sqlite3.Connection:
+    """Return a connection that changes nothing.
+
+    Beside a write-ahead log somebody may be writing, and SQLite then reads both, under locks. Without one nobody does:
+    it is told so, or else it would make an empty log, and could not open the file where it may make none.
+    """
+    how = "mode=ro" if log_of(path).exists() else "immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=seconds, check_same_thread=False)
