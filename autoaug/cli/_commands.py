@@ -3,10 +3,10 @@
 import shlex
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -98,6 +98,7 @@ def run(
     output = Output(as_json, quiet)
     with usage_errors():
         loaded = load(study)
+        from autoaug.store import show_storage
         from autoaug.study import Loader
 
         options = Options(**fields | {"project": loaded.root, "artifacts": fields["artifacts"].absolute()})
@@ -118,24 +119,28 @@ def run(
         if predictions is None:
             output.tell(f"{loaded.study.name} is finished: nothing is left to run")
         elif stop := execute(loaded.study, store, executor, options, output, predictions, facts):
-            again, why = command_again(), "interrupted" if stop == INTERRUPTED else "stopped"
-            kept = f"{why}; everything found so far is kept. Go on with:"
-            output.tell(kept, f"  {again}", **{why: loaded.study.name}, go_on=again)
-            raise typer.Exit(stop)
-    from autoaug.compare import stored_comparison
-    from autoaug.execution import failed, outdated
-    from autoaug.store import show_storage
-
-    if late := outdated(loaded.study, store, options.only):
-        kept = "a better point was found after the final runs, which stay as they were"
-        output.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
-    code = print_leaderboard(stored_comparison([(store, loaded.study.name)]), output)
-    if failed(loaded.study, store, options.only):
-        again = f"{command_again()} --retry-failed"
-        output.tell("take up again what failed with:", f"  {again}", retry=again)
+            again, why = command_again(), "interrupted" if stop.code == INTERRUPTED else "stopped"
+            output.tell(f"{why}; {stop.kept}. Go on with:", f"  {again}", **{why: loaded.study.name}, go_on=again)
+            raise typer.Exit(stop.code)
+        code = tell_result(loaded.study, store, options, output)
     named = f" --storage {shlex.quote(show_storage(store.storage_url))}" if storage or loaded.study.storage else ""
     output.tell(f"details: {program()} dashboard{named}")
     raise typer.Exit(code)
+
+
+def tell_result(study: "Study", store: "Store", options: Options, output: Output) -> int:
+    """Print how a study that was run stands, and what may still be done; return the exit code."""
+    from autoaug.compare import stored_comparison
+    from autoaug.execution import failed, outdated
+
+    if late := outdated(study, store, options.only):
+        kept = "a better point was found after the final runs, which stay as they were"
+        output.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
+    code = print_leaderboard(stored_comparison([(store, study.name)]), output)
+    if failed(study, store, options.only):
+        again = f"{command_again()} --retry-failed"
+        output.tell("take up again what failed with:", f"  {again}", retry=again)
+    return code
 
 
 @app.command()
@@ -175,6 +180,8 @@ def dashboard(
     """Serve Optuna Dashboard over the stored studies, on this machine only and read-only."""
     with usage_errors():
         store = open_existing(where(storage))
+        if write and store.read_only:
+            raise ValueError(f"nothing may be written to {store.display_url} ({store.read_only}): leave --write out")
         from autoaug.cli._page import make_dashboard
 
         try:
@@ -244,8 +251,8 @@ def execute(
     output: "Output",
     predictions: "dict[str, Prediction]",
     facts: "list[DataFacts]",
-) -> int:
-    """Run a study with progress; return 0, or the exit code of what ended it early."""
+) -> "Stop | None":
+    """Run a study with progress; return what ended it early."""
     from autoaug.cli._console import ProgressState
     from autoaug.executors import conduct
     from autoaug.store import Unreachable
@@ -262,11 +269,40 @@ def execute(
         with output.progress(progress) as listen, terminated_is_interrupted():
             conduct(study, store, executor, options, listen, predictions, facts)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        code = INTERRUPTED
+        if moved := store.look():
+            complain(moved)
     except Unreachable as away:
+        code = FAILED
         complain(away)
-        return FAILED
-    return 0
+    else:
+        return None
+    return Stop(code, what_is_kept(store, options))
+
+
+class Stop(NamedTuple):
+    """What ended a run early."""
+
+    code: int
+    """The exit code."""
+    kept: str
+    """What became of all that was found, and what to do first."""
+
+
+def what_is_kept(store: "Store", options: Options) -> str:
+    """Return what became of all that was found, as it is true: the storage may have gone, and a disk may be full."""
+    from autoaug.execution import pending_folder, refuse_full, spool_of
+    from autoaug.store import Unreachable
+
+    if store.look():
+        pending = any(spool_of(store, options).left())
+        where = f", for which {pending_folder(options)} keeps what was measured since" if pending else ""
+        return f"first put back the file that was opened{where}"
+    with suppress(Unreachable):
+        if not store.retry_policy.lost:
+            refuse_full(pending_folder(options))
+            return "everything found so far is kept"
+    return "what there was no room for will be trained again: make room first"
 
 
 def inert_knobs(study: "Study", load: "Loader", only: tuple[str, ...]) -> list[str]:

@@ -8,9 +8,10 @@ from autoaug.options import Options
 if TYPE_CHECKING:
     from autoaug.execution._capacity import ON_A_SERVER, refuse_more_than, refuse_remote, trials_at_once
     from autoaug.execution._job import Event, Job, Listen, process_name
-    from autoaug.execution._pending_writes import write_pending
+    from autoaug.execution._pending_writes import pending_folder, refuse_displaced, spool_of, write_pending
     from autoaug.execution._progress import check_only, is_over, outdated
     from autoaug.execution._recovery import failed, retry_failed
+    from autoaug.execution._room import refuse_full, wait_for_room
     from autoaug.execution._scheduling import Scheduler
     from autoaug.execution._status import Status, StrategyStatus, TrialStatus, status
     from autoaug.execution._worker import end, explain, work
@@ -20,9 +21,10 @@ else:  # how a study stands is read without torch
         {
             "_capacity": "ON_A_SERVER refuse_more_than refuse_remote trials_at_once",
             "_job": "Event Job Listen process_name",
-            "_pending_writes": "write_pending",
+            "_pending_writes": "pending_folder refuse_displaced spool_of write_pending",
             "_progress": "check_only is_over outdated",
             "_recovery": "failed retry_failed",
+            "_room": "refuse_full wait_for_room",
             "_scheduling": "Scheduler",
             "_status": "Status StrategyStatus TrialStatus status",
             "_worker": "end explain work",
@@ -45,12 +47,17 @@ __all__ = [
     "failed",
     "is_over",
     "outdated",
+    "pending_folder",
     "process_name",
+    "refuse_displaced",
+    "refuse_full",
     "refuse_more_than",
     "refuse_remote",
     "retry_failed",
+    "spool_of",
     "status",
     "trials_at_once",
+    "wait_for_room",
     "work",
     "write_pending",
 ]

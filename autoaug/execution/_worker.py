@@ -272,12 +272,10 @@ def keep(record: Record, attempt: Attempt) -> None:
 
     Raises:
         Stopped: the trial was ended from outside.
-        Moved: the storage is not what was opened; the epoch waits for it.
     """
     if not report(record, attempt):
         raise Stopped(TAKEN)
     attempt.store.write_epoch(attempt.job.trial_id, record)
-    attempt.store.retry_policy.refuse_moved()
     attempt.listen(Event(attempt.job, record=record))
 
 

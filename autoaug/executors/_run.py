@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from autoaug.data import STANDARDS
-from autoaug.execution import Event, Listen, Options, retry_failed, write_pending
+from autoaug.execution import Event, Listen, Options, refuse_displaced, retry_failed, write_pending
 from autoaug.executors._check import check
 from autoaug.executors._table import EXECUTORS
 from autoaug.store import Store
@@ -55,9 +55,13 @@ def conduct(
         facts: what was read of the data, kept there too.
 
     Raises:
+        ValueError: what an earlier run kept is for another storage, which lay where this one does.
         Unreachable: the storage did not answer for longer than `Options.retry_seconds`. What was measured is kept.
+        Moved: the storage is not what was opened any more; what was measured since is kept.
+        Unwritable: there was no room for so long; what could not be kept is trained again.
     """
     store.retry_policy.seconds = options.retry_seconds
+    refuse_displaced(store.storage_url, options, store.identity)
     write_pending(store, options)
     if (stored := store.definition(study.name)) and "standard" in complete_definition(stored)["unrecorded"]:
         refuse_other_data(study)

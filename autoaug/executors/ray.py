@@ -34,7 +34,9 @@ from autoaug.execution import (
     Scheduler,
     end,
     explain,
+    pending_folder,
     refuse_more_than,
+    wait_for_room,
     work,
     write_pending,
 )
@@ -63,7 +65,12 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
         refuse_too_much(options)
         refuse_unshared(store)
         scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest)
-        searcher = SchedulerSearcher(scheduler, listen, when_idle=lambda: write_pending(store, options))
+        searcher = SchedulerSearcher(
+            scheduler,
+            listen,
+            when_idle=lambda: write_pending(store, options),
+            before_each=lambda: wait_for_room(pending_folder(options), options.retry_seconds),
+        )
         tuner = make_tuner(scheduler, searcher, options)
         try:
             tuner.fit()
@@ -112,9 +119,15 @@ def make_tuner(scheduler: Scheduler, searcher: "SchedulerSearcher", options: Opt
 class SchedulerSearcher(Searcher):
     """Hands the trials of a scheduler to Tune, which asks it for the next one."""
 
-    def __init__(self, scheduler: Scheduler, listen: Listen, when_idle: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        listen: Listen,
+        when_idle: Callable[[], None] = lambda: None,
+        before_each: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(metric="epoch", mode="max")
-        self.scheduler, self.listen, self.when_idle = scheduler, listen, when_idle
+        self.scheduler, self.listen, self.when_idle, self.before_each = scheduler, listen, when_idle, before_each
         self.running: dict[str, Job] = {}
         self.away: Unreachable | None = None
         """Why there is no next trial: the storage does not answer."""
@@ -122,6 +135,7 @@ class SchedulerSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         try:
             self.away = None
+            self.before_each()
             job = self.scheduler.next()
             if job is None:  # Tune asks again unless all is over: a running trial may still have to be repeated
                 self.when_idle()

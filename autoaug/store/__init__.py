@@ -12,7 +12,7 @@ from autoaug.store._secrets import refuse_exposed, show_storage, show_url
 from autoaug.store._spool import FOLDER as SPOOL_FOLDER
 from autoaug.store._spool import Spool, replay, settle
 from autoaug.store._store import Store, open_retrying
-from autoaug.store._url import is_file, is_new, resolve
+from autoaug.store._url import is_file, is_new, place_of, resolve
 
 __all__ = [
     "GIVEN_UP",
@@ -32,6 +32,7 @@ __all__ = [
     "is_new",
     "network_file_system",
     "open_retrying",
+    "place_of",
     "refuse_contradiction",
     "refuse_exposed",
     "replay",

@@ -18,7 +18,7 @@ from autoaug.store._refusals import (
     refuse_unreadable_log,
     why_unwritable,
 )
-from autoaug.store._retrying import RetryPolicy
+from autoaug.store._retrying import Moved, RetryPolicy
 from autoaug.store._schema import meta, prepare_tables
 from autoaug.store._secrets import parse
 from autoaug.store._url import engine_options, file_of, log_of, prepare_sqlite, read_only_asked
@@ -56,19 +56,18 @@ def open_storage(url: str, retry_policy: RetryPolicy, existing: bool) -> Opened:
         raise ValueError(f"storage {display_url} cannot be opened: {why}: copy it to where you may write")
     if why and path:
         refuse_unreadable_log(path, display_url)
-        options = reading(path, retry_policy.seconds)
-    why = refuse_damaged(url, options, display_url, existing) or why
-    shared = SharedStorage(url, options, retry_policy, skip_table_creation=bool(existing and why))
+        options = reading(path, retry_policy)
+    refused = refuse_damaged(url, options, display_url, existing)
+    read_only = (why or refused) if existing else ""
+    shared = SharedStorage(url, options, retry_policy, skip_table_creation=bool(read_only))
     try:
-        identity = (
-            read_identity(shared.engine, display_url) if existing and why else prepare(shared.engine, display_url)
-        )
+        identity = (read_identity if read_only else prepare)(shared.engine, display_url)
         if path:
             FileWatch(shared.engine, path, identity, display_url)
     except BaseException:  # it is opened anew, or given up
         shared.engine.dispose()
         raise
-    return Opened(shared, identity, why if existing else "")
+    return Opened(shared, identity, read_only)
 
 
 def prepare(engine: sql.Engine, display_url: str) -> str:
@@ -92,16 +91,22 @@ def read_identity(engine: sql.Engine, display_url: str) -> str:
         return meta(connection, "id") or ""
 
 
-def reading(path: Path, seconds: float) -> dict[str, Any]:
+def reading(path: Path, retry_policy: RetryPolicy) -> dict[str, Any]:
     """Return how SQLAlchemy is to connect to a file that is only read: anew each time, as it then lies there."""
-    return {"poolclass": sql.NullPool, "creator": partial(connect_reading, path, seconds)}
+    return {"poolclass": sql.NullPool, "creator": partial(connect_reading, path, retry_policy)}
 
 
-def connect_reading(path: Path, seconds: float) -> sqlite3.Connection:
+def connect_reading(path: Path, retry_policy: RetryPolicy) -> sqlite3.Connection:
     """Return a connection that changes nothing.
 
     Beside a write-ahead log somebody may be writing, and SQLite then reads both, under locks. Without one nobody does:
     it is told so, or else it would make an empty log, and could not open the file where it may make none.
+
+    Raises:
+        Moved: there is no file any more.
     """
+    if not path.exists():
+        raise Moved(f"storage {retry_policy.display_url} is not what was opened: its file is gone")
     how = "mode=ro" if log_of(path).exists() else "immutable=1"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=seconds, check_same_thread=False)
+    place = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(place, uri=True, timeout=retry_policy.seconds, check_same_thread=False)

@@ -66,6 +66,8 @@ class RetryPolicy:
         """When the storage last failed to answer, by the monotonic clock."""
         self.moved: Moved | None = None
         """Why it is never tried again."""
+        self.lost = False
+        """Whether there was a write that neither the storage took nor a folder: what it told of is measured again."""
 
     def __call__(self, action: Callable[[], Answer]) -> Answer:
         """Return what the action returns, however often it takes.

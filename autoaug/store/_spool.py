@@ -39,6 +39,8 @@ class Spool:
     """Which storage they are for: trials are known by a number that another one has too."""
     owner: str
     """This process, `host:pid`."""
+    place: str = ""
+    """Where the storage lies, as `place_of` says."""
 
     def path(self, trial_id: int) -> Path:
         return self.folder / f"{self.storage[:8]}-{trial_id}-{re.sub('[^A-Za-z0-9]+', '-', self.owner)}.jsonl"
@@ -56,7 +58,8 @@ class Spool:
         plain = {name: asdict(each) if isinstance(each, Record) else each for name, each in arguments.items()}
         lines: list[dict[str, Any]] = [{"call": call, "arguments": plain}]
         if not path.exists():
-            lines.insert(0, {"storage": self.storage, "trial_id": trial_id, "owner": self.owner})
+            head = {"storage": self.storage, "place": self.place, "trial_id": trial_id, "owner": self.owner}
+            lines.insert(0, head)
         text = "".join(f"\n{json.dumps(line)}" for line in lines)  # a line that was cut off spoils no other
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,10 +77,16 @@ class Spool:
 
     def left(self) -> Iterator["PendingFile"]:
         """Yield the files of all processes that keep writes here for the same storage, where they can be read."""
-        for path in sorted(self.folder.glob("*.jsonl")):
-            pending = read(path)
-            if pending and pending.storage == self.storage:
-                yield pending
+        yield from (pending for pending in self.readable() if pending.storage == self.storage)
+
+    def displaced(self) -> Iterator["PendingFile"]:
+        """Yield those for another storage that lay where this one does."""
+        others = (pending for pending in self.readable() if pending.storage != self.storage)
+        yield from (pending for pending in others if pending.place == self.place)
+
+    def readable(self) -> Iterator["PendingFile"]:
+        """Yield the files of all processes and storages that can be read."""
+        yield from filter(None, map(read, sorted(self.folder.glob("*.jsonl"))))
 
 
 def add(path: Path, text: bytes) -> None:
@@ -108,6 +117,8 @@ class PendingFile:
     owner: str
     """The process that kept them, which may still go on, unless it is `free`."""
     writes: tuple[tuple[str, dict[str, Any]], ...]
+    place: str = ""
+    """Where the storage lay; empty where an earlier version kept them."""
 
     @property
     def free(self) -> bool:
@@ -125,7 +136,8 @@ def read(path: Path) -> PendingFile | None:
         calls = tuple((str(each["call"]), restore(each["arguments"])) for each in writes if each["call"] in WRITES)
         for call, arguments in calls:
             inspect.signature(WRITES[call]).bind(None, int(head["trial_id"]), **arguments)
-        return PendingFile(path, str(head["storage"]), int(head["trial_id"]), str(head["owner"]), calls)
+        known = str(head["storage"]), int(head["trial_id"]), str(head["owner"])
+        return PendingFile(path, *known, calls, str(head.get("place", "")))
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None
 
@@ -173,7 +185,11 @@ def spooled(method: Method) -> Method:
             if self.spool is None:
                 raise
             given = signature.bind(self, trial_id, *args, **kwargs).arguments
-            self.spool.append(trial_id, method.__name__, dict(list(given.items())[2:]))
+            try:
+                self.spool.append(trial_id, method.__name__, dict(list(given.items())[2:]))
+            except Unwritable:
+                self.retry_policy.lost = True
+                raise
             return True
 
     return cast(Method, kept)

@@ -79,6 +79,17 @@ class Store(EpochTable):
         """Whether only processes of this host can open it."""
         return self.engine.dialect.name == "sqlite"
 
+    def look(self) -> Moved | None:
+        """Look whether the storage is still what was opened; return what was found where it is not."""
+        if self.is_file and not self.retry_policy.moved:
+            try:
+                self.engine.connect().close()
+            except Moved as moved:
+                self.retry_policy.moved = moved
+            except SQLAlchemyError:  # it cannot be told now
+                pass
+        return self.retry_policy.moved
+
     def close(self) -> None:
         """Close the connections; a store that is used again opens new ones."""
         self.optuna.remove_session()

@@ -96,6 +96,13 @@ def read_only_asked(url: str) -> tuple[str, bool]:
     return plain.render_as_string(hide_password=False), True
 
 
+def place_of(storage_url: str) -> str:
+    """Return where a storage lies, as it may be kept: the path of its file, or a server's URL without its secrets."""
+    url = read_only_asked(resolve(storage_url))[0]
+    path = file_of(parse(url))
+    return str(path.absolute()) if path else show_url(url)
+
+
 def is_new(storage_url: str) -> bool:
     """Whether opening a storage would create its file."""
     parsed = parse(read_only_asked(resolve(storage_url))[0])

@@ -39,7 +39,7 @@ class FileWatch:
             identity: what the storage is known by, as its file says.
         """
         self.engine, self.path, self.identity, self.display_url = engine, path.absolute(), identity, display_url
-        self.inode, self.lock = inode_of(self.path), threading.Lock()
+        self.inode, self.content, self.lock = inode_of(self.path), content_of(self.path), threading.Lock()
         self.found = ""
         """What was found, in one sentence; empty while all is well."""
         sql.event.listen(engine, "do_connect", self.before_connecting)
@@ -62,14 +62,27 @@ class FileWatch:
         """
         if self.found or inode_of(self.path) != self.inode:
             self.refuse(connection)
+        self.check(connection)
+        if (content := content_of(self.path)) != self.content:  # SQLite moved its log there, or it was overwritten
+            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as anew:
+                self.check(anew)  # what a connection has read before it does not read again
+            self.content = content
+
+    def check(self, connection: sqlite3.Connection) -> None:
+        """Refuse what the file holds if that is not the storage.
+
+        Raises:
+            Moved: it cannot be read, or is known by another name.
+        """
         try:
             known = connection.execute("SELECT value FROM autoaug_meta WHERE name = 'id'").fetchall()
         except sqlite3.DatabaseError as error:
             if not any(words in read(error) for words in FOREIGN):
                 raise
             self.refuse(None, f"its file was overwritten and cannot be read now ({read(error)})")
-        if known != [(self.identity,)]:
-            self.refuse(None, "its file was overwritten, and now holds another storage")
+        else:
+            if known != [(self.identity,)]:
+                self.refuse(None, "its file was overwritten, and now holds another storage")
 
     def refuse(self, connection: sqlite3.Connection | None, found: str = "") -> None:
         """Keep what was found, rescue what only this process can still read, and raise.
@@ -80,7 +93,6 @@ class FileWatch:
         with self.lock:
             if not self.found:
                 self.found = found or self.what_happened(connection)
-                # whoever puts a file back must find nothing of the old one beside it: the last connection removes that
                 self.engine.dispose()
         raise Moved(f"storage {self.display_url} is not what was opened: {self.found}")
 
@@ -91,7 +103,13 @@ class FileWatch:
         if names:
             return f"{happened}; it lies at {names[0]} now"
         rescued = connection and rescue(connection, self.path)
-        return f"{happened}; what had been written is rescued in {rescued}" if rescued else happened
+        if not rescued:
+            return happened
+        # SQLite would take the log for that of whatever file is put there, and spoil it
+        for log in (self.path.with_name(f"{self.path.name}{ending}") for ending in ("-wal", "-shm")):
+            if (inode := inode_of(log)) and names_of(inode):
+                log.unlink(missing_ok=True)
+        return f"{happened}; what had been written is rescued in {rescued}"
 
 
 def inode_of(path: Path) -> Inode | None:
@@ -101,6 +119,15 @@ def inode_of(path: Path) -> Inode | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def content_of(path: Path) -> tuple[int, int] | None:
+    """Return size and time of change of a file, which are others once it was written; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def names_of(inode: Inode) -> list[str] | None:
