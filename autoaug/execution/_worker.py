@@ -21,7 +21,7 @@ from autoaug.execution._provenance import of_attempt, of_training, peak_memory, 
 from autoaug.execution._recovery import give_back
 from autoaug.options import Options
 from autoaug.record import Record, State, TrialKind
-from autoaug.store import Store, Unreachable, settle
+from autoaug.store import Store, Unreachable, Unwritable, settle
 from autoaug.study import Setup, Study, applied, unapplied
 from autoaug.text import read, shown
 from autoaug.train import Diverged, pick_device, train
@@ -112,8 +112,11 @@ def ending_of(attempt: Attempt, end_process: Callable[[], None] | None = None) -
 def left_behind(attempt: Attempt, away: Unreachable) -> State:
     """Give back a trial that cannot go on without its storage; where that is still away, the lease that ends does it.
 
-    What was measured of it comes first: what is written about a trial that was given back is dropped.
+    What was measured of it comes first: what is written about a trial that was given back is dropped. Where nothing can
+    be kept, the storage is waited for once more.
     """
+    if isinstance(away, Unwritable):
+        attempt.store.retry_policy.gave_up = False
     if settled(attempt.store, attempt.job.trial_id):
         return give_back(attempt.study, attempt.store, attempt.job, str(away), "foreign")
     return "WAITING"
