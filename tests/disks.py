@@ -1,11 +1,16 @@
-"""File systems of our own, which tests may fill up and make read-only."""
+"""File systems of our own, which tests may fill up and make read-only, and a user who may not write everywhere."""
 
+import os
 import subprocess
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+NOBODY = 65534
+"""A user who owns nothing."""
 
 
 @contextmanager
@@ -39,3 +44,25 @@ def fill(folder: Path) -> Path:
             except OSError:
                 continue
     return filler
+
+
+def bound_by_permissions(do: Callable[[], object]) -> None:
+    """Do something as a user whom the permissions of files bind: in a child process where we are root."""
+    if os.getuid():
+        do()
+        return
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            do()
+            os._exit(0)
+        except BaseException:
+            os.write(writer, traceback.format_exc()[-4000:].encode())
+            os._exit(1)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        words = said.read()
+    assert os.waitpid(child, 0)[1] == 0, words

@@ -45,6 +45,13 @@ class Server:
         """As a power cut does: nothing is finished or written first."""
         self.call("pg_ctl", "-D", self.folder / "data", "-m", "immediate", "stop")
 
+    def become_standby(self) -> None:
+        """Start as a standby from now on, which only reads."""
+        signal = self.folder / "data" / "standby.signal"
+        signal.touch()
+        if os.getuid() == 0:
+            shutil.chown(signal, "postgres")
+
     def restart(self) -> None:
         self.stop()
         self.start()

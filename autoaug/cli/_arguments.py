@@ -37,8 +37,12 @@ def where(storage: str | None, study: "Study | None" = None) -> str:
     return storage or (study.storage if study else None) or in_environment or "sqlite:///autoaug.db"
 
 
-def open_existing(storage_url: str) -> "Store":
-    """Return a storage to read from, and say where it can only be read; raise ValueError where there is none."""
+def open_existing(storage_url: str, write: bool = False) -> "Store":
+    """Return a storage to read from, and say where it can only be read; raise ValueError where there is none.
+
+    Args:
+        write: refuse one that can only be read.
+    """
     from autoaug.store import Store, is_new, show_storage
 
     if is_new(storage_url):
@@ -46,6 +50,8 @@ def open_existing(storage_url: str) -> "Store":
             f"there is no storage {show_storage(storage_url)} yet: run a study first, or give another --storage"
         )
     store = Store(storage_url, existing=True)
+    if store.read_only and write:
+        raise ValueError(f"nothing may be written to {store.display_url} ({store.read_only}): leave --write out")
     if store.read_only:
         say(f"{store.display_url} is opened read-only ({store.read_only}): looks at it are not recorded", err)
     return store

@@ -179,9 +179,7 @@ def dashboard(
 ) -> None:
     """Serve Optuna Dashboard over the stored studies, on this machine only and read-only."""
     with usage_errors():
-        store = open_existing(where(storage))
-        if write and store.read_only:
-            raise ValueError(f"nothing may be written to {store.display_url} ({store.read_only}): leave --write out")
+        store = open_existing(where(storage), write)
         from autoaug.cli._page import make_dashboard
 
         try:

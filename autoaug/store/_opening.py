@@ -21,7 +21,7 @@ from autoaug.store._refusals import (
 from autoaug.store._retrying import Moved, RetryPolicy
 from autoaug.store._schema import meta, prepare_tables
 from autoaug.store._secrets import parse
-from autoaug.store._url import engine_options, file_of, log_of, prepare_sqlite, read_only_asked
+from autoaug.store._url import engine_options, file_of, has_log, index_of, prepare_sqlite, read_only_asked
 from autoaug.store._watch import FileWatch
 
 
@@ -99,14 +99,14 @@ def reading(path: Path, retry_policy: RetryPolicy) -> dict[str, Any]:
 def connect_reading(path: Path, retry_policy: RetryPolicy) -> sqlite3.Connection:
     """Return a connection that changes nothing.
 
-    Beside a write-ahead log somebody may be writing, and SQLite then reads both, under locks. Without one nobody does:
-    it is told so, or else it would make an empty log, and could not open the file where it may make none.
+    Beside a write-ahead log or its index somebody may be writing, and SQLite then reads all of them, under locks.
+    Without them nobody does: it is told so, or else it would make them, and could not open the file where it may not.
 
     Raises:
         Moved: there is no file any more.
     """
     if not path.exists():
         raise Moved(f"storage {retry_policy.display_url} is not what was opened: its file is gone")
-    how = "mode=ro" if log_of(path).exists() else "immutable=1"
+    how = "mode=ro" if has_log(path) or index_of(path).exists() else "immutable=1"
     place = f"{path.absolute().as_uri()}?{how}"
     return sqlite3.connect(place, uri=True, timeout=retry_policy.seconds, check_same_thread=False)

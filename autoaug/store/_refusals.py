@@ -11,7 +11,7 @@ from autoaug.store._damage import RESTORE, Damaged
 from autoaug.store._optuna import expected_tables
 from autoaug.store._schema import ALWAYS_THERE, META, SCHEMA_VERSION, TABLES, meta, refuse_later
 from autoaug.store._secrets import parse
-from autoaug.store._url import is_plain_file, log_of
+from autoaug.store._url import has_log, index_of, is_plain_file, log_of
 
 FIXES = {
     "not a database": "give another file",
@@ -59,11 +59,10 @@ def refuse_unreadable_log(path: Path, display_url: str) -> None:
     Raises:
         ValueError: there are some, and SQLite would have to write a file to read them, and may not.
     """
-    log, index = log_of(path), path.with_name(f"{path.name}-shm")
-    if log.exists() and log.stat().st_size and not index.exists() and not os.access(path.absolute().parent, os.W_OK):
+    if has_log(path) and not index_of(path).exists() and not os.access(path.absolute().parent, os.W_OK):
         raise ValueError(
-            f"storage {display_url} cannot be read here: its latest writes are still in {log}, and SQLite reads them "
-            "only where it may write: copy both files to such a place"
+            f"storage {display_url} cannot be read here: its latest writes are still in {log_of(path)}, and SQLite "
+            "reads them only where it may write: copy both files to such a place"
         )
 
 

@@ -130,6 +130,16 @@ def log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
+def index_of(path: Path) -> Path:
+    """Return where SQLite keeps the index of that log, which its processes share."""
+    return path.with_name(f"{path.name}-shm")
+
+
+def has_log(path: Path) -> bool:
+    """Whether writes are in the log that may not be in the file yet."""
+    return log_of(path).exists() and log_of(path).stat().st_size > 0
+
+
 def engine_options(url: str, retry_seconds: float) -> dict[str, Any]:
     """Return how SQLAlchemy is to connect: for how long a file's lock is awaited, and that dead servers are noticed."""
     if make_url(url).get_backend_name() == "sqlite":

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sql
 
 from autoaug.store._retrying import Moved
+from autoaug.store._url import index_of, log_of
 from autoaug.text import read
 
 DESCRIPTORS = Path("/proc/self/fd")
@@ -106,7 +107,7 @@ class FileWatch:
         if not rescued:
             return happened
         # SQLite would take the log for that of whatever file is put there, and spoil it
-        for log in (self.path.with_name(f"{self.path.name}{ending}") for ending in ("-wal", "-shm")):
+        for log in (log_of(self.path), index_of(self.path)):
             if (inode := inode_of(log)) and names_of(inode):
                 log.unlink(missing_ok=True)
         return f"{happened}; what had been written is rescued in {rescued}"
