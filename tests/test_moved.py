@@ -262,6 +262,21 @@ def test_a_new_file_does_not_take_the_place_of_one_that_still_lacks_something(
     new.close()
 
 
+def test_a_log_whose_file_was_moved_away_is_not_removed_by_a_new_one(file: Path, call: Call) -> None:
+    store = Store(f"sqlite:///{file}")
+    store.define("tiny", one_trial().describe())
+    file.rename(file.with_name("y.db"))
+    log = beside(file)[1].read_bytes()
+    assert log
+    said = r"x\.db is gone, and .*x\.db-wal holds its latest writes: put it back, or remove the log to begin anew"
+    for line in ("run s.py", "compare tiny"):
+        refused(call(*line.split(), "--storage", f"sqlite:///{file}"), said)
+    assert (file.exists(), beside(file)[1].read_bytes()) == (False, log)
+    file.with_name("y.db").rename(file)
+    assert store.names() == ["tiny"], "nobody has seen that it was away"
+    store.close()
+
+
 # As a user meets it
 
 DELETES = """

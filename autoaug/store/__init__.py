@@ -3,7 +3,7 @@
 from autoaug.store._contradictions import differences, refuse_contradiction
 from autoaug.store._epoch_table import Look
 from autoaug.store._losses import GIVEN_UP, Loss
-from autoaug.store._maintenance import delete_study, round_trip, running_trials, server_time
+from autoaug.store._maintenance import delete_study, file_of, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
 from autoaug.store._optuna import id_of_trial, root_of
 from autoaug.store._queued import final_seed
@@ -26,6 +26,7 @@ __all__ = [
     "Unwritable",
     "delete_study",
     "differences",
+    "file_of",
     "final_seed",
     "id_of_trial",
     "is_file",

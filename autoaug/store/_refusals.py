@@ -37,7 +37,15 @@ def refuse_unreadable_file(parsed: sql.URL, display_url: str, existing: bool) ->
         existing: refuse an empty file too: nothing can be read there.
     """
     path = Path(parsed.database or "")
-    if not is_plain_file(parsed) or not path.exists():
+    if not is_plain_file(parsed):
+        return
+    if not path.exists():
+        # its log SQLite would remove when it makes a new file; another process may just be making both
+        if has_log(path) and not path.exists():
+            raise ValueError(
+                f"storage {display_url} cannot be opened: {path} is gone, and {log_of(path)} holds its latest writes: "
+                "put it back, or remove the log to begin anew"
+            )
         return
     if not path.is_file():
         raise ValueError(f"storage {display_url} cannot be opened: {path} is no file: give another")

@@ -104,9 +104,9 @@ def place_of(storage_url: str) -> str:
 
 
 def is_new(storage_url: str) -> bool:
-    """Whether opening a storage would create its file."""
-    parsed = parse(read_only_asked(resolve(storage_url))[0])
-    return is_plain_file(parsed) and not Path(parsed.database or "").exists()
+    """Whether opening a storage would create its file. Where only its log is left, that is refused."""
+    path = file_of(parse(read_only_asked(resolve(storage_url))[0]))
+    return path is not None and not path.exists() and not has_log(path)
 
 
 def is_file(storage_url: str) -> bool:
