@@ -1,6 +1,7 @@
 """Processes are killed at random moments, and nothing is lost.
 
-CI plays one round of each plan. AUTOAUG_CHAOS_ROUNDS=30 plays thirty, and AUTOAUG_CHAOS_TABLE=FILE.md keeps what became of them.
+CI plays one round of each plan. AUTOAUG_CHAOS_ROUNDS=30 plays thirty, and AUTOAUG_CHAOS_TABLE=FILE.md keeps what became
+of them.
 """
 
 import json

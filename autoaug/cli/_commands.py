@@ -3,10 +3,10 @@
 import shlex
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ from autoaug.cli._output import (
     usage_errors,
     writing,
 )
+from autoaug.cli._stopping import Stop, what_is_kept
 from autoaug.options import Options
 from autoaug.text import agreeing, counted
 
@@ -249,7 +250,7 @@ def execute(
     output: "Output",
     predictions: "dict[str, Prediction]",
     facts: "list[DataFacts]",
-) -> "Stop | None":
+) -> Stop | None:
     """Run a study with progress; return what ended it early."""
     from autoaug.cli._console import ProgressState
     from autoaug.executors import conduct
@@ -276,31 +277,6 @@ def execute(
     else:
         return None
     return Stop(code, what_is_kept(store, options))
-
-
-class Stop(NamedTuple):
-    """What ended a run early."""
-
-    code: int
-    """The exit code."""
-    kept: str
-    """What became of all that was found, and what to do first."""
-
-
-def what_is_kept(store: "Store", options: Options) -> str:
-    """Return what became of all that was found, as it is true: the storage may have gone, and a disk may be full."""
-    from autoaug.execution import pending_folder, refuse_full, spool_of
-    from autoaug.store import Unreachable
-
-    if store.look():
-        pending = any(spool_of(store, options).left())
-        where = f", for which {pending_folder(options)} keeps what was measured since" if pending else ""
-        return f"first put back the file that was opened{where}"
-    with suppress(Unreachable):
-        if not store.retry_policy.lost:
-            refuse_full(pending_folder(options))
-            return "everything found so far is kept"
-    return "what there was no room for will be trained again: make room first"
 
 
 def inert_knobs(study: "Study", load: "Loader", only: tuple[str, ...]) -> list[str]:

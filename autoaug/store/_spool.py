@@ -17,8 +17,9 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from autoaug.record import Record, TrialKind, record_of
-from autoaug.store._damage import checked_epoch
-from autoaug.store._retrying import Unreachable, Unwritable
+from autoaug.store._damage import checked_epoch, reason
+from autoaug.store._retrying import Moved, Unreachable, Unwritable
+from autoaug.store._watch import FOREIGN
 from autoaug.text import LOG
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -65,9 +66,9 @@ class Spool:
             path.parent.mkdir(parents=True, exist_ok=True)
             add(path, text.encode())
         except OSError as error:
-            reason = error.strerror or type(error).__name__
+            why = error.strerror or type(error).__name__
             raise Unwritable(
-                f"what the storage does not take cannot be kept in {self.folder} either ({reason}): make room there, "
+                f"what the storage does not take cannot be kept in {self.folder} either ({why}): make room there, "
                 "or let it be written to"
             ) from None
 
@@ -178,7 +179,7 @@ def spooled(method: Method) -> Method:
             try:
                 return method(self, trial_id, *args, **kwargs)
             except (KeyError, DBAPIError, StorageInternalError) as error:
-                if moved := self.moved_by(trial_id, error):
+                if moved := moved_by(self, trial_id, error):
                     raise moved from None
                 raise
         except Unreachable:
@@ -193,6 +194,21 @@ def spooled(method: Method) -> Method:
             return True
 
     return cast(Method, kept)
+
+
+def moved_by(store: Any, trial_id: int, error: Exception) -> Moved | None:
+    """Return what an error of a write about a trial says of its storage; None where it says nothing of that.
+
+    From then on nothing is written to the storage, or read.
+    """
+    if isinstance(error, KeyError) and not store.has(trial_id):
+        found = f"trial id {trial_id} is not in it any more: it is an older copy, or the study was deleted"
+    elif store.is_file and any(words in reason(error) for words in FOREIGN):
+        found = f"its file was overwritten and cannot be read now ({reason(error)})"
+    else:
+        return None
+    store.retry_policy.moved = Moved(f"storage {store.display_url} is not what was opened: {found}")
+    return store.retry_policy.moved
 
 
 def settle(store: Any, trial_id: int) -> None:

@@ -38,9 +38,8 @@ from autoaug.store._refusals import fix
 from autoaug.store._retrying import Moved, RetryPolicy, Unreachable, open_together, retrying
 from autoaug.store._schema import BY_STUDY, STUDIES
 from autoaug.store._secrets import show_url, without_secrets
-from autoaug.store._spool import spooled
+from autoaug.store._spool import moved_by, spooled
 from autoaug.store._url import CLOCKS, portable, refuse_unusable, resolve
-from autoaug.store._watch import FOREIGN
 
 
 class Store(EpochTable):
@@ -223,21 +222,7 @@ class Store(EpochTable):
         try:
             return self.state(trial_id) == TrialState.RUNNING
         except KeyError as error:
-            raise self.moved_by(trial_id, error) or error from None
-
-    def moved_by(self, trial_id: int, error: Exception) -> Moved | None:
-        """Return what an error of a write about a trial says of the storage; None where it says nothing of that.
-
-        From then on nothing is written to it or read.
-        """
-        if isinstance(error, KeyError) and not self.has(trial_id):
-            found = f"trial id {trial_id} is not in it any more: it is an older copy, or the study was deleted"
-        elif self.is_file and any(words in reason(error) for words in FOREIGN):
-            found = f"its file was overwritten and cannot be read now ({reason(error)})"
-        else:
-            return None
-        self.retry_policy.moved = Moved(f"storage {self.display_url} is not what was opened: {found}")
-        return self.retry_policy.moved
+            raise moved_by(self, trial_id, error) or error from None
 
     def is_running(self, trial_id: int) -> bool:
         """Whether a trial is under way; False where it has ended or was deleted."""
