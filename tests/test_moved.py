@@ -322,7 +322,7 @@ def test_the_command_says_what_happened_and_goes_on_once_the_file_is_back(call: 
     ]
     folder = tmp_path / "artifacts" / SPOOL_FOLDER
     said, again = ended.stdout.splitlines()[-2:]
-    put_back = f"stopped; first put back the file that was opened, for which {folder} keeps what was measured since."
+    put_back = f"stopped; first put back the storage that was opened, for which {folder} keeps what was measured since."
     assert said == f"{put_back} Go on with:"
     assert again.endswith("autoaug run s.py --storage sqlite:///x.db --checkpoint-seconds 0")
     refused(call(*line), r"put it back \(a \*\.rescued\.db beside it is a copy\)")

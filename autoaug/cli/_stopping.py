@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Stop(NamedTuple):
-    """What ended a run early."""
+    """Say what ended a run early."""
 
     code: int
     """The exit code."""
@@ -26,7 +26,7 @@ def what_is_kept(store: "Store", options: Options) -> str:
     if store.look():
         pending = any(spool_of(store, options).left())
         where = f", for which {pending_folder(options)} keeps what was measured since" if pending else ""
-        return f"first put back the file that was opened{where}"
+        return f"first put back the storage that was opened{where}"
     with suppress(Unreachable):
         if not store.retry_policy.lost:
             refuse_full(pending_folder(options))

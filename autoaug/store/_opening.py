@@ -26,7 +26,7 @@ from autoaug.store._watch import FileWatch
 
 
 class Opened(NamedTuple):
-    """A storage that is open."""
+    """Hold a storage that is open."""
 
     shared: SharedStorage
     identity: str
