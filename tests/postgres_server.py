@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,9 +45,28 @@ class Server:
         """As a power cut does: nothing is finished or written first."""
         self.call("pg_ctl", "-D", self.folder / "data", "-m", "immediate", "stop")
 
+    def become_standby(self) -> None:
+        """Start as a standby from now on, which only reads."""
+        signal = self.folder / "data" / "standby.signal"
+        signal.touch()
+        if os.getuid() == 0:
+            shutil.chown(signal, "postgres")
+
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    def refuse_writes(self, refuse: bool) -> None:
+        """As a server does that is a standby since a moment ago; returns once new transactions see it."""
+        value = "on" if refuse else "off"
+        self.sql(f"ALTER SYSTEM SET default_transaction_read_only = {value}", "SELECT pg_reload_conf()")
+        while value not in self.sql("SHOW default_transaction_read_only").split():
+            time.sleep(0.01)
+
+    def sql(self, *statements: str) -> str:
+        """Run statements, each in a transaction of its own; returns what was answered, without headings."""
+        where = ("-h", "127.0.0.1", "-p", self.port, "-U", self.user, "-d", "postgres", "-qtAX")
+        return self.call("psql", *where, *(part for each in statements for part in ("-c", each)))
 
     def call(self, program: str, *arguments: Any, **how: Any) -> str:
         """Run one of PostgreSQL's programs; returns what it printed."""

@@ -1,6 +1,7 @@
 """Processes are killed at random moments, and nothing is lost.
 
-CI plays five rounds. AUTOAUG_CHAOS_ROUNDS=30 plays thirty, and AUTOAUG_CHAOS_TABLE=FILE.md keeps what became of them.
+CI plays one round of each plan. AUTOAUG_CHAOS_ROUNDS=30 plays thirty, and AUTOAUG_CHAOS_TABLE=FILE.md keeps what became
+of them.
 """
 
 import json
@@ -10,23 +11,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from disks import disk, fill
 from postgres_server import Server, needs_postgres, postgres
 
 from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import GIVEN_UP, Store
-from autoaug.testing.faults import ChaosPlan, Round, audit, run_round
+from autoaug.testing.faults import ChaosPlan, Means, Round, audit, run_round
 from autoaug.testing.faults._audit import PROMISES
 from autoaug.testing.faults._process_group import ProcessGroup
 from benchmarks.platform import drive_together
 
-ROUNDS = int(os.environ.get("AUTOAUG_CHAOS_ROUNDS", "5"))
 TABLE = os.environ.get("AUTOAUG_CHAOS_TABLE")
 
 SMALL = ChaosPlan(epochs=12, silence_seconds=math.inf)
@@ -37,9 +40,16 @@ PLANS = (
     replace(SMALL, faults=("worker", "storage"), drivers=1, trials=None, gpu_seconds=1.5),
     replace(SMALL, faults=("worker", "sleep", "storage")),
     replace(SMALL, faults=("worker", "driver"), drivers=1, executor="ray"),
+    replace(SMALL, faults=("replaced", "driver")),
+    replace(SMALL, faults=("failover", "driver")),
+    replace(SMALL, faults=("disk",)),
 )
-"""Round k plays plan k modulo their number, on PostgreSQL, or every second time on SQLite where nothing restarts it."""
+"""Round k plays plan k modulo their number, on PostgreSQL, or every second time on SQLite where no server is struck."""
 
+ROUNDS = int(os.environ.get("AUTOAUG_CHAOS_ROUNDS", len(PLANS)))
+
+ON_A_FILE, ON_A_SERVER = {"replaced", "disk"}, {"storage", "failover"}
+"""Strikes that one kind of storage only can suffer."""
 
 PLAYED: list[tuple[int, Round]] = []
 
@@ -87,19 +97,32 @@ def server() -> Iterator[Server]:
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_nothing_is_lost_whatever_is_killed(server: Server, tmp_path: Path, seed: int) -> None:
     plan, storage_url = PLANS[seed % len(PLANS)], server.url
-    if "storage" not in plan.faults and seed % 2:
-        storage_url = f"sqlite:///{tmp_path / 'x.db'}"
-    # short: the paths of Ray's sockets have a limit
-    with tempfile.TemporaryDirectory(prefix="aa", ignore_cleanup_errors=True) as folder:
-        done = run_round(storage_url, Path(folder), seed, plan, server.restart)
+    with ExitStack() as stack:
+        # short: the paths of Ray's sockets have a limit
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aa", ignore_cleanup_errors=True)))
+        if "disk" in plan.faults:
+            stack.enter_context(disk(folder))
+        if ON_A_FILE & {*plan.faults} or (seed % 2 and not ON_A_SERVER & {*plan.faults}):
+            storage_url = f"sqlite:///{folder / 'x.db'}"
+        means = Means(restart=server.restart, refuse_writes=server.refuse_writes, fill=partial(fill_or_free, folder))
+        done = run_round(storage_url, folder, seed, plan, means)
+        store = Store(storage_url)
+        left = (store.names(), store.leases(), store.optuna.get_all_studies())
+        store.close()
     PLAYED.append((seed, done))
     if TABLE:
         Path(TABLE).write_text(table(PLAYED))
     assert done.broken() == [], done
     assert done.faults, "somebody was hit"
-    store = Store(storage_url)
-    assert (store.names(), store.leases(), store.optuna.get_all_studies()) == ([], {}, []), "and it was cleaned up"
-    store.close()
+    assert left == ([], {}, []), "and it was cleaned up"
+
+
+def fill_or_free(folder: Path, full: bool) -> None:
+    """Let a file system be full, or not."""
+    if full:
+        fill(folder)
+    else:
+        (folder / "filler").unlink()
 
 
 def numbers(store: Store) -> tuple[Any, Any]:
@@ -128,7 +151,7 @@ def test_a_study_that_is_killed_proposes_the_same_points_and_ends_with_the_same_
 @needs_postgres
 def test_many_drivers_share_a_study(server: Server) -> None:
     """8 drivers with 4 slots each and 400 trials; CI, which has two cores, gives 4 drivers a tenth of the trials."""
-    drivers, trials = (8, 400) if ROUNDS > 5 else (4, 40)
+    drivers, trials = (8, 400) if len(PLANS) < ROUNDS else (4, 40)
     assert drive_together(server.url, drivers=drivers, slots=4, trials=trials) == [0] * drivers
     store = Store(server.url)
     found = audit(store, "many")

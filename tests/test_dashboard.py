@@ -31,9 +31,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @contextmanager
-def served(url: str, write: bool = False, host: str = "127.0.0.1") -> Iterator[int]:
+def served(url: str, write: bool = False, host: str = "127.0.0.1", existing: bool = False) -> Iterator[int]:
     """The port of a dashboard that answers for as long as the block runs."""
-    server = make_dashboard(Store(url), host, 0, write)
+    server = make_dashboard(Store(url, existing=existing), host, 0, write)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

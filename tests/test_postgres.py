@@ -1,5 +1,6 @@
 """The same code on PostgreSQL: a study runs, goes on, and is read back as on SQLite."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,42 @@ def test_a_server_that_restarts_while_trials_run_costs_nothing(there: Store, ser
         assert set(there.trials("restarted", outcome.substudy)[outcome.trial].intermediate_values) >= (
             set() if outcome.kind is TrialKind.FINAL else set(stored)
         )
+
+
+@pytest.mark.parametrize("seconds", [0.3, 60.0], ids=["kept in a file", "waited for"])
+def test_a_server_that_takes_no_writes_for_a_while_costs_nothing(
+    there: Store, server: Server, tmp_path: Path, seconds: float
+) -> None:
+    """As after a failover, when a driver still talks to what is a standby now: reads work, and no write does."""
+    name = "kept" if seconds < 1 else "waited"
+    study = tiny(name=name, strategies={"none": none()}, space={}, budget=Budget(trials=1), seeds=1)
+    study = replace(study, task=replace(study.task, epochs=4))
+    told: list[int] = []
+    back: list[threading.Timer] = []
+
+    def fail_over(event: Event) -> None:
+        if event.record and event.job.kind is not TrialKind.FINAL:
+            told.append(event.record.epoch)
+            if event.record.epoch == 1:
+                server.refuse_writes(True)
+                if seconds > 1:  # nothing is measured until it takes writes again
+                    back.append(threading.Timer(0.5, server.refuse_writes, [False]))
+                    back[0].start()
+            if event.record.epoch == 3 and seconds < 1:
+                server.refuse_writes(False)
+
+    try:
+        run(study, there, options=Options(artifacts=tmp_path, retry_seconds=seconds), listen=fail_over)
+    finally:
+        for timer in back:
+            timer.join()
+        server.refuse_writes(False)
+    assert told == [1, 2, 3, 4]
+    kinds = [TrialKind.SEARCH, TrialKind.FINAL]
+    assert [(o.state, o.attempt, o.epochs, o.kind) for o in there.outcomes(name)] == [
+        ("COMPLETE", 1, 4, kind) for kind in kinds
+    ]
+    assert not list((tmp_path / SPOOL_FOLDER).glob("*"))
 
 
 def test_a_server_that_stays_away_ends_the_driver_and_loses_nothing(server: Server, tmp_path: Path) -> None:

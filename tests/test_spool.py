@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
-from sqlalchemy.exc import OperationalError, PendingRollbackError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, PendingRollbackError, ProgrammingError
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study
@@ -22,7 +22,7 @@ from autoaug.executors import run
 from autoaug.processes import this_process
 from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import SPOOL_FOLDER, Spool, Store, Unreachable
-from autoaug.store._retrying import RetryPolicy
+from autoaug.store._retrying import RetryPolicy, is_transient
 from autoaug.store._spool import claim, make, read
 from autoaug.strategies import none
 
@@ -276,6 +276,33 @@ def test_after_waiting_in_vain_it_tries_once_until_there_is_an_answer(pauses: li
     again = Server(2, lost())
     policy.seconds = 5.0
     assert policy(again) == "answer", "it retries again"
+
+
+def said(state: str, kind: type[DBAPIError] = InternalError) -> DBAPIError:
+    """An error that a PostgreSQL server calls by its SQLSTATE."""
+    return kind("UPDATE", {}, SimpleNamespace(sqlstate=state))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "away"),
+    [
+        ("25006", True),  # read-only, after a failover
+        ("57P01", True),  # shut down by its administrator
+        ("57P03", True),  # it is starting
+        ("53100", True),  # its disk is full
+        ("53300", True),  # too many connections
+        ("08006", True),  # the connection failed
+        ("40P01", True),  # a deadlock
+        ("55P03", True),  # a lock
+        ("58030", True),  # the system's input or output
+        ("25P02", False),  # we went on in a transaction that had failed
+        ("42P01", False),  # no such table
+        ("42501", False),  # no right to
+        ("22003", False),  # a number out of range
+    ],
+)
+def test_a_server_is_away_by_what_it_calls_its_errors(state: str, away: bool) -> None:
+    assert is_transient(said(state)) == is_transient(said(state, OperationalError)) == away
 
 
 @pytest.mark.parametrize("error", [lost("no such table: trials"), ProgrammingError("x", {}, Exception("syntax"))])

@@ -303,7 +303,7 @@ def test_a_storage_that_cannot_be_opened_leaves_no_connection_open(url: str, mon
         assert engine.pool.checkedin() == 1
         raise RuntimeError("no room for tables")
 
-    monkeypatch.setattr("autoaug.store._store.prepare_tables", fail)
+    monkeypatch.setattr("autoaug.store._opening.prepare_tables", fail)
     with pytest.raises(ValueError, match=r"cannot be opened: .*no room for tables"):
         Store(url)
     assert engines[-1].pool.checkedin() == 0

@@ -37,15 +37,24 @@ def where(storage: str | None, study: "Study | None" = None) -> str:
     return storage or (study.storage if study else None) or in_environment or "sqlite:///autoaug.db"
 
 
-def open_existing(storage_url: str) -> "Store":
-    """Return a storage to read from; raise ValueError where there is none."""
+def open_existing(storage_url: str, write: bool = False) -> "Store":
+    """Return a storage to read from, and say where it can only be read; raise ValueError where there is none.
+
+    Args:
+        write: refuse one that can only be read.
+    """
     from autoaug.store import Store, is_new, show_storage
 
     if is_new(storage_url):
         raise ValueError(
             f"there is no storage {show_storage(storage_url)} yet: run a study first, or give another --storage"
         )
-    return Store(storage_url, existing=True)
+    store = Store(storage_url, existing=True)
+    if store.read_only and write:
+        raise ValueError(f"nothing may be written to {store.display_url} ({store.read_only}): leave --write out")
+    if store.read_only:
+        say(f"{store.display_url} is opened read-only ({store.read_only}): looks at it are not recorded", err)
+    return store
 
 
 def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
@@ -100,15 +109,18 @@ def prepare(
 
     What cannot run is refused before anything is written.
     """
-    from autoaug.execution import failed, is_over, write_pending
+    from autoaug.execution import failed, is_over, refuse_displaced, write_pending
     from autoaug.store import Store, is_new
 
     if not fresh and not is_new(storage_url):
         store = Store(storage_url, options.retry_seconds)
+        refuse_displaced(storage_url, options, store.identity)
         write_pending(store, options)
         again = options.retry_failed and failed(study, store, options.only)
         if is_over(study, store, options.only, options.retest) and not again:
             return store, None
+    if is_new(storage_url):
+        refuse_displaced(storage_url, options)
     predictions = measured(study, executor, options, storage_url, load)
     return Store(storage_url, options.retry_seconds), predictions
 

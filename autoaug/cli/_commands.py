@@ -26,6 +26,7 @@ from autoaug.cli._output import (
     usage_errors,
     writing,
 )
+from autoaug.cli._stopping import Stop, what_is_kept
 from autoaug.options import Options
 from autoaug.text import agreeing, counted
 
@@ -98,6 +99,7 @@ def run(
     output = Output(as_json, quiet)
     with usage_errors():
         loaded = load(study)
+        from autoaug.store import show_storage
         from autoaug.study import Loader
 
         options = Options(**fields | {"project": loaded.root}).anchored()
@@ -118,24 +120,28 @@ def run(
         if predictions is None:
             output.tell(f"{loaded.study.name} is finished: nothing is left to run")
         elif stop := execute(loaded.study, store, executor, options, output, predictions, facts):
-            again, why = command_again(), "interrupted" if stop == INTERRUPTED else "stopped"
-            kept = f"{why}; everything found so far is kept. Go on with:"
-            output.tell(kept, f"  {again}", **{why: loaded.study.name}, go_on=again)
-            raise typer.Exit(stop)
-    from autoaug.compare import stored_comparison
-    from autoaug.execution import failed, outdated
-    from autoaug.store import show_storage
-
-    if late := outdated(loaded.study, store, options.only):
-        kept = "a better point was found after the final runs, which stay as they were"
-        output.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
-    code = print_leaderboard(stored_comparison([(store, loaded.study.name)], with_importance=as_json), output)
-    if failed(loaded.study, store, options.only):
-        again = f"{command_again()} --retry-failed"
-        output.tell("take up again what failed with:", f"  {again}", retry=again)
+            again, why = command_again(), "interrupted" if stop.code == INTERRUPTED else "stopped"
+            output.tell(f"{why}; {stop.kept}. Go on with:", f"  {again}", **{why: loaded.study.name}, go_on=again)
+            raise typer.Exit(stop.code)
+        code = tell_result(loaded.study, store, options, output)
     named = f" --storage {shlex.quote(show_storage(store.storage_url))}" if storage or loaded.study.storage else ""
     output.tell(f"details: {program()} dashboard{named}")
     raise typer.Exit(code)
+
+
+def tell_result(study: "Study", store: "Store", options: Options, output: Output) -> int:
+    """Print how a study that was run stands, and what may still be done; return the exit code."""
+    from autoaug.compare import stored_comparison
+    from autoaug.execution import failed, outdated
+
+    if late := outdated(study, store, options.only):
+        kept = "a better point was found after the final runs, which stay as they were"
+        output.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
+    code = print_leaderboard(stored_comparison([(store, study.name)], with_importance=output.as_json), output)
+    if failed(study, store, options.only):
+        again = f"{command_again()} --retry-failed"
+        output.tell("take up again what failed with:", f"  {again}", retry=again)
+    return code
 
 
 @app.command()
@@ -174,7 +180,7 @@ def dashboard(
 ) -> None:
     """Serve Optuna Dashboard over the stored studies, on this machine only and read-only."""
     with usage_errors():
-        store = open_existing(where(storage))
+        store = open_existing(where(storage), write)
         from autoaug.cli._page import make_dashboard
 
         try:
@@ -244,8 +250,8 @@ def execute(
     output: "Output",
     predictions: "dict[str, Prediction]",
     facts: "list[DataFacts]",
-) -> int:
-    """Run a study with progress; return 0, or the exit code of what ended it early."""
+) -> Stop | None:
+    """Run a study with progress; return what ended it early."""
     from autoaug.cli._console import ProgressState
     from autoaug.executors import conduct
     from autoaug.store import Unreachable
@@ -262,11 +268,15 @@ def execute(
         with output.progress(progress) as listen, terminated_is_interrupted():
             conduct(study, store, executor, options, listen, predictions, facts)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        code = INTERRUPTED
+        if moved := store.look():
+            complain(moved)
     except Unreachable as away:
+        code = FAILED
         complain(away)
-        return FAILED
-    return 0
+    else:
+        return None
+    return Stop(code, what_is_kept(store, options))
 
 
 def inert_knobs(study: "Study", load: "Loader", only: tuple[str, ...]) -> list[str]:

@@ -40,12 +40,15 @@ def complain(error: object) -> None:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Turn a ValueError into one line on stderr and exit code 2."""
+    """Turn a ValueError into one line on stderr and exit code 2, a storage that is away into one and exit code 1."""
     try:
         yield
     except ValueError as error:
         complain(error)
         raise typer.Exit(USAGE) from None
+    except ConnectionError as away:  # what Unreachable is, which is imported with all of the storage
+        complain(away)
+        raise typer.Exit(FAILED) from None
 
 
 @contextmanager

@@ -117,6 +117,18 @@ def answer(start_response: Callable[..., Any], kind: str, body: bytes, status: s
     return [body]
 
 
+def watching(app: Wsgi, store: Store) -> Wsgi:
+    """Return the app with a reason in place of pages once the storage is not what was opened."""
+
+    def look(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if moved := store.look():
+            reason = json.dumps({"reason": f"{moved}: start the dashboard again"}).encode()
+            return answer(start_response, "application/json", reason, "503 Service Unavailable")
+        return app(environ, start_response)
+
+    return look
+
+
 def make_dashboard(store: Store, host: str, port: int, write: bool) -> BaseWSGIServer:
     """Return a server that is ready to `run()`, at its `effective_port`; port 0 takes any free one.
 
@@ -125,7 +137,7 @@ def make_dashboard(store: Store, host: str, port: int, write: bool) -> BaseWSGIS
         OverflowError: there is no such port.
     """
     app = optuna_dashboard.wsgi(store.optuna)
-    app = guarded(app if write else without_buttons(app), host, write)
+    app = guarded(watching(app if write else without_buttons(app), store), host, write)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family)
     return waitress.create_server(

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
         trials_at_once,
     )
     from autoaug.execution._job import Event, Job, Listen
-    from autoaug.execution._pending_writes import spool_of, write_pending
+    from autoaug.execution._pending_writes import pending_folder, refuse_displaced, spool_of, write_pending
     from autoaug.execution._progress import check_only, is_over, outdated
     from autoaug.execution._recovery import failed, retry_failed
+    from autoaug.execution._room import refuse_full, wait_for_room
     from autoaug.execution._scheduling import Scheduler
     from autoaug.execution._status import Status, StrategyStatus, TrialStatus, status
     from autoaug.execution._worker import end, explain, work
@@ -28,9 +29,10 @@ else:  # how a study stands is read without torch
         {
             "_capacity": "ON_A_SERVER places refuse_misplaced refuse_more_than refuse_remote trials_at_once",
             "_job": "Event Job Listen",
-            "_pending_writes": "spool_of write_pending",
+            "_pending_writes": "pending_folder refuse_displaced spool_of write_pending",
             "_progress": "check_only is_over outdated",
             "_recovery": "failed retry_failed",
+            "_room": "refuse_full wait_for_room",
             "_scheduling": "Scheduler",
             "_status": "Status StrategyStatus TrialStatus status",
             "_worker": "end explain work",
@@ -55,8 +57,11 @@ __all__ = [
     "is_gone",
     "is_over",
     "outdated",
+    "pending_folder",
     "places",
     "process_name",
+    "refuse_displaced",
+    "refuse_full",
     "refuse_misplaced",
     "refuse_more_than",
     "refuse_remote",
@@ -65,6 +70,7 @@ __all__ = [
     "spool_of",
     "status",
     "trials_at_once",
+    "wait_for_room",
     "work",
     "write_pending",
 ]

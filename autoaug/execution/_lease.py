@@ -35,8 +35,9 @@ def lease(
 ) -> Iterator[Callable[[], None]]:
     """Renew the lease of a trial again and again, for as long as the block runs and gets on.
 
-    The block is given a function to call at every step. A thread of its own can renew a lease for ever while the
-    training hangs in a lock or a dead file system: after `hang` seconds without a step it calls `give_up` instead.
+    The block is given a function to call at every step, which raises Moved once the storage is not what was opened.
+    A thread of its own can renew a lease for ever while the training hangs in a lock or a dead file system: after
+    `hang` seconds without a step it calls `give_up` instead.
     It looks twice, for a process that was stopped wakes up with a clock that went on.
     """
     over, steps = threading.Event(), [time.monotonic()]
@@ -49,12 +50,13 @@ def lease(
                 give_up()
                 return
             silent_before = silent
-            with suppress(Unreachable):  # the training goes on without its storage
+            with suppress(Unreachable):  # the training goes on without its storage, unless that is another one now
                 store.beat(trial_id, process_name())
             if over.wait(min(every, hang)):
                 return
 
     def step() -> None:
+        store.retry_policy.refuse_moved()
         steps[0] = time.monotonic()
 
     thread = threading.Thread(target=renew, name=f"lease-{trial_id}", daemon=True)

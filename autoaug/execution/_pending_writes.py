@@ -4,14 +4,39 @@ A file of a worker that lives is its own. Of one in another container or on anot
 lives: its file is taken when the lease of its trial is over, or when the trial is.
 """
 
+from pathlib import Path
+
 from autoaug.options import Options
 from autoaug.processes import is_gone, process_name
-from autoaug.store import SPOOL_FOLDER, Spool, Store, replay
+from autoaug.store import SPOOL_FOLDER, Spool, Store, address_of, replay, show_storage
 
 
 def spool_of(store: Store, options: Options) -> Spool:
     """Return where this process keeps what it cannot write."""
-    return Spool(options.local / SPOOL_FOLDER, store.identity, process_name())
+    return Spool(pending_folder(options), store.identity, process_name(), address_of(store.storage_url))
+
+
+def pending_folder(options: Options) -> Path:
+    """Return where the processes of a study keep what they cannot write."""
+    return options.local / SPOOL_FOLDER
+
+
+def refuse_displaced(storage_url: str, options: Options, identity: str = "") -> None:
+    """Refuse a storage in the place of another one for which writes are still kept: they would never be made.
+
+    Args:
+        identity: of the storage that lies there now; none where none does.
+
+    Raises:
+        ValueError: it says where they are, and what to do.
+    """
+    address = address_of(storage_url)
+    spool = Spool(pending_folder(options), identity, process_name(), address)
+    for pending in spool.displaced():
+        raise ValueError(
+            f"storage {show_storage(storage_url)} is not the one that was there before, and {pending.path} holds what "
+            "that one still lacks: put it back (a *.rescued.db beside it is a copy), or remove that file to give it up"
+        )
 
 
 def write_pending(store: Store, options: Options) -> None:

@@ -21,7 +21,7 @@ from autoaug.execution._recovery import give_back
 from autoaug.options import Options
 from autoaug.processes import process_name
 from autoaug.record import Record, State, ordinals
-from autoaug.store import Store, Unreachable, epochs_of, id_of_trial, settle
+from autoaug.store import Store, Unreachable, Unwritable, epochs_of, id_of_trial, settle
 from autoaug.study import Setup, Study, applied, gpu_weight, unapplied
 from autoaug.text import read, shown
 from autoaug.train import Diverged, pick_device, train
@@ -100,13 +100,26 @@ def ending_of(attempt: Attempt, end_process: Callable[[], None] | None = None) -
         return Ending(hung.state, str(hung), to_write=False)
     except Stopped as stop:
         return Ending("FAIL", str(stop), to_write=False)
-    except Unreachable as away:  # it cannot go on; its lease ends, and the next attempt goes on from its checkpoint
-        return Ending("WAITING", str(away), to_write=False)
+    except Unreachable as away:  # it cannot go on; the next attempt goes on from its checkpoint
+        return Ending(left_behind(attempt, away), str(away), to_write=False)
     except Cut as cut:
         return Ending("PRUNED", str(cut))
     except Exception as error:
         return Ending("FAIL", explain(error))
     return Ending("COMPLETE", objectives=objectives)
+
+
+def left_behind(attempt: Attempt, away: Unreachable) -> State:
+    """Give back a trial that cannot go on without its storage; where that is still away, the lease that ends does it.
+
+    What was measured of it comes first: what is written about a trial that was given back is dropped. Where nothing can
+    be kept, the storage is waited for once more.
+    """
+    if isinstance(away, Unwritable):
+        attempt.store.retry_policy.gave_up = False
+    if settled(attempt.store, attempt.job.trial_id):
+        return give_back(attempt.study, attempt.store, attempt.job, str(away), "foreign")
+    return "WAITING"
 
 
 def objectives_of(attempt: Attempt) -> list[str]:
@@ -281,7 +294,7 @@ def report(record: Record, attempt: Attempt) -> bool:
     if not record.training and metric in record.metrics:
         return store.report(trial_id, record.epoch, record.metrics[metric])
     with suppress(Unreachable):
-        return store.is_running(trial_id)
+        return store.goes_on(trial_id)
     return True
 
 

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
-from autoaug.execution import Job, Listen, Options, Scheduler, places, write_pending
+from autoaug.execution import (
+    Job,
+    Listen,
+    Options,
+    Scheduler,
+    pending_folder,
+    places,
+    refuse_full,
+    wait_for_room,
+    write_pending,
+)
 from autoaug.executors._child import STOP_SECONDS
 from autoaug.executors._worker_process import Errand, errand, report_lost, why_lost
 from autoaug.store import Store, Unreachable
@@ -89,6 +99,7 @@ class Pool:
         """Give a trial to each process that is free, while there are any to begin."""
         for child in (child for child in self.children if child.ready and not child.job):
             try:
+                self.look_for_room()
                 child.job = self.scheduler.next()
                 if child.job is None:
                     write_pending(self.scheduler.store, self.errand.options)
@@ -99,6 +110,18 @@ class Pool:
                 return  # what runs goes on, and may outlast it
             with suppress(OSError):  # it has just died, and will be found dead
                 child.pipe.send((self.errand, child.job))
+
+    def look_for_room(self) -> None:
+        """Refuse to hand anything out where nothing could be kept; where nobody works, wait for room first.
+
+        Raises:
+            Unwritable: there is none.
+        """
+        folder = pending_folder(self.errand.options)
+        if any(child.job for child in self.children):
+            refuse_full(folder)
+        else:
+            wait_for_room(folder, self.errand.options.retry_seconds)
 
     def hear(self) -> None:
         """Listen until a process is free or dead, for a moment at most."""

@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from autoaug.data import STANDARDS
-from autoaug.execution import Event, Listen, Options, process_name, retry_failed, spool_of, write_pending
+from autoaug.execution import (
+    Event,
+    Listen,
+    Options,
+    process_name,
+    refuse_displaced,
+    retry_failed,
+    spool_of,
+    write_pending,
+)
 from autoaug.executors._check import check, warn_of_unshared
 from autoaug.executors._table import EXECUTORS
 from autoaug.store import Store, running_trials
@@ -55,10 +64,14 @@ def conduct(
         facts: what was read of the data, kept there too.
 
     Raises:
+        ValueError: what an earlier run kept is for another storage, which lay where this one does.
         Unreachable: the storage did not answer for longer than `Options.retry_seconds`. What was measured is kept.
+        Moved: the storage is not what was opened any more; what was measured since is kept.
+        Unwritable: there was no room for so long; what could not be kept is trained again.
     """
     options = options.anchored()
     store.retry_policy.seconds, store.spool = options.retry_seconds, spool_of(store, options)
+    refuse_displaced(store.storage_url, options, store.identity)
     write_pending(store, options)
     if (stored := store.definition(study.name)) and "standard" in complete_definition(stored)["unrecorded"]:
         refuse_other_data(study)

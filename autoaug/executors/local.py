@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from autoaug.execution import Listen, Options, Scheduler, places, work, write_pending
+from autoaug.execution import Listen, Options, Scheduler, pending_folder, places, wait_for_room, work, write_pending
 from autoaug.executors._pool import run_in_processes
 from autoaug.store import Store
 from autoaug.study import Study
@@ -23,6 +23,7 @@ def run_here(study: Study, store: Store, options: Options, listen: Listen) -> No
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))
     scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest, options.lease_seconds)
     while True:
+        wait_for_room(pending_folder(options), options.retry_seconds)
         if job := scheduler.next():
             work(study, job, store, options, listen)
         elif scheduler.over():

@@ -17,7 +17,17 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from autoaug.execution import ON_A_SERVER, Event, Job, Listen, Options, Scheduler, write_pending
+from autoaug.execution import (
+    ON_A_SERVER,
+    Event,
+    Job,
+    Listen,
+    Options,
+    Scheduler,
+    pending_folder,
+    wait_for_room,
+    write_pending,
+)
 from autoaug.executors._check import warn_of_unshared
 from autoaug.executors._code import Code, install, sources
 from autoaug.executors._nodes import Node, Waiting, refuse_too_much, slots, wanted
@@ -107,6 +117,7 @@ class SchedulerSearcher(Searcher):
             return None
         try:
             self.away = None
+            wait_for_room(pending_folder(self.options), self.options.retry_seconds)
             job = self.scheduler.next()
             if job is None:  # Tune asks again unless all is over: a running trial may still have to be repeated
                 write_pending(self.scheduler.store, self.options)

@@ -6,18 +6,18 @@ from autoaug.store._contradictions import differences, refuse_contradiction
 from autoaug.store._epoch_table import Lease, Look
 from autoaug.store._follower import Follower, running, waiting
 from autoaug.store._losses import GIVEN_UP, Loss
-from autoaug.store._maintenance import age_leases, delete_study, round_trip, running_trials, server_time
+from autoaug.store._maintenance import age_leases, delete_study, file_of, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
 from autoaug.store._optuna import id_of_trial, root_of
 from autoaug.store._outcome import Attempted
 from autoaug.store._queued import final_seed
-from autoaug.store._retrying import Unreachable
+from autoaug.store._retrying import Moved, Unreachable, Unwritable
 from autoaug.store._secrets import refuse_exposed, show_storage, show_url
 from autoaug.store._some_epochs import epochs_of, thinned_epochs
 from autoaug.store._spool import FOLDER as SPOOL_FOLDER
 from autoaug.store._spool import Spool, replay, settle
 from autoaug.store._store import Store, open_retrying
-from autoaug.store._url import is_file, is_new, resolve
+from autoaug.store._url import address_of, is_file, is_new, resolve
 
 __all__ = [
     "GIVEN_UP",
@@ -29,16 +29,20 @@ __all__ = [
     "Lease",
     "Look",
     "Loss",
+    "Moved",
     "Spool",
     "Store",
     "StudySize",
     "TableSize",
     "Unreachable",
+    "Unwritable",
+    "address_of",
     "age_leases",
     "compact",
     "delete_study",
     "differences",
     "epochs_of",
+    "file_of",
     "final_seed",
     "id_of_trial",
     "is_file",

@@ -49,6 +49,8 @@ class EpochTable:
     clock: sql.ColumnElement[float]
     """Seconds since 1970 by the clock of the server."""
     retry_policy: RetryPolicy
+    read_only: str
+    """Why nothing may be written; empty where it may."""
     spool: Spool | None = None
     """Where writes about trials are kept while the storage is away; None where nobody asked for that."""
 
@@ -212,9 +214,10 @@ class EpochTable:
     def note_look(self, name: str, look: Look, who: str = "") -> None:
         """Keep that somebody is about to be shown a comparison; one that shows nothing new is no other look.
 
-        Whoever may only read the storage may still look: then a warning says that it was not recorded.
+        Whoever may only read the storage may still look: then a warning says that it was not recorded, unless it was
+        opened so.
         """
-        if look in self.looks(name):
+        if self.read_only or look in self.looks(name):
             return
         try:
             with self.engine.begin() as connection:

@@ -1,6 +1,7 @@
 """Maintenance of a storage: read its clock, try it out, and remove a study with all that belongs to it."""
 
 import time
+from pathlib import Path
 
 import sqlalchemy as sql
 from optuna.trial import TrialState
@@ -9,6 +10,7 @@ from autoaug.record import Record
 from autoaug.store._optuna import id_of_trial, ids_of_studies
 from autoaug.store._schema import BY_STUDY, EPOCHS, LEASES, STUDIES, TRAININGS
 from autoaug.store._store import Store
+from autoaug.store._url import file_of as path_of
 from autoaug.text import counted
 
 
@@ -45,6 +47,11 @@ def round_trip(store: Store, name: str, reports: int = 30) -> list[float]:
         written = counted(len(records), "epoch")
         raise ValueError(f"{written} were written to {store.display_url} and {len(came_back)} came back")
     return seconds
+
+
+def file_of(store: Store) -> Path | None:
+    """Return the file of an open storage; None where it is no plain file."""
+    return path_of(store.engine.url)
 
 
 def running_trials(store: Store, name: str) -> set[int]:

@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 
 from autoaug.store._damage import RESTORE, Damaged, checked_epoch, reason
 from autoaug.store._epochs import OWN, add_up_costs, narrowed
-from autoaug.store._schema import EPOCHS, META, SCHEMA_VERSION, TABLES, TRAININGS, meta
+from autoaug.store._schema import EPOCHS, META, SCHEMA_VERSION, TABLES, TRAININGS, meta, refuse_later
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (
@@ -56,11 +56,7 @@ def prepare_tables(engine: sql.Engine, display_url: str) -> None:
                     connection.execute(META.insert().values(name=name, value=value))
     with engine.connect() as connection:
         present = int(meta(connection, "schema") or 0)
-    if present > SCHEMA_VERSION:
-        raise ValueError(
-            f"storage {display_url} has autoaug tables of version {present}, this release reads {SCHEMA_VERSION}: "
-            "upgrade autoaug or use another storage"
-        )
+    refuse_later(present, display_url)
     for version in range(present, SCHEMA_VERSION):
         try:
             migrate(engine, version)

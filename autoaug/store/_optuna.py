@@ -90,10 +90,13 @@ class SharedStorage(RDBStorage):
     lock on the whole file before it reads. On PostgreSQL it locks the row.
     """
 
-    def __init__(self, url: str, engine_options: dict[str, Any], retry_policy: RetryPolicy) -> None:
+    def __init__(
+        self, url: str, engine_options: dict[str, Any], retry_policy: RetryPolicy, skip_table_creation: bool = False
+    ) -> None:
         self.retry_policy = retry_policy
         try:
-            super().__init__(url, engine_kwargs={"json_serializer": compact, **engine_options})
+            options = {"json_serializer": compact, **engine_options}
+            super().__init__(url, engine_kwargs=options, skip_table_creation=skip_table_creation)
         except BaseException:  # another process creates the same tables: whoever opens it tries again
             if "engine" in vars(self):
                 self.engine.dispose()

@@ -9,9 +9,9 @@ import sqlalchemy as sql
 
 from autoaug.store._damage import RESTORE, Damaged
 from autoaug.store._optuna_tables import expected_tables
-from autoaug.store._schema import ALWAYS_THERE, META, SCHEMA_VERSION, meta
+from autoaug.store._schema import ALWAYS_THERE, META, SCHEMA_VERSION, TABLES, meta, refuse_later
 from autoaug.store._secrets import parse
-from autoaug.store._url import is_plain_file
+from autoaug.store._url import has_log, index_of, is_plain_file, log_of
 
 FIXES = {
     "not a database": "give another file",
@@ -37,43 +37,102 @@ def refuse_unreadable_file(parsed: sql.URL, display_url: str, existing: bool) ->
         existing: refuse an empty file too: nothing can be read there.
     """
     path = Path(parsed.database or "")
-    if not is_plain_file(parsed) or not path.exists():
+    if not is_plain_file(parsed):
+        return
+    if not path.exists():
+        # its log SQLite would remove when it makes a new file; another process may just be making both
+        if has_log(path) and not path.exists():
+            raise ValueError(
+                f"storage {display_url} cannot be opened: {path} is gone, and {log_of(path)} holds its latest writes: "
+                "put it back, or remove the log to begin anew"
+            )
         return
     if not path.is_file():
         raise ValueError(f"storage {display_url} cannot be opened: {path} is no file: give another")
     if existing and not path.stat().st_size:
         raise ValueError(f"storage {display_url} is an empty file: run a study first, or give another --storage")
-    for locked in (path, path.absolute().parent):
-        if not os.access(locked, os.W_OK):
-            fix = f"{locked} is read-only: copy it to where you may write"
-            raise ValueError(f"storage {display_url} cannot be opened: {fix}")
 
 
-def refuse_damaged(url: str, options: Mapping[str, Any], display_url: str, existing: bool) -> None:
+def why_unwritable(path: Path | None) -> str:
+    """Return why nothing can be written to a file or beside it; empty where it can, and where there is no file."""
+    if path is None or not path.exists():
+        return ""
+    places = (path, path.absolute().parent)
+    return next((f"{place} is read-only" for place in places if not os.access(place, os.W_OK)), "")
+
+
+def refuse_unreadable_log(path: Path, display_url: str) -> None:
+    """Refuse to read a file without the writes that are still in its write-ahead log.
+
+    Raises:
+        ValueError: there are some, and SQLite would have to write a file to read them, and may not.
+    """
+    if has_log(path) and not index_of(path).exists() and not os.access(path.absolute().parent, os.W_OK):
+        raise ValueError(
+            f"storage {display_url} cannot be read here: its latest writes are still in {log_of(path)}, and SQLite "
+            "reads them only where it may write: copy both files to such a place"
+        )
+
+
+def refuse_damaged(url: str, options: Mapping[str, Any], display_url: str, existing: bool) -> str:
     """Refuse a storage of which tables are missing, before they are made anew and empty.
 
     Args:
         options: of the engine: how long to wait for an answer.
         existing: refuse a database without studies too: nothing is to be made there.
 
+    Returns:
+        Why a server takes no writes; empty where it does.
+
     Raises:
         ValueError: it names the file or the table, and what to do.
     """
     parsed = parse(url)
-    refuse_unreadable_file(parsed, display_url, existing)
     if is_plain_file(parsed) and not Path(parsed.database or "").exists():
-        return
-    with sql.create_engine(url, poolclass=sql.NullPool, **options).connect() as connection:
+        if existing:
+            raise ValueError(f"there is no storage {display_url} yet: run a study first, or give another --storage")
+        return ""
+    with sql.create_engine(url, **{**options, "poolclass": sql.NullPool}).connect() as connection:
         # what says that tables were made is read before them: others may be making them at this moment
         version = meta(connection, "schema") if sql.inspect(connection).has_table(META.name) else None
         expected = {table.name: since for table, since in ALWAYS_THERE.items()}
         expected |= dict.fromkeys(expected_tables(connection), 1)
         present = set(sql.inspect(connection).get_table_names())
+        why = why_refused(connection) if version is not None else ""
     if version is not None:
         refuse_missing_tables(present, expected, version, display_url)
     elif existing:  # or else it is new, or just being made by another process
         holds = f"its tables are {', '.join(sorted(present))}" if present else "it has no tables"
         raise ValueError(f"storage {display_url} holds no studies of autoaug, {holds}: give another --storage")
+    return why
+
+
+REFUSES = {
+    "pg_is_in_recovery()": "the server is a standby",
+    "current_setting('transaction_read_only') = 'on'": "the server takes no writes",
+    f"NOT has_table_privilege('{META.name}', 'UPDATE')": "this role may only read",
+}
+"""Why a PostgreSQL server takes no writes, by the question that it answers."""
+
+
+def why_refused(connection: sql.Connection) -> str:
+    """Return why a server takes no writes; empty where it does."""
+    if connection.dialect.name != "postgresql":
+        return ""
+    answers = connection.exec_driver_sql(f"SELECT {', '.join(REFUSES)}").one()
+    return next((why for why, yes in zip(REFUSES.values(), answers, strict=True) if yes), "")
+
+
+def refuse_outdated(connection: sql.Connection, display_url: str) -> None:
+    """Refuse to read tables of an earlier version where they cannot be brought up to date, or of a later one."""
+    version = int(meta(connection, "schema") or 0)
+    refuse_later(version, display_url)
+    present = set(sql.inspect(connection).get_table_names())
+    if version < SCHEMA_VERSION or not present.issuperset(TABLES.tables):
+        raise ValueError(
+            f"storage {display_url} has autoaug tables of an earlier version, and may only be read: copy it to where "
+            "you may write, to bring it up to date"
+        )
 
 
 def refuse_missing_tables(present: set[str], expected: Mapping[str, int], version: str, display_url: str) -> None:

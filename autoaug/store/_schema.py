@@ -102,6 +102,19 @@ BY_STUDY = (TRAININGS, COSTS, TEST_READS, LOOKS)
 """The tables whose rows belong to a study, and go where it goes. Epochs belong to a training."""
 
 
+def refuse_later(version: int, display_url: str) -> None:
+    """Refuse tables of a later version.
+
+    Raises:
+        ValueError: they are.
+    """
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"storage {display_url} has autoaug tables of version {version}, this release reads {SCHEMA_VERSION}: "
+            "upgrade autoaug or use another storage"
+        )
+
+
 def meta(connection: sql.Connection, name: str) -> str | None:
     """Return what is kept about the storage itself: `schema` is its version, `id` what it is known by."""
     return connection.scalar(sql.select(META.c.value).where(META.c.name == name))

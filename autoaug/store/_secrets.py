@@ -52,7 +52,7 @@ def show_url(url: str) -> str:
     parsed = parse(url)
     secret = dict.fromkeys(hidden_options(parsed), HIDDEN)
     shown = parsed.update_query_dict(secret).render_as_string(hide_password=True)
-    return shown.replace(quote_plus(HIDDEN), HIDDEN)
+    return shown.replace(quote_plus(HIDDEN), HIDDEN).replace("///file%3A", "///file:")
 
 
 def show_storage(storage_url: str) -> str:

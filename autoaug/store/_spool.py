@@ -8,17 +8,19 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from errno import ENOSPC
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from autoaug.record import Record, TrialKind, record_of
-from autoaug.store._damage import checked_epoch
-from autoaug.store._retrying import Unreachable
+from autoaug.store._damage import checked_epoch, reason
+from autoaug.store._retrying import Moved, Unreachable, Unwritable
+from autoaug.store._watch import FOREIGN
 from autoaug.text import LOG
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -39,6 +41,8 @@ class Spool:
     """Which storage they are for: trials are known by a number that another one has too."""
     owner: str
     """This process, as its leases name it."""
+    address: str = ""
+    """Where the storage lies, as `address_of` says."""
 
     def path(self, trial_id: int) -> Path:
         return self.folder / f"{self.storage[:8]}-{trial_id}-{re.sub('[^A-Za-z0-9]+', '-', self.owner)}.jsonl"
@@ -47,17 +51,27 @@ class Spool:
         return self.path(trial_id).exists()
 
     def append(self, trial_id: int, call: str, arguments: Mapping[str, Any]) -> None:
-        """Keep a write; it is on the disk when this returns."""
+        """Keep a write; it is on the disk when this returns.
+
+        Raises:
+            Unwritable: it cannot be kept; what was kept before is as it was.
+        """
         path = self.path(trial_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
         plain = {name: asdict(each) if isinstance(each, Record) else each for name, each in arguments.items()}
         lines: list[dict[str, Any]] = [{"call": call, "arguments": plain}]
         if not path.exists():
-            lines.insert(0, {"storage": self.storage, "trial_id": trial_id, "owner": self.owner})
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(f"\n{json.dumps(line)}" for line in lines)  # a line that was cut off spoils no other
-            file.flush()
-            os.fsync(file.fileno())
+            head = {"storage": self.storage, "address": self.address, "trial_id": trial_id, "owner": self.owner}
+            lines.insert(0, head)
+        text = "".join(f"\n{json.dumps(line)}" for line in lines)  # a line that was cut off spoils no other
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            add(path, text.encode())
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise Unwritable(
+                f"what the storage does not take cannot be kept in {self.folder} either ({why}): make room there, "
+                "or let it be written to"
+            ) from None
 
     def release(self, trial_id: int) -> None:
         """Leave what is kept of a trial to whichever process comes first: its worker is through with it."""
@@ -65,10 +79,34 @@ class Spool:
 
     def left(self) -> Iterator["PendingFile"]:
         """Yield the files of all processes that keep writes here for the same storage, where they can be read."""
-        for path in sorted(self.folder.glob("*.jsonl")):
-            pending = read(path)
-            if pending and pending.storage == self.storage:
-                yield pending
+        yield from (pending for pending in self.readable() if pending.storage == self.storage)
+
+    def displaced(self) -> Iterator["PendingFile"]:
+        """Yield those for another storage that lay where this one does."""
+        others = (pending for pending in self.readable() if pending.storage != self.storage)
+        yield from (pending for pending in others if pending.address == self.address)
+
+    def readable(self) -> Iterator["PendingFile"]:
+        """Yield the files of all processes and storages that can be read."""
+        yield from filter(None, map(read, sorted(self.folder.glob("*.jsonl"))))
+
+
+def add(path: Path, text: bytes) -> None:
+    """Write at the end of a file, until it is on the disk; where that fails, the file is what it was.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    before = path.stat().st_size if path.exists() else None
+    try:
+        with path.open("ab", buffering=0) as file:
+            if file.write(text) < len(text):
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            path.unlink() if before is None else os.truncate(path, before)
+        raise
 
 
 @dataclass(frozen=True)
@@ -81,6 +119,8 @@ class PendingFile:
     owner: str
     """The process that kept them, which may still go on, unless it is `free`."""
     writes: tuple[tuple[str, dict[str, Any]], ...]
+    address: str = ""
+    """Where the storage lay; empty where an earlier version kept them."""
 
     @property
     def free(self) -> bool:
@@ -98,7 +138,8 @@ def read(path: Path) -> PendingFile | None:
         calls = tuple((str(each["call"]), restore(each["arguments"])) for each in writes if each["call"] in WRITES)
         for call, arguments in calls:
             inspect.signature(WRITES[call]).bind(None, int(head["trial_id"]), **arguments)
-        return PendingFile(path, str(head["storage"]), int(head["trial_id"]), str(head["owner"]), calls)
+        known = str(head["storage"]), int(head["trial_id"]), str(head["owner"])
+        return PendingFile(path, *known, calls, str(head.get("address", "")))
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None
 
@@ -125,7 +166,8 @@ WRITES: dict[str, Callable[..., Any]] = {}
 def spooled(method: Method) -> Method:
     """Return a write about a trial that goes into the spool, where there is one, while the storage is away.
 
-    It then answers True: whether somebody else has the trial is seen when the storage is back.
+    It then answers True: whether somebody else has the trial is seen when the storage is back. What a trial that the
+    storage does not know any more was to get goes there too: it may be an older copy of what was opened.
     """
     signature = inspect.signature(method)
     WRITES[method.__name__] = method
@@ -135,15 +177,39 @@ def spooled(method: Method) -> Method:
         try:
             if self.spool and self.spool.holds(trial_id):
                 settle(self, trial_id)
-            return method(self, trial_id, *args, **kwargs)
+            try:
+                return method(self, trial_id, *args, **kwargs)
+            except (KeyError, DBAPIError, StorageInternalError) as error:
+                if moved := moved_by(self, trial_id, error):
+                    raise moved from None
+                raise
         except Unreachable:
             if self.spool is None:
                 raise
             given = signature.bind(self, trial_id, *args, **kwargs).arguments
-            self.spool.append(trial_id, method.__name__, dict(list(given.items())[2:]))
+            try:
+                self.spool.append(trial_id, method.__name__, dict(list(given.items())[2:]))
+            except Unwritable:
+                self.retry_policy.lost = True
+                raise
             return True
 
     return cast(Method, kept)
+
+
+def moved_by(store: Any, trial_id: int, error: Exception) -> Moved | None:
+    """Return what an error of a write about a trial says of its storage; None where it says nothing of that.
+
+    From then on nothing is written to the storage, or read.
+    """
+    if isinstance(error, KeyError) and not store.has(trial_id):
+        found = f"trial id {trial_id} is not in it any more: it is an older copy, or the study was deleted"
+    elif store.is_file and any(words in reason(error) for words in FOREIGN):
+        found = f"its file was overwritten and cannot be read now ({reason(error)})"
+    else:
+        return None
+    store.retry_policy.moved = Moved(f"storage {store.display_url} is not what was opened: {found}")
+    return store.retry_policy.moved
 
 
 def settle(store: Any, trial_id: int) -> None:
@@ -165,9 +231,14 @@ def settle(store: Any, trial_id: int) -> None:
 def replay(store: Any, pending: PendingFile) -> None:
     """Make the writes of a file and remove it, unless another process does so.
 
+    A storage that does not know the trial is an older copy of the one that they are for: they are left as they are.
+
     Raises:
         Unreachable: the storage is still away. The file stays, for whichever process comes next.
     """
+    if not store.has(pending.trial_id):
+        LOG.warning("%s is left: the storage does not know trial id %d", pending.path, pending.trial_id)
+        return
     if ours := claim(pending.path):
         make(store, ours)
 

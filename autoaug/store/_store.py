@@ -23,22 +23,20 @@ from autoaug.store._contradictions import Complete, write_definition
 from autoaug.store._damage import checked_definition, reason, reporting_damage
 from autoaug.store._epoch_table import EpochTable
 from autoaug.store._losses import LOSSES, TRAINED_ON, Loss, after, given_up
-from autoaug.store._migrations import prepare_tables
-from autoaug.store._optuna import SharedStorage, cached, id_of_study, id_of_trial, named, root_of
+from autoaug.store._opening import open_storage
+from autoaug.store._optuna import cached, id_of_study, id_of_trial, named, root_of
 from autoaug.store._optuna_tables import (
     LeanTrials,
-    fail_trials_without_value,
-    prepare_indexes,
     rename_studies,
 )
 from autoaug.store._outcome import READ, Attempted, every_attempt
 from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
-from autoaug.store._refusals import fix, refuse_damaged
-from autoaug.store._retrying import RetryPolicy, Unreachable, open_together, retrying
-from autoaug.store._schema import BY_STUDY, STUDIES, meta
+from autoaug.store._refusals import fix
+from autoaug.store._retrying import Moved, RetryPolicy, Unreachable, open_together, retrying
+from autoaug.store._schema import BY_STUDY, STUDIES
 from autoaug.store._secrets import show_url, without_secrets
-from autoaug.store._spool import spooled
-from autoaug.store._url import CLOCKS, engine_options, portable, prepare_sqlite, refuse_unusable, resolve
+from autoaug.store._spool import moved_by, spooled
+from autoaug.store._url import CLOCKS, portable, refuse_unusable, resolve
 
 
 class Store(EpochTable):
@@ -49,7 +47,8 @@ class Store(EpochTable):
 
         Args:
             retry_seconds: seconds for which a read or a write that gets no answer is tried again. Opening is not.
-            existing: refuse what holds no studies yet, and make nothing of it.
+            existing: refuse what holds no studies yet, and make nothing of it; what may not be written is only read,
+                and `read_only` says why.
 
         Raises:
             ValueError: it cannot be opened; the message holds no password.
@@ -61,42 +60,32 @@ class Store(EpochTable):
         refuse_unusable(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            self.shared = open_together(lambda: self.connect(url, existing))
+            opened = open_together(lambda: open_storage(url, self.retry_policy, existing))
         except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
             message = reason(error)
             raise ValueError(
                 f"storage {self.display_url} cannot be opened: {without_secrets(message, url)}{fix(message)}"
             ) from None
-        self.optuna = cached(self.shared)
+        self.shared, self.identity, self.read_only = opened
+        self.optuna, self.engine = cached(self.shared), self.shared.engine
         self.lean = LeanTrials(READ)
-
-    def connect(self, url: str, existing: bool) -> SharedStorage:
-        options = engine_options(url, self.retry_policy.seconds)
-        refuse_damaged(url, options, self.display_url, existing)
-        shared = SharedStorage(url, options, self.retry_policy)
-        self.engine: sql.Engine = shared.engine
-        self.clock: sql.ColumnElement[float] = sql.literal_column(CLOCKS[self.engine.dialect.name], sql.Float)
-        try:
-            self.prepare()
-        except BaseException:  # it is opened anew, or given up
-            self.engine.dispose()
-            raise
-        return shared
-
-    def prepare(self) -> None:
-        """Bring the tables up to date, and read what the storage is known by."""
-        if self.engine.dialect.name == "sqlite":
-            prepare_sqlite(self.engine)
-        prepare_tables(self.engine, self.display_url)
-        prepare_indexes(self.engine)
-        fail_trials_without_value(self.engine)
-        with self.engine.connect() as connection:
-            self.identity = meta(connection, "id") or ""
+        self.clock = sql.literal_column(CLOCKS[self.engine.dialect.name], sql.Float)
 
     @property
     def is_file(self) -> bool:
         """Whether only processes of this host can open it."""
         return self.engine.dialect.name == "sqlite"
+
+    def look(self) -> Moved | None:
+        """Look whether the storage is still what was opened; return what was found where it is not."""
+        if self.is_file and not self.retry_policy.moved:
+            try:
+                self.engine.connect().close()
+            except Moved as moved:
+                self.retry_policy.moved = moved
+            except SQLAlchemyError:  # it cannot be told now
+                pass
+        return self.retry_policy.moved
 
     def close(self) -> None:
         """Close the connections; a store that is used again opens new ones."""
@@ -221,6 +210,25 @@ class Store(EpochTable):
     def state(self, trial_id: int) -> TrialState:
         """Return the state of a trial; KeyError where it was deleted."""
         return self.optuna.get_trial(trial_id).state
+
+    def has(self, trial_id: int) -> bool:
+        """Whether a trial is there: not deleted with its study, and no older copy was put in the storage's place."""
+        try:
+            self.state(trial_id)
+        except KeyError:
+            return False
+        return True
+
+    def goes_on(self, trial_id: int) -> bool:
+        """Whether a trial that was under way still is.
+
+        Raises:
+            Moved: the storage does not know it any more.
+        """
+        try:
+            return self.state(trial_id) == TrialState.RUNNING
+        except KeyError as error:
+            raise moved_by(self, trial_id, error) or error from None
 
     def is_running(self, trial_id: int) -> bool:
         """Whether a trial is under way; False where it has ended or was deleted."""

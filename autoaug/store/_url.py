@@ -1,8 +1,10 @@
 """Storage URLs: what is given as one, what it stands for, and how its engine is set up."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import sqlalchemy as sql
 from sqlalchemy.engine import make_url
@@ -81,10 +83,30 @@ def refuse_unusable(url: str) -> None:
         )
 
 
+def read_only_asked(url: str) -> tuple[str, bool]:
+    """Return a URL without SQLite's `mode=ro`, as a path and not a URI, and whether it had that: it is to be read."""
+    parsed = parse(url)
+    asked = parsed.query.get("mode") == "ro" or parsed.query.get("immutable") == "1"
+    if parsed.get_backend_name() != "sqlite" or not asked:
+        return url, False
+    name = parsed.database or ""
+    if name.startswith("file:"):
+        name = unquote(re.sub(r"^file:(//(localhost)?(?=/))?", "", name))
+    plain = parsed.set(database=name).difference_update_query(["mode", "immutable", "uri"])
+    return plain.render_as_string(hide_password=False), True
+
+
+def address_of(storage_url: str) -> str:
+    """Return where a storage lies, as it may be kept: the path of its file, or a server's URL without its secrets."""
+    url = read_only_asked(resolve(storage_url))[0]
+    path = file_of(parse(url))
+    return str(path.absolute()) if path else show_url(url)
+
+
 def is_new(storage_url: str) -> bool:
-    """Whether opening a storage would create its file."""
-    parsed = parse(resolve(storage_url))
-    return is_plain_file(parsed) and not Path(parsed.database or "").exists()
+    """Whether opening a storage would create its file. Where only its log is left, that is refused."""
+    path = file_of(parse(read_only_asked(resolve(storage_url))[0]))
+    return path is not None and not path.exists() and not has_log(path)
 
 
 def is_file(storage_url: str) -> bool:
@@ -96,6 +118,26 @@ def is_plain_file(parsed: sql.URL) -> bool:
     """Whether a storage is a plain file: not a server, not memory, not one of SQLite's own URIs."""
     name = parsed.database or ":memory:"
     return parsed.get_backend_name() == "sqlite" and not name.startswith((":memory:", "file:"))
+
+
+def file_of(parsed: sql.URL) -> Path | None:
+    """Return the file of a storage; None where it is no plain file."""
+    return Path(parsed.database or "") if is_plain_file(parsed) else None
+
+
+def log_of(path: Path) -> Path:
+    """Return where SQLite keeps the write-ahead log of a file."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def index_of(path: Path) -> Path:
+    """Return where SQLite keeps the index of that log, which its processes share."""
+    return path.with_name(f"{path.name}-shm")
+
+
+def has_log(path: Path) -> bool:
+    """Whether writes are in the log that may not be in the file yet."""
+    return log_of(path).exists() and log_of(path).stat().st_size > 0
 
 
 def engine_options(url: str, retry_seconds: float) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from typing import Any
 DONE = (0, 3)
 """Exit codes of a driver that left nothing to do: 3 where some trials failed."""
 
-AWAY = (2, "cannot be opened")
-"""Exit code and words of a driver that was started while the storage was away: no crash, it is started again."""
+AWAY = ((2, "cannot be opened"), (1, "is not what was opened"), (2, "is not the one that was there before"))
+"""Exit code and words of a driver whose storage was away, or moved: no crash, it is started again."""
 
 CONTAINED = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 """Runs what follows in a PID namespace of its own."""
@@ -99,7 +99,8 @@ class ProcessGroup:
     def replace(self, driver: Driver) -> None:
         driver.replaced = True
         code, words = driver.process.returncode, driver.log.read_text().strip().splitlines() or ["it said nothing"]
-        if not driver.killed and not (code == AWAY[0] and AWAY[1] in words[-1]):
+        away = any(code == its_code and its_words in words[-1] for its_code, its_words in AWAY)
+        if not driver.killed and not away:
             self.crashed.append(f"exit code {code}: {words[-1]}")
         if sum(each.replaced and not each.killed for each in self.drivers) < HOPELESS:
             self.start()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoaug.processes import Process, this_process
-from autoaug.store import Store, age_leases, delete_study, running_trials
+from autoaug.store import Store, age_leases, delete_study, file_of, running_trials
 from autoaug.testing.faults._audit import Audit, audit
 from autoaug.testing.faults._process_group import ProcessGroup
 from autoaug.text import counted
@@ -38,6 +38,9 @@ STRATEGIES = 2
 
 JUMP_SECONDS = 600.0
 """How far a clock jumps."""
+
+AWAY_SECONDS = 2.0
+"""For how long a storage, its file or the room on its disk is away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,18 @@ class ChaosPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Means:
+    """Say how the place of a round is struck; what is None cannot be done there."""
+
+    restart: Callable[[], None] | None = None
+    """Let the server of the storage die and come back."""
+    refuse_writes: Callable[[bool], None] | None = None
+    """Let the server take no writes, as after a failover; with False it takes them again."""
+    fill: Callable[[bool], None] | None = None
+    """Fill the disk of the storage and the checkpoints; with False there is room again."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Round:
     """Tell what was done, and what became of the study."""
 
@@ -90,7 +105,7 @@ def run_round(
     folder: Path,
     seed: int,
     plan: ChaosPlan = ChaosPlan(),
-    restart_storage: Callable[[], None] | None = None,
+    means: Means = Means(),
     keep_as: str | None = None,
 ) -> Round:
     """Run one round, and remove its study from the storage afterwards.
@@ -99,7 +114,7 @@ def run_round(
         storage_url: the storage; the study gets a name that nobody else has.
         folder: for the study's file, checkpoints and logs.
         seed: of the study, of the faults and of their moments.
-        restart_storage: what the strike `storage` does.
+        means: what the strikes `storage`, `failover` and `disk` do.
         keep_as: the study's name, under which it stays in the storage.
     """
     rng, started, store = random.Random(seed), time.monotonic(), Store(storage_url)
@@ -108,9 +123,7 @@ def run_round(
         with ProcessGroup(command(store, folder, name, seed, plan), folder, namespaces=plan.namespaces) as processes:
             for _ in range(plan.drivers):
                 processes.start()
-            done = list(
-                inject_faults(FaultInjector(processes, store, name, plan, rng, restart_storage), plan.silence_seconds)
-            )
+            done = list(inject_faults(FaultInjector(processes, store, name, plan, rng, means), plan.silence_seconds))
             processes.poll()
         counts = audit(
             store, name, processes.acknowledged, plan.drivers if plan.executor == "local" else os.cpu_count() or 1
@@ -155,7 +168,7 @@ class FaultInjector:
     name: str
     plan: ChaosPlan
     rng: random.Random
-    restart_storage: Callable[[], None] | None = None
+    means: Means = Means()
 
     def driver(self) -> bool:
         """Send SIGKILL to a driver, which may still be starting."""
@@ -183,9 +196,45 @@ class FaultInjector:
 
     def storage(self) -> bool:
         """Let the server of the storage die and come back."""
-        if self.restart_storage:
-            self.restart_storage()
-        return self.restart_storage is not None
+        if self.means.restart:
+            self.means.restart()
+        return self.means.restart is not None
+
+    def failover(self) -> bool:
+        """Let the server of the storage take no writes for a while."""
+        return self.for_a_while(self.means.refuse_writes)
+
+    def disk(self) -> bool:
+        """Let the disk be full for a while."""
+        return self.for_a_while(self.means.fill)
+
+    def for_a_while(self, strike: Callable[[bool], None] | None) -> bool:
+        if strike:
+            strike(True)
+            time.sleep(AWAY_SECONDS)
+            strike(False)
+        return strike is not None
+
+    def replaced(self) -> bool:
+        """Move the file of the storage away and back; drivers that notice end, and are started again.
+
+        Whoever starts would make a new one: drivers that have said nothing yet sleep meanwhile.
+        """
+        path = file_of(self.store)
+        if path is None or not self.processes.working():
+            return False
+        for driver in self.processes.working():
+            if not driver.read:
+                self.processes.stop(driver.process.pid, AWAY_SECONDS)
+        files = [each for each in path.parent.glob(f"{path.name}*") if each.is_file()]
+        away = path.parent / "away"
+        away.mkdir(exist_ok=True)
+        for file in files:
+            file.rename(away / file.name)
+        time.sleep(AWAY_SECONDS)
+        for file in files:
+            (away / file.name).rename(file)
+        return True
 
     def hit(self, pids: Sequence[int], how: Callable[[int], None]) -> bool:
         if pids:
