@@ -253,7 +253,7 @@ class FaultInjector:
         return sorted(owner.pid for owner in owners if owner and here.is_beside(owner))
 
 
-FAULTS = ("worker", "driver", "pause", "sleep", "clock", "storage")
+FAULTS = ("worker", "driver", "pause", "sleep", "clock", "storage", "failover", "disk", "replaced")
 """What can be done to a study: the methods of `FaultInjector`."""
 
 
