@@ -1,6 +1,7 @@
 """Definitions of every version are read: what is added to a task later locks no stored study out."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, field, fields, make_dataclass, replace
 from pathlib import Path
@@ -292,7 +293,9 @@ def test_a_storage_of_version_1_is_opened_gone_on_with_and_shown_as_ever(call: C
 
     def shown() -> tuple[Any, str, str]:
         found = json.loads(call("compare", "tiny", "--json", "--html", "x.html").stdout)
-        return found, call("compare", "tiny").stdout, (tmp_path / "x.html").read_text().partition("<script")[0]
+        page = (tmp_path / "x.html").read_text().partition("<script")[0]
+        page = re.sub(r"'sha256-[^']+'|&#39;sha256-[^&]+&#39;", "", page)  # a figure has another name in every page
+        return found, call("compare", "tiny").stdout, page
 
     now = shown()
     write(store, {**VERSION_1, **facts})

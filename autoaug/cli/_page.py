@@ -138,8 +138,23 @@ def make_dashboard(store: Store, host: str, port: int, write: bool) -> BaseWSGIS
     """
     app = optuna_dashboard.wsgi(store.optuna)
     app = guarded(watching(app if write else without_buttons(app), store), host, write)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family)
     return waitress.create_server(
-        app, sockets=[listening], ident=None, channel_timeout=IDLE_SECONDS, cleanup_interval=IDLE_SECONDS // 2
+        app, sockets=[bound(host, port)], ident=None, channel_timeout=IDLE_SECONDS, cleanup_interval=IDLE_SECONDS // 2
     )
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket at an address of this machine.
+
+    Raises:
+        OSError: the address is in use, or not of this machine.
+        OverflowError: there is no such port.
+    """
+    place = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind((host, port))
+    except BaseException:
+        place.close()
+        raise
+    return place
