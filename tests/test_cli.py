@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ import pytest
 from command_line import HEAD, TASK, Call, calling, files, refused, study, task
 
 from autoaug.cli import _output as voice
-from autoaug.cli._commands import terminated_is_interrupted
 from autoaug.cli._output import alone_on_stdout, program
 from autoaug.execution import Event, Job, Options
 from autoaug.record import TrialKind
@@ -312,18 +311,6 @@ def test_a_reader_that_goes_away_interrupts_a_study_and_fails_no_trial(monkeypat
         listen(Event(Job("none", 1, 0, {}, 1, 0), state="RUNNING"))
     with suppress(BrokenPipeError):
         stdout.close()
-
-
-@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
-def test_a_terminal_that_is_closed_interrupts_a_study_unless_that_is_ignored(handler: signal.Handlers) -> None:
-    before = signal.signal(signal.SIGHUP, handler)
-    try:
-        caught = pytest.raises(KeyboardInterrupt) if handler == signal.SIG_DFL else nullcontext()
-        with caught, terminated_is_interrupted():
-            signal.raise_signal(signal.SIGHUP)
-        assert signal.getsignal(signal.SIGHUP) == handler
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def test_sigterm_is_again_what_it_was_after_a_run(call: Call) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from autoaug.execution._progress import check_only, is_over, outdated
     from autoaug.execution._recovery import failed, retry_failed
     from autoaug.execution._scheduling import Scheduler
+    from autoaug.execution._signals import saving_on_sigterm
     from autoaug.execution._status import Status, StrategyStatus, TrialStatus, status
     from autoaug.execution._worker import end, explain, work
 else:  # how a study stands is read without torch
@@ -32,6 +33,7 @@ else:  # how a study stands is read without torch
             "_progress": "check_only is_over outdated",
             "_recovery": "failed retry_failed",
             "_scheduling": "Scheduler",
+            "_signals": "saving_on_sigterm",
             "_status": "Status StrategyStatus TrialStatus status",
             "_worker": "end explain work",
         },
@@ -61,6 +63,7 @@ __all__ = [
     "refuse_more_than",
     "refuse_remote",
     "retry_failed",
+    "saving_on_sigterm",
     "short_name",
     "spool_of",
     "status",
