@@ -36,15 +36,19 @@ class Checkpoint:
     """Which training this is: one does not go on from the checkpoint of another."""
     missing: str = ""
     """What is lost where no file is there; empty where there need not be one."""
+    others_follow: bool = False
+    """Whether an attempt that goes on passes this training on its way to a later one: then its end is kept too."""
     last: float = field(default_factory=time.monotonic, init=False)
     trouble: str = field(default="", init=False)
     """Why the last one could not be written, and what is lost by a crash meanwhile; empty where it could."""
     passed_over: str = field(default="", init=False)
     """Which could not be gone on from, why, and from what instead; empty where all is well."""
 
-    def due(self, *, within_epoch: bool = False) -> bool:
-        """Whether the last one is as old as `every_seconds`."""
-        return time.monotonic() - self.last >= self.every_seconds and not (within_epoch and self.every_seconds == 0)
+    def due(self, *, within_epoch: bool = False, at_end: bool = False) -> bool:
+        """Whether the last one is as old as `every_seconds`, or the last step was made and others follow."""
+        if within_epoch and self.every_seconds == 0:
+            return at_end and self.others_follow
+        return (at_end and self.others_follow) or time.monotonic() - self.last >= self.every_seconds
 
     def save(self, state: Callable[[], dict[str, Any]]) -> None:
         """Write the state.

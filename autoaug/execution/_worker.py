@@ -234,7 +234,7 @@ def train_signed(attempt: Attempt, setup: Setup, training: str = "") -> Iterator
 
 def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") -> Iterator[Record]:
     """Train with the seed of the trial, from the checkpoint of the latest attempt that left one."""
-    checkpoint = attempt.checkpoint(training)
+    checkpoint = attempt.checkpoint(training, attempt.others_follow(setup, training))
     on_both = attempt.trains_on_both(setup)
     data = attempt.data(setup.task, on_both)
     warnings = [note_training(attempt, setup, data)]

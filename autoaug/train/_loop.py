@@ -76,11 +76,14 @@ def train(
             record = one_epoch(run, test, validate)
         yield record
         if run.epoch < task.total_epochs:
-            run.saving_point()
+            run.saving_point(False)
 
 
-def save_where_due(run: TrainingRun, resume: Checkpoint | None, interruption: Interruption) -> None:
+def save_where_due(run: TrainingRun, resume: Checkpoint | None, interruption: Interruption, at_end: bool) -> None:
     """Write the state where that is due, or where the training is asked to end, which it then does.
+
+    Args:
+        at_end: the last step was made just now, and only the last evaluation is left.
 
     Raises:
         KeyboardInterrupt: it was asked to end.
@@ -90,7 +93,8 @@ def save_where_due(run: TrainingRun, resume: Checkpoint | None, interruption: In
         if resume:
             resume.save(run.state_dict)
 
-    if resume and not interruption.requested and resume.due(within_epoch=run.position is not None):
+    within = run.position is not None
+    if resume and not interruption.requested and resume.due(within_epoch=within, at_end=at_end):
         save()
     interruption.obey(save)
 
@@ -140,7 +144,7 @@ def train_epoch(run: TrainingRun) -> float:
     run.model.train()
     for batch in batches(run):
         run.position.advance(train_step(run, run.data.train.images[batch], run.data.train.targets[batch]))
-        run.saving_point()
+        run.saving_point(run.epoch == run.task.total_epochs and run.position.steps == run.steps_per_epoch)
     return (run.position.loss / run.steps_per_epoch).item()
 
 
@@ -191,7 +195,7 @@ def evaluate(run: TrainingRun, split: Split, name: str) -> dict[str, float]:
     for images, targets in zip(split.images.split(1000), split.targets.split(1000), strict=True):
         evaluation.add(run.logits(as_float(images)), targets)
         run.pulse()
-        run.saving_point()
+        run.saving_point(False)
     return {on_split(name, row): value for row, value in evaluation.values().items()}
 
 

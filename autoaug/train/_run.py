@@ -57,8 +57,9 @@ class TrainingRun:
         """Called at every step: a sign that the training makes progress."""
         self.position: Position | None = None
         """Where it is within the present epoch; None between two."""
-        self.saving_point: Callable[[], None] = lambda: None
-        """Called wherever a checkpoint may be written: between two steps, two parts of an evaluation, two epochs."""
+        self.saving_point: Callable[[bool], None] = lambda at_end: None
+        """Called wherever a checkpoint may be written: between two steps, two parts of an evaluation, two epochs. It is
+        told whether the last step of the training was made just now."""
 
     @property
     def phase(self) -> Phase:
