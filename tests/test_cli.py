@@ -279,10 +279,12 @@ def test_an_interrupted_study_goes_on_where_it_stopped(call: Call, tmp_path: Pat
     trials = [outcome for outcome in store.outcomes("tiny") if outcome.kind is not TrialKind.FINAL]
     assert [(o.state, o.root, o.attempt) for o in trials] == [("FAIL", 0, 1), ("COMPLETE", 0, 2), ("COMPLETE", 1, 1)]
     assert trials[0].point == trials[1].point
+    calls = (tmp_path / "calls").stat().st_size
     epochs = [(r.attempt, r.epoch) for r in store.epochs("tiny") if r.trial in (0, 1) and r.kind is not TrialKind.FINAL]
     assert epochs == [(1, 1), (1, 2), (2, 3), (2, 4)], "no epoch is lost, and none is trained twice"
 
     assert call("run", "s.py", "--storage", "sqlite:///y.db").exit_code == 0
+    assert (tmp_path / "calls").stat().st_size == 2 * calls, "no step of the epoch was made twice"
     undisturbed = [o for o in Store("sqlite:///y.db").outcomes("tiny") if o.kind is not TrialKind.FINAL]
     assert [o.value for o in trials[1:]] == [o.value for o in undisturbed], "bit for bit, as if nothing had happened"
 

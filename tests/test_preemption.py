@@ -146,7 +146,7 @@ def run_undisturbed(folder: Path, name: str) -> tuple[Any, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "every"), [("randaugment", 13), ("a learner", 17)])
+@pytest.mark.parametrize(("name", "every"), [("randaugment", 23), ("a learner", 37)])
 def test_a_study_that_is_preempted_again_and_again_ends_as_one_that_nobody_touched(
     name: str, every: int, tmp_path: Path
 ) -> None:
