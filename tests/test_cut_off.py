@@ -144,3 +144,30 @@ def test_a_training_that_is_cut_off_at_every_turn_equals_one_that_nobody_touched
 def unmeasured(record: Record) -> tuple[Any, ...]:
     metrics = {name: value for name, value in record.metrics.items() if not name.endswith("seconds")}
     return record.epoch, record.phase, record.policy, metrics
+
+
+def test_a_crash_within_an_epoch_costs_what_came_after_the_last_checkpoint(tmp_path: Path) -> None:
+    whole, pulses = [unmeasured(record) for record, _ in epochs("policy and mixup", 1)], list[None]()
+
+    def crash() -> None:
+        pulses.append(None)
+        if len(pulses) == 8:  # four steps and an evaluation, and three steps of the second epoch
+            raise RuntimeError("the power is out")
+
+    first = Checkpoint(tmp_path / "1.pt", every_seconds=1e-9)
+    with pytest.raises(RuntimeError, match="the power is out"):
+        list(epochs("policy and mixup", 1, resume=first, pulse=crash))
+    rest = list(epochs("policy and mixup", 2, resume=Checkpoint(tmp_path / "2.pt", [tmp_path / "1.pt"])))
+    assert [unmeasured(record) for record, _ in rest] == whole[1:]
+    assert rest[0][0].images == 20, "two of four steps of ten images"
+
+
+def test_without_an_interval_there_is_no_checkpoint_within_an_epoch(tmp_path: Path) -> None:
+    class Noting(Checkpoint):
+        positions = list[Any]()
+
+        def save(self, state: Callable[[], dict[str, Any]]) -> None:
+            self.positions.append(state()["position"])
+
+    list(epochs("plain", 1, resume=Noting(tmp_path / "1.pt", every_seconds=0)))
+    assert Noting.positions == [None, None], "after each of three epochs but the last"
