@@ -163,11 +163,11 @@ def test_a_crash_within_an_epoch_costs_what_came_after_the_last_checkpoint(tmp_p
 
 
 def test_without_an_interval_there_is_no_checkpoint_within_an_epoch(tmp_path: Path) -> None:
-    class Noting(Checkpoint):
-        positions = list[Any]()
+    positions = list[Any]()
 
+    class Noting(Checkpoint):
         def save(self, state: Callable[[], dict[str, Any]]) -> None:
-            self.positions.append(state()["position"])
+            positions.append(state()["position"])
 
     list(epochs("plain", 1, resume=Noting(tmp_path / "1.pt", every_seconds=0)))
-    assert Noting.positions == [None, None], "after each of three epochs but the last"
+    assert positions == [None, None], "after each of three epochs but the last"
