@@ -10,6 +10,7 @@ import torch
 from small_problems import seeded
 from torch import Tensor, nn
 
+from autoaug.artifacts import Folder
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Source, Split
 from autoaug.hypergrad import running
@@ -108,15 +109,15 @@ def epochs(case: str, seed: int, **more: Any) -> Iterator[tuple[Record, Any]]:
 def cut_off(case: str, folder: Path) -> Iterator[tuple[Record, Any]]:
     """The epochs of one attempt after the other, which ends after one, two or three steps or parts of an evaluation."""
     for attempt in range(1, 100):
-        files = [folder / f"{number}.pt" for number in range(attempt, 0, -1)]
+        name, *earlier = [f"{number}.pt" for number in range(attempt, 0, -1)]
         interruption = Interruption()
         pulse = requesting(interruption, 1 + attempt % 3)
-        given = {"resume": Checkpoint(files[0], files[1:]), "pulse": pulse, "interruption": interruption}
+        given = {"resume": Checkpoint(Folder(folder), name, earlier), "pulse": pulse, "interruption": interruption}
         try:
             yield from epochs(case, attempt, **given)
             return
         except KeyboardInterrupt:
-            assert files[0].exists()
+            assert (folder / name).exists()
     pytest.fail("it gets nowhere")
 
 
@@ -154,10 +155,10 @@ def test_a_crash_within_an_epoch_costs_what_came_after_the_last_checkpoint(tmp_p
         if len(pulses) == 8:  # four steps and an evaluation, and three steps of the second epoch
             raise RuntimeError("the power is out")
 
-    first = Checkpoint(tmp_path / "1.pt", every_seconds=1e-9)
+    first = Checkpoint(Folder(tmp_path), "1.pt", every_seconds=1e-9)
     with pytest.raises(RuntimeError, match="the power is out"):
         list(epochs("policy and mixup", 1, resume=first, pulse=crash))
-    rest = list(epochs("policy and mixup", 2, resume=Checkpoint(tmp_path / "2.pt", [tmp_path / "1.pt"])))
+    rest = list(epochs("policy and mixup", 2, resume=Checkpoint(Folder(tmp_path), "2.pt", ["1.pt"])))
     assert [unmeasured(record) for record, _ in rest] == whole[1:]
     assert rest[0][0].images == 20, "two of four steps of ten images"
 
@@ -169,5 +170,5 @@ def test_without_an_interval_there_is_no_checkpoint_within_an_epoch(tmp_path: Pa
         def save(self, state: Callable[[], dict[str, Any]]) -> None:
             positions.append(state()["position"])
 
-    list(epochs("plain", 1, resume=Noting(tmp_path / "1.pt", every_seconds=0)))
+    list(epochs("plain", 1, resume=Noting(Folder(tmp_path), "1.pt", every_seconds=0)))
     assert positions == [None, None], "after each of three epochs but the last"

@@ -309,10 +309,12 @@ class LearnerTestCase:
         of_epoch = len(pulses) // len(whole)
         pulse = requesting(interruption, (epoch - 1) * of_epoch + max(1, round(share * of_epoch)))
         with suppress(KeyboardInterrupt):
-            for each in self.epochs(resume=Checkpoint(tmp_path / "1.pt"), pulse=pulse, interruption=interruption):
+            for each in self.epochs(
+                resume=Checkpoint(Folder(tmp_path), "1.pt"), pulse=pulse, interruption=interruption
+            ):
                 cut.append(each)
         assert len(cut) == epoch - 1
-        rest = list(self.epochs(99, resume=Checkpoint(tmp_path / "2.pt", earlier=[tmp_path / "1.pt"])))
+        rest = list(self.epochs(99, resume=Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])))
         assert rest[0][0].images < whole[epoch - 1][0].images
         for (one, state), (two, wanted) in zip([*cut, *rest], whole, strict=True):
             assert (one.epoch, unmeasured(one)) == (two.epoch, unmeasured(two))
