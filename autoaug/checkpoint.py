@@ -10,7 +10,7 @@ import torch
 
 from autoaug.artifacts import Place
 
-FORMAT = "autoaug.checkpoint/1"
+FORMAT = "autoaug.checkpoint/2"
 """The version in a file. What is kept of a training may change: a file of another version is refused."""
 
 
@@ -31,24 +31,30 @@ class Checkpoint:
     earlier: Sequence[str] = ()
     """Those of the attempts before this one, the latest first; some may be missing."""
     every_seconds: float = 10.0
-    """The longest stretch of work that a crash can cost, to within one epoch."""
+    """The longest stretch of work that a crash can cost. With 0 there is one after every epoch, and none within one."""
     of: str = ""
     """Which training this is: one does not go on from the checkpoint of another."""
     missing: str = ""
     """What is lost where no file is there; empty where there need not be one."""
+    others_follow: bool = False
+    """Whether an attempt that goes on passes this training on its way to a later one: then its end is kept too."""
     last: float = field(default_factory=time.monotonic, init=False)
     trouble: str = field(default="", init=False)
     """Why the last one could not be written, and what is lost by a crash meanwhile; empty where it could."""
     passed_over: str = field(default="", init=False)
     """Which could not be gone on from, why, and from what instead; empty where all is well."""
 
+    def due(self, *, within_epoch: bool = False, at_end: bool = False) -> bool:
+        """Whether the last one is as old as `every_seconds`, or the last step was made and others follow."""
+        if within_epoch and self.every_seconds == 0:
+            return at_end and self.others_follow
+        return (at_end and self.others_follow) or time.monotonic() - self.last >= self.every_seconds
+
     def save(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Write the state, unless the last one is younger than `every_seconds`.
+        """Write the state.
 
         A place that is full, away or cannot be written to does not end a training: it goes on, at the risk of its work.
         """
-        if time.monotonic() - self.last < self.every_seconds:
-            return
         buffer = BytesIO()
         torch.save({"format": FORMAT, "of": self.of, "state": state()}, buffer)
         try:

@@ -3,12 +3,13 @@
 Nothing here may change what a study finds. The module imports nothing heavy, for `autoaug run --help` reads the fields.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from autoaug.artifacts import Location, location
 from autoaug.fields import TEXT, Refused, above, at_least, check_fields, short
+from autoaug.interruption import Interruption
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Options:
     checkpoint_seconds: Annotated[
         float, at_least(0), recovery("Work that a crash may cost; 0: a checkpoint at every epoch.")
     ] = 10.0
-    """The longest stretch of work that a crash can cost, to within one epoch."""
+    """The longest stretch of work that a crash can cost. With 0 there is one after every epoch, and none within one."""
     lease_seconds: Annotated[float, at_least(0.01), recovery("Between two signs of life of a worker.")] = 10.0
     """How often a worker says that it still works on its trial."""
     expiry_seconds: Annotated[
@@ -112,10 +113,14 @@ class Options:
         float, at_least(0), recovery("Without an answer, a worker goes on without the storage.")
     ] = 60.0
     """For so long a storage that does not answer is tried again."""
+    grace: Annotated[float, at_least(0.1), recovery("After SIGTERM or Ctrl-C, to save and end.")] = 30.0
+    """What a cluster gives a process between SIGTERM and SIGKILL. A training saves at its next step and goes."""
     retest: Annotated[bool, Help("Test the better points that were found after the final runs, too.")] = False
     """The final runs of such a point read the test split a second time, and that is recorded."""
     retry_failed: Annotated[bool, Help("Take up again what failed, and say why it had.")] = False
     """The trials and final runs that failed come before anything else."""
+    interruption: Interruption = field(default_factory=Interruption, repr=False, compare=False)
+    """By which a run that is under way in this process can be asked to save and end."""
 
     def __post_init__(self) -> None:
         check_fields(self, message=as_option)

@@ -35,8 +35,8 @@ TABLE = os.environ.get("AUTOAUG_CHAOS_TABLE")
 SMALL = ChaosPlan(epochs=12, silence_seconds=math.inf)
 
 PLANS = (
-    replace(SMALL, faults=("driver", "storage")),
-    replace(SMALL, faults=("pause", "worker", "clock")),
+    replace(SMALL, faults=("driver", "preempt", "storage")),
+    replace(SMALL, faults=("pause", "worker", "preempt", "clock")),
     replace(SMALL, faults=("worker", "storage"), drivers=1, trials=None, gpu_seconds=1.5),
     replace(SMALL, faults=("worker", "sleep", "storage")),
     replace(SMALL, faults=("worker", "driver"), drivers=1, executor="ray"),
@@ -135,7 +135,7 @@ def numbers(store: Store) -> tuple[Any, Any]:
 
 @pytest.mark.slow
 def test_a_study_that_is_killed_proposes_the_same_points_and_ends_with_the_same_bits(tmp_path: Path) -> None:
-    plan, found = ChaosPlan(drivers=1, faults=("driver",) * 3, silence_seconds=math.inf), []
+    plan, found = ChaosPlan(drivers=1, faults=("driver", "driver", "preempt"), silence_seconds=math.inf), []
     for name, strikes in {"killed": plan.faults, "left alone": ()}.items():
         (folder := tmp_path / name).mkdir()
         store = Store(f"sqlite:///{folder / 'x.db'}")
@@ -294,3 +294,38 @@ def test_a_round_is_given_up_for_silence_and_never_for_being_slow(
         driver.process.wait()
         group.poll()
         assert group.silent_seconds() == 0, "another one was started"
+
+
+SAYING = "print('{}', flush=True); time.sleep(10**6)"
+
+
+def ending(code: int) -> str:
+    """A driver that ends with a code when it is sent SIGTERM."""
+    return f"import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit({code})); {SAYING}"
+
+
+@pytest.mark.parametrize(
+    ("driver", "crashes"),
+    [
+        (ending(130), []),
+        ("import time; " + SAYING, []),
+        (ending(7), ["exit code 7: it said nothing"]),
+        ("import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SAYING, ["no exit code"]),
+    ],
+    ids=["saves and ends", "has not begun", "fails", "goes on"],
+)
+def test_a_driver_that_is_preempted_must_end_by_itself_and_is_started_again(
+    tmp_path: Path, driver: str, crashes: list[str]
+) -> None:
+    with ProcessGroup([sys.executable, "-c", driver], tmp_path) as group:
+        group.start()
+        (first,) = group.drivers
+        while not first.read:
+            group.poll()
+            time.sleep(0.02)
+        group.preempt(first.process.pid, seconds=0.5 if "SIG_IGN" in driver else 600)
+        while not first.replaced:
+            group.poll()
+            time.sleep(0.02)
+        assert len(group.drivers) == 2, "another one was started"
+        assert [words.partition(": it went on")[0] for words in group.crashed] == crashes

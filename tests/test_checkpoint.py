@@ -32,10 +32,18 @@ def test_an_attempt_reads_its_own_state_before_that_of_the_one_before(tmp_path: 
     assert (first.passed_over, second.passed_over) == ("", "")
 
 
-def test_a_young_checkpoint_is_not_written_again(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(Folder(tmp_path), "1.pt", every_seconds=3600)
-    checkpoint.save(lambda: pytest.fail("the state was collected for nothing"))
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(
+    ("every", "age", "between_epochs", "within_one"),
+    [(3600, 0, False, False), (3600, 3601, True, True), (0, 0, True, False), (0, 3601, True, False)],
+)
+def test_a_checkpoint_is_due_when_the_last_one_is_old(
+    tmp_path: Path, every: float, age: float, between_epochs: bool, within_one: bool
+) -> None:
+    checkpoint = Checkpoint(Folder(tmp_path), "1.pt", every_seconds=every)
+    checkpoint.last -= age
+    assert (checkpoint.due(), checkpoint.due(within_epoch=True)) == (between_epochs, within_one)
+    checkpoint.save(lambda: {"epoch": 1})
+    assert (checkpoint.due(), checkpoint.due(within_epoch=True)) == (every == 0, False)
 
 
 class Evil:
@@ -61,8 +69,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "folder": (lambda path: (path.unlink(), path.mkdir()), "cannot be read: Is a directory"),
     "pickle": (lambda path: path.write_bytes(pickle.dumps(Evil())), "cannot be read: it is damaged, or no checkpoint"),
     "code": (lambda path: torch.save({"state": Evil()}, path), "cannot be read: it is damaged, or no checkpoint"),
-    "older": (lambda path: torch.save({"epoch": 3}, path), "is of another version than autoaug.checkpoint/1"),
-    "tensor": (lambda path: torch.save(torch.ones(2), path), "is of another version than autoaug.checkpoint/1"),
+    "older": (lambda path: torch.save({"epoch": 3}, path), "is of another version than autoaug.checkpoint/2"),
+    "tensor": (lambda path: torch.save(torch.ones(2), path), "is of another version than autoaug.checkpoint/2"),
     "foreign": (
         lambda path: torch.save({"format": FORMAT, "of": "other", "state": {"epoch": 3}}, path),
         "is of another training",

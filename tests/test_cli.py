@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ import pytest
 from command_line import HEAD, TASK, Call, calling, files, refused, study, task
 
 from autoaug.cli import _output as voice
-from autoaug.cli._commands import terminated_is_interrupted
 from autoaug.cli._output import alone_on_stdout, program
 from autoaug.execution import Event, Job, Options
 from autoaug.record import TrialKind
@@ -280,10 +279,12 @@ def test_an_interrupted_study_goes_on_where_it_stopped(call: Call, tmp_path: Pat
     trials = [outcome for outcome in store.outcomes("tiny") if outcome.kind is not TrialKind.FINAL]
     assert [(o.state, o.root, o.attempt) for o in trials] == [("FAIL", 0, 1), ("COMPLETE", 0, 2), ("COMPLETE", 1, 1)]
     assert trials[0].point == trials[1].point
+    calls = (tmp_path / "calls").stat().st_size
     epochs = [(r.attempt, r.epoch) for r in store.epochs("tiny") if r.trial in (0, 1) and r.kind is not TrialKind.FINAL]
     assert epochs == [(1, 1), (1, 2), (2, 3), (2, 4)], "no epoch is lost, and none is trained twice"
 
     assert call("run", "s.py", "--storage", "sqlite:///y.db").exit_code == 0
+    assert (tmp_path / "calls").stat().st_size == 2 * calls, "no step of the epoch was made twice"
     undisturbed = [o for o in Store("sqlite:///y.db").outcomes("tiny") if o.kind is not TrialKind.FINAL]
     assert [o.value for o in trials[1:]] == [o.value for o in undisturbed], "bit for bit, as if nothing had happened"
 
@@ -312,18 +313,6 @@ def test_a_reader_that_goes_away_interrupts_a_study_and_fails_no_trial(monkeypat
         listen(Event(Job("none", 1, 0, {}, 1, 0), state="RUNNING"))
     with suppress(BrokenPipeError):
         stdout.close()
-
-
-@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
-def test_a_terminal_that_is_closed_interrupts_a_study_unless_that_is_ignored(handler: signal.Handlers) -> None:
-    before = signal.signal(signal.SIGHUP, handler)
-    try:
-        caught = pytest.raises(KeyboardInterrupt) if handler == signal.SIG_DFL else nullcontext()
-        with caught, terminated_is_interrupted():
-            signal.raise_signal(signal.SIGHUP)
-        assert signal.getsignal(signal.SIGHUP) == handler
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def test_sigterm_is_again_what_it_was_after_a_run(call: Call) -> None:

@@ -709,6 +709,22 @@ class Starting(Nudge):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+class Gathering(Nudge):
+    """Counts its moves in every epoch, and forgets on load how many there were in this one."""
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__(policy)
+        self.moves = 0
+
+    def step(self, run: TrainingRun) -> None:
+        super().step(run)
+        self.moves += 1
+
+    def metrics(self) -> dict[str, float]:
+        moves, self.moves = self.moves, 0
+        return {"moves": float(moves)}
+
+
 class NudgeFromGlobal(Nudge):
     def stream(self, run: Any) -> Generator:
         return torch.default_generator
@@ -856,6 +872,7 @@ class Partial:
 
 LEARNER_FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "forgets its state": (Starting, "a_training_that_is_resumed_equals_one_that_never_stopped"),
+    "forgets what it gathered": (Gathering, "a_training_that_is_cut_off_within_an_epoch_equals_one_that_never_stopped"),
     "uses the global generator": (NudgeFromGlobal, "the_global_generator_is_left_alone"),
     "has a seed of its own": (Unseeded, "the_generator_decides_everything"),
     "draws from another stream": (Intruding, "a_step_touches_nothing_but_the_policy"),

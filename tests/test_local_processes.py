@@ -21,6 +21,7 @@ from autoaug.execution import Event, Options, places, refuse_misplaced, trials_a
 from autoaug.executors import EXECUTORS, _pool, conduct
 from autoaug.executors._pool import run_in_processes
 from autoaug.policy import Fixed, ready
+from autoaug.processes import Process
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none
 from autoaug.testing import ExecutorTestCase
@@ -39,6 +40,13 @@ def until(true: Callable[[], Any]) -> Any:
         assert time.monotonic() < end, "it has not happened"
         time.sleep(0.02)
     return found
+
+
+def pid_of_worker(trial: Any) -> int:
+    """The number of the process that works on a trial."""
+    worker = Process.parse(trial.user_attrs["worker"])
+    assert worker
+    return worker.pid
 
 
 def one_trial(**more: Any) -> Study:
@@ -81,7 +89,7 @@ def test_two_trials_run_at_once_each_with_a_gpu_of_its_own(
     run_in_processes(study, store, replace(options, gpus=(0, 2)), lambda event: None)
     assert [outcome.state for outcome in store.outcomes("tiny")] == ["COMPLETE"] * 4
     assert {path.read_text() for path in tmp_path.glob("*.gpu")} == {"GPU-a", "GPU-c"}
-    workers = {trial.user_attrs["worker"].rpartition(":")[2] for trial in store.trials("tiny", "leaderboard")}
+    workers = {f"{pid_of_worker(trial)}" for trial in store.trials("tiny", "leaderboard")}
     assert workers <= {path.stem for path in tmp_path.glob("*.gpu")}
 
 
@@ -144,7 +152,7 @@ from studies_for_tests import tiny
 study = tiny(strategies={"none": none()}, space={}, budget=Budget(trials=1), seeds=1)
 study = replace(study, task=replace(study.task, epochs=100_000))
 folder = Path(sys.argv[1])
-options = Options(artifacts=folder / "artifacts", processes=1, checkpoint_seconds=0)
+options = Options(artifacts=folder / "artifacts", processes=1, checkpoint_seconds=3600)
 try:
     conduct(study, Store(f"sqlite:///{folder / 'x.db'}"), "local", options, lambda event: None)
 except KeyboardInterrupt:
@@ -174,32 +182,30 @@ def test_a_driver_that_ends_leaves_no_process_behind_and_no_trial_running(
     try:
         until(lambda: any(record.epoch == 2 for record in store.epochs("tiny")))
         (trial,) = store.trials("tiny", "none")
-        worker = int(trial.user_attrs["worker"].rpartition(":")[2])
+        worker = pid_of_worker(trial)
         (os.killpg if to_all else os.kill)(driver.pid, number)
         assert driver.wait(PATIENCE) == code
     finally:
         driver.kill()
         driver.wait()
     until(lambda: not is_there(worker))
+    assert list(tmp_path.rglob("1.pt")), "and it has saved its trial before"
     assert [(each.state, each.reason) for each in store.outcomes("tiny")] == [("FAIL", "interrupted"), ("WAITING", "")]
 
 
-def test_a_process_that_does_not_end_in_time_is_killed_and_its_trial_given_back(
-    store: Store, options: Options, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_does_not_end_in_time_is_killed_and_its_trial_given_back(store: Store, options: Options) -> None:
     killed: list[int] = []
 
     def stop(event: Event) -> None:
         if event.record:
             (trial,) = store.trials("tiny", "none")
-            killed.append(int(trial.user_attrs["worker"].rpartition(":")[2]))
+            killed.append(pid_of_worker(trial))
             os.kill(killed[0], signal.SIGSTOP)  # so it hears of nothing
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(_pool, "STOP_SECONDS", 0.1)
     study = one_trial()
     with pytest.raises(KeyboardInterrupt):
-        run_in_processes(study, store, replace(options, processes=1), stop)
+        run_in_processes(study, store, replace(options, processes=1, grace=0.5), stop)
     assert not is_there(killed[0])
     assert [(each.state, each.reason) for each in store.outcomes("tiny")] == [("FAIL", "interrupted"), ("WAITING", "")]
 

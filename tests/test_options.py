@@ -40,7 +40,7 @@ def test_the_help_of_run_lists_its_options() -> None:
     names = (
         "storage executor only cpus-per-trial gpus-per-trial at-once gpus processes address autoscaling accelerator "
         "insecure artifacts retest retry-failed dry-run fresh json quiet help checkpoint-seconds lease-seconds "
-        "expiry-seconds hang-seconds retry-seconds"
+        "expiry-seconds hang-seconds retry-seconds grace"
     )
     assert long_names(shown) == names.split()
     for line in (
@@ -55,10 +55,10 @@ def test_the_help_of_run_lists_its_options() -> None:
         assert re.search(line, shown), line
 
 
-def test_every_field_but_those_that_follow_from_others_is_an_option_of_run() -> None:
+def test_every_field_but_what_the_command_sets_itself_is_an_option_of_run() -> None:
     shown = CliRunner().invoke(app, ["run", "--help"], env=WIDE).stdout
     hidden = {field.name for field in fields(Options)} - {name.replace("-", "_") for name in long_names(shown)}
-    assert hidden == {"local", "project"}
+    assert hidden == {"local", "project", "interruption"}
 
 
 def test_a_new_field_is_a_new_option() -> None:

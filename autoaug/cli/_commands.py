@@ -1,9 +1,6 @@
 """The commands: thin, for what they do is elsewhere."""
 
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -253,6 +250,7 @@ def execute(
 ) -> Stop | None:
     """Run a study with progress; return what ended it early."""
     from autoaug.cli._console import ProgressState
+    from autoaug.execution import saving_on_sigterm
     from autoaug.executors import conduct
     from autoaug.store import Unreachable
 
@@ -265,7 +263,7 @@ def execute(
             f"{study.name} · {counted(len(progress.strategies), 'strategy')} · {store.display_url}{begun_before}"
         )
     try:
-        with output.progress(progress) as listen, terminated_is_interrupted():
+        with output.progress(progress) as listen, saving_on_sigterm(options):
             conduct(study, store, executor, options, listen, predictions, facts)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -369,23 +367,3 @@ def show_plan(study: "Study", executor: str, options: Options, output: "Output")
             "advice": asdict(advice) if advice else None,
         },
     )
-
-
-@contextmanager
-def terminated_is_interrupted() -> Iterator[None]:
-    """Let SIGTERM, which cluster managers send, and SIGHUP of a closed terminal end a study as Ctrl-C does.
-
-    What is ignored, as by `nohup`, stays so.
-    """
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number in [number for number, handler in before.items() if handler != signal.SIG_IGN]:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

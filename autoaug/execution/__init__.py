@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from autoaug.execution._recovery import failed, retry_failed
     from autoaug.execution._room import refuse_full, wait_for_room
     from autoaug.execution._scheduling import Scheduler
+    from autoaug.execution._signals import saving_on_sigterm
     from autoaug.execution._status import Status, StrategyStatus, TrialStatus, status
     from autoaug.execution._worker import end, explain, work
 else:  # how a study stands is read without torch
@@ -34,6 +35,7 @@ else:  # how a study stands is read without torch
             "_recovery": "failed retry_failed",
             "_room": "refuse_full wait_for_room",
             "_scheduling": "Scheduler",
+            "_signals": "saving_on_sigterm",
             "_status": "Status StrategyStatus TrialStatus status",
             "_worker": "end explain work",
         },
@@ -66,6 +68,7 @@ __all__ = [
     "refuse_more_than",
     "refuse_remote",
     "retry_failed",
+    "saving_on_sigterm",
     "short_name",
     "spool_of",
     "status",

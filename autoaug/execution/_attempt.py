@@ -88,12 +88,18 @@ class Attempt:
         data = task.load(test=self.is_final)
         return train_on_val(data) if on_both else data
 
-    def checkpoint(self, training: str = "") -> Checkpoint:
+    def others_follow(self, setup: Setup, training: str) -> bool:
+        """Whether the trial trains once more after a training, from scratch with what was learned."""
+        if training:
+            return training != self.study.deploy[-1]
+        return self.is_final and setup.learner.moves_policy and bool(self.study.deploy)
+
+    def checkpoint(self, training: str = "", others_follow: bool = False) -> Checkpoint:
         """Return the checkpoint of one of its trainings, to go on from that of the latest attempt that left one."""
         place = self.folder.below(training) if training else self.folder
         name, *earlier = [f"{attempt}.pt" for attempt in range(self.job.attempt, 0, -1)]
         every, missing = self.options.checkpoint_seconds, "" if training else self.lost_work()
-        return Checkpoint(place, name, earlier, every, self.identity(), missing)
+        return Checkpoint(place, name, earlier, every, self.identity(), missing, others_follow)
 
     def lost_work(self) -> str:
         """Return what is lost where no checkpoint of the attempts before this one is there; empty where nothing is."""

@@ -55,7 +55,8 @@ def work(
 ) -> None:
     """Run one trial to its end. An error inside it becomes its state and reason; the study goes on.
 
-    What cannot be written because the storage is away is kept in a file until it is back.
+    What cannot be written because the storage is away is kept in a file until it is back. `Options.interruption` is
+    obeyed at the next step, when the training has been saved, and after the last one when the trial has ended.
 
     Args:
         end_process: how to end a training that hangs, where it has a process to itself. Elsewhere it is interrupted.
@@ -64,7 +65,13 @@ def work(
         KeyboardInterrupt: after the trial was queued again, to resume from its checkpoint.
     """
     store.spool = spool_of(store, options)
-    attempt = Attempt(study, job, store, options, listen)
+    with options.interruption.obeyed(lambda: give_back(study, store, job, "interrupted", "foreign")):
+        work_out(Attempt(study, job, store, options, listen), end_process)
+
+
+def work_out(attempt: Attempt, end_process: Callable[[], None] | None) -> None:
+    """Run an attempt, end its trial, and remove its checkpoints where nobody goes on from them."""
+    job, store, listen = attempt.job, attempt.store, attempt.listen
     attempt.tell("RUNNING")
     try:
         folder = attempt.folder
@@ -240,20 +247,20 @@ def train_signed(attempt: Attempt, setup: Setup, training: str = "") -> Iterator
 
 def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") -> Iterator[Record]:
     """Train with the seed of the trial, from the checkpoint of the latest attempt that left one."""
-    checkpoint, warning = attempt.checkpoint(training), ""
+    checkpoint = attempt.checkpoint(training, attempt.others_follow(setup, training))
     on_both = attempt.trains_on_both(setup)
     data = attempt.data(setup.task, on_both)
-    facts = of_training(data, pick_device(setup.task.device))
-    strategy = attempt.study.strategies[attempt.job.strategy]
-    if setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
-        facts["notes"] = list(notes)
-    weight, unweighed = gpu_weight(attempt.study)
-    if weight is not None:
-        facts |= {"gpu_weight": weight, **({"warning": unweighed} if unweighed else {})}
-    attempt.store.annotate(attempt.job.trial_id, **facts)
+    warnings = [note_training(attempt, setup, data)]
     if not training:
         note_applied(attempt, setup, data)
-    for record in train(
+
+    def note_trouble() -> None:
+        trouble = "; ".join(filter(None, (warnings[0], checkpoint.passed_over, checkpoint.trouble)))
+        if trouble not in ("", warnings[-1]):
+            warnings.append(trouble)
+            attempt.store.annotate(attempt.job.trial_id, warning=trouble)
+
+    epochs = train(
         setup.task,
         setup.policy,
         setup.mix,
@@ -264,12 +271,28 @@ def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") ->
         validate=not on_both,
         data=data,
         pulse=attempt.step,
-    ):
-        yield record
-        trouble = "; ".join(filter(None, (unweighed, checkpoint.passed_over, checkpoint.trouble)))
-        if trouble not in ("", warning):
-            warning = trouble
-            attempt.store.annotate(attempt.job.trial_id, warning=warning)
+        interruption=attempt.options.interruption,
+    )
+    try:
+        for record in epochs:
+            yield record
+            note_trouble()
+    except KeyboardInterrupt:  # the checkpoint that was asked for may be the one that could not be written
+        note_trouble()
+        raise
+
+
+def note_training(attempt: Attempt, setup: Setup, data: Data) -> str:
+    """Keep on what a training runs, and with which settings; return what there is to warn of, or nothing."""
+    facts = of_training(data, pick_device(setup.task.device))
+    strategy = attempt.study.strategies[attempt.job.strategy]
+    if setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
+        facts["notes"] = list(notes)
+    weight, unweighed = gpu_weight(attempt.study)
+    if weight is not None:
+        facts |= {"gpu_weight": weight, **({"warning": unweighed} if unweighed else {})}
+    attempt.store.annotate(attempt.job.trial_id, **facts)
+    return unweighed
 
 
 def keep(record: Record, attempt: Attempt) -> None:

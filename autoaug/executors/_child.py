@@ -12,11 +12,11 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
-from autoaug.execution import Event, Job
+from autoaug.execution import Event, Job, saving_on_sigterm
 from autoaug.executors._worker_process import Errand, carry_out
 
 STOP_SECONDS = 30.0
-"""How long a process may take to save its trial and give it back, once it was told to end."""
+"""How long a process that has no trial may take to end, once it was told to. With one it has `Options.grace`."""
 
 Inbox = SimpleQueue[tuple[Errand, Job]]
 
@@ -35,7 +35,10 @@ def main() -> None:
     with suppress(KeyboardInterrupt):
         while True:
             tell(None)  # free for a trial
-            carry_out(*inbox.get(), tell)
+            errand, job = inbox.get()
+            # of a preempted job all processes are told to end, and the driver tells this one again
+            with saving_on_sigterm(errand.options, impatient=False):
+                carry_out(errand, job, tell)
 
 
 def interrupt(*_: object) -> None:
@@ -46,9 +49,12 @@ def interrupt(*_: object) -> None:
 
 def receive(pipe: Connection, inbox: Inbox) -> None:
     """Put what the driver sends into the inbox; when the driver is done, or dead, end this process."""
+    seconds = STOP_SECONDS
     with suppress(EOFError, OSError):
         while True:
-            inbox.put(pipe.recv())
+            errand, job = pipe.recv()
+            seconds = errand.options.grace
+            inbox.put((errand, job))
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(STOP_SECONDS)
+    time.sleep(seconds)
     os._exit(1)

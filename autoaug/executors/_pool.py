@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
@@ -34,6 +34,9 @@ LOOK_SECONDS = 1.0
 
 FUTILE_STARTS = 3
 """So many processes in a row that end before they are ready end the study."""
+
+GRACE_SHARE = 0.7
+"""Of the grace of the driver, for its processes: in the rest it gives back what they could not."""
 
 COMMAND = (sys.executable, "-P", "-c", "from autoaug.executors._child import main; main()")
 
@@ -69,7 +72,8 @@ def run_in_processes(study: Study, store: Store, options: Options, listen: Liste
     scheduler = Scheduler(study, store, options.only, options.expiry_seconds, options.retest, options.lease_seconds)
     if scheduler.over():
         return
-    pool = Pool(scheduler, errand(study, store, options), listen)
+    theirs = replace(options, grace=GRACE_SHARE * options.grace)
+    pool = Pool(scheduler, errand(study, store, theirs), listen)
     try:
         pool.run()
     except BaseException:
@@ -168,7 +172,7 @@ class Pool:
         """End all processes. Each gives its trial back; that of one which could not in time is given back here."""
         for child in self.children:
             child.process.terminate()
-        until = time.monotonic() + STOP_SECONDS
+        until = time.monotonic() + self.errand.options.grace
         for child in self.children:
             child.end(until - time.monotonic())
         for job in (child.job for child in self.children if child.job):

@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Generator, Tensor, nn
 from autoaug.artifacts import Folder
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Source, Split
+from autoaug.interruption import Interruption
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.record import Record
@@ -154,6 +156,18 @@ class Watched(NullLearner):
         self.touched |= {name for name, value in after.items() if not same(value, before[name])}
 
 
+def requesting(interruption: Interruption, after: int) -> Callable[[], None]:
+    """Return a pulse that asks a training to end when it is called for the n-th time."""
+    pulses: list[None] = []
+
+    def pulse() -> None:
+        pulses.append(None)
+        if len(pulses) == after:
+            interruption.request()
+
+    return pulse
+
+
 class LearnerTestCase:
     """Test the laws of a learner. Override `policy` and `learner`."""
 
@@ -283,6 +297,27 @@ class LearnerTestCase:
         assert [record.epoch for record, _ in rest] == list(range(stop + 1, self.task().total_epochs + 1))
         for (one, state), (two, wanted) in zip(rest, whole[stop:], strict=True):
             assert unmeasured(one) == unmeasured(two)
+            assert same(state, wanted), f"the policy of epoch {one.epoch} is another"
+
+    @pytest.mark.parametrize(("epoch", "share"), [(1, 0.5), (2, 0.3), (2, 1.0)], ids=["first", "second", "validation"])
+    def test_a_training_that_is_cut_off_within_an_epoch_equals_one_that_never_stopped(
+        self, epoch: int, share: float, tmp_path: Path
+    ) -> None:
+        """Test also that the rest of the epoch is trained, and no more."""
+        pulses, cut, interruption = list[None](), list[tuple[Record, Any]](), Interruption()
+        whole = list(self.epochs(pulse=lambda: pulses.append(None)))
+        of_epoch = len(pulses) // len(whole)
+        pulse = requesting(interruption, (epoch - 1) * of_epoch + max(1, round(share * of_epoch)))
+        with suppress(KeyboardInterrupt):
+            for each in self.epochs(
+                resume=Checkpoint(Folder(tmp_path), "1.pt"), pulse=pulse, interruption=interruption
+            ):
+                cut.append(each)
+        assert len(cut) == epoch - 1
+        rest = list(self.epochs(99, resume=Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])))
+        assert rest[0][0].images < whole[epoch - 1][0].images
+        for (one, state), (two, wanted) in zip([*cut, *rest], whole, strict=True):
+            assert (one.epoch, unmeasured(one)) == (two.epoch, unmeasured(two))
             assert same(state, wanted), f"the policy of epoch {one.epoch} is another"
 
     # What it refuses

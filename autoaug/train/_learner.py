@@ -113,7 +113,9 @@ class Learner(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold for a resumed run to equal the uninterrupted one bit for bit.
 
-        Tensors and plain data only. The policy's parameters are stored by the trainer.
+        Tensors and plain data only. A checkpoint may be written after any step, so what is gathered for the `metrics`
+        of the present epoch belongs to it; seconds do not, for each attempt counts its own. The policy's parameters are
+        stored by the trainer.
         """
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ B batch, C channels, H height, W width, K classes
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -13,6 +14,7 @@ from torch import Generator, Tensor
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Data, Split, as_float, resplit
 from autoaug.devices import Clock, to_device
+from autoaug.interruption import Interruption
 from autoaug.metrics import on_split
 from autoaug.mixing import Mix
 from autoaug.policy import Policy
@@ -22,6 +24,7 @@ from autoaug.train._evaluation import Evaluation
 from autoaug.train._figures import finite_figures, snapshot
 from autoaug.train._learner import Learner
 from autoaug.train._loss import MinibatchLoss
+from autoaug.train._position import Position
 from autoaug.train._run import TrainingRun
 from autoaug.train._task import Task, learning_rate
 
@@ -38,6 +41,7 @@ def train(
     validate: bool = True,
     data: Data | None = None,
     pulse: Callable[[], None] | None = None,
+    interruption: Interruption | None = None,
 ) -> Iterator[Record]:
     """Train a network on the task and yield one Record per epoch.
 
@@ -46,14 +50,16 @@ def train(
         mix: applied to every minibatch of an augmented epoch, after the policy.
         learner: moves the policy's parameters while the network trains; None where nothing moves.
         rng: the only source of randomness; without one the run is that of seed 0.
-        resume: where the state of an interrupted run is read from and ours is written to. A resumed run on a CPU
-            equals the uninterrupted one bit for bit.
+        resume: where the state of an interrupted run is read from and ours is written to, also within an epoch. A
+            resumed run on a CPU equals the uninterrupted one bit for bit.
         test: read the test split, once, after the last epoch. Final runs do; a search never does.
         validate: measure the validation split after each epoch.
         data: what is trained on, with a test split if it is to be read; without it, what the task names.
         pulse: called at every step, as a sign that the training makes progress.
+        interruption: by which it can be asked to end: at the next step it writes its state, and goes.
 
     Raises:
+        KeyboardInterrupt: it was asked to end.
         ValueError: the learner cannot work in this training (`Learner.check`).
         Diverged: a loss, or any other figure of an epoch, became NaN or infinite.
     """
@@ -64,29 +70,50 @@ def train(
     run.learner.check(task, len(data.train), len(data.val))
     if resume:
         resume.load(run.restore)
-    while run.epoch < task.total_epochs:
+    run.saving_point = partial(save_where_due, run, resume, interruption or Interruption())
+    while run.position or run.epoch < task.total_epochs:
         with global_generators_guarded(run):
             record = one_epoch(run, test, validate)
         yield record
-        if resume and run.epoch < task.total_epochs:
+        if run.epoch < task.total_epochs:
+            run.saving_point(False)
+
+
+def save_where_due(run: TrainingRun, resume: Checkpoint | None, interruption: Interruption, at_end: bool) -> None:
+    """Write the state where that is due, or where the training is asked to end, which it then does.
+
+    Args:
+        at_end: the last step was made just now, and only the last evaluation is left.
+
+    Raises:
+        KeyboardInterrupt: it was asked to end.
+    """
+
+    def save() -> None:
+        if resume:
             resume.save(run.state_dict)
+
+    within = run.position is not None
+    if resume and not interruption.requested and resume.due(within_epoch=within, at_end=at_end):
+        save()
+    interruption.obey(save)
 
 
 def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
-    """Train for one epoch, validate, and return its record, which says what it cost."""
-    clock, wall = Clock(run.device), time.perf_counter()
-    run.epoch += 1
-    run.policy.at(run.epoch)
-    if run.task.resplit == "per_epoch":
-        rng = Generator().manual_seed(derive_seed(run.task.split_seed, "resplit", run.epoch))
-        run.data = resplit(run.loaded, run.task.val_fraction, rng)
+    """Train for one epoch, or for the rest of one, validate, and return its record, which says what it cost.
+
+    The cost, and the images, of an epoch that was cut off are those since then: what it had cost before is stored with
+    the attempt that was cut off (`execution._limits.metered`), and nothing is counted twice.
+    """
+    clock, wall, begun = Clock(run.device), time.perf_counter(), run.position.steps if run.position else 0
+    enter_epoch(run)
     metrics = {"train_loss": train_epoch(run), "lr": run.optimiser.param_groups[0]["lr"]}
-    metrics = metrics | run.learner.metrics() | metrics  # what is measured here has its name for itself
-    if validate:
-        metrics |= evaluate(run, run.data.scored, "val")
+    scores = evaluate(run, run.data.scored, "val") if validate else {}
     if test and run.epoch == run.task.total_epochs:
         assert run.data.test is not None, "a final run is given the test split"
-        metrics |= evaluate(run, run.data.test, "test")
+        scores |= evaluate(run, run.data.test, "test")
+    run.position = None  # what is saved from here on has the whole epoch
+    metrics = metrics | run.learner.metrics() | metrics | scores  # what is measured here has its name for itself
     seconds = finite_figures(run, {"gpu_seconds": clock.seconds(), "wall_seconds": time.perf_counter() - wall})
     return Record(
         epoch=run.epoch,
@@ -96,17 +123,29 @@ def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
         gpu_seconds=seconds["gpu_seconds"],
         wall_seconds=seconds["wall_seconds"],
         device=run.device.type,
-        images=run.steps_per_epoch * min(run.task.batch_size, len(run.data.train)),
+        images=(run.steps_per_epoch - begun) * min(run.task.batch_size, len(run.data.train)),
     )
 
 
+def enter_epoch(run: TrainingRun) -> None:
+    """Begin the next epoch, or go on with one: its policy, its images, and where in it the training is."""
+    if run.position is None:
+        run.epoch += 1
+        run.position = Position(run.streams["order"].get_state(), torch.zeros((), device=run.device))
+    run.policy.at(run.epoch)
+    if run.task.resplit == "per_epoch":
+        rng = Generator().manual_seed(derive_seed(run.task.split_seed, "resplit", run.epoch))
+        run.data = resplit(run.loaded, run.task.val_fraction, rng)
+
+
 def train_epoch(run: TrainingRun) -> float:
-    """Train on all images once, in a fresh random order, and return the mean loss in nats."""
+    """Train on all images once, in a fresh random order, or on those that are left; return the mean loss in nats."""
+    assert run.position is not None, "the epoch has been entered"
     run.model.train()
-    total = torch.zeros((), device=run.device)
     for batch in batches(run):
-        total += train_step(run, run.data.train.images[batch], run.data.train.targets[batch])
-    return (total / run.steps_per_epoch).item()
+        run.position.advance(train_step(run, run.data.train.images[batch], run.data.train.targets[batch]))
+        run.saving_point(run.epoch == run.task.total_epochs and run.position.steps == run.steps_per_epoch)
+    return (run.position.loss / run.steps_per_epoch).item()
 
 
 def train_step(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
@@ -132,9 +171,12 @@ def train_step(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
 
 
 def batches(run: TrainingRun) -> Iterator[Tensor]:
-    """Yield the indices [B], int64, of full minibatches; the images left over wait for the next epoch's order."""
+    """Yield the indices [B], int64, of the full minibatches that an epoch still has.
+
+    The images left over wait for the next epoch's order.
+    """
     order = to_device(torch.randperm(len(run.data.train), generator=run.streams["order"]), run.device)
-    for k in range(run.steps_per_epoch):
+    for k in range(run.position.steps if run.position else 0, run.steps_per_epoch):
         yield order[k * run.task.batch_size : (k + 1) * run.task.batch_size]
 
 
@@ -153,6 +195,7 @@ def evaluate(run: TrainingRun, split: Split, name: str) -> dict[str, float]:
     for images, targets in zip(split.images.split(1000), split.targets.split(1000), strict=True):
         evaluation.add(run.logits(as_float(images)), targets)
         run.pulse()
+        run.saving_point(False)
     return {on_split(name, row): value for row, value in evaluation.values().items()}
 
 
@@ -161,6 +204,8 @@ def global_generators_guarded(run: TrainingRun) -> Iterator[None]:
     """Dropout and the like know only torch's global generators: seed them per epoch, put them back after."""
     devices = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        seed = int(torch.randint(2**62, (), generator=run.streams["model"]))
-        torch.manual_seed(seed)
+        if run.position:
+            run.position.seed_global_generators(run.device)
+        else:
+            torch.manual_seed(int(torch.randint(2**62, (), generator=run.streams["model"])))
         yield

@@ -17,6 +17,7 @@ from autoaug.ops import OPS
 from autoaug.policy import Policy
 from autoaug.record import Phase
 from autoaug.train._learner import Learner, NullLearner
+from autoaug.train._position import Position, position_of
 from autoaug.train._task import Task
 
 STREAMS = ("weights", "order", "augment", "mix", "model", "learner")
@@ -54,6 +55,11 @@ class TrainingRun:
         self.step = 0
         self.pulse: Callable[[], None] = lambda: None
         """Called at every step: a sign that the training makes progress."""
+        self.position: Position | None = None
+        """Where it is within the present epoch; None between two."""
+        self.saving_point: Callable[[bool], None] = lambda at_end: None
+        """Called wherever a checkpoint may be written: between two steps, two parts of an evaluation, two epochs. It is
+        told whether the last step of the training was made just now."""
 
     @property
     def phase(self) -> Phase:
@@ -83,6 +89,7 @@ class TrainingRun:
         """Return all that a resumed training needs: counts, model, optimiser, policy, learner and generators."""
         return {
             "epoch": self.epoch,
+            "position": self.position.state_dict() if self.position else None,
             "step": self.step,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -100,6 +107,10 @@ class TrainingRun:
         self.learner.load_state_dict(state["learner"])
         for name, stream in self.streams.items():
             stream.set_state(state["streams"][name].cpu())
+        self.position = None
+        if state["position"] is not None:
+            self.position = position_of(state["position"], self.device)
+            self.streams["order"].set_state(self.position.order.cpu())
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state, or stay as it was.
@@ -110,11 +121,17 @@ class TrainingRun:
         before = deepcopy(self.state_dict())
         try:
             self.load_state_dict(state)
-            if not 0 < self.epoch < self.task.total_epochs:
+            if not self.is_unfinished():
                 raise ValueError(f"epoch {self.epoch} of {self.task.total_epochs}")
         except Exception:
             self.load_state_dict(before)
             raise
+
+    def is_unfinished(self) -> bool:
+        """Whether it has begun, and there is something left to do."""
+        if self.position:
+            return 0 < self.epoch <= self.task.total_epochs and 0 < self.position.steps <= self.steps_per_epoch
+        return 0 < self.epoch < self.task.total_epochs
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return images [B, C, H, W] in [0, 1] with the mean 0 and standard deviation 1 of each channel."""

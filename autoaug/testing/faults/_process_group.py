@@ -1,6 +1,7 @@
 """The drivers of a study as processes: started, listened to, killed, and started again."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,6 +21,9 @@ AWAY = ((2, "cannot be opened"), (1, "is not what was opened"), (2, "is not the 
 CONTAINED = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 """Runs what follows in a PID namespace of its own."""
 
+PREEMPTED = (130, -signal.SIGTERM)
+"""Exit codes of a driver that was sent SIGTERM: the second where it had not begun the study yet, or had ended it."""
+
 HOPELESS = 10
 """So many drivers that die by themselves are replaced by no more."""
 
@@ -33,7 +37,12 @@ class Driver:
     """Its events, as JSON lines."""
     log: Path
     """Its errors."""
+    contained: bool = False
+    """Whether it runs in a namespace of its own: a signal to it stops at what made the namespace."""
     killed: bool = False
+    preempted: bool = False
+    overdue: float = math.inf
+    """When a preempted one must have ended, by the monotonic clock."""
     replaced: bool = False
     read: int = 0
     """Bytes of `output` that were taken in."""
@@ -80,7 +89,7 @@ class ProcessGroup:
                 env={**os.environ, **self.environment},
                 start_new_session=True,
             )
-        self.drivers.append(Driver(process, output, log))
+        self.drivers.append(Driver(process, output, log, bool(contained)))
         self.heard = time.monotonic()
 
     def poll(self) -> bool:
@@ -94,15 +103,17 @@ class ProcessGroup:
             if gone and not driver.replaced and driver.process.returncode not in DONE:
                 self.replace(driver)
         self.wake()
+        self.end_overdue()
         return bool(self.working())
 
     def replace(self, driver: Driver) -> None:
         driver.replaced = True
         code, words = driver.process.returncode, driver.log.read_text().strip().splitlines() or ["it said nothing"]
         away = any(code == its_code and its_words in words[-1] for its_code, its_words in AWAY)
-        if not driver.killed and not away:
+        asked = driver.killed or (driver.preempted and code in PREEMPTED)
+        if not asked and not away:
             self.crashed.append(f"exit code {code}: {words[-1]}")
-        if sum(each.replaced and not each.killed for each in self.drivers) < HOPELESS:
+        if sum(each.replaced and not (each.killed or each.preempted) for each in self.drivers) < HOPELESS:
             self.start()
 
     def silent_seconds(self) -> float:
@@ -118,6 +129,20 @@ class ProcessGroup:
             driver.killed |= driver.process.pid == pid
         self.asleep.pop(pid, None)
         send(pid, signal.SIGKILL)
+
+    def preempt(self, pid: int, seconds: float) -> None:
+        """Send SIGTERM to a driver, as a scheduler does that wants its machine: it has so many seconds to end."""
+        for driver in self.drivers:
+            if driver.process.pid == pid and not driver.preempted:
+                driver.preempted, driver.overdue = True, time.monotonic() + seconds
+        send(pid, signal.SIGTERM)
+
+    def end_overdue(self) -> None:
+        """Kill what was to end by itself, and has not."""
+        for driver in self.working():
+            if time.monotonic() > driver.overdue and not driver.killed:
+                self.crashed.append("no exit code: it went on after SIGTERM")
+                self.kill(driver.process.pid)
 
     def stop(self, pid: int, seconds: float) -> None:
         """Send SIGSTOP: the process or group hangs, and goes on `seconds` later as if nothing had happened."""

@@ -63,6 +63,8 @@ class ChaosPlan:
     """Seconds between two signs of life of a worker."""
     expiry: float = 3.0
     """Seconds without a sign of life after which a worker counts as dead."""
+    grace: float = 30.0
+    """Seconds that a driver has to end after SIGTERM. As many again are waited for its process to be gone."""
     silence_seconds: float = 300.0
     """Seconds of silence after which a round is given up: what is not done then is lost. A slow round may take long."""
 
@@ -154,6 +156,7 @@ def command(store: Store, folder: Path, name: str, seed: int, plan: ChaosPlan) -
         "checkpoint-seconds": 0,
         "lease-seconds": plan.lease,
         "expiry-seconds": plan.expiry,
+        "grace": plan.grace,
     }
     given = [f"--{option}={value}" for option, value in options.items()]
     return [sys.executable, "-m", "autoaug", "run", str(file), *given, "--json"]
@@ -173,6 +176,11 @@ class FaultInjector:
     def driver(self) -> bool:
         """Send SIGKILL to a driver, which may still be starting."""
         return self.hit([driver.process.pid for driver in self.processes.working()], self.processes.kill)
+
+    def preempt(self) -> bool:
+        """Send SIGTERM to a driver, which saves what it trains and ends; it is started again."""
+        drivers = [driver.process.pid for driver in self.processes.working() if not driver.contained]
+        return self.hit(drivers, lambda pid: self.processes.preempt(pid, 2 * self.plan.grace))
 
     def worker(self) -> bool:
         """Send SIGKILL to a process that trains; with the local executor it is a driver too."""
@@ -253,7 +261,7 @@ class FaultInjector:
         return sorted(owner.pid for owner in owners if owner and here.is_beside(owner))
 
 
-FAULTS = ("worker", "driver", "pause", "sleep", "clock", "storage", "failover", "disk", "replaced")
+FAULTS = ("worker", "driver", "preempt", "pause", "sleep", "clock", "storage", "failover", "disk", "replaced")
 """What can be done to a study: the methods of `FaultInjector`."""
 
 
