@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 BUCKET = ("--artifacts", "s3://bucket/artifacts")
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "slurm": ("--workers", "16", "--time", "04:00:00"),
+    "slurm": ("--workers", "16", "--gpus", "2", "--time", "04:00:00"),
     "ray-slurm": ("--workers", "4", "--gpus", "8", "--gpus-per-trial", "0.25", "--time", "04:00:00"),
     "skypilot": (*BUCKET, "--gpus", "4"),
     "kuberay": (*BUCKET, "--workers", "8", "--gpus-per-trial", "0.5", "--image", "registry.example.org/flowers:1"),
@@ -305,7 +305,7 @@ REFUSALS = {
     ("slurm", "s.py", "--time", "4h"): "time is '4h': give hours, minutes and seconds, such as 04:00:00",
     ("slurm", "s.py", "--time", "00:02:00"): "time is 00:02:00: give more than 120 s",
     ("slurm", "s.py", "--workers", "0"): "workers is 0: give",
-    ("slurm", "s.py", "--gpus", "2"): "each driver of slurm works with one GPU: give --gpus 1 and more --workers",
+    ("slurm", "s.py", "--gpus", "4", "--gpus-per-trial", "2"): "a driver of slurm gives each trial one GPU or a share: give",
     ("ray-slurm", "s.py", "--gpus-per-trial", "2"): "each trial asks for 2 GPUs and each worker has 1: lower",
     ("slurm", "s.py", "--image", "x"): "--image means nothing to slurm: leave it out; it is of kuberay",
     ("ray-job", "s.py", *BUCKET): "ray-job needs --address: give where jobs are submitted",

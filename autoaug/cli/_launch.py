@@ -114,7 +114,8 @@ def context(name: str, study_ref: str, storage: str, launcher: Launcher, wanted:
     workers, gpus = wanted.workers or 4, 1 if wanted.gpus is None else wanted.gpus
     share = wanted.gpus_per_trial or (1.0 if gpus else 0.0)
     words = ["autoaug", "run", study_ref, *launched_by(launcher, gpus, share), "--storage", storage]
-    words += [*(("--artifacts", wanted.artifacts) if wanted.artifacts else ()), "--quiet"]
+    words += [*(("--artifacts", wanted.artifacts) if wanted.artifacts else ())]
+    words += [*(("--grace", str(launcher.grace)) if launcher.grace else ()), "--quiet"]
     refuse_unwritable(words, launcher)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
     return {
@@ -153,11 +154,13 @@ def refuse_unwritable(words: list[str], launcher: Launcher) -> None:
 def launched_by(launcher: Launcher, gpus: int, share: float) -> list[str]:
     """Return the options of `autoaug run` that say where its trials run.
 
-    A machine of its own with several GPUs, or one that trials share, needs Ray: the local executor runs one trial.
+    A machine of its own needs no Ray: the local executor has a process for each GPU, or several where trials share one.
     """
+    share_of_gpu = ["--gpus-per-trial", f"{share:g}"]
     if launcher.executor:
-        return [*launcher.executor, "--gpus-per-trial", f"{share:g}"]
-    return ["--executor", "ray", "--gpus-per-trial", f"{share:g}"] if gpus > 1 or 0 < share < 1 else []
+        return [*launcher.executor, *share_of_gpu]
+    several = gpus > 1 or 0 < share < 1
+    return ["--gpus", ",".join(map(str, range(gpus))), *share_of_gpu] if several else []
 
 
 def render(template: str, facts: dict[str, Any]) -> str:

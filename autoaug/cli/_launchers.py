@@ -10,6 +10,9 @@ from autoaug.options import Help, as_option
 NOTICE = 120
 """Seconds before the end of a Slurm job at which its driver is told to save and go."""
 
+SPOT_NOTICE = 30
+"""Seconds between SIGTERM and the end of a spot machine or of a pod, where nobody says otherwise."""
+
 NEEDED = {
     "artifacts": "its machines share no folder, give a URL that all of them reach, such as s3://bucket/artifacts",
     "image": "give one that holds Ray, autoaug and the project, such as registry.example.org/flowers:1",
@@ -81,7 +84,8 @@ class Launcher:
     needs: tuple[str, ...] = ()
     executor: tuple[str, ...] = ()
     """Options of `autoaug run` that choose the executor; none of them is the local one."""
-    most_gpus: int | None = None
+    grace: int | None = None
+    """Seconds in which a driver that is told to end must have; None is the default of `autoaug run`."""
     shares_folder: bool = True
     """Whether its machines see the folder in which the file is submitted. Others get a copy of it."""
     storage_in: tuple[str, ...] = ("env", "file")
@@ -99,8 +103,8 @@ RAY_THERE = ("--executor", "ray", "--address", "auto")
 LAUNCHERS: dict[str, Launcher] = {
     "slurm": Launcher(
         "slurm.sh",
-        frozenset({"workers", "gpus", "time", "artifacts"}),
-        most_gpus=1,
+        frozenset({"workers", "gpus", "gpus_per_trial", "time", "artifacts"}),
+        grace=NOTICE - 30,
         hints=("submit it with: sbatch FILE",),
     ),
     "ray-slurm": Launcher(
@@ -113,6 +117,7 @@ LAUNCHERS: dict[str, Launcher] = {
         "skypilot.yaml",
         frozenset({"workers", "gpus", "gpus_per_trial", "artifacts"}),
         needs=("artifacts",),
+        grace=SPOT_NOTICE - 10,
         shares_folder=False,
         storage_in=("env",),
         hints=(
@@ -126,6 +131,7 @@ LAUNCHERS: dict[str, Launcher] = {
         frozenset({"workers", "gpus", "gpus_per_trial", "artifacts", "image"}),
         needs=("image", "artifacts"),
         executor=(*RAY_THERE, "--autoscaling"),
+        grace=SPOT_NOTICE - 10,
         shares_folder=False,
         storage_in=("env",),
         hints=(
@@ -164,8 +170,8 @@ def refuse_unfit(name: str, launcher: Launcher, wanted: Launch) -> None:
             f"each trial asks for {wanted.gpus_per_trial:g} GPUs and each worker has {gpus}: lower --gpus-per-trial, "
             "or give more --gpus"
         )
-    if launcher.most_gpus is not None and gpus > launcher.most_gpus:
+    if not launcher.executor and (wanted.gpus_per_trial or 0) > 1:
         raise ValueError(
-            f"gpus is {gpus}: each driver of {name} works with one GPU: give --gpus 1 and more --workers, or "
-            "launch ray-slurm"
+            f"gpus per trial is {wanted.gpus_per_trial:g}: a driver of {name} gives each trial one GPU or a share: "
+            "give 1 or less"
         )

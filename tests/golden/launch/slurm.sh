@@ -4,7 +4,7 @@
 #SBATCH --job-name=tiny
 #SBATCH --array=0-15
 #SBATCH --ntasks=1
-#SBATCH --gres=gpu:1
+#SBATCH --gres=gpu:2
 #SBATCH --time=04:00:00
 #SBATCH --output=%x-%A_%a.log
 #SBATCH --open-mode=append
@@ -14,4 +14,4 @@
 # Slurm tells the shell of this script alone, so many seconds before the end: `exec` makes the driver that process.
 #SBATCH --signal=B:TERM@120
 set -eu
-exec autoaug run s.py --storage env:AUTOAUG_STORAGE --quiet
+exec autoaug run s.py --gpus 0,1 --gpus-per-trial 1 --storage env:AUTOAUG_STORAGE --grace 90 --quiet
