@@ -14,6 +14,10 @@ FORMAT = "autoaug.checkpoint/2"
 """The version in a file. What is kept of a training may change: a file of another version is refused."""
 
 
+BEGAN_AGAIN = "began again"
+"""What is said of an attempt that found no checkpoint of those before it, though they had trained."""
+
+
 class Useless(Exception):
     """A checkpoint from which a training cannot go on; the message is the reason."""
 
@@ -84,7 +88,7 @@ class Checkpoint:
             else:
                 self.passed_over = "; ".join([*useless, f"went on from {name}"] if useless else [])
                 return True
-        self.passed_over = "; ".join([*useless, "began again"]) if useless else self.missing
+        self.passed_over = "; ".join([*useless, BEGAN_AGAIN]) if useless else self.missing
         return False
 
     def try_from(self, name: str, restore: Callable[[dict[str, Any]], object]) -> None:

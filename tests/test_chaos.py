@@ -21,7 +21,9 @@ from typing import Any
 
 import pytest
 from disks import disk, fill
+from namespaces import allowed as isolated
 from postgres_server import Server, needs_postgres, postgres
+from s3_server import s3
 
 from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import GIVEN_UP, Store
@@ -43,6 +45,9 @@ PLANS = (
     replace(SMALL, faults=("replaced", "driver")),
     replace(SMALL, faults=("failover", "driver")),
     replace(SMALL, faults=("disk",)),
+    replace(SMALL, faults=("pause", "preempt", "clock"), namespaces=True),
+    replace(SMALL, faults=("worker", "driver"), artifacts="artifacts"),
+    replace(SMALL, faults=("worker", "preempt"), artifacts="s3://bucket/runs"),
 )
 """Round k plays plan k modulo their number, on PostgreSQL, or every second time on SQLite where no server is struck."""
 
@@ -54,16 +59,23 @@ ON_A_FILE, ON_A_SERVER = {"replaced", "disk"}, {"storage", "failover"}
 PLAYED: list[tuple[int, Round]] = []
 
 
+PLACES = {None: "", "artifacts": ", no disk is shared", "s3://bucket/runs": ", checkpoints on S3"}
+"""What a plan is called by where its checkpoints lie."""
+
+
+def called(plan: ChaosPlan) -> str:
+    """What was done, and where."""
+    inside = ", PID namespaces" if plan.namespaces else ""
+    return f"{plan.executor}, {' + '.join(plan.faults)}{inside}{PLACES[plan.artifacts]}"
+
+
 def table(played: Sequence[tuple[int, Round]]) -> str:
     """What was done and what was lost, by plan and in all, as Markdown."""
-    groups = {
-        f"{plan.executor}, {' + '.join(plan.faults)}": [
-            each for seed, each in played if PLANS[seed % len(PLANS)] == plan
-        ]
-        for plan in PLANS
-    } | {"all": [each for _, each in played]}
-    counts = ("trials", "complete", "pruned", "failed", "lost", "duplicated", "stuck", "unexplained")
-    reports = ("acknowledged", "missing", "repeated", "set_back")
+    groups = {called(plan): [each for seed, each in played if PLANS[seed % len(PLANS)] == plan] for plan in PLANS} | {
+        "all": [each for _, each in played]
+    }
+    counts = ("trials", "complete", "pruned", "failed", "lost", "duplicated", "stuck", "given_up", "unexplained")
+    reports = ("acknowledged", "missing", "repeated", "begun_again", "set_back")
     heads = ["plan", "rounds", "strikes", *counts, *reports, "crashed drivers"]
     lines = [
         "# Chaos",
@@ -71,7 +83,8 @@ def table(played: Sequence[tuple[int, Round]]) -> str:
         f"{time.strftime('%Y-%m-%d')}, torch {version('torch')}, optuna {version('optuna')}, ray {version('ray')}, "
         f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end. `tests/test_chaos.py` plays the "
         "rounds and `autoaug/testing/faults/` says what is counted; `set_back` is the most epochs that an attempt "
-        "repeated.",
+        "repeated that had found a checkpoint, `begun_again` counts those that had none where they were and said so, "
+        "and `given_up` trials that failed though only their processes were ended.",
         "",
         f"| {' | '.join(heads)} |",
         f"|---|{'---:|' * (len(heads) - 1)}",
@@ -102,6 +115,10 @@ def test_nothing_is_lost_whatever_is_killed(server: Server, tmp_path: Path, seed
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aa", ignore_cleanup_errors=True)))
         if "disk" in plan.faults:
             stack.enter_context(disk(folder))
+        if plan.namespaces and not isolated():
+            pytest.skip("no PID namespace may be made here")
+        if PLACES[plan.artifacts].endswith("S3"):
+            stack.enter_context(s3())
         if ON_A_FILE & {*plan.faults} or (seed % 2 and not ON_A_SERVER & {*plan.faults}):
             storage_url = f"sqlite:///{folder / 'x.db'}"
         means = Means(restart=server.restart, refuse_writes=server.refuse_writes, fill=partial(fill_or_free, folder))

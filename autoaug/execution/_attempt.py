@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from autoaug.artifacts import Place, place_of
-from autoaug.checkpoint import Checkpoint
+from autoaug.checkpoint import BEGAN_AGAIN, Checkpoint
 from autoaug.data import Data, train_on_val
 from autoaug.execution._job import Event, Job, Listen
 from autoaug.execution._provenance import fingerprint
@@ -111,7 +111,7 @@ class Attempt:
         last = self.job.attempt - 1
         attempts, they = ("attempt 1", "it") if last == 1 else (f"attempts 1 to {last}", "they")
         where = f"{attempts} is in {self.options.artifacts}; {they} trained on {', '.join(hosts)}"
-        return f"began again: no checkpoint of {where}"
+        return f"{BEGAN_AGAIN}: no checkpoint of {where}"
 
     def identity(self) -> str:
         """Return what a checkpoint must say of itself: folders of artifacts are copied, and shared by storages."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from autoaug.checkpoint import BEGAN_AGAIN
 from autoaug.record import LEADERBOARD, Outcome, Record, TrialKind, last_attempts
 from autoaug.store import GIVEN_UP, Store
 from autoaug.study import complete_definition
@@ -16,7 +17,7 @@ PROMISES = {
     "unexplained": "attempts failed without a reason",
     "given_up": "trials were given up because their processes were ended",
     "missing": "epochs that were acknowledged are not in the storage as they were",
-    "set_back": "epochs were trained again by one attempt, and a checkpoint is written after each",
+    "set_back": "epochs were trained again by one attempt in silence, and a checkpoint is written after each",
     "overspent": "seconds were spent beyond the budget and one epoch of every running trial",
 }
 """What each count that must be 0 counts; `set_back` may be 1."""
@@ -44,7 +45,9 @@ class Audit:
     repeated: int = 0
     """Epochs that were trained again after a kill."""
     set_back: int = 0
-    """The most epochs that one attempt trained again."""
+    """The most epochs that one attempt trained again which has found a checkpoint."""
+    begun_again: int = 0
+    """Attempts that found no checkpoint where they were, and said so."""
     overspent: float = 0.0
 
     def broken(self) -> list[str]:
@@ -70,6 +73,7 @@ def audit(store: Store, name: str, acknowledged: Sequence[Mapping[str, Any]] = (
     ends = last_attempts(outcomes)
     states = Counter(outcome.state for outcome in ends)
     again = list(repeats(outcomes, records))
+    begun_again = [outcome for outcome, times in again if times and BEGAN_AGAIN in outcome.warning]
     asked_for = {key for strategy in definition["spaces"] for key in wanted(strategy, definition, outcomes)}
     ended = {key_of(outcome) for outcome in ends if outcome.over}
     complete = Counter(key_of(outcome) for outcome in outcomes if outcome.state == "COMPLETE")
@@ -86,8 +90,9 @@ def audit(store: Store, name: str, acknowledged: Sequence[Mapping[str, Any]] = (
         given_up=sum(outcome.state == "FAIL" and outcome.reason.endswith(GIVEN_UP) for outcome in ends),
         acknowledged=len(acknowledged),
         missing=not_stored(acknowledged, records) + holes(outcomes, records),
-        repeated=sum(again),
-        set_back=max(again, default=0),
+        repeated=sum(times for _, times in again),
+        set_back=max((times for outcome, times in again if outcome not in begun_again), default=0),
+        begun_again=len(begun_again),
         overspent=max(
             (overspent(strategy, definition, records, slots) for strategy in definition["spaces"]), default=0.0
         ),
@@ -117,29 +122,30 @@ Epoch = tuple[str, int]
 """Its training, and its number there."""
 
 
-def by_attempt(outcomes: Iterable[Outcome], records: Iterable[Record]) -> dict[Key, list[set[Epoch]]]:
-    """Return the epochs that each attempt at a trial stored, in the order of the attempts."""
+def by_attempt(outcomes: Iterable[Outcome], records: Iterable[Record]) -> dict[Key, list[tuple[Outcome, set[Epoch]]]]:
+    """Return the attempts at each trial in their order, each with the epochs that it stored."""
     epochs: dict[tuple[str, int], set[Epoch]] = defaultdict(set)
     for record in records:
         epochs[record.substudy, record.trial].add((record.training, record.epoch))
-    by_trial: dict[Key, list[set[Epoch]]] = defaultdict(list)
+    by_trial: dict[Key, list[tuple[Outcome, set[Epoch]]]] = defaultdict(list)
     for each in sorted(outcomes, key=lambda outcome: outcome.attempt):
-        by_trial[key_of(each)].append(epochs[each.substudy, each.trial])
+        by_trial[key_of(each)].append((each, epochs[each.substudy, each.trial]))
     return by_trial
 
 
-def repeats(outcomes: Iterable[Outcome], records: Iterable[Record]) -> Iterator[int]:
-    """Yield how many epochs each attempt trained that an earlier attempt had stored."""
+def repeats(outcomes: Iterable[Outcome], records: Iterable[Record]) -> Iterator[tuple[Outcome, int]]:
+    """Yield each attempt, and how many epochs it trained that an earlier attempt had stored."""
     for attempts in by_attempt(outcomes, records).values():
         before: set[Epoch] = set()
-        for epochs in attempts:
-            yield len(before & epochs)
+        for outcome, epochs in attempts:
+            yield outcome, len(before & epochs)
             before |= epochs
 
 
 def holes(outcomes: Sequence[Outcome], records: Iterable[Record]) -> int:
     """Return how many epochs before the last one of a training no attempt at its trial stored."""
-    stored = [set().union(*attempts) for attempts in by_attempt(outcomes, records).values()]
+    every = by_attempt(outcomes, records).values()
+    stored: list[set[Epoch]] = [set().union(*(epochs for _, epochs in attempts)) for attempts in every]
     last = [dict(sorted(epochs)) for epochs in stored]  # of each training
     return sum(sum(ends.values()) - len(epochs) for ends, epochs in zip(last, stored, strict=True))
 

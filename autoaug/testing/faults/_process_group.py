@@ -65,6 +65,8 @@ class ProcessGroup:
     environment: Mapping[str, str] = field(default_factory=dict)
     namespaces: bool = False
     """Whether every second driver has a PID namespace of its own."""
+    apart: bool = False
+    """Whether every driver works in a folder of its own, as on a host that shares no disk with others."""
     drivers: list[Driver] = field(default_factory=list)
     acknowledged: list[dict[str, Any]] = field(default_factory=list)
     """The records of the epochs that the drivers printed so far."""
@@ -79,13 +81,15 @@ class ProcessGroup:
         """Start one more driver, and all that it starts as one group of processes."""
         contained = CONTAINED if self.namespaces and len(self.drivers) % 2 else ()
         output, log = (self.folder / f"driver-{len(self.drivers)}.{kind}" for kind in ("jsonl", "log"))
+        here = self.folder / f"host-{len(self.drivers)}" if self.apart else self.folder
+        here.mkdir(exist_ok=True)
         with output.open("wb") as events, log.open("wb") as errors:
             process = subprocess.Popen(
                 [*contained, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=events,
                 stderr=errors,
-                cwd=self.folder,
+                cwd=here,
                 env={**os.environ, **self.environment},
                 start_new_session=True,
             )

@@ -54,6 +54,9 @@ class ChaosPlan:
     """What is done, in random order and at random moments: rows of FAULTS."""
     namespaces: bool = False
     """Give every second driver a PID namespace of its own, as a container has. It takes the right to make one."""
+    artifacts: str | None = None
+    """Where checkpoints lie, as `--artifacts` has it: a URL, or a folder of which each driver has its own, as on hosts
+    that share no disk. None is a folder that all of them share."""
     trials: int | None = 2
     """Of each strategy."""
     gpu_seconds: float | None = None
@@ -122,7 +125,9 @@ def run_round(
     rng, started, store = random.Random(seed), time.monotonic(), Store(storage_url)
     name = keep_as or f"chaos-{uuid.uuid4().hex[:12]}"
     try:
-        with ProcessGroup(command(store, folder, name, seed, plan), folder, namespaces=plan.namespaces) as processes:
+        group = ProcessGroup(command(store, folder, name, seed, plan), folder)
+        group.namespaces, group.apart = plan.namespaces, plan.artifacts is not None
+        with group as processes:
             for _ in range(plan.drivers):
                 processes.start()
             done = list(inject_faults(FaultInjector(processes, store, name, plan, rng, means), plan.silence_seconds))
@@ -152,7 +157,7 @@ def command(store: Store, folder: Path, name: str, seed: int, plan: ChaosPlan) -
     options: dict[str, object] = {
         "storage": store.portable(),
         "executor": plan.executor,
-        "artifacts": folder / "artifacts",
+        "artifacts": plan.artifacts or folder / "artifacts",
         "checkpoint-seconds": 0,
         "lease-seconds": plan.lease,
         "expiry-seconds": plan.expiry,
