@@ -27,6 +27,7 @@ from autoaug.cli._status_block import status_block
 from autoaug.execution import Event, Options, Scheduler, Status, StrategyStatus, TrialStatus, status
 from autoaug.execution._status import strategy_status
 from autoaug.executors import run
+from autoaug.processes import Process
 from autoaug.record import Outcome, TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
@@ -147,7 +148,8 @@ def claim(store: Store, asked: Study, owners: dict[str, float]) -> None:
 
 def test_a_worker_without_a_sign_of_life_is_named_and_its_trial_left_alone(call: Call, tmp_path: Path) -> None:
     store = Store("sqlite:///autoaug.db")
-    claim(store, tiny(), {"gpu-7.example.org:4711:boot-3": 75.0, "gpu-8.example.org:12": 5.0})
+    written = str(Process("gpu-7.example.org", 4711, "0b4c1e7a-1d1c-4d6e-8a3b-2f3a4b5c6d7e", 4026531836, 90210))
+    claim(store, tiny(), {written: 75.0, "gpu-8.example.org:12": 5.0})  # of this version, and of an earlier one
     store.close()
     before = contents(tmp_path / "autoaug.db")
     result = call("status", "tiny")

@@ -5,7 +5,6 @@ can ask often. What trials will cost is taken from those that have ended; before
 when the study began.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from autoaug.options import Options
+from autoaug.processes import Process
 from autoaug.record import Outcome, TrialKind, last_attempts
 from autoaug.store import Lease, Store, id_of_trial
 from autoaug.study import SECONDS, complete_definition, unit
@@ -130,17 +130,16 @@ def status(store: Store, name: str, expiry: float = Options.expiry_seconds) -> S
     Raises:
         ValueError: its definition is of a later version.
     """
-    definition, outcomes = complete_definition(store.definition(name) or {"spaces": {}}), store.outcomes(name)
-    trials = {kind: store.trials(name, kind) for kind in {outcome.substudy for outcome in outcomes}}
+    definition, attempts = complete_definition(store.definition(name) or {"spaces": {}}), store.attempts(name)
     leases, now = store.leases(), datetime.now()
     running = [
-        trial_status(store, outcome, trials[outcome.substudy][outcome.trial], leases, definition, now, expiry)
-        for outcome in outcomes
+        trial_status(store, outcome, trial, leases, definition, now, expiry)
+        for outcome, trial in attempts
         if outcome.state == "RUNNING"
     ]
     alive = [trial for trial in running if trial.owner and not trial.stale]
     by_strategy: dict[str, list[Outcome]] = {strategy: [] for strategy in definition["spaces"]}
-    for outcome in outcomes:
+    for outcome, _ in attempts:
         by_strategy.setdefault(outcome.strategy, []).append(outcome)
     strategies = [strategy_status(strategy, each, definition) for strategy, each in by_strategy.items()]
     left = [each.remaining_wall_seconds for each in strategies]
@@ -151,7 +150,7 @@ def status(store: Store, name: str, expiry: float = Options.expiry_seconds) -> S
         running=sorted(running, key=lambda trial: -trial.silent_seconds),
         workers=len({trial.owner for trial in alive}),
         hosts=len({trial.host for trial in alive}),
-        idle=len(idle_drivers((trial for each in trials.values() for trial in each), running, now, expiry)),
+        idle=len(idle_drivers((trial for _, trial in attempts), running, now, expiry)),
         finished=all(each.finished for each in strategies),
         ends_in_seconds=sum(seconds or 0.0 for seconds in left) / len(alive) if known else None,
     )
@@ -191,9 +190,9 @@ def trial_status(
 
 
 def process_of(owner: str) -> tuple[str, str]:
-    """Return the host and the process id of an owner of a lease, `host:pid` with whatever stands behind it."""
-    found = re.match(r"(.*?):(\d+)", owner)
-    return (found[1], found[2]) if found else (owner, "")
+    """Return the host and the process id of an owner of a lease; who is no process is a host."""
+    process = Process.parse(owner)
+    return (process.host, str(process.pid)) if process else (owner, "")
 
 
 def epochs_of(outcome: Outcome, definition: Mapping[str, Any]) -> int:

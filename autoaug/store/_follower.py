@@ -10,11 +10,11 @@ from autoaug.record import Outcome
 from autoaug.store._damage import reporting_damage
 from autoaug.store._optuna import id_of_study, id_of_trial
 from autoaug.store._optuna_tables import LeanTrials, in_state
-from autoaug.store._outcome import READ, SIGNED_BY, TrialGroup, Work, outcome, stages
+from autoaug.store._outcome import COMPARED, SIGNED_BY, TrialGroup, Work, outcome, stages
 from autoaug.store._retrying import retrying
 from autoaug.store._store import Store
 
-OUTCOMES, SIGNED = LeanTrials(READ), LeanTrials(SIGNED_BY)
+OUTCOMES, SIGNED = LeanTrials(COMPARED), LeanTrials(SIGNED_BY)
 
 
 @reporting_damage("a row of Optuna's tables")

@@ -13,12 +13,14 @@ from autoaug.store._queued import FINAL_RUN, final_seed
 ORIGIN = ("git_commit", "data", "device", "standard", "versions")
 """User attributes that say where a trial comes from."""
 
-READ = {"root", "attempt", "reason", "warning", "point", "seed", FINAL_RUN, "val_images", "unapplied", *ORIGIN}
-"""User attributes that are read to compare trials."""
-
-
 SIGNED_BY = {"worker", "driver"}
 """User attributes that say who works on a trial."""
+
+COMPARED = {"root", "attempt", "reason", "warning", "point", "seed", FINAL_RUN, "val_images", "unapplied"}
+"""User attributes from which an outcome is made."""
+
+READ = COMPARED | SIGNED_BY | {*ORIGIN}
+"""User attributes that are read of every trial of a study; others may be large."""
 
 
 @dataclass(frozen=True)
