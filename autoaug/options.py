@@ -3,6 +3,7 @@
 Nothing here may change what a study finds. The module imports nothing heavy, for `autoaug run --help` reads the fields.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,8 +42,8 @@ def numbers(value: Any) -> tuple[int, ...]:
         Refused: one is no whole number from 0 on, or stands twice.
     """
     given = value if isinstance(value, list | tuple) else [value]
-    texts = [text for item in given for text in str(item).split(",")]
-    found = tuple(int(text) for text in texts if text.strip().isdecimal())
+    texts = [text for item in given for text in (item if isinstance(item, str) else short(item)).split(",")]
+    found = tuple(int(text) for text in texts if re.fullmatch(r"\s*[0-9]{1,4}\s*", text))
     if len(found) < len(texts) or len(set(found)) < len(found):
         raise Refused("numbers of GPUs, each once, such as 0,1,2,3")
     return found

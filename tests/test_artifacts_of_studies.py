@@ -84,7 +84,7 @@ def test_a_study_goes_on_from_a_bucket_on_a_host_that_has_no_file_of_it(
             with pytest.raises(KeyboardInterrupt):
                 run(one_trial(), store, options=options, listen=listen)
             assert server.files() == ["bucket/my runs/tiny/none/0/1.pt"]
-        assert not list(host.iterdir()), "nothing lies on the host"
+        assert not [path for path in host.rglob("*") if path.is_file()], "nothing lies on the host"
     assert [(each.state, each.warning) for each in searched(store)] == [("FAIL", ""), ("COMPLETE", "")]
     assert epochs_of(store, 2) == [3, 4, 5]
     assert metrics(store) == metrics(plain)

@@ -300,7 +300,10 @@ def test_what_the_adapter_uses_is_listed_here() -> None:
         used |= private({name for _, name in attributes(path)} | {each for each in strings if isinstance(each, str)})
         modules |= {name for name in imports(path) if name.startswith("optuna") and "._" in name}
     assert used == private(listed)
-    assert {name.rpartition(".")[0] for name in modules} == {"optuna.storages._rdb.models"}
+    assert {name.rpartition(".")[0] for name in modules} == {
+        "optuna.storages._cached_storage",
+        "optuna.storages._rdb.models",
+    }
 
 
 def test_the_range_that_is_installed_has_a_ceiling() -> None:

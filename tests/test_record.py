@@ -9,7 +9,8 @@ import pytest
 from autoaug.execution import Job
 from autoaug.record import Outcome, Record, TrialKind, record_of
 from autoaug.seeding import derive_seed
-from autoaug.store._epoch_table import to_record, to_row
+from autoaug.store import Store
+from autoaug.store._epochs import to_row
 from autoaug.store._spool import restore
 
 SEARCH, RERUN, FINAL = TrialKind.SEARCH, TrialKind.RERUN, TrialKind.FINAL
@@ -47,11 +48,12 @@ def test_only_a_final_run_has_a_final_seed(kind: TrialKind, seed: int | None) ->
 
 
 @pytest.mark.parametrize("kind", TrialKind)
-def test_a_kind_outlives_rows_and_json(kind: TrialKind) -> None:
-    record = Record(epoch=1, phase="augment", strategy="ra", kind=kind)
+def test_a_kind_outlives_rows_and_json(kind: TrialKind, store: Store) -> None:
+    record = Record(study="s", epoch=1, phase="augment", strategy="ra", kind=kind)
     row = to_row(9, record)
     assert (row["trial_id"], row["final"], row["rerun"]) == (9, kind is FINAL, kind is RERUN)
-    assert to_record({name: value for name, value in row.items() if name != "trial_id"}) == record
+    store.write_epoch(9, record)
+    assert store.epochs("s") == [record]
     plain = json.loads(json.dumps(asdict(record)))
     assert plain["kind"] == kind.value
     assert record_of(plain).kind is kind

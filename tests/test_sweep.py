@@ -17,6 +17,7 @@ from studies_for_tests import tiny
 from torch import Generator, Tensor
 
 from autoaug import Budget, Study
+from autoaug.artifacts import Folder
 from autoaug.cli._project import load_figures, shipped_root
 from autoaug.compare import stored_comparison
 from autoaug.execution import Event, Options, Scheduler, is_over
@@ -413,5 +414,5 @@ def test_trials_and_final_runs_never_share_a_folder_or_a_seed() -> None:
     study = tiny()
     trial = Job("ra", 1, 0, {}, 1, 0)
     final = Job("ra", 2, 0, {}, 1, 0, TrialKind.FINAL, final_seed=0)
-    assert trial.folder(Path("a"), "tiny") != final.folder(Path("a"), "tiny")
+    assert trial.folder(Folder(Path("a")), "tiny") != final.folder(Folder(Path("a")), "tiny")
     assert trial.seed(study.seed) != final.seed(study.seed)

@@ -17,6 +17,7 @@ import sqlalchemy as sql
 from optuna import Study, Trial
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb.models import (
     StudyModel,
     TrialModel,
@@ -68,9 +69,9 @@ def root_of(study: Study, trial: FrozenTrial | Trial) -> int:
 
 def acquaint(study: Study, trial: FrozenTrial) -> None:
     """Tell Optuna's cache of a trial that was queued behind its back: it would read all trials to find it."""
-    storage: Any = study._storage
-    storage.get_study_directions(study._study_id)
-    storage._add_trials_to_cache(study._study_id, [trial])
+    if isinstance(storage := study._storage, _CachedStorage):
+        storage.get_study_directions(study._study_id)
+        storage._add_trials_to_cache(study._study_id, [trial])
 
 
 def cached(shared: "SharedStorage") -> BaseStorage:
