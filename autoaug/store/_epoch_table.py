@@ -140,8 +140,11 @@ class EpochTable:
         """
         with self.engine.begin() as connection:
             if lease:
-                seen = sql.and_(LEASES.c.trial_id == trial_id, LEASES.c.beat == lease.beat)
-                update = LEASES.update().where(seen).values(owner=owner, beat=self.clock)
+                # the owner too: a clock may tell milliseconds only, and another take it within the same one
+                same = (LEASES.c.owner == lease.owner, LEASES.c.beat == lease.beat)
+                update = (
+                    LEASES.update().where(LEASES.c.trial_id == trial_id, *same).values(owner=owner, beat=self.clock)
+                )
                 return connection.execute(update).rowcount == 1
             with suppress(IntegrityError), connection.begin_nested():
                 connection.execute(LEASES.insert().values(trial_id=trial_id, owner=owner, beat=self.clock))
