@@ -141,8 +141,8 @@ class EpochTable:
         with self.engine.begin() as connection:
             if lease:
                 # the owner too: a clock may tell milliseconds only, and another take it within the same one
-                same = (LEASES.c.owner == lease.owner, LEASES.c.beat == lease.beat)
-                update = (
+                same = (LEASES.c.trial_id == trial_id, LEASES.c.owner == lease.owner, LEASES.c.beat == lease.beat)
+                update = LEASES.update().where(*same).values(owner=owner, beat=self.clock)
                     LEASES.update().where(LEASES.c.trial_id == trial_id, *same).values(owner=owner, beat=self.clock)
                 )
                 return connection.execute(update).rowcount == 1
