@@ -143,8 +143,6 @@ class EpochTable:
                 # the owner too: a clock may tell milliseconds only, and another take it within the same one
                 same = (LEASES.c.trial_id == trial_id, LEASES.c.owner == lease.owner, LEASES.c.beat == lease.beat)
                 update = LEASES.update().where(*same).values(owner=owner, beat=self.clock)
-                    LEASES.update().where(LEASES.c.trial_id == trial_id, *same).values(owner=owner, beat=self.clock)
-                )
                 return connection.execute(update).rowcount == 1
             with suppress(IntegrityError), connection.begin_nested():
                 connection.execute(LEASES.insert().values(trial_id=trial_id, owner=owner, beat=self.clock))
