@@ -1,10 +1,12 @@
 """A stored study in which everything is found that a trial can be, with more epochs than anybody looks at."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from postgres_server import postgres
 from studies_for_tests import tiny
 
 from autoaug import Record, Study
@@ -131,3 +133,13 @@ def training(study: Study, strategy: str, trial: int, epochs: int, peak: int, **
             images=1000 + epoch,
             **more,
         )
+
+
+@contextmanager
+def rich_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server that holds it, for as long as the block runs."""
+    with postgres() as server:
+        store = Store(server.url)
+        write_rich(store)
+        store.close()
+        yield server.url

@@ -1,10 +1,13 @@
 """Tiny studies that several test files run."""
 
+from collections.abc import Callable
 from typing import Any
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from autoaug import Budget, Study, Task
+from autoaug.execution import Event
+from autoaug.record import TrialKind
 from autoaug.strategies import none, randaugment
 
 
@@ -19,3 +22,14 @@ def tiny(**more: Any) -> Study:
         "seeds": 2,
     }
     return Study(**given | more)
+
+
+def at_epoch(epoch: int, do: Callable[[], object]) -> Callable[[Event], None]:
+    """A listener that does something once, as soon as the storage has an epoch of the search."""
+    left = [do]
+
+    def listen(event: Event) -> None:
+        if event.record and event.record.epoch == epoch and event.job.kind is not TrialKind.FINAL and left:
+            left.pop()()
+
+    return listen

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sql
 from optuna.trial import FrozenTrial, TrialState
-from postgres_server import needs_postgres, postgres
-from rich_study import POINTS, SPACE, write_rich
+from postgres_server import needs_postgres
+from rich_study import POINTS, SPACE, rich_server, write_rich
 
 from autoaug.compare import _records as records
 from autoaug.compare import anytime, stored_comparison, to_json
@@ -27,11 +27,8 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         write_rich(Store(where))
         yield where
     else:
-        with postgres() as server:
-            store = Store(server.url)
-            write_rich(store)
-            store.close()
-            yield server.url
+        with rich_server() as there:
+            yield there
 
 
 @pytest.fixture

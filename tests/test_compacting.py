@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from command_line import Call, calling, refused
 from optuna.trial import TrialState
-from postgres_server import needs_postgres, postgres
-from rich_study import POINTS, SPACE, write_rich
+from postgres_server import needs_postgres
+from rich_study import POINTS, SPACE, rich_server, write_rich
 
 from autoaug.compare import anytime, stored_comparison, to_json
 from autoaug.metrics import metric_of
@@ -29,11 +29,8 @@ def url(request: pytest.FixtureRequest, here: Store) -> Iterator[str]:
     if request.param == "sqlite":
         yield here.storage_url
         return
-    with postgres() as server:
-        store = Store(server.url)
-        write_rich(store)
-        store.close()
-        yield server.url
+    with rich_server() as there:
+        yield there
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from command_line import HEAD, TASK, Call, calling, refused, study
-from studies_for_tests import tiny
+from studies_for_tests import at_epoch, tiny
 
 from autoaug import Budget, Study
 from autoaug.execution import Event, Options, refuse_displaced, spool_of, write_pending
@@ -79,17 +79,6 @@ def empty_log(file: Path) -> None:
     """Bring everything into the file, as SQLite does from time to time."""
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def at_epoch(epoch: int, do: Callable[[], object]) -> Callable[[Event], None]:
-    """Does something once, as soon as the storage has an epoch of the search."""
-    left = [do]
-
-    def listen(event: Event) -> None:
-        if event.record and event.record.epoch == epoch and event.job.kind is not TrialKind.FINAL and left:
-            left.pop()()
-
-    return listen
 
 
 def copy_of(file: Path, name: str) -> Path:

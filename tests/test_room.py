@@ -1,7 +1,7 @@
 """A full disk is said in one line, no trial is lost for it, and the study goes on once there is room."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from command_line import Call, calling
 from disks import disk, fill
-from studies_for_tests import tiny
+from studies_for_tests import at_epoch, tiny
 
 from autoaug import Budget, Study
 from autoaug.execution import Event, Options, refuse_full, wait_for_room
@@ -39,16 +39,6 @@ def one_trial() -> Study:
 
 def options_on(folder: Path, seconds: float) -> Options:
     return Options(artifacts=folder / "artifacts", retry_seconds=seconds, checkpoint_seconds=0)
-
-
-def at_epoch(epoch: int, do: Callable[[], object]) -> Callable[[Event], None]:
-    left = [do]
-
-    def listen(event: Event) -> None:
-        if event.record and event.record.epoch == epoch and event.job.kind is not TrialKind.FINAL and left:
-            left.pop()()
-
-    return listen
 
 
 def searched(store: Store) -> list[tuple[str, int, int]]:

@@ -37,10 +37,10 @@ def saving_on_sigterm(options: Options, *, impatient: bool = True) -> Iterator[N
         impatient: whether a second signal interrupts at once. Not where the first may come twice, as in a process that
             hears of the end from its parent and from a cluster manager that tells all processes.
     """
-    interruption, watch = options.interruption, Watch(options)
+    interruption, countdown = options.interruption, Countdown(options)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        first, watch.told, late, watch.is_late = not watch.told, True, watch.is_late, False
+        first, countdown.told, late, countdown.is_late = not countdown.told, True, countdown.is_late, False
         if first and interruption.makes_wait and not late:
             interruption.request()
         elif first or impatient or late:
@@ -52,14 +52,14 @@ def saving_on_sigterm(options: Options, *, impatient: bool = True) -> Iterator[N
     for number in handled:
         signal.signal(number, handle)
     try:
-        with watch.over(handled):
+        with countdown.over(handled):
             yield
     finally:
         for number in handled:
             signal.signal(number, before[number])
 
 
-class Watch:
+class Countdown:
     """A thread that sees a signal also while the main thread does not, and counts the seconds from there."""
 
     def __init__(self, options: Options) -> None:

@@ -170,7 +170,7 @@ def trial_status(
     seconds = max(0.0, (now - start).total_seconds())
     lease = leases.get(trial_id)
     owner, silent = (lease.owner, lease.age) if lease else ("", seconds)
-    epochs, (host, pid) = epochs_of(outcome, definition), process_of(owner)
+    epochs, (host, pid) = planned_epochs(outcome, definition), process_of(owner)
     return TrialStatus(
         strategy=outcome.strategy,
         name=outcome.name,
@@ -195,7 +195,7 @@ def process_of(owner: str) -> tuple[str, str]:
     return (process.host, str(process.pid)) if process else (owner, "")
 
 
-def epochs_of(outcome: Outcome, definition: Mapping[str, Any]) -> int:
+def planned_epochs(outcome: Outcome, definition: Mapping[str, Any]) -> int:
     """Return how many epochs a trial trains for, refinement included: by its point, and in a search by the proxy."""
     task = definition["task"]
     proxy = definition["proxies"].get(outcome.strategy, {}) if outcome.proxy else {}
