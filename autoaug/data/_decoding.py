@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from autoaug.data._modes import as_rgb
 from autoaug.data._splits import DataError
 from autoaug.text import enumerated
 
@@ -62,23 +63,11 @@ def try_decode(file: Path, size: int) -> Picture | Unreadable:
     """Return a decoded image file, or why it cannot be read."""
     try:
         with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image)
-            grey, deep = eight_bits(upright)
-            pixels = ImageOps.fit(grey.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+            upright, deep = as_rgb(image)
+            pixels = ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)
             return Picture(numpy.array(pixels), (upright.height, upright.width), deep)
     except Exception as error:  # Pillow's decoders raise many kinds
         return Unreadable(file, reason_of(error, file))
-
-
-def eight_bits(image: Image.Image) -> tuple[Image.Image, bool]:
-    """Return an image with 8 bits per channel, and whether it was scaled: 65535 of 16 bits, or 1.0, becomes 255."""
-    if not image.mode.startswith(("I", "F")):
-        return image, False
-    pixels = numpy.asarray(image).astype(numpy.float64)
-    most = 1.0 if image.mode == "F" else 65535.0
-    if not (pixels.min() >= 0 and pixels.max() <= most):
-        raise DataError(f"values from {pixels.min():g} to {pixels.max():g}, where 0 to {most:g} could be scaled")
-    return Image.fromarray((pixels * (255 / most)).round().astype(numpy.uint8)), True
 
 
 def reason_of(error: Exception, file: Path) -> str:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from autoaug.data._decoding import eight_bits
+from autoaug.data._modes import eight_bits
 from autoaug.data._source import Source, kind_of
 from autoaug.data._splits import DataError, Split
 

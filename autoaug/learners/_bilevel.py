@@ -89,8 +89,8 @@ class Bilevel:
             return
         rng, train, val = run.streams["learner"], run.data.train, run.data.val
         chosen, seen = pick(len(train), self.updates.hyper_batch, rng), pick(len(val), self.updates.val_batch, rng)
-        given = batch_of(train, chosen, run.device)
-        hyper = given._replace(images=run.standard(given.images, rng))
+        rows = to_device(chosen, run.device)
+        hyper = Batch(run.standard(train.images[rows], rng), train.targets[rows])
         self.advance(self.problem(run, hyper, batch_of(val, seen, run.device)), run.optimiser)
 
     def wants_graph(self, run: "TrainingRun") -> bool:

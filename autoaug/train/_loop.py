@@ -158,7 +158,7 @@ def train_step(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
         targets: classes [B], int64.
     """
     set_learning_rate(run)
-    learner, images = run.active_learner, run.standard(as_float(images))
+    learner, images = run.active_learner, run.standard(images)
     with torch.set_grad_enabled(learner.wants_graph(run)):
         seen, soft = run.augment(images, targets)
     run.optimiser.zero_grad(set_to_none=True)
