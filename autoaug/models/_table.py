@@ -23,6 +23,7 @@ MODELS: dict[str, Architecture] = {
     "convnet": convnet,
     "resnet-8": partial(small_resnet, depth=8),
     "resnet-56": partial(small_resnet, depth=56),
+    "photo-resnet-8": partial(small_resnet, depth=8, photos=True),
     "wrn-10-1": partial(wide_resnet, depth=10, width=1),
     "wrn-10-2": partial(wide_resnet, depth=10, width=2),
     "wrn-16-2": partial(wide_resnet, depth=16, width=2),
