@@ -52,13 +52,6 @@ class TestPathwise(LearnerTestCase):
         return Bilevel(policy, running(0.1), replace(TestScore.updates, estimator="pathwise"))
 
 
-class WithAdam(Task):
-    """Trains by an optimiser whose steps nothing here differentiates."""
-
-    def build_optimiser(self, parameters: Any) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=self.lr)
-
-
 class TestOfTheTrainingStepItself(LearnerTestCase):
     """Asks for the graph of a training step instead of making one of its own."""
 
@@ -69,7 +62,7 @@ class TestOfTheTrainingStepItself(LearnerTestCase):
         return Bilevel(policy, unrolled(1, 0.1), Updates(every=2, val_batch=20, reuse_graph=True, estimator="pathwise"))
 
     def impossible(self) -> list[tuple[Task, int, int]]:
-        return [(WithAdam(data=self.task().data, model=self.task().model, epochs=3), 40, 30)]
+        return [(replace(self.task(), optimiser="adam"), 40, 30)]
 
 
 # What an update leaves alone

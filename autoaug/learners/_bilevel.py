@@ -223,7 +223,7 @@ class Bilevel:
             self.optimiser = self.updates.optimiser(self.policy.parameters())
         check_schedule(self.expected_updates(task, train_images), self.updates, task, val_images)
         if isinstance(self.hypergrad, Unrolled):
-            check_unrolled(task.build_optimiser([nn.Parameter(torch.zeros(1))]))
+            check_unrolled(task.build_optimiser())
 
     def cautions(self, task: "Task", train_images: int) -> list[str]:
         """Return a caution where a `Relaxed` policy gets too few updates to select anything."""

@@ -1,6 +1,7 @@
 """Which dimensions of a point mean something: a point holds what its kinds use, and nothing is silently inert."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -9,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES, takes
 from autoaug.strategies import Condition, Space
-from autoaug.train import Task
+from autoaug.train import OPTIMISER_FIELDS, Task, fields_read
 
 AMOUNTS = ("alpha", "probability")
 """Parameters of a mix of which 0 is no mixing. One of them without a kind means mixup."""
@@ -43,17 +44,31 @@ def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
 
 def task_conditions(task: Task) -> dict[str, Condition]:
     """Return when the fields of a task mean something that others can switch off."""
-    deciders = {"refine_lr": "refine_epochs", "nesterov": "momentum"}
-    return {f"task.{name}": task_condition(task, decider) for name, decider in deciders.items()}
 
+    def value(name: str, point: Mapping[str, Any]) -> Any:
+        return point.get(f"task.{name}", getattr(task, name))
 
-def task_condition(task: Task, decider: str) -> Condition:
-    """Return when a field of a task means something: where the field that decides over it is not 0."""
+    def zero(decider: str, point: Mapping[str, Any]) -> str:
+        return "" if value(decider, point) else f"{decider} is 0"
 
-    def inert(point: Mapping[str, Any]) -> str:
-        return "" if point.get(f"task.{decider}", getattr(task, decider)) else f"{decider} is 0"
+    def unread(name: str, point: Mapping[str, Any]) -> str:
+        chosen = value("optimiser", point)
+        kind = "the function in Task.optimiser" if callable(chosen) else f"optimiser {chosen!r}"
+        return "" if name in fields_read(chosen) else f"{kind} takes no {name}"
 
-    return Condition((f"task.{decider}",), inert)
+    def undecayed(point: Mapping[str, Any]) -> str:
+        return zero("weight_decay", point) if "weight_decay" in fields_read(value("optimiser", point)) else ""
+
+    def nesterov(point: Mapping[str, Any]) -> str:
+        return unread("nesterov", point) or zero("momentum", point)
+
+    read = {name: Condition(("task.optimiser",), partial(unread, name)) for name in OPTIMISER_FIELDS}
+    others: dict[str, Condition] = {
+        "refine_lr": Condition(("task.refine_epochs",), partial(zero, "refine_epochs")),
+        "decay_norms": Condition(("task.optimiser", "task.weight_decay"), undecayed),
+        "nesterov": Condition(("task.optimiser", "task.momentum"), nesterov),
+    }
+    return {f"task.{name}": condition for name, condition in {**read, **others}.items()}
 
 
 def in_order(space: Space, conditions: Conditions) -> Space:

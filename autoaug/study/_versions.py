@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "momentum": 0.9,
     "nesterov": True,
     "weight_decay": 5e-4,
+    "decay_norms": True,
     "warmup": 0.15,
     "final_lr": 0.01,
     "precision": "auto",

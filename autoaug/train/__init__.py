@@ -8,12 +8,13 @@ from autoaug.train._figures import Diverged
 from autoaug.train._learner import Learner, NullLearner
 from autoaug.train._loop import batches, evaluate, global_generators_guarded, train, train_step
 from autoaug.train._loss import MinibatchLoss, smallest_part
-from autoaug.train._optimisers import OPTIMISERS
+from autoaug.train._optimisers import OPTIMISER_FIELDS, OPTIMISERS, fields_read
 from autoaug.train._run import TrainingRun, pick_device
 from autoaug.train._task import SAME_IN_ALL_TRIALS, Task, learning_rate, spelt
 
 __all__ = [
     "OPTIMISERS",
+    "OPTIMISER_FIELDS",
     "SAME_IN_ALL_TRIALS",
     "Diverged",
     "Learner",
@@ -23,6 +24,7 @@ __all__ = [
     "TrainingRun",
     "batches",
     "evaluate",
+    "fields_read",
     "global_generators_guarded",
     "learning_rate",
     "pick_device",

@@ -45,7 +45,7 @@ class Learner(Protocol):
         Called with each point that a study may propose, so it must be cheap: no model is built and no data is read.
 
         Args:
-            task: what is to be trained. `task.build_optimiser` makes its optimiser, for a learner that needs one kind.
+            task: what is to be trained. `task.build_optimiser()` makes its optimiser, for one that needs a kind.
             train_images: how many images the network trains on.
             val_images: how many images the learner may look at.
 

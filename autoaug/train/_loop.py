@@ -107,7 +107,7 @@ def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
     """
     clock, wall, begun = Clock(run.device), time.perf_counter(), run.position.steps if run.position else 0
     enter_epoch(run)
-    metrics = {"train_loss": train_epoch(run), "lr": run.optimiser.param_groups[0]["lr"]}
+    metrics = {"train_loss": train_epoch(run), "lr": learning_rate(run.task, run.step - 1, run.steps_per_epoch)}
     scores = evaluate(run, run.data.scored, "val") if validate else {}
     if test and run.epoch == run.task.total_epochs:
         assert run.data.test is not None, "a final run is given the test split"
@@ -181,10 +181,10 @@ def batches(run: TrainingRun) -> Iterator[Tensor]:
 
 
 def set_learning_rate(run: TrainingRun) -> None:
-    """Set the learning rate of the step that comes."""
+    """Set the learning rate of the step that comes, in each group of parameters by its "lr_scale"."""
     lr = learning_rate(run.task, run.step, run.steps_per_epoch)
     for group in run.optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 @torch.no_grad()

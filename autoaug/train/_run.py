@@ -46,7 +46,7 @@ class TrainingRun:
         self.model = build(task.model, len(data.classes), data.channels, self.streams["weights"])
         self.model.to(self.device).to(memory_format=torch.channels_last)
         self.policy.to(self.device)
-        self.optimiser = task.build_optimiser(self.model.parameters())
+        self.optimiser = task.build_optimiser(self.model)
         self.mean, self.std = (
             torch.tensor(value, device=self.device).view(1, -1, 1, 1) for value in (data.mean, data.std)
         )

@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from torch import nn
 
 from autoaug.data import STANDARDS, Data, anchored, load_data
 from autoaug.fields import SEED, TEXT, Matching, Refused, Within, above, among, at_least, check_fields
-from autoaug.train._optimisers import OPTIMISERS, optimiser_name
+from autoaug.train._optimisers import BuildOptimiser, build_optimiser, fields_read, optimiser_of, own_rate, stand_in
 
 SAME_IN_ALL_TRIALS = {
     "data": "what a score is measured on",
@@ -67,12 +67,20 @@ class Task:
     """Images that go through the network at once; the gradients of a minibatch are summed over as many parts as that
     takes. Saves memory and changes nothing else, except in layers that look at the batch, such as BatchNorm."""
     lr: Annotated[float, above(0)] = 0.1
-    """Peak learning rate of the optimiser."""
-    optimiser: Annotated[str, optimiser_name] = "sgd"
-    """A name of `OPTIMISERS`."""
+    """Peak learning rate of the optimiser. One that brings its own, as a function does, sets this field to it."""
+    optimiser: Annotated[str | BuildOptimiser, optimiser_of] = "sgd"
+    """A name of `OPTIMISERS`, or a callable `groups of parameters -> torch.optim.Optimizer`. The learning rate of what
+    it makes is the peak that the schedule scales, so that `partial(torch.optim.AdamW, lr=1e-3, betas=(0.9, 0.95))`
+    says all; of several groups each keeps its ratio to the largest."""
     momentum: Annotated[float, Within(0, 1, "[)")] = 0.9
+    """Of "sgd" and "rmsprop". In the others the decay of the gradient's mean is that of torch."""
     nesterov: bool = True
+    """Of "sgd"."""
     weight_decay: Annotated[float, Within(0, 1)] = 5e-4
+    """Decoupled from the learning rate's adaptation in "adamw", added to the gradient in the other optimisers."""
+    decay_norms: bool = True
+    """False spares biases and the layers that normalise the weight decay (He et al. 2019, "Bag of Tricks for Image
+    Classification", section 3.1)."""
     warmup: Annotated[float, Within(0, 1, "[)", says="a share of the steps in [0, 1)")] = 0.15
     """Share of the augmented steps in which the learning rate climbs linearly to its peak."""
     final_lr: Annotated[float, Within(0, 1, "(]")] = 0.01
@@ -98,6 +106,8 @@ class Task:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if "lr" not in fields_read(self.optimiser):
+            object.__setattr__(self, "lr", own_rate(self))
 
     def load(self, *, test: bool = False) -> Data:
         """Load and split the data as the task says; without `test`, as in every search, there are no test images."""
@@ -121,9 +131,15 @@ class Task:
         """Return the learning rate while refining."""
         return self.lr * REFINE_SHARE if self.refine_lr is None else self.refine_lr
 
-    def build_optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimiser of a training of this task at the peak learning rate, which the schedule scales."""
-        return OPTIMISERS[self.optimiser](parameters, self)
+    def build_optimiser(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Return the optimiser of a training of this task for a network: at the peak learning rates of its groups.
+
+        The schedule scales them, and "lr_scale" is the ratio of a group's to `lr`.
+
+        Args:
+            model: None is a layer of a weight and a bias, for whoever only asks what kind of optimiser it will be.
+        """
+        return build_optimiser(stand_in() if model is None else model, self)
 
     def anchored(self) -> "Task":
         """Return the task with absolute paths, for a process that runs in another folder."""

@@ -1,0 +1,257 @@
+"""What moves the weights: optimisers of torch by name or by a function, their groups, and what surrounds a step."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from studies_for_tests import tiny
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from autoaug.data import Source, Split
+from autoaug.mixing import MIXES
+from autoaug.policy import Fixed, ready
+from autoaug.strategies import none
+from autoaug.study import preflight
+from autoaug.study._knobs import knobs
+from autoaug.train import OPTIMISERS, Task, TrainingRun, batches, learning_rate, train_step
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def noise(root: Any) -> Source:
+    rng = seeded()
+    train, val = (Split(torch.rand(n, 1, 8, 8, generator=rng), torch.arange(n) % 3) for n in (40, 30))
+    return Source(train=train, val=val, test=val, classes=("a", "b", "c"))
+
+
+class Small(nn.Module):
+    """A network with a layer of each kind that `decay_norms` asks for, smooth, without dropout."""
+
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4)
+        self.group, self.act = nn.GroupNorm(2, 4), nn.GELU()
+        self.flat = nn.Flatten()
+        self.scale = nn.LayerNorm(4 * 36)
+        self.last = nn.Linear(4 * 36, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.scale(self.flat(self.act(self.group(self.norm(self.conv(images)))))))
+        return logits
+
+
+TASK = Task(data=noise, model=Small, epochs=2, refine_epochs=1, batch_size=10, lr=0.1, standard="none", device="cpu")
+"""Four steps in each of three epochs."""
+
+
+def made(build: Callable[[], nn.Module]) -> Any:
+    """A layer with random weights, without a draw from the global generator."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build()
+
+
+def network() -> Small:
+    model: Small = made(lambda: Small(3, 1))
+    return model
+
+
+def run_of(task: Task) -> TrainingRun:
+    return TrainingRun(task, Fixed(ready.none()), MIXES["none"](), None, seeded(), task.load())
+
+
+def steps(run: TrainingRun, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Take steps of the library's; yield after each the images and targets that it saw."""
+    run.epoch = 1
+    run.model.train()
+    for _, rows in zip(range(count), batches(run), strict=False):
+        images, targets = run.data.train.images[rows], run.data.train.targets[rows]
+        train_step(run, images, targets)
+        yield images, targets
+
+
+def followed(task: Task, by: Callable[[nn.Module, torch.optim.Optimizer], Any] = lambda model, optimiser: None) -> None:
+    """Assert that the library's steps are those of a loop of torch's own. `by` is called before its optimiser steps."""
+    run, own = run_of(task), run_of(task)
+    optimiser = own.optimiser
+    for k, (images, targets) in enumerate(steps(run, 4)):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(task, k, run.steps_per_epoch) * group["lr_scale"]
+        own.model.train()
+        optimiser.zero_grad()
+        F.cross_entropy(own.logits(images), targets).backward()
+        by(own.model, optimiser)
+        optimiser.step()
+    torch.testing.assert_close(run.model.state_dict(), own.model.state_dict(), rtol=0, atol=0)
+
+
+# By name
+
+
+MADE: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "sgd": partial(torch.optim.SGD, lr=0.02, momentum=0.8, nesterov=True, weight_decay=0.01),
+    "adam": partial(torch.optim.Adam, lr=0.02, weight_decay=0.01),
+    "adamw": partial(torch.optim.AdamW, lr=0.02, weight_decay=0.01),
+    "rmsprop": partial(torch.optim.RMSprop, lr=0.02, momentum=0.8, weight_decay=0.01),
+    "nadam": partial(torch.optim.NAdam, lr=0.02, weight_decay=0.01),
+    "radam": partial(torch.optim.RAdam, lr=0.02, weight_decay=0.01),
+}
+"""What each row is, written out."""
+
+
+def test_every_row_is_written_out() -> None:
+    assert set(OPTIMISERS) == set(MADE)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_row_makes_the_optimiser_of_torch_with_the_fields_of_the_task(name: str) -> None:
+    task, model = replace(TASK, optimiser=name, lr=0.02, momentum=0.8, weight_decay=0.01), network()
+    found, wanted = task.build_optimiser(model), MADE[name](model.parameters())
+    assert type(found) is type(wanted)
+    assert [dict(group, lr_scale=1.0) for group in wanted.param_groups] == found.param_groups
+    followed(task)
+
+
+def test_sgd_without_momentum_has_no_nesterov() -> None:
+    [group] = replace(TASK, momentum=0.0).build_optimiser().param_groups
+    assert (group["momentum"], group["nesterov"]) == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "unread"),
+    [("adamw", ["momentum", "nesterov"]), ("rmsprop", ["nesterov"]), ("sgd", [])],
+)
+def test_a_dimension_that_the_optimiser_does_not_read_is_named(name: str, unread: list[str]) -> None:
+    space: dict[str, BaseDistribution] = {
+        "task.momentum": FloatDistribution(0.5, 0.9),
+        "task.nesterov": CategoricalDistribution([True, False]),
+    }
+    study = tiny(strategies={"x": none()}, space=space, task=replace(TASK, optimiser=name))
+    assert [knob.dimension for knob in knobs(study) if knob.effect is False] == [f"task.{field}" for field in unread]
+
+
+def test_a_point_holds_what_its_optimiser_reads() -> None:
+    space: dict[str, BaseDistribution] = {
+        "task.nesterov": CategoricalDistribution([True, False]),
+        "task.momentum": FloatDistribution(0.0, 0.9),
+        "task.optimiser": CategoricalDistribution(["sgd", "adamw", "rmsprop"]),
+        "task.decay_norms": CategoricalDistribution([True, False]),
+        "task.weight_decay": FloatDistribution(0.0, 0.1),
+    }
+    study = tiny(strategies={"x": none()}, space=space, task=TASK)
+    order = list(study.space_of("x"))
+    assert order.index("task.optimiser") < order.index("task.momentum") < order.index("task.nesterov")
+    point = {"task.momentum": 0.9, "task.nesterov": True, "task.decay_norms": False, "task.weight_decay": 0.1}
+    for name, taken in (("sgd", 5), ("rmsprop", 4), ("adamw", 3)):
+        assert len(study.point_of("x", {**point, "task.optimiser": name})) == taken
+    assert "task.decay_norms" not in study.point_of("x", {**point, "task.weight_decay": 0.0})
+    preflight(study)
+
+
+# By a function
+
+
+def adamw(parameters: Any) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=3e-3, betas=(0.8, 0.95))
+
+
+def test_a_function_brings_the_peak_that_the_schedule_scales() -> None:
+    task = replace(TASK, optimiser=adamw, lr=5.0)
+    assert task.lr == 3e-3
+    assert replace(task, lr=7.0).lr == 3e-3
+    assert task.refining_lr == pytest.approx(3e-4)
+    assert task.describe()["optimiser"] == "adamw"
+    assert task.build_optimiser(network()).param_groups[0]["betas"] == (0.8, 0.95)
+    followed(task)
+
+
+def two_rates(parameters: Any) -> torch.optim.Optimizer:
+    [group] = parameters
+    first, *rest = group["params"]
+    return torch.optim.SGD([{"params": [first], "lr": 0.02}, {"params": rest}], lr=0.2)
+
+
+def test_groups_of_a_function_keep_their_ratio() -> None:
+    task = replace(TASK, optimiser=two_rates)
+    assert task.lr == 0.2
+    run = run_of(task)
+    list(steps(run, 3))
+    assert [group["lr_scale"] for group in run.optimiser.param_groups] == pytest.approx([0.1, 1.0])
+    at = learning_rate(task, 2, run.steps_per_epoch)
+    assert [group["lr"] for group in run.optimiser.param_groups] == pytest.approx([0.1 * at, at])
+    followed(task)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "message"),
+    [
+        (3, r"^Task.optimiser is 3: give the name of an optimiser, or a function of groups of parameters"),
+        ("adamm", r"unknown optimiser 'adamm': did you mean 'adam'"),
+        (lambda: 1, r"^Task.optimiser makes no optimiser: TypeError: .*takes 0 positional arguments"),
+        (lambda parameters: 3, r"^Task.optimiser makes no optimiser: TypeError: it gives 3, which is no torch.optim"),
+        (partial(torch.optim.SGD, lr=0.0), r"^Task.optimiser makes an optimiser with the learning rate 0: give one"),
+        (partial(torch.optim.SGD, lr=0.1, momentum=-1), r"^Task.optimiser makes no optimiser: ValueError: Invalid mom"),
+    ],
+)
+def test_what_is_no_optimiser_is_refused_when_the_task_is_made(optimiser: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(TASK, optimiser=optimiser)
+
+
+def test_a_learning_rate_beside_a_function_is_named() -> None:
+    space: dict[str, BaseDistribution] = {"task.lr": FloatDistribution(0.1, 0.2)}
+    study = tiny(strategies={"x": none()}, space=space, task=replace(TASK, optimiser=adamw))
+    [knob] = knobs(study)
+    assert f"{knob}" == "task.lr has no effect: the function in Task.optimiser takes no lr"
+
+
+# Weight decay
+
+
+def test_biases_and_norms_are_spared_the_weight_decay() -> None:
+    model = network()
+    decayed, spared = replace(TASK, decay_norms=False).build_optimiser(model).param_groups
+    named = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert [named[id(each)] for each in decayed["params"]] == ["conv.weight", "last.weight"]
+    assert {named[id(each)] for each in spared["params"]} == {
+        *("conv.bias", "last.bias", "norm.weight", "norm.bias"),
+        *("group.weight", "group.bias", "scale.weight", "scale.bias"),
+    }
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (TASK.weight_decay, 0.0)
+    assert decayed["momentum"] == spared["momentum"] == TASK.momentum
+
+
+def test_attention_has_biases_under_other_names_and_a_network_of_norms_one_group() -> None:
+    task = replace(TASK, decay_norms=False)
+    decayed, spared = task.build_optimiser(made(lambda: nn.MultiheadAttention(4, 2))).param_groups
+    assert [each.ndim for each in decayed["params"]] == [2, 2]
+    assert [each.ndim for each in spared["params"]] == [1, 1]
+    [only] = task.build_optimiser(nn.BatchNorm2d(3)).param_groups
+    assert only["weight_decay"] == 0.0
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw", adamw])
+def test_a_step_without_gradient_shows_what_decays(optimiser: Any) -> None:
+    task = replace(TASK, optimiser=optimiser, decay_norms=False, weight_decay=0.1)
+    run = run_of(task)
+    before = {name: weight.detach().clone() for name, weight in run.model.named_parameters()}
+    for weight in run.model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    run.optimiser.step()
+    shrunk = {name for name, weight in run.model.named_parameters() if not torch.equal(weight, before[name])}
+    assert shrunk == {"conv.weight", "last.weight"}
+
+
+def test_all_decay_unless_told_otherwise() -> None:
+    model = network()
+    [group] = TASK.build_optimiser(model).param_groups
+    assert [id(each) for each in group["params"]] == [id(each) for each in model.parameters()]
+    assert math.isclose(group["weight_decay"], 5e-4)
