@@ -6,7 +6,11 @@ from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-TABLES = {"task.model": "autoaug.models.MODELS", "mix.kind": "autoaug.mixing.MIXES"}
+TABLES = {
+    "task.model": "autoaug.models.MODELS",
+    "task.loss": "autoaug.train.LOSSES",
+    "mix.kind": "autoaug.mixing.MIXES",
+}
 """Where a function of the user's gets the name by which a dimension can choose it."""
 
 

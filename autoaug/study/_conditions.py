@@ -1,6 +1,7 @@
 """Which dimensions of a point mean something: a point holds what its kinds use, and nothing is silently inert."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -9,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES, takes
 from autoaug.strategies import Condition, Space
-from autoaug.train import Task
+from autoaug.train import SCHEDULES, Task
 
 AMOUNTS = ("alpha", "probability")
 """Parameters of a mix of which 0 is no mixing. One of them without a kind means mixup."""
@@ -43,8 +44,9 @@ def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
 
 def task_conditions(task: Task) -> dict[str, Condition]:
     """Return when the fields of a task mean something that others can switch off."""
-    deciders = {"refine_lr": "refine_epochs", "nesterov": "momentum"}
-    return {f"task.{name}": task_condition(task, decider) for name, decider in deciders.items()}
+    deciders = {"refine_lr": "refine_epochs", "nesterov": "momentum", "warmup_from": "warmup"}
+    by_zero = {f"task.{name}": task_condition(task, decider) for name, decider in deciders.items()}
+    return {**by_zero, **schedule_conditions(task)}
 
 
 def task_condition(task: Task, decider: str) -> Condition:
@@ -54,6 +56,19 @@ def task_condition(task: Task, decider: str) -> Condition:
         return "" if point.get(f"task.{decider}", getattr(task, decider)) else f"{decider} is 0"
 
     return Condition((f"task.{decider}",), inert)
+
+
+def schedule_conditions(task: Task) -> dict[str, Condition]:
+    """Return when the settings of a schedule mean something: where the schedule is one that reads them."""
+
+    def inert(name: str, point: Mapping[str, Any]) -> str:
+        chosen = point.get("task.schedule", task.schedule)
+        if callable(chosen):
+            return f"the function in Task.schedule takes no {name}"
+        return "" if name in lookup(SCHEDULES, chosen, "schedule").reads else f"schedule {chosen!r} takes no {name}"
+
+    names = dict.fromkeys(name for rule in SCHEDULES.values() for name in rule.reads)
+    return {f"task.{name}": Condition(("task.schedule",), partial(inert, name)) for name in names}
 
 
 def in_order(space: Space, conditions: Conditions) -> Space:
