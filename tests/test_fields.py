@@ -38,7 +38,7 @@ IMPOSSIBLE = [-1, math.nan, math.inf, "a\0b", " ", b"x", 10**5000, [1], {1: 2}, 
 
 @pytest.mark.parametrize(("made", "name"), EVERY_FIELD, ids=lambda value: str(getattr(value, "__name__", value))[:30])
 def test_no_field_takes_what_it_cannot_hold(made: Any, name: str) -> None:
-    possible = {"seed": [-1], "split_seed": [-1], "gpus": [[1]]}
+    possible = {"seed": [-1], "split_seed": [-1], "gpus": [[1]], "milestones": [[1]]}
     for value in IMPOSSIBLE:
         if value in possible.get(name, []):
             continue

@@ -25,6 +25,7 @@ from autoaug.learners._estimators import ESTIMATORS
 from autoaug.learners._problem import Batch, Problem, Weights
 from autoaug.learners._updates import Scale, Updates
 from autoaug.policy import Relaxed
+from autoaug.train import epoch_order
 
 if TYPE_CHECKING:
     from autoaug.data import Split
@@ -46,7 +47,8 @@ class Bilevel:
 
     Neither the model, its buffers and gradients, nor its optimiser, nor torch's global generators are touched. The
     model is run in the mode it is in, which while training is with the statistics of the batch. The training loss of
-    an update is that of images transformed by the policy, which are not mixed, whatever the training mixes.
+    an update is that of the task, with its smoothed targets and its weights of classes, on images transformed by the
+    policy, which are not mixed, whatever the training mixes. The validation loss is a plain cross-entropy.
 
     Args:
         policy: an `nn.Module` with parameters, such as `Relaxed` or `Warp`.
@@ -88,8 +90,8 @@ class Bilevel:
         if self.updates.reuse_graph or not self.due(run.epoch, run.step):
             return
         rng, train, val = run.streams["learner"], run.data.train, run.data.val
-        chosen, seen = pick(len(train), self.updates.hyper_batch, rng), pick(len(val), self.updates.val_batch, rng)
-        rows = to_device(chosen, run.device)
+        rows = to_device(pick_trained(run, self.updates.hyper_batch, rng), run.device)
+        seen = pick(len(val), self.updates.val_batch, rng)
         hyper = Batch(run.standard(train.images[rows], rng), train.targets[rows])
         self.advance(self.problem(run, hyper, batch_of(val, seen, run.device)), run.optimiser)
 
@@ -111,7 +113,8 @@ class Bilevel:
     def problem(self, run: "TrainingRun", train: Batch, val: Batch) -> Problem:
         """Return the bilevel problem of a training at its present weights, on two batches."""
         micro_batch = self.updates.micro_batch or run.task.micro_batch
-        return Problem(self.policy, run.model, train, val, run.streams["learner"], run.logits, micro_batch)
+        rng = run.streams["learner"]
+        return Problem(self.policy, run.model, train, val, rng, run.logits, micro_batch, run.criterion)
 
     def due(self, epoch: int, step: int) -> bool:
         """Whether the policy moves with this training step, both counted from 1."""
@@ -305,6 +308,13 @@ def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:
     if wanted is None or wanted >= total:
         return torch.arange(total)
     return torch.randperm(total, generator=rng, device=rng.device)[:wanted]
+
+
+def pick_trained(run: "TrainingRun", wanted: int | None, rng: Generator) -> Tensor:
+    """Return indices of `wanted` training images, of every class equally often where the training sees them so."""
+    if run.task.balanced == "sample":
+        return epoch_order(run.task, run.data.train.targets, rng)[:wanted]
+    return pick(len(run.data.train), wanted, rng)
 
 
 def batch_of(split: "Split", chosen: Tensor, device: torch.device) -> Batch:

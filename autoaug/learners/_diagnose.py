@@ -69,7 +69,7 @@ def objective(hyper: Weights, problem: Problem, optimiser: torch.optim.Optimizer
     for images, targets in minibatches(problem, steps):
         with torch.no_grad():
             images = functional_call(problem.policy, hyper, (images, rng))
-        loss = F.cross_entropy(problem.predict(weights, images), targets)
+        loss = problem.train_loss(problem.predict(weights, images), targets)
         for weight, grad in zip(weights.values(), torch.autograd.grad(loss, list(weights.values())), strict=True):
             weight.grad = grad
         stepper.step()

@@ -1,13 +1,11 @@
 """The hypergradient of a random policy: through the draws (pathwise), or through how often they are drawn (score)."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
 from torch.func import functional_call
-from torch.nn import functional as F
 
 from autoaug.hypergrad import Hypergrad, ModelLoss
 from autoaug.learners._problem import Problem, Weights
@@ -39,7 +37,7 @@ def pathwise(hypergrad: Hypergrad, problem: Problem) -> Weights:
             images = functional_call(problem.policy, hyper, given)
             return problem.predict(weights, images, rows.start), problem.train.targets[rows]
 
-        return ModelLoss(outputs, F.cross_entropy)
+        return ModelLoss(outputs, problem.train_loss)
 
     train_loss = problem.by_parts(problem.train, loss)
     grads: Weights = hypergrad(train_loss, problem.outer, problem.weights, problem.hyper)
@@ -65,18 +63,16 @@ def score(hypergrad: Hypergrad, problem: Problem) -> Weights:
             images = functional_call(policy, hyper["policy"], given)
             return problem.predict(weights, images, rows.start), hyper["weight"][rows]
 
-        return ModelLoss(outputs, partial(weighted, targets=problem.train.targets[rows]))
+        def weighted(logits: Tensor, weight: Tensor) -> Tensor:
+            return (weight * problem.criterion(logits, problem.train.targets[rows])).mean()
+
+        return ModelLoss(outputs, weighted)
 
     train_loss = problem.by_parts(problem.train, loss)
     ones = next(iter(problem.weights.values())).new_ones(len(problem.train.targets))
     grads = hypergrad(train_loss, problem.outer, problem.weights, {"policy": problem.hyper, "weight": ones})
     drawn = score_function(policy, choices.values(), advantage(grads["weight"]), problem.hyper)
     return {name: grad + drawn[name] for name, grad in grads["policy"].items()}
-
-
-def weighted(logits: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean over the batch of weight times cross-entropy, in nats."""
-    return (weight * F.cross_entropy(logits, targets, reduction="none")).mean()
 
 
 def advantage(credit: Tensor) -> Tensor:

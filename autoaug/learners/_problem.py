@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from autoaug.hypergrad import Loss, Parts
+from autoaug.train import Criterion
 
 Network = Callable[[Tensor], Tensor]
 """Images to logits."""
@@ -57,6 +58,8 @@ class Problem:
     logits: Logits = straight
     micro_batch: int | None = None
     """Images that go through the network at once, of both batches; None is all of them."""
+    criterion: Criterion = field(default_factory=Criterion)
+    """The loss of each training image, from logits [B, K] and classes [B]. The validation loss is a cross-entropy."""
     val_losses: list[Tensor] = field(default_factory=list)
     """What `outer` gave so far, each part of the images times its share of them."""
 
@@ -83,6 +86,10 @@ class Problem:
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         with global_generators_seeded(images.device, self.seed + first):
             return self.logits(images, lambda x: functional_call(self.model, {**buffers, **weights}, (x,)))
+
+    def train_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean training loss, a scalar, of logits [B, K] and classes [B]."""
+        return self.criterion(logits, targets).mean()
 
     def val_loss(self, weights: Weights, hyper: object, rows: slice = ALL) -> Tensor:
         """Return the mean cross-entropy in nats on the validation batch, or on part of it, without the policy."""

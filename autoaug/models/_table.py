@@ -1,8 +1,9 @@
 """The table of networks, `MODELS`, and how one is made of a row or of a callable."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Generator, nn
@@ -47,25 +48,40 @@ MODELS: dict[str, Architecture] = {
 }
 
 
-def build(model: str | Architecture, classes: int, channels: int, rng: Generator) -> nn.Module:
+def build(model: str | Architecture, classes: int, channels: int, rng: Generator, **settings: Any) -> nn.Module:
     """Return a network on the CPU. Its weights follow from `rng` alone; torch's global generator does not move.
 
     `model` is a row of `MODELS` or a callable of yours. Yours is called with the number of classes, and with
     the number of channels as well where it has a parameter named `channels` or a second one without a default.
 
+    Args:
+        settings: parameters of the network by name, such as `dropout=0.3`.
+
     Raises:
-        ValueError: the name is unknown.
+        ValueError: the name is unknown, or the network does not take a setting.
         TypeError: the callable returns no network.
     """
     architecture = lookup(MODELS, model, "model") if isinstance(model, str) else model
+    check_settings(model, architecture, settings)
     seed = torch.randint(2**63 - 1, (), generator=rng, device=rng.device).item()
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # torch.manual_seed would reseed the CUDA generators too, which the fork does not restore
         torch.default_generator.manual_seed(int(seed))
-        network = call(architecture, classes, channels)
+        network = call(partial(architecture, **settings), classes, channels)
     if not isinstance(network, nn.Module):
         raise TypeError(f"model {architecture!r} returned {type(network).__name__}: return a torch.nn.Module")
     return network
+
+
+def check_settings(model: str | Architecture, architecture: Architecture, settings: Iterable[str]) -> None:
+    """Refuse settings that a network does not take; the message names the networks that do."""
+    for setting in settings:
+        if setting not in inspect.signature(architecture).parameters:
+            able = [name for name, row in MODELS.items() if setting in inspect.signature(row).parameters]
+            raise ValueError(
+                f"model {model if isinstance(model, str) else architecture!r} takes no {setting}: leave Task.{setting} "
+                f"out, or give one of {', '.join(able)}"
+            )
 
 
 def call(architecture: Architecture, classes: int, channels: int) -> nn.Module:

@@ -9,6 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 TABLES = {
     "task.model": "autoaug.models.MODELS",
     "task.optimiser": "autoaug.train.OPTIMISERS",
+    "task.loss": "autoaug.train.LOSSES",
     "mix.kind": "autoaug.mixing.MIXES",
 }
 """Where a function of the user's gets the name by which a dimension can choose it."""

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES, takes
 from autoaug.strategies import Condition, Space
-from autoaug.train import OPTIMISER_FIELDS, Task, fields_read
+from autoaug.train import OPTIMISER_FIELDS, SCHEDULES, Task, fields_read
 
 AMOUNTS = ("alpha", "probability")
 """Parameters of a mix of which 0 is no mixing. One of them without a kind means mixup."""
@@ -65,10 +65,25 @@ def task_conditions(task: Task) -> dict[str, Condition]:
     read = {name: Condition(("task.optimiser",), partial(unread, name)) for name in OPTIMISER_FIELDS}
     others: dict[str, Condition] = {
         "refine_lr": Condition(("task.refine_epochs",), partial(zero, "refine_epochs")),
+        "warmup_from": Condition(("task.warmup",), partial(zero, "warmup")),
         "decay_norms": Condition(("task.optimiser", "task.weight_decay"), undecayed),
         "nesterov": Condition(("task.optimiser", "task.momentum"), nesterov),
     }
-    return {f"task.{name}": condition for name, condition in {**read, **others}.items()}
+    fixed = {f"task.{name}": condition for name, condition in {**read, **others}.items()}
+    return {**fixed, **schedule_conditions(task)}
+
+
+def schedule_conditions(task: Task) -> dict[str, Condition]:
+    """Return when the settings of a schedule mean something: where the schedule is one that reads them."""
+
+    def inert(name: str, point: Mapping[str, Any]) -> str:
+        chosen = point.get("task.schedule", task.schedule)
+        if callable(chosen):
+            return f"the function in Task.schedule takes no {name}"
+        return "" if name in lookup(SCHEDULES, chosen, "schedule").reads else f"schedule {chosen!r} takes no {name}"
+
+    names = dict.fromkeys(name for rule in SCHEDULES.values() for name in rule.reads)
+    return {f"task.{name}": Condition(("task.schedule",), partial(inert, name)) for name in names}
 
 
 def in_order(space: Space, conditions: Conditions) -> Space:

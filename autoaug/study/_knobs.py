@@ -23,7 +23,15 @@ from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
 from autoaug.study._predict import midpoint
 from autoaug.study._setup import Setup, set_up
-from autoaug.train import TrainingRun, global_generators_guarded, learning_rate, pick_device, train_step
+from autoaug.train import (
+    TrainingRun,
+    criterion_of,
+    epoch_order,
+    global_generators_guarded,
+    learning_rate,
+    pick_device,
+    train_step,
+)
 
 BY_DESIGN = {
     "task.micro_batch": "it saves memory and changes nothing else, except in layers that look at the batch",
@@ -196,16 +204,19 @@ class Bench:
 
 
 def due(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
-    """Yield what follows without a step: data, learning rates, updates, and the shapes of the network."""
+    """Yield what follows without a step: data and their order, learning rates, updates, the network, the weights."""
     task = setup.task
     steps = max(1, len(data.train) // task.batch_size)
     total = task.total_epochs * steps
     yield from (task.epochs, task.refine_epochs, task.batch_size, total, data.standard)
     yield from (learning_rate(task, k, steps) for k in range(0, total, max(1, total // RATES)))
-    first_epochs = (replace(task, epochs=k) for k in range(1, task.epochs + 1))
+    unscheduled = replace(task, schedule="constant", warmup=0)  # which fits any number of epochs
+    first_epochs = (replace(unscheduled, epochs=k) for k in range(1, task.epochs + 1))
     yield from (setup.learner.expected_updates(each, len(data.train)) for each in first_epochs)
     fast = "bfloat16" if pick_device(task.device).type == "cuda" else "float32"
-    yield (repr(task.model), fast if task.precision == "auto" else task.precision)
+    yield (repr(task.model), task.dropout, fast if task.precision == "auto" else task.precision)
+    yield epoch_order(task, data.train.targets, Generator().manual_seed(0))
+    yield criterion_of(task, data.train, len(data.classes)).weights
 
 
 def mixed(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
@@ -226,7 +237,8 @@ def made(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
 
 def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """Yield losses, weights and the policy's parameters after a few steps of each phase, of a small network."""
-    task = replace(setup.task, model="convnet", device="cpu", batch_size=min(setup.task.batch_size, BATCH))
+    small: dict[str, Any] = {"model": "convnet", "dropout": None, "device": "cpu"}
+    task = replace(setup.task, **small, batch_size=min(setup.task.batch_size, BATCH))
     learner = setup.learner.rehearsal(task, len(few.train), len(few.val), 1.0)  # when it is due, `due` compares
     run = TrainingRun(task, setup.policy, setup.mix, learner, Generator().manual_seed(0), few)
     run.steps_per_epoch = max(1, len(data.train) // setup.task.batch_size)

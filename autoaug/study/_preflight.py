@@ -17,7 +17,15 @@ from autoaug.study._definition import Study
 from autoaug.study._loading import Loader, read_data
 from autoaug.study._probes import probes
 from autoaug.study._setup import Setup, set_up
-from autoaug.train import TrainingRun, global_generators_guarded, pick_device, smallest_part, spelt, train_step
+from autoaug.train import (
+    TrainingRun,
+    criterion_of,
+    global_generators_guarded,
+    pick_device,
+    smallest_part,
+    spelt,
+    train_step,
+)
 
 DRAWS = 8
 """Images that a policy and a mix are tried on: so many that a mix with probability 1/2 mixes at least one of them."""
@@ -73,17 +81,20 @@ class Rehearsal:
         task, learner, data = setup.task, setup.learner, self.load(setup.task)
         try_draws(setup, data)
         learner.check(task, len(data.train), len(data.val))
-        network = (task.model, task.precision, data.fingerprint, data.standard)
+        network = (task.model, task.dropout, task.precision, data.fingerprint, data.standard)
         moved = (strategy, part("policy", point), part("learner", point)) if learner.moves_policy else ()
         if self.is_new("network", *network):
             try_logits(setup, data)
+        loss = (task.loss, task.label_smoothing, task.balanced, data.fingerprint)
+        if self.is_new("loss", *loss):
+            try_loss(setup, data)
         if self.is_new("cautions", strategy, *network, *moved[:2]):
             for caution in learner.cautions(task, len(data.train)):
                 warnings.warn(caution, stacklevel=4)
         device = pick_device(task.device)
         parts = (smallest_part(task, len(data.train)), task.micro_batch if moved else None, task.refine_epochs > 0)
         for name in ("cpu", str(device)) if device.type == "cuda" and torch.cuda.is_available() else ("cpu",):
-            if self.is_new("step", name, *network, *parts, *moved, *((strategy,) if name != "cpu" else ())):
+            if self.is_new("step", name, *network, *loss, *parts, *moved, *((strategy,) if name != "cpu" else ())):
                 try_step(make(), data, name)
 
     def is_new(self, *what: Any) -> bool:
@@ -150,6 +161,26 @@ def try_logits(setup: Setup, data: Data) -> None:
         raise ValueError(
             f"model {model} gives logits of shape {tuple(logits.shape)} for 2 images of {len(data.classes)} "
             "classes: its last layer must have one output per class"
+        )
+
+
+def try_loss(setup: Setup, data: Data) -> None:
+    """Compute the training loss of two images from finite logits.
+
+    Raises:
+        ValueError: it fails, gives something else than a loss for each image, or values that are no numbers.
+    """
+    task, classes = setup.task, len(data.classes)
+    name = spelt(task.loss) if callable(task.loss) else task.loss
+    logits = torch.linspace(-2, 2, 2 * classes).reshape(2, classes).requires_grad_()
+    targets = F.one_hot(torch.tensor([0, classes - 1]), classes).float()
+    with failing(f"loss {name} fails on two images of {classes} classes"):
+        losses = criterion_of(task, data.train, classes)(logits, targets)
+        [slopes] = torch.autograd.grad(losses.sum(), logits)
+    if not bool(losses.isfinite().all() and slopes.isfinite().all()):
+        raise ValueError(
+            f"loss {name} gives {losses.tolist()} for finite logits, or slopes that are no numbers: give a loss that "
+            "is finite for all of them"
         )
 
 

@@ -24,9 +24,11 @@ from autoaug.train._evaluation import Evaluation
 from autoaug.train._figures import finite_figures, snapshot
 from autoaug.train._learner import Learner
 from autoaug.train._loss import MinibatchLoss
+from autoaug.train._order import epoch_order
 from autoaug.train._position import Position
 from autoaug.train._run import TrainingRun
-from autoaug.train._task import Task, learning_rate
+from autoaug.train._schedules import learning_rate
+from autoaug.train._task import Task
 
 
 def train(
@@ -139,7 +141,7 @@ def enter_epoch(run: TrainingRun) -> None:
 
 
 def train_epoch(run: TrainingRun) -> float:
-    """Train on all images once, in a fresh random order, or on those that are left; return the mean loss in nats."""
+    """Train on all images once, in a fresh random order, or on those that are left; return the mean loss."""
     assert run.position is not None, "the epoch has been entered"
     run.model.train()
     for batch in batches(run):
@@ -149,7 +151,7 @@ def train_epoch(run: TrainingRun) -> float:
 
 
 def train_step(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
-    """Train the network on one minibatch, by way of the learner, and return its loss: a detached scalar in nats.
+    """Train the network on one minibatch, by way of the learner, and return its loss: a detached scalar.
 
     Every training step of the library is this one: of trainings, of the preflight and of measurements.
 
@@ -175,7 +177,7 @@ def batches(run: TrainingRun) -> Iterator[Tensor]:
 
     The images left over wait for the next epoch's order.
     """
-    order = to_device(torch.randperm(len(run.data.train), generator=run.streams["order"]), run.device)
+    order = to_device(epoch_order(run.task, run.data.train.targets, run.streams["order"]), run.device)
     for k in range(run.position.steps if run.position else 0, run.steps_per_epoch):
         yield order[k * run.task.batch_size : (k + 1) * run.task.batch_size]
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from autoaug.train._run import TrainingRun
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class MinibatchLoss:
-    """The mean cross-entropy of a training minibatch, in nats; the network sees it in parts of `Task.micro_batch`.
+    """The mean loss of a training minibatch (`Task.loss`); the network sees it in parts of `Task.micro_batch`.
 
     Nothing is computed until a method is called, so that a learner can decide under which context the forward pass runs
     and whether its graph is kept. Call one of the two methods, once: each pass moves the running statistics of the
@@ -30,10 +29,10 @@ class MinibatchLoss:
     images: Tensor
     """[B, C, H, W] in [0, 1], after the policy and the mix."""
     targets: Tensor
-    """Soft targets [B, K]; each row sums to 1."""
+    """Soft targets [B, K], not smoothed; each row sums to 1."""
 
     def backward(self, *, shared_graph: bool = False) -> Tensor:
-        """Leave the gradients in the parameters and return the loss as a detached scalar, in nats.
+        """Leave the gradients in the parameters and return the loss as a detached scalar.
 
         The parts go forward and backward one after the other, so memory is needed for one of them only.
 
@@ -47,7 +46,7 @@ class MinibatchLoss:
         return total
 
     def with_graph(self) -> Tensor:
-        """Return the loss, a scalar in nats, with the graph of all parts; its gradients are left to the caller."""
+        """Return the loss, a scalar, with the graph of all parts; its gradients are left to the caller."""
         return torch.stack([part for part, _ in self._parts()]).sum()
 
     def _parts(self) -> Iterator[tuple[Tensor, bool]]:
@@ -56,7 +55,8 @@ class MinibatchLoss:
         count = parts(self.run.task, size)
         pairs = list(zip(self.images.tensor_split(count), self.targets.tensor_split(count), strict=True))
         for k, (images, targets) in enumerate(pairs, start=1):
-            yield F.cross_entropy(self.run.logits(images), targets) * (len(images) / size), k == len(pairs)
+            loss = self.run.criterion(self.run.logits(images), targets).mean()
+            yield loss * (len(images) / size), k == len(pairs)
 
 
 def parts(task: "Task", images: int) -> int:

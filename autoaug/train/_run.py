@@ -16,6 +16,7 @@ from autoaug.models import build
 from autoaug.ops import OPS
 from autoaug.policy import Policy
 from autoaug.record import Phase
+from autoaug.train._criterion import criterion_of
 from autoaug.train._learner import Learner, NullLearner
 from autoaug.train._position import Position, position_of
 from autoaug.train._task import Task
@@ -43,13 +44,15 @@ class TrainingRun:
         self.device = pick_device(task.device)
         self.data = self.loaded = data.to(self.device)
         self.streams = spawn(rng)
-        self.model = build(task.model, len(data.classes), data.channels, self.streams["weights"])
+        settings = {} if task.dropout is None else {"dropout": task.dropout}
+        self.model = build(task.model, len(data.classes), data.channels, self.streams["weights"], **settings)
         self.model.to(self.device).to(memory_format=torch.channels_last)
         self.policy.to(self.device)
         self.optimiser = task.build_optimiser(self.model)
         self.mean, self.std = (
             torch.tensor(value, device=self.device).view(1, -1, 1, 1) for value in (data.mean, data.std)
         )
+        self.criterion = criterion_of(task, self.data.train, len(data.classes))
         self.steps_per_epoch = max(1, len(data.train) // task.batch_size)
         self.epoch = 0
         self.step = 0

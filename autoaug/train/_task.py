@@ -1,6 +1,5 @@
-"""What is trained, and at which learning rate."""
+"""What is trained."""
 
-import math
 import os
 import re
 from collections.abc import Callable
@@ -13,7 +12,9 @@ from torch import nn
 
 from autoaug.data import STANDARDS, Data, anchored, load_data
 from autoaug.fields import SEED, TEXT, Matching, Refused, Within, above, among, at_least, check_fields
+from autoaug.train._criterion import ImageLosses, loss_of
 from autoaug.train._optimisers import BuildOptimiser, build_optimiser, fields_read, optimiser_of, own_rate, stand_in
+from autoaug.train._schedules import Schedule, check_schedule, milestones_of, schedule_of, warmup_of
 
 SAME_IN_ALL_TRIALS = {
     "data": "what a score is measured on",
@@ -81,10 +82,32 @@ class Task:
     decay_norms: bool = True
     """False spares biases and the layers that normalise the weight decay (He et al. 2019, "Bag of Tricks for Image
     Classification", section 3.1)."""
-    warmup: Annotated[float, Within(0, 1, "[)", says="a share of the steps in [0, 1)")] = 0.15
-    """Share of the augmented steps in which the learning rate climbs linearly to its peak."""
-    final_lr: Annotated[float, Within(0, 1, "(]")] = 0.01
-    """The cosine ends at this share of the peak."""
+    schedule: Annotated[str | Schedule, schedule_of] = "cosine"
+    """How the learning rate goes on after the warm-up: a name of `SCHEDULES`, or a callable from the progress in [0, 1]
+    to the share of the peak. The progress is 0 in the first step after the warm-up and 1 in the last augmented one."""
+    warmup: Annotated[float | int, warmup_of] = 0.15
+    """How long the learning rate climbs linearly to its peak: a share of the augmented steps as a float in [0, 1), or
+    epochs as an int."""
+    warmup_from: Annotated[float, Within(0, 1, "[)", says="a share of the peak in [0, 1)")] = 0.0
+    """Share of the peak from which the learning rate climbs."""
+    milestones: Annotated[tuple[float | int, ...], milestones_of] = (0.5, 0.75)
+    """Where the schedule "step" multiplies the rate by `step_factor`: shares of the augmented epochs as floats in
+    (0, 1), or epochs as ints, in rising order. 100 is the beginning of the 101st epoch. A number alone is one."""
+    step_factor: Annotated[float, Within(0, 1, "()", says="a factor in (0, 1)")] = 0.1
+    final_lr: Annotated[float, Within(0, 1)] = 0.01
+    """The schedules "cosine" and "linear" end at this share of the peak."""
+    loss: Annotated[str | ImageLosses, loss_of] = "cross-entropy"
+    """What is minimised: a name of `LOSSES`, or a callable from logits [B, K] and soft targets [B, K] to the loss of
+    each image, [B]. The mean over a minibatch is `train_loss`; validation losses are cross-entropies all the same."""
+    label_smoothing: Annotated[float, Within(0, 1, "[)")] = 0.0
+    """ε of the targets (1 - ε) t + ε / K that are trained on (Szegedy et al. 2016), in every epoch. Evaluations and the
+    validation loss of a learner have none."""
+    balanced: Literal["none", "sample", "loss"] = "none"
+    """"sample" trains on every class equally often: an epoch has as many images as before, those of rare classes
+    several times. "loss" weighs the loss of an image by N / (K n) for a class of n of the N images of K classes, which
+    is 1 in the mean."""
+    dropout: Annotated[float | None, Within(0, 1, "[)")] = None
+    """Given to the network as its parameter `dropout`; None leaves that as the network has it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """"auto" is bfloat16 autocast on a GPU and float32 elsewhere."""
     val_fraction: Annotated[float, Within(0, 1, "()", says="a share of the training images in (0, 1)")] = 0.1
@@ -108,6 +131,7 @@ class Task:
         check_fields(self)
         if "lr" not in fields_read(self.optimiser):
             object.__setattr__(self, "lr", own_rate(self))
+        check_schedule(self)
 
     def load(self, *, test: bool = False) -> Data:
         """Load and split the data as the task says; without `test`, as in every search, there are no test images."""
@@ -154,20 +178,3 @@ class Task:
 def spelt(function: Callable[..., Any]) -> str:
     """Return the name of a function, or the text of another object that can be called, without its memory address."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", getattr(function, "__qualname__", repr(function)))
-
-
-def learning_rate(task: Task, step: int, steps_per_epoch: int) -> float:
-    """Return the learning rate of a step, counted from 0 over the whole training.
-
-    It climbs linearly to the peak `Task.lr`, falls by a cosine to the share `Task.final_lr` of it, and is constant
-    while refining.
-    """
-    steps = task.epochs * steps_per_epoch
-    if step >= steps:
-        return task.refining_lr
-    last = task.lr * task.final_lr
-    climb = int(task.warmup * steps)
-    if step < climb:
-        return task.lr * (step + 1) / climb
-    progress = (step - climb) / max(1, steps - 1 - climb)
-    return last + (task.lr - last) * 0.5 * (1 + math.cos(math.pi * progress))
