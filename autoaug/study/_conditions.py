@@ -43,7 +43,7 @@ def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
 
 def task_conditions(task: Task) -> dict[str, Condition]:
     """Return when the fields of a task mean something that others can switch off."""
-    deciders = {"refine_lr": "refine_epochs", "nesterov": "momentum"}
+    deciders = {"refine_lr": "refine_epochs", "refine_standard": "refine_epochs", "nesterov": "momentum"}
     return {f"task.{name}": task_condition(task, decider) for name, decider in deciders.items()}
 
 
