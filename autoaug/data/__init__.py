@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from autoaug.lazy import lazily
 
 if TYPE_CHECKING:
+    from autoaug.data._boxes import draw_boxes
+    from autoaug.data._crops import heights_and_widths, resized_crop
     from autoaug.data._derived import anchored, is_named, resized, subset
     from autoaug.data._duplicates import Copies, copies
     from autoaug.data._files import image_folder, npz
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
     from autoaug.data._pictures import read_images, sample_images
     from autoaug.data._source import Source
     from autoaug.data._splits import DataError, Split, as_float
-    from autoaug.data._standard import STANDARDS, Standard
+    from autoaug.data._standard import STANDARDS, Standard, standard_named
     from autoaug.data._torch_datasets import from_datasets
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "_boxes": "draw_boxes",
+            "_crops": "heights_and_widths resized_crop",
             "_derived": "anchored is_named resized subset",
             "_duplicates": "Copies copies",
             "_files": "image_folder npz",
@@ -31,7 +35,7 @@ else:
             "_pictures": "read_images sample_images",
             "_source": "Source",
             "_splits": "DataError Split as_float",
-            "_standard": "STANDARDS Standard",
+            "_standard": "STANDARDS Standard standard_named",
             "_torch_datasets": "from_datasets",
         },
     )
@@ -49,7 +53,9 @@ __all__ = [
     "as_float",
     "copies",
     "data_name",
+    "draw_boxes",
     "from_datasets",
+    "heights_and_widths",
     "image_folder",
     "is_named",
     "load_data",
@@ -57,8 +63,10 @@ __all__ = [
     "public_name",
     "read_images",
     "resized",
+    "resized_crop",
     "resplit",
     "sample_images",
+    "standard_named",
     "subset",
     "train_on_val",
 ]

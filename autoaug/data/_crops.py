@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from autoaug.data._splits import as_float
+from autoaug.devices import to_device
 
 
 def heights_and_widths(images: Tensor) -> Tensor:
@@ -15,8 +16,8 @@ def heights_and_widths(images: Tensor) -> Tensor:
     return torch.tensor(images.shape[2:]).expand(len(images), 2)
 
 
-def resized_crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Return the boxes of images, brought to `size` x `size` pixels: [B, C, S, S], float32 in [0, 1].
+def resized_crop(images: Tensor, boxes: Tensor, size: int | tuple[int, int]) -> Tensor:
+    """Return the boxes of images, brought to one size: [B, C, S, S], float32 in [0, 1].
 
     Bilinear, without antialiasing; no pixel outside of a box is looked at. It equals
     `interpolate(image[box], size, mode="bilinear", align_corners=False)` for each image.
@@ -24,12 +25,13 @@ def resized_crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     Args:
         images: [B, C, H, W], bytes or floats in [0, 1].
         boxes: [B, 4], int64: top, left, height and width in pixels, within the image and not empty.
+        size: S, or the height and the width of the result where they differ.
     """
-    pixels = as_float(images)
-    top, left, height, width = boxes.to(pixels.device, pixels.dtype).unbind(1)
-    rows = along(top, height, size, pixels.shape[2])
-    columns = along(left, width, size, pixels.shape[3])
-    grid = torch.stack([columns[:, None, :].expand(-1, size, -1), rows[:, :, None].expand(-1, -1, size)], dim=3)
+    pixels, (high, wide) = as_float(images), (size, size) if isinstance(size, int) else size
+    top, left, height, width = to_device(boxes, pixels.device, pixels.dtype).unbind(1)
+    rows = along(top, height, high, pixels.shape[2])
+    columns = along(left, width, wide, pixels.shape[3])
+    grid = torch.stack([columns[:, None, :].expand(-1, high, -1), rows[:, :, None].expand(-1, -1, wide)], dim=3)
     return grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 

@@ -13,10 +13,11 @@ from autoaug.data._checks import checked
 from autoaug.data._digits import DIGITS
 from autoaug.data._files import ImageFolder, Npz, image_folder, npz
 from autoaug.data._listing import stamp
-from autoaug.data._source import STANDARDS, Reader, Reading, Source, Standard, as_source, usual_standard
+from autoaug.data._source import Reader, Reading, Source, as_source, usual_standard
 from autoaug.data._splits import DataError, Split, as_float, cut, joined
+from autoaug.data._standard import Standard, standard_named
 from autoaug.data._torchvision_sets import TORCHVISION
-from autoaug.lookup import lookup, suggest
+from autoaug.lookup import suggest
 
 DATASETS: dict[str, Reader] = DIGITS | TORCHVISION
 """The datasets with a name: a row reads one from, or downloads it to, the folder that it is given."""
@@ -82,7 +83,7 @@ def load_data(
     val_fraction: float = 0.1,
     test_fraction: float = TEST_FRACTION,
     seed: int = 0,
-    standard: str = "auto",
+    standard: str | Standard = "auto",
     selection: bool = False,
     test: bool = False,
 ) -> Data:
@@ -100,21 +101,20 @@ def load_data(
     With `selection`, as many images as the validation images again are held out from training: the same ones that are
     the validation images without it. Only where the dataset has no validation images of its own.
 
-    `standard` is a name of STANDARDS; with "auto" the augmentation that is always on is what the dataset brings, or
-    else `usual_standard` of its training images.
+    `standard` is a `Standard` or its text, such as a name of STANDARDS; with "auto" the augmentation that is always on
+    is what the dataset brings, or else `usual_standard` of its training images.
 
     Raises:
         DataError: the data cannot be used; the message names what, of which data, and what to do.
-        ValueError: `standard` is no name of STANDARDS.
+        ValueError: `standard` is no such text.
     """
     name = data_name(data)
-    if standard != "auto":
-        lookup(STANDARDS, standard, "standard augmentation")
+    asked = standard_named(standard) if isinstance(standard, str) and standard != "auto" else standard
     _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
     divide = _divided if is_kept(data) else _divided.__wrapped__
     loaded = divide(read(data, root), val_fraction, test_fraction, seed, selection, name)
-    if standard != "auto":
-        loaded = replace(loaded, standard=STANDARDS[standard], standard_reason="as asked")
+    if isinstance(asked, Standard):
+        loaded = replace(loaded, standard=asked, standard_reason="as asked")
     return loaded if test else replace(loaded, test=None)
 
 

@@ -14,15 +14,23 @@ from autoaug.data._standard import STANDARDS, Standard
 PARTS = ("train", "val", "test")
 
 
+PHOTO = 128
+"""Pixels of the shorter side from which images count as photos. The limit lies between two kinds. Datasets that were
+made small, such as CIFAR (32), Tiny ImageNet (64) and STL-10 (96), are padded and cropped in the papers. Photos that
+are only brought to the size of a network, 224 as a rule, are cut to random boxes."""
+
+
 def usual_standard(images: Tensor) -> tuple[Standard, str]:
     """Return the standard augmentation of images [N, C, H, W] that bring none of their own, and the reason.
 
-    Colour images are cropped and mirrored, as is usual for photos. Grey ones are only cropped: they are digits,
-    letters, scans and spectrograms as often as not, of which a mirror image is another thing, and a small shift is not.
+    Photos, of `PHOTO` pixels and more, get a resized crop, smaller images a padded one. Colour images are mirrored, as
+    is usual. Grey ones are not: they are digits, letters, scans and spectrograms as often as not, of which a mirror
+    image is another thing, and another place or size is not.
     """
+    crop, size = ("resized-crop", f" of {PHOTO} pixels and more") if min(images.shape[2:]) >= PHOTO else ("crop", "")
     if is_grey(images):
-        return STANDARDS["crop"], "grey images of your own, which are not mirrored unless asked"
-    return STANDARDS["crop+flip"], "colour images of your own"
+        return STANDARDS[crop], f"grey images of your own{size}, which are not mirrored unless asked"
+    return STANDARDS[f"{crop}+flip"], f"colour images of your own{size}"
 
 
 def is_grey(images: Tensor) -> bool:

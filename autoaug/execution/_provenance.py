@@ -5,7 +5,6 @@ import json
 import resource
 import subprocess
 import sys
-from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -39,7 +38,7 @@ def of_training(data: Data, device: torch.device) -> dict[str, Any]:
         "device": device_name(device),
         "data": data.fingerprint,
         "val_images": len(data.scored),
-        "standard": asdict(data.standard),
+        "standard": data.standard.plain(),
     }
 
 

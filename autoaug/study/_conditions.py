@@ -65,6 +65,7 @@ def task_conditions(task: Task) -> dict[str, Condition]:
     read = {name: Condition(("task.optimiser",), partial(unread, name)) for name in OPTIMISER_FIELDS}
     others: dict[str, Condition] = {
         "refine_lr": Condition(("task.refine_epochs",), partial(zero, "refine_epochs")),
+        "refine_standard": Condition(("task.refine_epochs",), partial(zero, "refine_epochs")),
         "warmup_from": Condition(("task.warmup",), partial(zero, "warmup")),
         "decay_norms": Condition(("task.optimiser", "task.weight_decay"), undecayed),
         "nesterov": Condition(("task.optimiser", "task.momentum"), nesterov),

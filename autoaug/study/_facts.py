@@ -128,7 +128,7 @@ def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[Dat
     Raises:
         DataError: some data cannot be used.
     """
-    searches: dict[tuple[Any, str], list[str]] = {}
+    searches: dict[tuple[Any, Any], list[str]] = {}
     for name in list(only) or study.strategies:
         task = study.task_of(name)
         searches.setdefault((task.data, task.standard), []).append(name)
@@ -173,4 +173,4 @@ def is_given(task: Task, name: str) -> bool:
 
 def standard_of(data: Data) -> dict[str, Any]:
     """Return the augmentation that is always on for some data, as plain data."""
-    return {"name": str(data.standard), **asdict(data.standard), "reason": data.standard_reason}
+    return {"name": str(data.standard), **data.standard.plain(), "reason": data.standard_reason}

@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "model": "wrn-16-2",
     "epochs": 30,
     "refine_epochs": 0,
+    "refine_standard": True,
     "refine_lr": None,
     "batch_size": 128,
     "micro_batch": None,

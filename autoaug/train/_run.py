@@ -10,15 +10,14 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from autoaug.data import Data, as_float
-from autoaug.devices import to_device
 from autoaug.mixing import Mix
 from autoaug.models import build
-from autoaug.ops import OPS
 from autoaug.policy import Policy
 from autoaug.record import Phase
 from autoaug.train._criterion import criterion_of
 from autoaug.train._learner import Learner, NullLearner
 from autoaug.train._position import Position, position_of
+from autoaug.train._standard import apply_standard, shown_size
 from autoaug.train._task import Task
 
 STREAMS = ("weights", "order", "augment", "mix", "model", "learner")
@@ -153,19 +152,18 @@ class TrainingRun:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def standard(self, images: Tensor, rng: Generator | None = None) -> Tensor:
-        """Return images [B, C, H, W] with the dataset's standard augmentation, on in every epoch: random crop and flip.
+        """Return images [B, C, H, W], float32 in [0, 1], with the augmentation that is always on.
+
+        It is off only while refining, where the task says so (`Task.refine_standard`).
 
         Args:
             images: [B, C, H, W], bytes or floats in [0, 1], as the data hold them.
             rng: of the draws; None is the stream "augment".
         """
-        rng, rule, images = rng or self.streams["augment"], self.data.standard, as_float(images)
-        if rule.pad:
-            images = OPS["crop"].function(images, images.new_full((len(images),), rule.pad), rng)
-        if rule.flip:
-            heads = to_device(torch.rand(len(images), generator=rng), images.device) < 0.5
-            images = torch.where(heads.view(-1, 1, 1, 1), images.flip(3), images)
-        return images
+        if self.phase == "refine" and not self.task.refine_standard:
+            return as_float(images)
+        rng = rng or self.streams["augment"]
+        return apply_standard(self.data.standard, images, shown_size(self.data), rng)
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import nn
 
-from autoaug.data import STANDARDS, Data, anchored, load_data
-from autoaug.fields import SEED, TEXT, Matching, Refused, Within, above, among, at_least, check_fields
+from autoaug.data import Data, anchored, load_data
+from autoaug.fields import SEED, TEXT, Matching, Refused, Within, above, at_least, check_fields
 from autoaug.train._criterion import ImageLosses, loss_of
 from autoaug.train._optimisers import BuildOptimiser, build_optimiser, fields_read, optimiser_of, own_rate, stand_in
 from autoaug.train._schedules import Schedule, check_schedule, milestones_of, schedule_of, warmup_of
+from autoaug.train._standard import AlwaysOn, standard_text
 
 SAME_IN_ALL_TRIALS = {
     "data": "what a score is measured on",
@@ -61,6 +62,8 @@ class Task:
     """Epochs with the policy and the mix."""
     refine_epochs: Annotated[int, at_least(0)] = 0
     """Epochs without them, at the end; the standard augmentation stays (He et al. 2019, algorithm 1)."""
+    refine_standard: bool = True
+    """False: while refining not even the standard augmentation is on, and training sees images as evaluation does."""
     refine_lr: Annotated[float | None, above(0)] = None
     """Learning rate while refining; None is a tenth of the peak (`REFINE_SHARE`)."""
     batch_size: Annotated[int, at_least(2)] = 128
@@ -117,9 +120,11 @@ class Task:
     data brings no validation split. Training meets them all, so as many again are held out once, by `split_seed`, and
     the validation scores are of those: the images that are held out by "fixed" too."""
     split_seed: Annotated[int, SEED] = 0
-    standard: Annotated[str, among("auto", *STANDARDS)] = "auto"
-    """The augmentation that is always on, in all epochs and whatever the policy: a name of `STANDARDS`. "auto" is what
-    the dataset brings; without that, a crop and a flip for colour images and a crop alone for grey ones."""
+    standard: Annotated[AlwaysOn, standard_text] = "auto"
+    """The augmentation that is always on, in all epochs and whatever the policy: a name of `STANDARDS` or parts like
+    theirs, "resized-crop(0.35-1)+flip", a `Standard`, nodes of a policy, or a pair of one and the nodes after it; kept
+    as a text, so that texts are choices of a dimension. "auto" is what the dataset brings; without that a crop, which
+    is resized from 128 pixels on, and a flip for colour images, never for grey ones."""
     root: Annotated[str | Path, folder] = "data"
     """Where datasets that are downloaded lie."""
     device: Annotated[str, Matching("auto|cpu|cuda(:[0-9]{1,3})?", says="auto, cpu, cuda or cuda:0, cuda:1, ...")] = (
@@ -140,7 +145,7 @@ class Task:
             root=self.root,
             val_fraction=self.val_fraction,
             seed=self.split_seed,
-            standard=self.standard,
+            standard=standard_text(self.standard),
             selection=self.resplit == "per_epoch",
             test=test,
         )
