@@ -72,7 +72,7 @@ def steps(gpu: PretendedGpu, policy: Any, mix: Mix | None = None, learner: Any =
     """The waits and the copies of each training step of an epoch but the first, which brings tables to the GPU."""
     run = TrainingRun(TASK, policy, mix or MIXES["none"](), learner, seeded(), TASK.load())
     run.epoch, found = 1, []
-    run.model.train()
+    run.to_training()
     for batch in batches(run):
         images, targets = run.data.train.images[batch], run.data.train.targets[batch]
         gpu.take()

@@ -1,9 +1,9 @@
-"""The table of networks, `MODELS`, and how one is made of a row or of a callable."""
+"""The table of networks, `MODELS`, and how one is made of a row, of a callable or of another library."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, nn
@@ -11,10 +11,14 @@ from torch import Generator, nn
 from autoaug.lookup import lookup
 from autoaug.models._convnet import convnet
 from autoaug.models._densenet import densenet
+from autoaug.models._normalisation import Normalisation, normalisation_for
 from autoaug.models._preact_resnet import preact_resnet
 from autoaug.models._resnet import resnet
 from autoaug.models._shake_shake import shake_shake
 from autoaug.models._small_resnet import small_resnet
+from autoaug.models._timm import timm_network, timm_normalisation
+from autoaug.models._torchvision import torchvision_network, torchvision_normalisation
+from autoaug.models._weights import figures_of, fit, is_file, read_weights
 from autoaug.models._wide_resnet import wide_resnet
 
 Architecture = Callable[..., nn.Module]
@@ -48,32 +52,101 @@ MODELS: dict[str, Architecture] = {
 }
 
 
-def build(model: str | Architecture, classes: int, channels: int, rng: Generator, **settings: Any) -> nn.Module:
-    """Return a network on the CPU. Its weights follow from `rng` alone; torch's global generator does not move.
+class Library(NamedTuple):
+    """Say how the networks of another library are made, and what their images are normalised by."""
 
-    `model` is a row of `MODELS` or a callable of yours. Yours is called with the number of classes, and with
-    the number of channels as well where it has a parameter named `channels` or a second one without a default.
+    network: Callable[[str, int, int, str | None], nn.Module]
+    """(name, classes, channels, name of weights or None) -> network on the CPU, drawn from the global generator."""
+    normalisation: Callable[[str, str | None, int], Normalisation]
+    """(name, name of weights or None, channels) -> mean and deviation."""
+
+
+LIBRARIES: dict[str, Library] = {
+    "torchvision": Library(torchvision_network, torchvision_normalisation),
+    "timm": Library(timm_network, timm_normalisation),
+}
+"""By the prefix of a model's name: "torchvision:resnet50". Each is imported when a network of it is made."""
+
+
+def library_of(model: str | Architecture) -> tuple[Library, str] | None:
+    """Return the library that a name begins with, and the rest of the name; None for rows of `MODELS` and callables.
 
     Args:
         settings: parameters of the network by name, such as `dropout=0.3`.
 
     Raises:
-        ValueError: the name is unknown, or the network does not take a setting.
+        ValueError: no library has this prefix.
+    """
+    if not isinstance(model, str) or model in MODELS or ":" not in model:
+        return None
+    prefix, _, name = model.partition(":")
+    return lookup(LIBRARIES, prefix, f"library in model {model!r},"), name
+
+
+def check_weights(model: str | Architecture, weights: str | None) -> None:
+    """Refuse what can be seen to be wrong of a model and its weights without building anything.
+
+    Raises:
+        ValueError: the model's library is unknown, or weights are named of a model that has none of its own.
+    """
+    library = library_of(model)
+    if weights is not None and not is_file(weights) and library is None:
+        raise ValueError(
+            f"weights {weights!r} are no file, and only models of {', '.join(LIBRARIES)} have weights with names: give "
+            'a path, for one in this folder "./..."'
+        )
+
+
+def build(
+    model: str | Architecture,
+    classes: int,
+    channels: int,
+    rng: Generator,
+    weights: str | None = None,
+    **settings: Any,
+) -> nn.Module:
+    """Return a network on the CPU. Its weights follow from `rng` alone; torch's global generator does not move.
+
+    `model` is a row of `MODELS`, a name such as "torchvision:resnet50" or "timm:convnext_tiny", or a callable of yours.
+    Yours is called with the number of classes, and with the number of channels as well where it has a parameter named
+    `channels` or a second one without a default.
+
+    Args:
+        weights: a file (`read_weights`), or a name that the library of the model knows; the head stays as it is drawn
+            where theirs is for other classes (`fit`). None draws all.
+        settings: parameters of the network by name, such as `dropout=0.3`.
+
+    Raises:
+        ValueError: a name is unknown, the network does not take a setting, or the weights cannot be had or do not fit.
         TypeError: the callable returns no network.
     """
-    architecture = lookup(MODELS, model, "model") if isinstance(model, str) else model
-    check_settings(model, architecture, settings)
+    check_weights(model, weights)
     seed = torch.randint(2**63 - 1, (), generator=rng, device=rng.device).item()
+    named = None if weights is None or is_file(weights) else weights
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # torch.manual_seed would reseed the CUDA generators too, which the fork does not restore
         torch.default_generator.manual_seed(int(seed))
-        network = call(partial(architecture, **settings), classes, channels)
+        network = made(model, classes, channels, named, settings)
     if not isinstance(network, nn.Module):
-        raise TypeError(f"model {architecture!r} returned {type(network).__name__}: return a torch.nn.Module")
+        raise TypeError(f"model {model!r} returned {type(network).__name__}: return a torch.nn.Module")
+    if weights is not None and named is None:
+        fit(network, read_weights(weights), f"weights {weights!r}")
     return network
 
 
-def check_settings(model: str | Architecture, architecture: Architecture, settings: Iterable[str]) -> None:
+def made(
+    model: str | Architecture, classes: int, channels: int, weights: str | None, settings: Mapping[str, Any]
+) -> nn.Module:
+    """Return a network drawn from the global generator, with the named weights of its library, if any."""
+    if library := library_of(model):
+        check_settings(model, library[0].network, settings)
+        return out_of_place(library[0].network(library[1], classes, channels, weights))
+    architecture = lookup(MODELS, model, "model") if isinstance(model, str) else model
+    check_settings(model, architecture, settings)
+    return call(partial(architecture, **settings), classes, channels)
+
+
+def check_settings(model: str | Architecture, architecture: Callable[..., Any], settings: Iterable[str]) -> None:
     """Refuse settings that a network does not take; the message names the networks that do."""
     for setting in settings:
         if setting not in inspect.signature(architecture).parameters:
@@ -82,6 +155,29 @@ def check_settings(model: str | Architecture, architecture: Architecture, settin
                 f"model {model if isinstance(model, str) else architecture!r} takes no {setting}: leave Task.{setting} "
                 f"out, or give one of {', '.join(able)}"
             )
+
+
+def out_of_place(network: nn.Module) -> nn.Module:
+    """Return a network whose modules no longer work in place: a hyper step differentiates a second time."""
+    for module in network.modules():
+        if getattr(module, "inplace", False):  # of activations and dropout, as torch, torchvision and timm name it
+            module.inplace = False  # type: ignore[assignment]
+    return network
+
+
+def normalisation(model: str | Architecture, weights: str | None, channels: int) -> Normalisation | None:
+    """Return what images are normalised by before a network of these weights sees them; None for that of the data.
+
+    Named weights bring theirs. Of a file it is what `save_weights` has kept in it, or else that of the library's
+    default weights; a file without any, of a model of no library, leaves it to the data, as no weights do.
+    """
+    if weights is None:
+        return None
+    figures, library = figures_of(weights) if is_file(weights) else None, library_of(model)
+    if figures is not None:
+        return normalisation_for(channels, *figures)
+    named = None if is_file(weights) else weights
+    return library[0].normalisation(library[1], named, channels) if library else None
 
 
 def call(architecture: Architecture, classes: int, channels: int) -> nn.Module:

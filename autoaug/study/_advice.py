@@ -73,4 +73,4 @@ def advise(
 def smaller(task: Task, load: Loader) -> Task:
     """Return a task with a network and images that a CPU is fast at, and all else as it is."""
     pixels = min(load(task).train.images.shape[2:])
-    return replace(task, model=MODEL, data=resized(task.data, PIXELS) if pixels > PIXELS else task.data)
+    return replace(task, model=MODEL, weights=None, data=resized(task.data, PIXELS) if pixels > PIXELS else task.data)

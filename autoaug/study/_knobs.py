@@ -209,12 +209,13 @@ def due(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     steps = max(1, len(data.train) // task.batch_size)
     total = task.total_epochs * steps
     yield from (task.epochs, task.refine_epochs, task.batch_size, total, data.standard)
+    yield min(task.freeze_epochs, task.total_epochs)
     yield from (learning_rate(task, k, steps) for k in range(0, total, max(1, total // RATES)))
     unscheduled = replace(task, schedule="constant", warmup=0)  # which fits any number of epochs
     first_epochs = (replace(unscheduled, epochs=k) for k in range(1, task.epochs + 1))
     yield from (setup.learner.expected_updates(each, len(data.train)) for each in first_epochs)
     fast = "bfloat16" if pick_device(task.device).type == "cuda" else "float32"
-    yield (repr(task.model), task.dropout, fast if task.precision == "auto" else task.precision)
+    yield (repr(task.model), task.weights, task.dropout, fast if task.precision == "auto" else task.precision)
     yield epoch_order(task, data.train.targets, Generator().manual_seed(0))
     yield criterion_of(task, data.train, len(data.classes)).weights
 
@@ -237,14 +238,14 @@ def made(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
 
 def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """Yield losses, weights and the policy's parameters after a few steps of each phase, of a small network."""
-    small: dict[str, Any] = {"model": "convnet", "dropout": None, "device": "cpu"}
+    small: dict[str, Any] = {"model": "convnet", "weights": None, "dropout": None, "device": "cpu"}
     task = replace(setup.task, **small, batch_size=min(setup.task.batch_size, BATCH))
     learner = setup.learner.rehearsal(task, len(few.train), len(few.val), 1.0)  # when it is due, `due` compares
     run = TrainingRun(task, setup.policy, setup.mix, learner, Generator().manual_seed(0), few)
     run.steps_per_epoch = max(1, len(data.train) // setup.task.batch_size)
-    run.model.train()
     for epoch in {1: None, task.epochs: None, task.total_epochs: None}:
         run.epoch, run.step = epoch, (epoch - 1) * run.steps_per_epoch
+        run.to_training()
         run.policy.at(epoch)
         with global_generators_guarded(run):
             for k in range(2):

@@ -74,6 +74,7 @@ class Stopwatch:
             "root",
             "standard",
             "model",
+            "freeze_epochs",
             "batch_size",
             "micro_batch",
             "precision",
@@ -122,8 +123,8 @@ def first(run: TrainingRun, size: int) -> tuple[Tensor, Tensor]:
 
 def train(run: TrainingRun, size: int) -> None:
     """Make a step of refinement: without policy, mix and learner."""
-    run.model.train()
     run.epoch, run.step = run.task.epochs + 1, 0
+    run.to_training()
     train_step(run, *first(run, size))
 
 
@@ -145,7 +146,7 @@ def update(run: TrainingRun, learner: Learner, size: int) -> None:
     """Make a training step that moves the policy, on a share of the images that both batches have."""
     sizes = len(run.data.train), len(run.data.val)
     run.learner = learner.rehearsal(run.task, *sizes, size / run.task.batch_size)
-    run.model.train()
     run.epoch, run.step = run.task.epochs, 0
+    run.to_training()
     run.policy.at(run.epoch)
     train_step(run, *first(run, size))

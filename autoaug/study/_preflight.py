@@ -30,6 +30,9 @@ from autoaug.train import (
 DRAWS = 8
 """Images that a policy and a mix are tried on: so many that a mix with probability 1/2 mixes at least one of them."""
 
+FLAT = (0.0, 0.5, 1.0)
+"""Values of images whose pixels are all the same, which a network must give numbers for."""
+
 IMAGES = 64
 """Training and validation images, each, that a rehearsed learner may draw from."""
 
@@ -81,7 +84,7 @@ class Rehearsal:
         task, learner, data = setup.task, setup.learner, self.load(setup.task)
         try_draws(setup, data)
         learner.check(task, len(data.train), len(data.val))
-        network = (task.model, task.dropout, task.precision, data.fingerprint, data.standard)
+        network = (task.model, task.weights, task.dropout, task.precision, data.fingerprint, data.standard)
         moved = (strategy, part("policy", point), part("learner", point)) if learner.moves_policy else ()
         if self.is_new("network", *network):
             try_logits(setup, data)
@@ -92,7 +95,8 @@ class Rehearsal:
             for caution in learner.cautions(task, len(data.train)):
                 warnings.warn(caution, stacklevel=4)
         device = pick_device(task.device)
-        parts = (smallest_part(task, len(data.train)), task.micro_batch if moved else None, task.refine_epochs > 0)
+        phases = task.refine_epochs > 0, task.freeze_epochs > 0, task.freeze_epochs < task.epochs, task.backbone_lr != 1
+        parts = (smallest_part(task, len(data.train)), task.micro_batch if moved else None, *phases)
         for name in ("cpu", str(device)) if device.type == "cuda" and torch.cuda.is_available() else ("cpu",):
             if self.is_new("step", name, *network, *loss, *parts, *moved, *((strategy,) if name != "cpu" else ())):
                 try_step(make(), data, name)
@@ -147,21 +151,37 @@ def head(split: Split, size: int) -> Split:
 
 
 def try_logits(setup: Setup, data: Data) -> None:
-    """Compute the logits of two images of noise, as in validation.
+    """Compute the logits of two images of noise, and of images of one value, as in validation.
+
+    Policies make such images: solarized, cut out, translated away.
 
     Raises:
-        ValueError: it fails, or its logits have another shape.
+        ValueError: it fails, its logits have another shape, or they are no numbers.
     """
-    run, model, shape = rehearsed(setup, data), setup.task.model, data.train.images.shape[1:]
-    images = torch.rand(2, *shape, generator=Generator().manual_seed(0))
-    with global_generators_guarded(run), failing(f"{model} fails on two images of {spoken(shape)}"), torch.no_grad():
-        run.model.eval()
-        logits = run.logits(images)
-    if logits.shape != (2, len(data.classes)):
-        raise ValueError(
-            f"model {model} gives logits of shape {tuple(logits.shape)} for 2 images of {len(data.classes)} "
-            "classes: its last layer must have one output per class"
-        )
+    run, model, shape = rehearsed(setup, data), name_of_model(setup), data.train.images.shape[1:]
+    noise = torch.rand(2, *shape, generator=Generator().manual_seed(0))
+    flat = torch.tensor(FLAT).view(-1, 1, 1, 1).expand(-1, *shape)
+    run.model.eval()
+    with global_generators_guarded(run), torch.no_grad():
+        with failing(f"{model} fails on two images of {spoken(shape)}"):
+            logits = run.logits(noise)
+        if logits.shape != (2, len(data.classes)):
+            raise ValueError(
+                f"model {model} gives logits of shape {tuple(logits.shape)} for 2 images of {len(data.classes)} "
+                "classes: its last layer must have one output per class"
+            )
+        with failing(f"{model} fails on images of {spoken(shape)} whose pixels are all the same"):
+            of_flat = run.logits(flat)
+    refuse_strange_logits(logits, model, "of noise", "check the weights that it begins with")
+    for value, each in zip(FLAT, of_flat, strict=True):
+        fix = "where it divides by a deviation, add a small number to that"
+        refuse_strange_logits(each, model, f"whose pixels are all {value:g}", fix)
+
+
+def refuse_strange_logits(logits: Tensor, model: str, images: str, fix: str) -> None:
+    """Raise ValueError where logits of some images are NaN or infinite; the last two go into the message."""
+    if not bool(logits.isfinite().all()):
+        raise ValueError(f"model {model} gives logits that are NaN or infinite for images {images}: {fix}")
 
 
 def try_loss(setup: Setup, data: Data) -> None:
@@ -185,7 +205,9 @@ def try_loss(setup: Setup, data: Data) -> None:
 
 
 def try_step(setup: Setup, data: Data, device: str = "cpu") -> None:
-    """Make a training step with policy, mix and learner on a device, and one of refinement where there is any.
+    """Make a training step with policy, mix and learner on a device, and one of each further phase that there is.
+
+    These are the first step after epochs with a frozen backbone, and one of refinement.
 
     It is made with as many images as the smallest part of a minibatch will have, but two at most: layers such as
     BatchNorm fail on one alone.
@@ -206,6 +228,9 @@ def try_step(setup: Setup, data: Data, device: str = "cpu") -> None:
             raise ValueError(
                 f"{subject} begins with a loss of {loss.item()} in training {where}: its logits are no finite numbers"
             )
+        if 0 < task.freeze_epochs < task.epochs:
+            with failing(f"{subject} fails in training the backbone {where}"):
+                step_of(run, batch, epoch=task.freeze_epochs + 1)
         if task.refine_epochs:
             with failing(f"{subject} fails in refining {where}"):
                 step_of(run, batch, epoch=task.epochs + 1)
@@ -215,14 +240,19 @@ def step_of(run: TrainingRun, batch: Split, epoch: int) -> Tensor:
     """Make the first step of an epoch and return its loss, a detached scalar in nats."""
     run.epoch, run.step = epoch, epoch - 1
     run.policy.at(epoch)
-    run.model.train()
+    run.to_training()
     return train_step(run, batch.images, batch.targets)
 
 
 def trained(setup: Setup) -> str:
     """Return what a step trains, in words: the model, and the learner where there is one."""
-    model = spelt(setup.task.model) if callable(setup.task.model) else setup.task.model
+    model = name_of_model(setup)
     return f"{model} with {type(setup.learner).__name__}" if setup.learner.moves_policy else model
+
+
+def name_of_model(setup: Setup) -> str:
+    """Return the name of the model, or of the function that makes it."""
+    return spelt(setup.task.model) if callable(setup.task.model) else setup.task.model
 
 
 def spoken(shape: torch.Size) -> str:

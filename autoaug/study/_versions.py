@@ -25,6 +25,9 @@ VERSION = 2
 
 DEFAULTS: dict[str, Any] = {
     "model": "wrn-16-2",
+    "weights": None,
+    "freeze_epochs": 0,
+    "backbone_lr": 1.0,
     "epochs": 30,
     "refine_epochs": 0,
     "refine_standard": True,

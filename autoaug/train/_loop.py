@@ -143,7 +143,7 @@ def enter_epoch(run: TrainingRun) -> None:
 def train_epoch(run: TrainingRun) -> float:
     """Train on all images once, in a fresh random order, or on those that are left; return the mean loss."""
     assert run.position is not None, "the epoch has been entered"
-    run.model.train()
+    run.to_training()
     for batch in batches(run):
         run.position.advance(train_step(run, run.data.train.images[batch], run.data.train.targets[batch]))
         run.saving_point(run.epoch == run.task.total_epochs and run.position.steps == run.steps_per_epoch)

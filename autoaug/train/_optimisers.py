@@ -13,6 +13,7 @@ from torch import nn
 
 from autoaug.fields import TEXT, Refused, short
 from autoaug.lookup import lookup
+from autoaug.train._backbone import with_backbone_rate
 
 if TYPE_CHECKING:
     from autoaug.train._task import Task
@@ -95,14 +96,15 @@ def groups_of(model: nn.Module, task: "Task") -> Groups:
     """Return the parameters of a network in groups, each with its "lr_scale" and what else differs between them.
 
     All are in one group, in the order of the network; with `Task.decay_norms` off, biases and the parameters of layers
-    that normalise are in a second one without weight decay. A group that would be empty is left out.
+    that normalise are in a second one without weight decay. A group that would be empty is left out. With
+    `Task.backbone_lr` each is divided again, into the backbone and the head.
     """
     every = list(model.parameters())
     free = set() if task.decay_norms else {id(parameter) for parameter in undecayed(model)}
     decayed = [parameter for parameter in every if id(parameter) not in free]
     rest = [parameter for parameter in every if id(parameter) in free]
     groups: Groups = [{"params": decayed, "lr_scale": 1.0}, {"params": rest, "lr_scale": 1.0, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+    return with_backbone_rate([group for group in groups if group["params"]], model, task.backbone_lr)
 
 
 def undecayed(model: nn.Module) -> Iterator[nn.Parameter]:

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from autoaug.data import Data, as_float
 from autoaug.mixing import Mix
-from autoaug.models import build
+from autoaug.models import build, normalisation
 from autoaug.policy import Policy
 from autoaug.record import Phase
+from autoaug.train._backbone import Freezer
 from autoaug.train._criterion import criterion_of
 from autoaug.train._learner import Learner, NullLearner
 from autoaug.train._position import Position, position_of
@@ -43,14 +44,15 @@ class TrainingRun:
         self.device = pick_device(task.device)
         self.data = self.loaded = data.to(self.device)
         self.streams = spawn(rng)
+        weights = None if task.weights is None else str(task.weights)
         settings = {} if task.dropout is None else {"dropout": task.dropout}
-        self.model = build(task.model, len(data.classes), data.channels, self.streams["weights"], **settings)
+        self.model = build(task.model, len(data.classes), data.channels, self.streams["weights"], weights, **settings)
         self.model.to(self.device).to(memory_format=torch.channels_last)
+        self.freezer = Freezer(self.model, used=task.freeze_epochs > 0)
         self.policy.to(self.device)
         self.optimiser = task.build_optimiser(self.model)
-        self.mean, self.std = (
-            torch.tensor(value, device=self.device).view(1, -1, 1, 1) for value in (data.mean, data.std)
-        )
+        figures = normalisation(task.model, weights, data.channels) or (data.mean, data.std)
+        self.mean, self.std = (torch.tensor(value, device=self.device).view(1, -1, 1, 1) for value in figures)
         self.criterion = criterion_of(task, self.data.train, len(data.classes))
         self.steps_per_epoch = max(1, len(data.train) // task.batch_size)
         self.epoch = 0
@@ -67,6 +69,15 @@ class TrainingRun:
     def phase(self) -> Phase:
         """Whether the present epoch is one of augmentation or of refinement."""
         return "augment" if self.epoch <= self.task.epochs else "refine"
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the head alone trains in the present epoch."""
+        return self.epoch <= self.task.freeze_epochs
+
+    def to_training(self) -> None:
+        """Put the network into training mode, or the head alone where the backbone is frozen in the present epoch."""
+        self.freezer.to_training(self.frozen)
 
     @property
     def active_learner(self) -> Learner:

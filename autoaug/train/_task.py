@@ -12,6 +12,7 @@ from torch import nn
 
 from autoaug.data import Data, anchored, load_data
 from autoaug.fields import SEED, TEXT, Matching, Refused, Within, above, at_least, check_fields
+from autoaug.models import check_weights, is_file
 from autoaug.train._criterion import ImageLosses, loss_of
 from autoaug.train._optimisers import BuildOptimiser, build_optimiser, fields_read, optimiser_of, own_rate, stand_in
 from autoaug.train._schedules import Schedule, check_schedule, milestones_of, schedule_of, warmup_of
@@ -50,6 +51,14 @@ def folder(given: Any) -> str:
     return path
 
 
+def weights_source(given: Any) -> str:
+    """Return the value of `Task.weights`. A path is kept as a text, and never taken for the name of weights."""
+    source = os.path.join(".", given) if isinstance(given, Path) else given
+    if not TEXT.holds(source):
+        raise Refused("the name of weights, or the path of a file of them")
+    return str(source)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What is trained. It is the same for every strategy, so that only the strategy differs."""
@@ -57,7 +66,16 @@ class Task:
     data: Annotated[str | Path | Callable[..., Any], data_source]
     """A name of `DATASETS`, a folder of images, an .npz file, or a callable that gives a `Source`."""
     model: Annotated[str | Callable[..., nn.Module], Matching(TEXT.pattern, says="the name of a model")] = "wrn-16-2"
-    """A name of `MODELS`, or a callable `(classes, channels) -> nn.Module`."""
+    """A name of `MODELS`, "torchvision:resnet50", "timm:convnext_tiny", or a callable `(classes, channels) ->
+    nn.Module`."""
+    weights: Annotated[str | Path | None, weights_source] = None
+    """What the network begins with: a name that torchvision or timm has for weights of the model ("IMAGENET1K_V2",
+    "pretrained"), or the path of a file (.safetensors, or a state dict); None draws them. The head is drawn where
+    theirs is for other classes, and images are normalised as theirs were (`autoaug.models.normalisation`)."""
+    freeze_epochs: Annotated[int, at_least(0)] = 0
+    """First epochs in which the head alone trains: the backbone gets no gradients and runs as in evaluation."""
+    backbone_lr: Annotated[float, above(0)] = 1.0
+    """Learning rate of the backbone, all but the head, as a multiple of the head's."""
     epochs: Annotated[int, at_least(1)] = 30
     """Epochs with the policy and the mix."""
     refine_epochs: Annotated[int, at_least(0)] = 0
@@ -137,6 +155,7 @@ class Task:
         if "lr" not in fields_read(self.optimiser):
             object.__setattr__(self, "lr", own_rate(self))
         check_schedule(self)
+        check_weights(self.model, self.weights)  # type: ignore[arg-type]
 
     def load(self, *, test: bool = False) -> Data:
         """Load and split the data as the task says; without `test`, as in every search, there are no test images."""
@@ -172,7 +191,10 @@ class Task:
 
     def anchored(self) -> "Task":
         """Return the task with absolute paths, for a process that runs in another folder."""
-        return replace(self, data=anchored(self.data), root=str(Path(self.root).absolute()))
+        weights = self.weights
+        if weights is not None and is_file(str(weights)):
+            weights = str(Path(weights).absolute())
+        return replace(self, data=anchored(self.data), root=str(Path(self.root).absolute()), weights=weights)
 
     def describe(self) -> dict[str, Any]:
         """Return the task as plain data, for the record: callables by their name, the same in every process."""
