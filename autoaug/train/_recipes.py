@@ -7,13 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recipe(Mapping[str, Any]):
-    """Hold the fields of a task as a source gives them; without data and model, and without an augmentation.
+    """Hold the fields of a task as a source gives them: `Task(**RECIPES["he-2019-cifar"], data=..., model=...)`.
 
-    >>> from autoaug import Task
-    >>> from autoaug.train import RECIPES
-    >>> task = Task(**RECIPES["he-2019-cifar"], data="cifar100", model="preactresnet-18")
-    >>> task.milestones, task.weight_decay
-    ((150, 275), 0.0001)
+    Data, model and augmentation are none of them.
     """
 
     source: str
