@@ -245,10 +245,11 @@ def test_a_training_on_balanced_classes_goes_on_within_an_epoch_as_if_it_had_not
         if calls == 3:
             raise Stopped
 
-    saved = Checkpoint(Folder(tmp_path), "run", every_seconds=0.0)
+    saved = Checkpoint(Folder(tmp_path), "run", every_seconds=1e-9)
     with pytest.raises(Stopped):
         list(train(task, *setting, rng=seeded(), resume=saved, pulse=pulse))
-    rest = list(train(task, *setting, rng=seeded(), resume=Checkpoint(Folder(tmp_path), "run", every_seconds=0.0)))
+    rest = list(train(task, *setting, rng=seeded(), resume=Checkpoint(Folder(tmp_path), "run", every_seconds=1e-9)))
+    assert [each.images for each in rest] == [16, 48], "two of three steps of the first epoch had been made"
     assert [each.metrics["train_loss"] for each in rest] == [each.metrics["train_loss"] for each in whole]
 
 
