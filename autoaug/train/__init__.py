@@ -11,6 +11,7 @@ from autoaug.train._loop import batches, evaluate, global_generators_guarded, tr
 from autoaug.train._loss import MinibatchLoss, smallest_part
 from autoaug.train._optimisers import OPTIMISER_FIELDS, OPTIMISERS, fields_read
 from autoaug.train._order import epoch_order
+from autoaug.train._recipes import RECIPES, Recipe
 from autoaug.train._run import TrainingRun, pick_device
 from autoaug.train._schedules import SCHEDULES, ScheduleRule, learning_rate
 from autoaug.train._task import SAME_IN_ALL_TRIALS, Task, spelt
@@ -19,6 +20,7 @@ __all__ = [
     "LOSSES",
     "OPTIMISERS",
     "OPTIMISER_FIELDS",
+    "RECIPES",
     "SAME_IN_ALL_TRIALS",
     "SCHEDULES",
     "Criterion",
@@ -26,6 +28,7 @@ __all__ = [
     "Learner",
     "MinibatchLoss",
     "NullLearner",
+    "Recipe",
     "ScheduleRule",
     "Task",
     "TrainingRun",

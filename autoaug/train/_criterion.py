@@ -52,14 +52,7 @@ def loss_of(given: Any) -> str | ImageLosses:
 
 @dataclass(frozen=True, eq=False)
 class Criterion:
-    """Compute the loss of each training image, as a training and the learner within it take it.
-
-    >>> import torch
-    >>> from autoaug.train import Criterion
-    >>> logits, targets = torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
-    >>> Criterion(weights=torch.tensor([0.5, 1.5]))(logits, targets)  # ln 2 times the weights
-    tensor([0.3466, 1.0397])
-    """
+    """Compute the loss of each training image, as a training and the learner within it take it."""
 
     losses: ImageLosses = cross_entropy
     smoothing: float = 0.0
