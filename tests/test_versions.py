@@ -86,7 +86,7 @@ def states(store: Store) -> list[tuple[bool, str]]:
 
 def test_what_has_its_default_is_not_stored() -> None:
     plain = Study(name="s", task=Task(data="digits"), strategies={"none": none()}, budget=Budget(trials=1)).describe()
-    assert plain["version"] == 2
+    assert plain["version"] == 3
     assert plain["task"] == {"data": "digits", "standard": "auto"}
     assert not {"final_data", "mixes", "proxies"} & set(plain)
     assert asked().describe()["task"].keys() == {"data", "model", "epochs", "batch_size", "lr", "standard"}
@@ -94,10 +94,11 @@ def test_what_has_its_default_is_not_stored() -> None:
 
 def test_both_versions_say_the_same() -> None:
     facts = ("data", "predicted_seconds", "predicted_rerun_seconds")
-    now = complete_definition({**asked().describe(), **{name: VERSION_1[name] for name in facts}})
+    now = complete_definition({**asked().describe(), **{name: VERSION_1[name] for name in facts}, "version": 2})
     task = {**_versions.as_stored(_versions.DEFAULTS), **VERSION_1["task"]}  # with the fields that came later
     budget = {**VERSION_1["budget"], "gpu_weights": {}}  # this one too
-    assert now == complete_definition(VERSION_1) == {**VERSION_1, "task": task, "budget": budget, "unrecorded": []}
+    whole = {**VERSION_1, "task": task, "budget": budget, "unrecorded": ["standard"]}
+    assert now == complete_definition(VERSION_1) == whole
 
 
 def test_parts_that_may_be_missing_have_the_defaults_of_a_study() -> None:
@@ -163,14 +164,13 @@ def test_a_study_that_used_a_later_field_is_refused_by_a_release_without_it(
         store.define("tiny", asked().describe(), complete_definition)
 
 
-@pytest.mark.parametrize("before", [VERSION_1, asked().describe()], ids=["1", "2"])
+@pytest.mark.parametrize("before", [VERSION_1, asked().describe()], ids=["1", "3"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"lr": 0.1}, r"^study 'tiny' was run with task lr = 0.2, and now has 0.1: give the study another name, or .*"),
         ({"momentum": 0.8}, r"task momentum = 0.9, and now has 0.8"),
         ({"refine_lr": 0.01}, r"task refine_lr = None, and now has 0.01"),
-        ({"standard": "flip"}, r"task standard = auto, and now has flip"),
     ],
 )
 def test_a_value_that_changed_is_refused(
@@ -182,6 +182,16 @@ def test_a_value_that_changed_is_refused(
     with pytest.raises(ValueError, match=r"final_data train, and now has train\+val"):
         store.define("tiny", replace(asked(), final_data="train+val").describe(), complete_definition)
     assert written(store) == before
+
+
+def test_what_is_chosen_by_the_data_is_compared_where_it_means_today_what_it_meant(store: Store) -> None:
+    flip = asked(standard="flip").describe()
+    store.define("tiny", asked().describe())
+    with pytest.raises(ValueError, match=r"task standard = auto, and now has flip"):
+        store.define("tiny", flip, complete_definition)
+    for before in (VERSION_1, {**asked().describe(), "version": 2}):  # `run` asks the data
+        write(store, before)
+        store.define("tiny", flip, complete_definition)
 
 
 def test_the_table_of_defaults_is_that_of_the_task() -> None:
@@ -242,7 +252,7 @@ def test_a_field_that_was_taken_away_matters_where_it_had_been_set(
 def test_a_definition_of_a_later_release_is_refused(store: Store, options: Options) -> None:
     store.define("tiny", {**asked().describe(), "version": 99})
     for attempt in (lambda: run(asked(), store, options=options), lambda: is_over(asked(), store)):
-        with pytest.raises(ValueError, match=r"is defined in version 99, and this release reads 2: upgrade autoaug"):
+        with pytest.raises(ValueError, match=r"is defined in version 99, and this release reads 3: upgrade autoaug"):
             attempt()
 
 

@@ -68,9 +68,11 @@ def gpu() -> Iterator[PretendedGpu]:
         yield machine
 
 
-def steps(gpu: PretendedGpu, policy: Any, mix: Mix | None = None, learner: Any = None) -> list[tuple[Counter, Counter]]:
+def steps(
+    gpu: PretendedGpu, policy: Any, mix: Mix | None = None, learner: Any = None, task: Task = TASK
+) -> list[tuple[Counter, Counter]]:
     """The waits and the copies of each training step of an epoch but the first, which brings tables to the GPU."""
-    run = TrainingRun(TASK, policy, mix or MIXES["none"](), learner, seeded(), TASK.load())
+    run = TrainingRun(task, policy, mix or MIXES["none"](), learner, seeded(), task.load())
     run.epoch, found = 1, []
     run.to_training()
     for batch in batches(run):
@@ -118,6 +120,11 @@ POLICIES: dict[str, Callable[[], Any]] = {name: partial(fixed, name) for name in
 @pytest.mark.parametrize("name", POLICIES)
 def test_no_step_with_a_policy_stops_for_the_gpu(name: str, gpu: PretendedGpu) -> None:
     assert counts(steps(gpu, POLICIES[name]())) == ({}, {})
+
+
+@pytest.mark.parametrize("standard", ["resized-crop+flip+vflip", ("crop", ready.randaugment())], ids=["crop", "nodes"])
+def test_no_step_with_a_standard_augmentation_stops_for_the_gpu(standard: Any, gpu: PretendedGpu) -> None:
+    assert counts(steps(gpu, Fixed(ready.none()), task=replace(TASK, standard=standard))) == ({}, {})
 
 
 @pytest.mark.parametrize("per", ["sample", "batch"])

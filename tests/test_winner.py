@@ -17,14 +17,14 @@ from torch import Generator, Tensor
 from autoaug import Study, Task
 from autoaug.compare import ALWAYS_ON
 from autoaug.compare._winner import nodes_of, winning_policy, with_nodes_before
-from autoaug.data import STANDARDS, image_folder
+from autoaug.data import STANDARDS, Standard, image_folder
 from autoaug.export import EXPORTERS, export
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, PolicyTree, apply, decode, encode, policy_tree, ready, schedule, sequence
 from autoaug.record import LEADERBOARD, Record, TrialKind
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, randaugment
-from autoaug.train import TrainingRun
+from autoaug.train import TrainingRun, resolved_standard
 
 VERSIONS = {"autoaug": "0.1.0", "torch": "2.0"}
 
@@ -140,7 +140,7 @@ def test_a_policy_begins_with_what_was_always_on(photographed: tuple[Study, Stor
     assert alone.provenance[ALWAYS_ON] == "crop+flip"
 
 
-@pytest.mark.parametrize("name", STANDARDS)
+@pytest.mark.parametrize("name", [name for name, each in STANDARDS.items() if each.scale is None])
 def test_every_standard_augmentation_is_exported_as_it_is_applied(name: str, tmp_path: Path, rng: Generator) -> None:
     """The places of a bright pixel: those of the trainer and those of the exported file, over many draws."""
     standard, count = STANDARDS[name], 3000
@@ -155,6 +155,42 @@ def test_every_standard_augmentation_is_exported_as_it_is_applied(name: str, tmp
     assert ours.keys() == theirs.keys()
     table = [[found[place] for place in sorted(ours)] for found in (ours, theirs)]
     assert len(ours) == 1 or chi2_contingency(table).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("standard", "nodes", "fact"),
+    [
+        (STANDARDS["resized-crop"], [], "resized-crop, of which torchvision's {} comes before this policy"),
+        (
+            STANDARDS["resized-crop+flip"],
+            [apply("hflip", probability=0.5)],
+            "resized-crop+flip, of which torchvision's {} comes before this policy, which begins with the rest",
+        ),
+    ],
+    ids=str,
+)
+def test_a_resized_crop_is_no_operation_and_is_told(
+    standard: Standard, nodes: list[Any], fact: str, store: Store
+) -> None:
+    study = tiny()
+    store.define(study.name, study.describe())
+    search(store, study, "ra", (0.9, {"policy.n": 1, "policy.m": 0.1}), standard=standard.plain())
+    tree = winning_policy(study, store, "ra")
+    alone = ready.randaugment(1, 0.1).root.nodes  # type: ignore[union-attr]
+    assert tree.root == policy_tree(sequence([*nodes, *alone])).root
+    crop = "RandomResizedCrop(size, scale=(0.08, 1.0), ratio=(0.75, 1.3333))"
+    assert tree.provenance[ALWAYS_ON] == fact.format(crop)
+
+
+def test_nodes_that_were_always_on_keep_their_amounts_before_a_policy_of_other_ranges(store: Store) -> None:
+    node = apply("rotate", 0.5, probability=0.25)
+    standard = resolved_standard(Task(data="digits", standard=("flip", node)).standard)  # type: ignore[arg-type]
+    raw = Standard(pad=0, nodes=encode(policy_tree(node)))
+    for each in (standard, raw):
+        before = with_nodes_before(nodes_of(each), ready.trivialaugment().root)
+        found = policy_tree(before, "wide").root.nodes  # type: ignore[union-attr]
+        assert [node.op for node in found[:2]] == ["hflip", "rotate"]
+        assert (found[1].amount, found[1].probability) == (15.0, 0.25)
 
 
 def places(images: Tensor) -> Counter[tuple[int, ...]]:

@@ -10,11 +10,12 @@ from autoaug.data import Standard, public_name
 from autoaug.learners import learned
 from autoaug.lookup import lookup
 from autoaug.metrics import on_split
-from autoaug.policy import Apply, Choice, PolicyTree, Schedule, apply, policy_tree, schedule, sequence
+from autoaug.policy import Apply, Choice, PolicyTree, Schedule, apply, decode, policy_tree, schedule, sequence
 from autoaug.policy import Sequence as InTurn
 from autoaug.record import Outcome, best_complete
 from autoaug.store import Store, epochs_of, id_of_trial
 from autoaug.study import Study, set_up
+from autoaug.train import resolved_standard
 
 
 def winning_policy(
@@ -48,30 +49,45 @@ def winning_policy(
     tree, attributes = policy_of(study, store, best, trial), trial.user_attrs
     facts = tree.provenance | provenance(study, best, attributes) | evidence(rows[name], definition)
     standard = Standard(**attributes["standard"]) if "standard" in attributes else None
-    facts[ALWAYS_ON] = str(standard) if standard else "not recorded: the trial is of an earlier version"
-    if not (standard and with_standard and (nodes := nodes_of(standard))):
-        return policy_tree(tree.root, tree.ranges, facts)
-    facts[ALWAYS_ON] = f"{standard}, which this policy begins with"
-    return policy_tree(with_nodes_before(nodes, tree.root), tree.ranges, facts)
+    before = nodes_of(standard) if standard and with_standard else []
+    facts[ALWAYS_ON] = told(standard, with_standard) if standard else "not recorded: the trial is of an earlier version"
+    return policy_tree(with_nodes_before(before, tree.root) if before else tree.root, tree.ranges, facts)
+
+
+def told(standard: Standard, with_standard: bool) -> str:
+    """Return what was always on, and how much of it a policy begins with where it does."""
+    if not with_standard or str(standard) == "none":
+        return str(standard)
+    if standard.scale is None:
+        return f"{standard}, which this policy begins with"
+    ratio = tuple(round(end, 4) for end in standard.ratio)
+    crop = f"RandomResizedCrop(size, scale={standard.scale}, ratio={ratio})"
+    rest = ", which begins with the rest" if nodes_of(standard) else ""
+    return f"{standard}, of which torchvision's {crop} comes before this policy{rest}"
 
 
 Node = Apply | InTurn | Choice
 
 
-def nodes_of(standard: Standard) -> list[Apply]:
-    """Return a standard augmentation as nodes of a policy."""
-    crop = [apply("crop", most=standard.pad)] if standard.pad else []
-    return [*crop, apply("hflip", probability=0.5)] if standard.flip else crop
+def nodes_of(standard: Standard) -> list[Node]:
+    """Return a standard augmentation as nodes of a policy, without a resized crop: no operation is one."""
+    nodes: list[Node] = [apply("crop", most=standard.pad)] if standard.pad else []
+    nodes += [apply("hflip", probability=0.5)] if standard.flip else []
+    nodes += [apply("vflip", probability=0.5)] if standard.vflip else []
+    if not standard.nodes:
+        return nodes
+    tree = decode(resolved_standard(standard).nodes.encode(), "standard")
+    return [*in_turn(nodes, tree.at(1)).nodes]
 
 
-def with_nodes_before(nodes: Sequence[Apply], root: Node | Schedule) -> Node | Schedule:
+def with_nodes_before(nodes: Sequence[Node], root: Node | Schedule) -> Node | Schedule:
     """Return a policy that begins with some operations, in every epoch."""
     if isinstance(root, Schedule):
         return schedule((step.epoch, in_turn(nodes, step.node)) for step in root.steps)
     return in_turn(nodes, root)
 
 
-def in_turn(nodes: Sequence[Apply], then: Node) -> InTurn:
+def in_turn(nodes: Sequence[Node], then: Node) -> InTurn:
     """Return a sequence of operations and what follows them."""
     return sequence([*nodes, *(then.nodes if isinstance(then, InTurn) else [then])])
 

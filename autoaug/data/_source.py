@@ -64,7 +64,10 @@ class Source:
     classes: tuple[str, ...] = ()
     """The K names. Empty: "0" to "K-1"."""
     standard: Standard | None = None
-    """The augmentation that is always on; None: `usual_standard` of its images."""
+    """The augmentation that is always on; None: `usual_standard` of its images.
+
+    A dataset with a name says what its papers do: `Standard()`, `Standard(flip=False)` where a mirror image is another
+    thing, `Standard(scale=(0.08, 1))` for photos."""
     reading: Reading | None = None
     """What was found in the files that it was read from, where it was a folder of images."""
 

@@ -60,7 +60,7 @@ def tree_text(given: Any) -> str:
     return json.dumps(found, separators=(",", ":")) if found else ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Standard:
     """The augmentation that is always on for a dataset, as is usual in the papers: a crop and a flip.
 
@@ -97,6 +97,13 @@ class Standard:
             if self.pad not in (0, Standard.pad):
                 raise ValueError(f"Standard(pad={self.pad:g}, scale={self.scale}) has two crops: give one of them")
             object.__setattr__(self, "pad", 0.0)
+
+    def __repr__(self) -> str:
+        """Return how it is written, of later fields those that say something.
+
+        The texts of functions that hold one stand in the definitions of studies, and must stay as they are.
+        """
+        return f"Standard({', '.join(f'{name}={value!r}' for name, value in self.plain().items())})"
 
     def __str__(self) -> str:
         """Return its name: "crop+flip", "crop(0.25)", "resized-crop(0.35-1)+flip", "none".
@@ -193,7 +200,8 @@ def standard_named(text: str) -> Standard:
     if text in STANDARDS:
         return STANDARDS[text]
     name, brace, rest = text.partition("{")
-    parts = name.removesuffix("+").split("+") if name.removesuffix("+") else []
+    name = name.removesuffix("+") if brace else name
+    parts = name.split("+") if name else []
     matches = [match for part in parts if (match := PART.fullmatch(part))]
     found: dict[str, Any] = {"pad": 0.0, "flip": False, "nodes": brace + rest}
     for match in matches:

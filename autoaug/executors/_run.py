@@ -1,9 +1,9 @@
 """Running a study: locally or on Ray, with the same scheduler, the same worker and the same storage."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from autoaug.data import STANDARDS
+from autoaug.data import Standard
 from autoaug.execution import (
     Event,
     Listen,
@@ -74,7 +74,7 @@ def conduct(
     refuse_displaced(store.storage_url, options, store.identity)
     write_pending(store, options)
     if (stored := store.definition(study.name)) and "standard" in complete_definition(stored)["unrecorded"]:
-        refuse_other_data(study)
+        refuse_other_data(study, is_known="standard" in complete_definition(stored)["task"])
     expected = (predictions or {}).items()
     known = {
         "data": {each.data: asdict(each) for each in facts},
@@ -97,25 +97,30 @@ def hosts_at_work(study: Study, store: Store) -> set[str]:
     return {owner.partition(":")[0] for owner in owners}
 
 
-def refuse_other_data(study: Study) -> None:
-    """Refuse to go on with a study that was begun before `Task.standard` existed where it would see other images now.
+def refuse_other_data(study: Study, is_known: bool) -> None:
+    """Refuse to go on with a study whose trainings would see other images now than those before.
 
-    Data that brought no standard augmentation were cropped and mirrored, grey images too; and where a split is drawn
-    anew in every epoch, the scores were of images that were trained on.
+    Before `Task.standard` existed, data that brought no standard augmentation were cropped and mirrored, grey images
+    too; and where a split is drawn anew in every epoch, the scores were of images that were trained on. Later, and
+    before crops were resized, photos were padded and cropped.
+
+    Args:
+        is_known: the study was begun with `Task.standard`.
 
     Raises:
         ValueError: it says what the study saw, what it would see, and how to go on.
     """
     data = study.task.load()
-    if data.selection is not None:
+    if data.selection is not None and not is_known:
         raise ValueError(
             f"study {study.name!r} was begun when the scores of Task(resplit='per_epoch') were of images that it had "
             "trained on: give the study another name, or --fresh to start anew (what was run is kept)"
         )
-    before = data.brought or STANDARDS["crop+flip"]
+    mirrored = not is_known or replace(study.task, standard="auto").load().standard.flip
+    before = data.brought or Standard(flip=mirrored)
     if data.standard != before:
         raise ValueError(
             f"study {study.name!r} was begun with the standard augmentation {before}, and now has {data.standard} "
-            f"({data.standard_reason}): give Task(standard={'auto' if data.brought else 'crop+flip'!r}) to go on as "
+            f"({data.standard_reason}): give Task(standard={'auto' if data.brought else before.text!r}) to go on as "
             "it was, or --fresh to start anew (what was run is kept)"
         )

@@ -30,7 +30,7 @@ def none() -> Strategy:
 def standard(padding: float = 0.125, flip: float = 0.5) -> Strategy:
     """Return crop and flip (He et al. 2016) as a policy, for a task with `standard="none"`, or digits, which have none.
 
-    `Task.standard` is applied in all epochs whatever the policy. For colour images it is this very crop and flip, so
+    `Task.standard` is applied in all epochs whatever the policy. For small colour images it is this crop and flip, so
     there `none` is this arm, and `standard` crops twice. As a policy it ends where refinement begins.
 
     Args:

@@ -42,4 +42,6 @@ def instead(name: str, choice: object) -> str:
     if callable(choice) and name in TABLES:
         given = getattr(choice, "__name__", "mine")
         return f"give it a name, {TABLES[name]}[{given!r}] = {given}, and choose among names"
+    if name == "task.standard":
+        return "give its text, Task(standard=...).standard"
     return "give texts, finite numbers, True, False or None, and let a strategy make of them what it needs"

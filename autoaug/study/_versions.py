@@ -1,7 +1,7 @@
 """The stored form of a study's definition: what differs from the defaults, and the version in which it was written.
 
-A definition of version 1 holds every field of its task, one of version 2 those that differ from their defaults. Both
-are read by `complete_definition`, which says what a study is whatever release stored it. So a field with a default may
+A definition of version 1 holds every field of its task, later ones those that differ from their defaults. All are
+read by `complete_definition`, which says what a study is whatever release stored it. So a field with a default may
 be added to `Task` at any time: a study that was stored before has that default, and goes on.
 
 A field that is added to `Task` gets a row of `DEFAULTS`. When a default changes, or a field is taken away: raise
@@ -20,7 +20,7 @@ from autoaug.study._budget import Budget
 if TYPE_CHECKING:
     from autoaug.train import Task
 
-VERSION = 2
+VERSION = 3
 """Of the form in which definitions are written. Each release reads all earlier ones."""
 
 DEFAULTS: dict[str, Any] = {
@@ -69,6 +69,11 @@ UNRECORDED: dict[int, tuple[str, ...]] = {1: ("standard",)}
 Before `Task.standard` existed, data got their own standard augmentation or else a crop and a flip, grey images too;
 and with `resplit="per_epoch"` the scores were of images that had been trained on. Only the data can tell whether that
 is what they get today: `autoaug.executors.run` asks them."""
+
+MEANT_OTHERWISE: dict[int, dict[str, Any]] = {2: {"standard": "auto"}}
+"""By version, values of fields that meant something else until then, where only the data can tell what.
+
+In version 2 and before, "auto" was a padded crop for photos of one's own too, which get a resized one today."""
 
 ALWAYS_WRITTEN = ("standard",)
 """Fields of a task that are written although they have their defaults: that one is missing means something (above),
@@ -121,7 +126,8 @@ def without_defaults(definition: Mapping[str, Any], usual: Mapping[str, Any]) ->
 def complete_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a stored definition says, of whichever version: every part, and every field of its task.
 
-    `unrecorded` lists the fields of the task that were not written where no default says what they were.
+    `unrecorded` lists the fields of the task of which it does not say what they were: those that were not written where
+    no default says it, and those whose value means something else today.
 
     Raises:
         ValueError: it was written by a later release.
@@ -135,6 +141,12 @@ def complete_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
         )
     usual, task = as_stored(defaults(version)), given.get("task", {})
     missing = [name for name in UNRECORDED.get(version, ()) if name not in task]
+    changed = [
+        name
+        for last, values in MEANT_OTHERWISE.items()
+        for name, value in values.items()
+        if version <= last and name not in missing and task.get(name, usual.get(name)) == value
+    ]
     removed = usual.keys() - DEFAULTS.keys()
     whole = {name: value for name, value in {**usual, **task}.items() if name not in missing}
     return {
@@ -142,7 +154,7 @@ def complete_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
         **given,
         "task": {name: value for name, value in whole.items() if name not in removed or value != usual[name]},
         "budget": {**asdict(Budget(trials=1)), "trials": None, **given.get("budget", {})},
-        "unrecorded": missing,
+        "unrecorded": [*missing, *changed],
     }
 
 

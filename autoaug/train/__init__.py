@@ -14,6 +14,7 @@ from autoaug.train._order import epoch_order
 from autoaug.train._recipes import RECIPES, Recipe
 from autoaug.train._run import TrainingRun, pick_device
 from autoaug.train._schedules import SCHEDULES, ScheduleRule, learning_rate
+from autoaug.train._standard import resolved_standard
 from autoaug.train._task import SAME_IN_ALL_TRIALS, Task, spelt
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "global_generators_guarded",
     "learning_rate",
     "pick_device",
+    "resolved_standard",
     "smallest_part",
     "spelt",
     "train",

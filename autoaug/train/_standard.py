@@ -42,16 +42,20 @@ def standard_text(given: Any) -> str:
         case "auto":
             return "auto"
         case str() | Standard():
-            return standard_of(given).text
+            return resolved_standard(given).text
         case Apply() | Sequence() | Choice() | Schedule() | PolicyTree() | Mapping():
             return replace(PLAIN, nodes=text_of_nodes(given)).text
         case (str() | Standard()) as first, nodes:
-            return replace(standard_of(first), nodes=text_of_nodes(nodes)).text
+            return replace(resolved_standard(first), nodes=text_of_nodes(nodes)).text
     raise Refused(f"auto, {', '.join(STANDARDS)}, Standard(...), or nodes of a policy")
 
 
-def standard_of(given: str | Standard) -> Standard:
-    """Return the standard augmentation of a text or a value, with a policy tree that can be run."""
+def resolved_standard(given: str | Standard) -> Standard:
+    """Return the standard augmentation of a text or a value, whose policy tree was checked.
+
+    Raises:
+        ValueError: it is none, or its policy tree cannot be run; the message is what to give instead.
+    """
     try:
         standard = standard_named(given) if isinstance(given, str) else given
     except ValueError:
@@ -67,9 +71,9 @@ def text_of_nodes(given: Any) -> str:
     tree = as_tree(given)
     if isinstance(tree.root, Schedule):
         raise Refused("nodes that are the same in all epochs: a schedule is not always on")
-    plain = json.loads(encode(tree))
-    root = with_most(plain["root"], tree.ranges)
-    return encode(policy_tree(root)).strip()
+    root = with_most(json.loads(encode(tree))["root"], tree.ranges)
+    plain = json.loads(encode(policy_tree(root)))
+    return json.dumps({name: plain[name] for name in ("schema", "root")})
 
 
 def as_tree(given: Any) -> PolicyTree:
