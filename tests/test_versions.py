@@ -95,7 +95,8 @@ def test_what_has_its_default_is_not_stored() -> None:
 def test_both_versions_say_the_same() -> None:
     facts = ("data", "predicted_seconds", "predicted_rerun_seconds")
     now = complete_definition({**asked().describe(), **{name: VERSION_1[name] for name in facts}})
-    task = {**VERSION_1["task"], "optimiser": "sgd"}  # a field that came later
+    later = {"optimiser": "sgd", "size": None, "skip_bad": False}  # fields that came later
+    task = {**VERSION_1["task"], **later}
     budget = {**VERSION_1["budget"], "gpu_weights": {}}  # this one too
     assert now == complete_definition(VERSION_1) == {**VERSION_1, "task": task, "budget": budget, "unrecorded": []}
 

@@ -8,13 +8,15 @@ from typing import Any
 from torch import Tensor
 
 from autoaug.data._listing import PassedOver
+from autoaug.data._photos import Photos
+from autoaug.data._pixels import Frame
 from autoaug.data._splits import DataError, Split
 from autoaug.data._standard import STANDARDS, Standard
 
 PARTS = ("train", "val", "test")
 
 
-def usual_standard(images: Tensor) -> tuple[Standard, str]:
+def usual_standard(images: Tensor | Photos) -> tuple[Standard, str]:
     """Return the standard augmentation of images [N, C, H, W] that bring none of their own, and the reason.
 
     Colour images are cropped and mirrored, as is usual for photos. Grey ones are only cropped: they are digits,
@@ -25,8 +27,10 @@ def usual_standard(images: Tensor) -> tuple[Standard, str]:
     return STANDARDS["crop+flip"], "colour images of your own"
 
 
-def is_grey(images: Tensor) -> bool:
+def is_grey(images: Tensor | Photos) -> bool:
     """Whether images [N, C, H, W] have one channel, or three that are equal, as a grey file has that is read as RGB."""
+    if isinstance(images, Photos):
+        return bool(images.known["grey"].all())
     parts = images.split(256)  # of colour images the first part tells
     return images.shape[1] == 1 or all(bool((part == part[:, :1]).all()) for part in parts)
 
@@ -35,13 +39,16 @@ def is_grey(images: Tensor) -> bool:
 class Reading:
     """Facts of what was read from files."""
 
-    files: int
-    smallest: tuple[int, int]
-    """Height and width of the smallest image, as it lies in its file."""
-    largest: tuple[int, int]
+    files: int = 0
+    """How many images were read. It is known, as the two sizes are, once they were decoded."""
+    smallest: tuple[int, int] = (0, 0)
+    """Height and width of the smallest image, upright, as its file has it."""
+    largest: tuple[int, int] = (0, 0)
     passed_over: tuple[PassedOver, ...] = ()
     notes: tuple[str, ...] = ()
     """What was done to some of them: "2 of more than 8 bits per pixel, scaled to 8"."""
+    left_out: tuple[str, ...] = ()
+    """Those that could not be read and were left out, each with the reason in brackets."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,6 +66,12 @@ class Source:
     """The augmentation that is always on; None: `usual_standard` of its images."""
     reading: Reading | None = None
     """What was found in the files that it was read from, where it was a folder of images."""
+    side: int | None = None
+    """Height and width that its images are to have; None: what fits them, or what a task asks for."""
+    frame: Frame | None = None
+    """What is kept of each image and what a network sees of it, where they were decoded here."""
+    holding: str = ""
+    """How the images are held, in words."""
 
     def parts(self) -> dict[str, Split]:
         """Return the splits that are there, by name."""

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from autoaug.data import as_float
-from autoaug.devices import Clock, Stopwatch, to_device
+from autoaug.devices import Clock, Stopwatch
 from autoaug.hypergrad import Hypergrad, Stateful, TwiceDifferentiable, Unrolled, identity, partials
 from autoaug.learners._checks import (
     HypergradientError,
@@ -89,9 +89,9 @@ class Bilevel:
             return
         rng, train, val = run.streams["learner"], run.data.train, run.data.val
         chosen, seen = pick(len(train), self.updates.hyper_batch, rng), pick(len(val), self.updates.val_batch, rng)
-        rows = to_device(chosen, run.device)
-        hyper = Batch(run.standard(train.images[rows], rng), train.targets[rows])
-        self.advance(self.problem(run, hyper, batch_of(val, seen, run.device)), run.optimiser)
+        images, targets = train.taken(chosen)
+        hyper = Batch(run.standard(images, rng), targets)
+        self.advance(self.problem(run, hyper, batch_of(val, seen)), run.optimiser)
 
     def wants_graph(self, run: "TrainingRun") -> bool:
         """Return whether an update is due in the coming step that differentiates this very step."""
@@ -104,7 +104,7 @@ class Bilevel:
                 return loss.backward()
         with TwiceDifferentiable():
             total, rng = loss.with_graph(), run.streams["learner"]
-            val = batch_of(run.data.val, pick(len(run.data.val), self.updates.val_batch, rng), run.device)
+            val = batch_of(run.data.val, pick(len(run.data.val), self.updates.val_batch, rng))
             self.fused_backward(total, self.problem(run, Batch(images, targets), val), run.optimiser)
         return total.detach()
 
@@ -307,10 +307,10 @@ def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:
     return torch.randperm(total, generator=rng, device=rng.device)[:wanted]
 
 
-def batch_of(split: "Split", chosen: Tensor, device: torch.device) -> Batch:
+def batch_of(split: "Split", chosen: Tensor) -> Batch:
     """Return the images [B, C, H, W] of these indices as floats in [0, 1], and their classes."""
-    rows = to_device(chosen, device)
-    return Batch(as_float(split.images[rows]), split.targets[rows])
+    images, targets = split.taken(chosen)
+    return Batch(as_float(images), targets)
 
 
 def shrunk(total: int, share: float, micro_batch: int | None) -> int:

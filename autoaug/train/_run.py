@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from autoaug.data import Data, as_float
+from autoaug.data import Data, Photos, as_float
 from autoaug.devices import to_device
 from autoaug.mixing import Mix
 from autoaug.models import build
@@ -149,14 +149,15 @@ class TrainingRun:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def standard(self, images: Tensor, rng: Generator | None = None) -> Tensor:
+    def standard(self, images: Tensor | Photos, rng: Generator | None = None) -> Tensor:
         """Return images [B, C, H, W] with the dataset's standard augmentation, on in every epoch: random crop and flip.
 
         Args:
-            images: [B, C, H, W], bytes or floats in [0, 1], as the data hold them.
+            images: [B, C, H, W], bytes or floats in [0, 1], or photos, as the data hold them.
             rng: of the draws; None is the stream "augment".
         """
-        rng, rule, images = rng or self.streams["augment"], self.data.standard, as_float(images)
+        rng, rule = rng or self.streams["augment"], self.data.standard
+        images = as_float(images)
         if rule.pad:
             images = OPS["crop"].function(images, images.new_full((len(images),), rule.pad), rng)
         if rule.flip:
