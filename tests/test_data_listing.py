@@ -12,6 +12,7 @@ from PIL import Image
 from autoaug import Budget, Study, Task
 from autoaug.data import DataError, image_folder, load_data, read_images
 from autoaug.data._files import SPLIT_FOLDERS
+from autoaug.data._holding import Wanted, held
 from autoaug.data._listing import BROKEN, HIDDEN, LOOP, SYSTEM_NAMES, hides, listing, stamp
 from autoaug.data._source import PassedOver, Reading
 from autoaug.strategies import none
@@ -37,7 +38,7 @@ def photos(tmp_path: Path) -> Path:
 
 def read(path: Path) -> tuple[Reading, tuple[str, ...], int]:
     """What was found, the classes, and the number of images in all splits."""
-    source = image_folder(path)(path)
+    source = held(image_folder(path)(path), Wanted(), "data")
     assert source.reading is not None
     images = sum(len(split) for split in source.parts().values())
     assert images == source.reading.files
@@ -179,7 +180,7 @@ def test_more_than_8_bits_are_scaled_by_their_range(
     for file in (photos / "cat").iterdir():
         file.unlink()
     Image.fromarray(pixels).save(photos / "cat" / f"x{suffix}")
-    source = image_folder(photos, size=2)(photos)
+    source = held(image_folder(photos)(photos), Wanted(size=2), "data")
     assert source.train.images[0].flatten(1).tolist() == [expected] * 3
     assert source.reading is not None
     assert source.reading.notes == ("1 of more than 8 bits per pixel, scaled to 8",)
@@ -226,7 +227,7 @@ def test_the_plan_says_what_was_read_and_what_was_passed_over(photos: Path) -> N
     (facts,) = data_facts(study, Loader())
     assert facts.sentences()[:4] == [
         "data: 14 training, 3 validation, 4 test images (validation and test cut from training) of 2 classes, "
-        "64 x 64 pixels in colour",
+        "4 x 4 pixels in colour",
         "read from 21 files of 4 x 6 to 20 x 30 pixels",
         "passed over: 5 .heic, which Pillow cannot read here (dog/0.heic, dog/1.heic, dog/2.heic and 2 more)",
         "passed over: 1 hidden, or left by a system (cat/.ipynb_checkpoints)",

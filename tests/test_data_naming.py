@@ -12,7 +12,7 @@ from autoaug.data import image_folder, npz, public_name, resized
         ("photos", "photos"),
         ("/home/process_name/photos/", "photos"),
         ("../../process_name/x.npz", "x.npz"),
-        (repr(image_folder("/home/process_name/photos", 96)), "ImageFolder(path='photos', size=96)"),
+        (repr(image_folder("/home/process_name/photos")), "ImageFolder(path='photos')"),
         (repr(npz("/home/process_name/x.npz")), "Npz(path='x.npz')"),
         (repr(resized("/home/process_name/photos", 16)), "Resized(data='photos', size=16)"),
         (repr(resized("cifar10", 16)), "Resized(data='cifar10', size=16)"),

@@ -26,6 +26,7 @@ from autoaug.data import (
     load_data,
     npz,
 )
+from autoaug.data._holding import Wanted, held
 from autoaug.data._torchvision_sets import ROWS
 
 Arrays = tuple[numpy.ndarray, numpy.ndarray]
@@ -141,6 +142,11 @@ def greys(count: int, first: int = 0) -> list[tuple[int, int, int]]:
     return [(level, level, level) for level in range(first, first + count)]
 
 
+def read_at(folder: Path, size: int) -> Source:
+    """The images of a folder at one size."""
+    return held(image_folder(folder)(folder), Wanted(size=size), "data")
+
+
 def test_a_folder_of_classes_is_split_by_us(tmp_path: Path) -> None:
     paint(tmp_path / "dog", *greys(20, 100))
     paint(tmp_path / "cat", *greys(10))
@@ -149,7 +155,7 @@ def test_a_folder_of_classes_is_split_by_us(tmp_path: Path) -> None:
     (tmp_path / "cat" / "notes.txt").write_text("no image")
     data = load_data(str(tmp_path), val_fraction=0.25, test=True)
     assert (data.classes, data.standard, data.channels) == (("cat", "dog"), Standard(0.125, flip=False), 3)
-    assert data.train.images.shape == (24, 3, 64, 64)
+    assert data.train.images.shape == (24, 3, 12, 12)
     assert data.train.images.dtype == torch.uint8
     assert [len(data.train), len(data.val), len(data.test or ())] == [24, 8, 8]
     images = torch.cat([split.images for split in (data.train, data.val, data.test) if split])
@@ -177,7 +183,7 @@ def test_images_are_cropped_to_the_centre_and_resized_with_antialiasing(tmp_path
     for name, array in {"a": wide, "b": wide.transpose(1, 0, 2), "c": board.astype(numpy.uint8)}.items():
         paint(tmp_path / name, *greys(2))
         Image.fromarray(array).save(tmp_path / name / "0.png")
-    source = image_folder(tmp_path, size=8)(tmp_path)
+    source = read_at(tmp_path, 8)
     centre, tall, checkers = source.train.images[::2]
     assert torch.equal(centre, tall.transpose(1, 2))
     assert (centre[:, 1:-1, 1:-1] == torch.tensor([10, 200, 30]).view(3, 1, 1)).all()
@@ -191,7 +197,7 @@ def test_images_are_cropped_to_the_centre_and_resized_with_antialiasing(tmp_path
 def test_images_of_every_mode_become_colour(mode: str, colour: Any, expected: list[int], tmp_path: Path) -> None:
     paint(tmp_path / "a", colour, mode=mode)
     paint(tmp_path / "b", (0, 0, 0))
-    assert image_folder(tmp_path, size=4)(tmp_path).train.images[0, :, 0, 0].tolist() == expected
+    assert read_at(tmp_path, 4).train.images[0, :, 0, 0].tolist() == expected
 
 
 def test_an_image_stands_as_the_camera_held_it(tmp_path: Path) -> None:
@@ -202,7 +208,7 @@ def test_an_image_stands_as_the_camera_held_it(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     Image.fromarray(array).save(tmp_path / "a" / "0.png", exif=exif)
-    upright = image_folder(tmp_path, size=8)(tmp_path).train.images[0, 0]
+    upright = read_at(tmp_path, 8).train.images[0, 0]
     assert (upright[:4] == 0).all()
     assert (upright[4:] == 255).all()
 
@@ -285,11 +291,11 @@ def test_a_function_is_asked_again_and_a_name_is_not(monkeypatch: pytest.MonkeyP
 def test_changed_files_are_read_again(tmp_path: Path) -> None:
     paint(tmp_path / "photos" / "a", *greys(10))
     paint(tmp_path / "photos" / "b", *greys(10))
-    one, again = (load_data(image_folder(tmp_path / "photos", size=4)) for _ in range(2))
+    one, again = (load_data(image_folder(tmp_path / "photos"), size=4) for _ in range(2))
     assert one.fingerprint == again.fingerprint
     paint(tmp_path / "photos" / "a", *greys(10, 30))
-    assert load_data(image_folder(tmp_path / "photos", size=4)).fingerprint != one.fingerprint
-    assert load_data(image_folder(tmp_path / "photos", size=5)).train.images.shape[2] == 5
+    assert load_data(image_folder(tmp_path / "photos"), size=4).fingerprint != one.fingerprint
+    assert load_data(image_folder(tmp_path / "photos"), size=5).train.images.shape[2] == 5
     for classes in (2, 3):
         images, labels = arrays(60, 4, 4, classes=classes)
         numpy.savez(tmp_path / "a.npz", x_train=images, y_train=labels)

@@ -72,14 +72,14 @@ def rows() -> list[LeaderboardRow]:
 
 
 def test_the_page_says_what_was_trained_on_what_and_not_where_that_lies() -> None:
-    lies = repr(image_folder("/home/somebody/secret-project/flowers", 32))
+    lies = repr(image_folder("/home/somebody/secret-project/flowers"))
     task = {"model": "convnet", "data": lies, "epochs": 20}
     read = {lies: {"images": {"train": 1200, "val": 80, "test": 320}}}
     found = comparison(rows=rows(), definition={"task": task, "data": read}, provenance={"always on": "crop+flip"})
     page = report(found, {})
     assert "somebody" not in page
     assert (
-        "convnet on ImageFolder(path=&#39;flowers&#39;, size=32), 1,200 train + 80 val + 320 test images, "
+        "convnet on ImageFolder(path=&#39;flowers&#39;), 1,200 train + 80 val + 320 test images, "
         "always on: crop+flip, 20 epochs, optimising val_accuracy"
     ) in page
     assert "always on, whatever the strategy: crop+flip" in page

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from autoaug.data._files import image_folder, npz
     from autoaug.data._load import DATASETS, Data, data_name, load_data, resplit, train_on_val
     from autoaug.data._naming import public_name
+    from autoaug.data._photos import Photos
     from autoaug.data._pictures import read_images, sample_images
     from autoaug.data._source import Source
     from autoaug.data._splits import DataError, Split, as_float
@@ -32,6 +33,7 @@ else:
             "_files": "image_folder npz",
             "_load": "DATASETS Data data_name load_data resplit train_on_val",
             "_naming": "public_name",
+            "_photos": "Photos",
             "_pictures": "read_images sample_images",
             "_source": "Source",
             "_splits": "DataError Split as_float",
@@ -46,6 +48,7 @@ __all__ = [
     "Copies",
     "Data",
     "DataError",
+    "Photos",
     "Source",
     "Split",
     "Standard",

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autoaug.data._encoded import Encoded
 from autoaug.data._source import PARTS, Source
 from autoaug.data._splits import DataError, Split, class_counts
 from autoaug.text import counted
@@ -26,7 +27,7 @@ def checked(source: Source, data_name: str) -> Source:
     for name, split in parts.items():
         _check_targets(split.targets, len(classes), f"the {name} targets of {data_name}")
     _check_kinds(parts, data_name)
-    _check_counts(parts, classes, data_name)
+    check_counts(parts, classes, data_name)
     return replace(source, **parts, classes=classes)
 
 
@@ -41,6 +42,8 @@ def _numbered(targets: Tensor, where: str) -> tuple[str, ...]:
 def _checked_split(split: Split, where: str) -> Split:
     """Return a split whose images and targets fit each other."""
     images, targets = split.images, split.targets
+    if isinstance(images, Encoded):
+        return Split(images, checked_targets(targets, len(images), where), split.names)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise DataError(f"{where} have shape {tuple(images.shape)}: give N x C x H x W with 1 or 3 channels C")
     if targets.ndim != 1 or len(targets) != len(images):
@@ -48,6 +51,15 @@ def _checked_split(split: Split, where: str) -> Split:
     if images.numel() == 0:
         raise DataError(f"{where} are none: give at least one image of every class")
     return Split(_checked_pixels(images, where), _checked_labels(targets, where), split.names)
+
+
+def checked_targets(targets: Tensor, images: int, where: str) -> Tensor:
+    """Return the targets of images that are not decoded yet."""
+    if targets.ndim != 1 or len(targets) != images:
+        raise DataError(f"{where} are {images:,}, with targets {tuple(targets.shape)}: give one each")
+    if images == 0:
+        raise DataError(f"{where} are none: give at least one image of every class")
+    return _checked_labels(targets, where)
 
 
 def _checked_pixels(images: Tensor, where: str) -> Tensor:
@@ -78,7 +90,8 @@ def _check_targets(targets: Tensor, classes: int, where: str) -> None:
 
 def _check_kinds(parts: dict[str, Split], data: str) -> None:
     """Raise DataError unless all splits have images of one shape and type."""
-    kinds = [(name, tuple(split.images.shape[1:]), split.images.dtype) for name, split in parts.items()]
+    tensors = {name: split.images for name, split in parts.items() if not isinstance(split.images, Encoded)}
+    kinds = [(name, tuple(images.shape[1:]), images.dtype) for name, images in tensors.items()]
     for (one, shape, dtype), (other, other_shape, other_dtype) in pairwise(kinds):
         if (shape, dtype) != (other_shape, other_dtype):
             raise DataError(
@@ -87,7 +100,7 @@ def _check_kinds(parts: dict[str, Split], data: str) -> None:
             )
 
 
-def _check_counts(parts: dict[str, Split], classes: tuple[str, ...], data_name: str) -> None:
+def check_counts(parts: dict[str, Split], classes: tuple[str, ...], data_name: str) -> None:
     """Raise DataError unless there are two classes, each with images enough for every split that is to be cut."""
     if len(classes) < 2:
         raise DataError(f"{data_name} has the one class {classes[0]!r}: give at least two to tell apart")

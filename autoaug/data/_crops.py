@@ -7,27 +7,33 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from autoaug.data._photos import Photos
 from autoaug.data._splits import as_float
 from autoaug.devices import to_device
 
 
-def heights_and_widths(images: Tensor) -> Tensor:
+def heights_and_widths(images: Tensor | Photos) -> Tensor:
     """Return the height and width of each image of a minibatch: [B, 2], int64, on the CPU."""
+    if isinstance(images, Photos):
+        return images.sizes
     return torch.tensor(images.shape[2:]).expand(len(images), 2)
 
 
-def resized_crop(images: Tensor, boxes: Tensor, size: int | tuple[int, int]) -> Tensor:
+def resized_crop(images: Tensor | Photos, boxes: Tensor, size: int | tuple[int, int]) -> Tensor:
     """Return the boxes of images, brought to one size: [B, C, S, S], float32 in [0, 1].
 
     Bilinear, without antialiasing; no pixel outside of a box is looked at. It equals
     `interpolate(image[box], size, mode="bilinear", align_corners=False)` for each image.
 
     Args:
-        images: [B, C, H, W], bytes or floats in [0, 1].
+        images: [B, C, H, W], bytes or floats in [0, 1], or photos.
         boxes: [B, 4], int64: top, left, height and width in pixels, within the image and not empty.
         size: S, or the height and the width of the result where they differ.
     """
-    pixels, (high, wide) = as_float(images), (size, size) if isinstance(size, int) else size
+    high, wide = (size, size) if isinstance(size, int) else size
+    if isinstance(images, Photos):
+        return images.crops(boxes.cpu(), high)
+    pixels = as_float(images)
     top, left, height, width = to_device(boxes, pixels.device, pixels.dtype).unbind(1)
     rows = along(top, height, high, pixels.shape[2])
     columns = along(left, width, wide, pixels.shape[3])

@@ -1,86 +1,99 @@
-"""Image files as bytes of one size."""
+"""All images of a dataset, decoded in threads: Pillow lets other threads work while it does."""
 
-from collections.abc import Sequence
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from contextvars import ContextVar
 
 import numpy
-import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
-from autoaug.data._modes import as_rgb
-from autoaug.data._splits import DataError
-from autoaug.text import enumerated
+from autoaug.data._encoded import Encoded
+from autoaug.data._errors import DataError
+from autoaug.data._pixels import LOOK, Frame, Taken, Unreadable, size_of, take
+from autoaug.text import LOG, enumerated
 
+AHEAD = 4
+"""Images for each thread that are decoded before they are asked for, at most."""
 
-class Picture(NamedTuple):
-    """One decoded image."""
+PATIENCE = 2.0
+"""Seconds of decoding after which it is said how far it is."""
 
-    pixels: numpy.ndarray
-    """size x size x 3 bytes, upright as its camera held it."""
-    shape: tuple[int, int]
-    """Height and width of the file's image."""
-    deep: bool
-    """Whether it had more than 8 bits per pixel, which were scaled."""
+Progress = Callable[[str, int, int], None]
+"""Is told what is done, how much of it, and of how much: ("decoding", 1200, 9469)."""
 
 
-class Unreadable(NamedTuple):
-    """An image that cannot be read, and why."""
-
-    file: Path
-    reason: str
-
-
-class Decoded(NamedTuple):
-    """Images of one split, and those of them that could not be read."""
-
-    images: Tensor
-    """N x 3 x size x size bytes; undefined where an image could not be read."""
-    shapes: list[tuple[int, int]]
-    deep: int
-    bad: list[Unreadable]
+def log_tenths(what: str, done: int, total: int) -> None:
+    """Log a line at every tenth."""
+    if done * 10 // total > (done - 1) * 10 // total:
+        LOG.info("%s: %s of %s images", what, f"{done:,}", f"{total:,}")
 
 
-def decode_all(files: Sequence[Path], size: int) -> Decoded:
-    """Decode files in threads; what cannot be read is gathered, so that all of it can be named at once."""
-    decoded = Decoded(torch.empty(len(files), 3, size, size, dtype=torch.uint8), [], 0, [])
-    deep = 0
-    with ThreadPoolExecutor() as pool:
-        for image, picture in zip(decoded.images, pool.map(partial(try_decode, size=size), files), strict=True):
-            if isinstance(picture, Unreadable):
-                decoded.bad.append(picture)
-                continue
-            image.copy_(torch.from_numpy(picture.pixels).permute(2, 0, 1))
-            decoded.shapes.append(picture.shape)
-            deep += picture.deep
-    return decoded._replace(deep=deep)
+PROGRESS: ContextVar[Progress] = ContextVar("PROGRESS", default=log_tenths)
+"""Who is told of what takes long: a command line sets its own."""
 
 
-def try_decode(file: Path, size: int) -> Picture | Unreadable:
-    """Return a decoded image file, or why it cannot be read."""
-    try:
-        with Image.open(file) as image:
-            upright, deep = as_rgb(image)
-            pixels = ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)
-            return Picture(numpy.array(pixels), (upright.height, upright.width), deep)
-    except Exception as error:  # Pillow's decoders raise many kinds
-        return Unreadable(file, reason_of(error, file))
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def reason_of(error: Exception, file: Path) -> str:
-    """Return why an image could not be read, in a few words."""
-    if isinstance(error, UnidentifiedImageError):
-        return "no image inside" if file.stat().st_size else "empty"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def decoded(encoded: Encoded, frame: Frame) -> Iterator[Taken | Unreadable]:
+    """Yield each image as it is kept, in order, or why it cannot be read; few are in memory at once."""
+    tell, began, total = PROGRESS.get(), time.monotonic(), len(encoded)
+    with ThreadPoolExecutor(cores()) as pool:
+        waiting = deque(pool.submit(take, encoded, index, frame) for index in range(min(total, AHEAD * cores())))
+        for done in range(1, total + 1):
+            yield waiting.popleft().result()
+            if done + len(waiting) < total:
+                waiting.append(pool.submit(take, encoded, done + len(waiting), frame))
+            if time.monotonic() - began > PATIENCE:
+                tell("decoding", done, total)
 
 
-def refuse_unreadable(bad: Sequence[Unreadable], total: int, folder: Path, most: int = 5) -> None:
-    """Raise a DataError that names the first of all images that cannot be read, and how many they are."""
+def sizes_of(encoded: Encoded) -> numpy.ndarray:
+    """Return height and width of each image, as its header says: [N, 2], int32; zeros where it has none."""
+    if not len(encoded):
+        return numpy.zeros((0, 2), dtype=numpy.int32)
+    with ThreadPoolExecutor(cores()) as pool:
+        found = pool.map(lambda index: size_of(encoded, index), range(len(encoded)))
+        return numpy.array(list(found), dtype=numpy.int32)
+
+
+class Looks:
+    """Gather what is known of images while they are decoded."""
+
+    def __init__(self, images: int) -> None:
+        self.table = numpy.zeros(images, dtype=LOOK)
+        self.bad: list[Unreadable] = []
+        self.changes = Counter[str]()
+        """How many images each change was done to, see `Taken`."""
+
+    def watched(self, found: Iterator[Taken | Unreadable]) -> Iterator[numpy.ndarray]:
+        """Yield the pixels of each image that can be read, and note what is known of it."""
+        for index, each in enumerate(found):
+            if isinstance(each, Unreadable):
+                self.bad.append(each)
+            else:
+                self.table[index] = each.look
+                self.changes.update(each.changes)
+                yield each.pixels
+
+
+def starts_of(looks: numpy.ndarray) -> numpy.ndarray:
+    """Return where the bytes of each image begin, where all are kept one after the other: [N], int64."""
+    lengths = looks["rows"].astype(numpy.int64) * looks["columns"] * 3
+    return numpy.cumsum(lengths) - lengths
+
+
+def refuse_unreadable(bad: Sequence[Unreadable], total: int, data_name: str, most: int = 1000) -> None:
+    """Raise a DataError that names all images that cannot be read."""
     if bad:
-        examples = [f"{str(image.file.relative_to(folder))!r} ({image.reason})" for image in bad[:most]]
+        examples = [f"{image.name!r} ({image.reason})" for image in bad]
         named = enumerated(examples, len(bad), most)
         count = f"{len(bad)} of {total} images" if total > 1 else "its image"
-        raise DataError(f"data {str(folder)!r}: {count} cannot be read: {named}: replace or remove them")
+        raise DataError(
+            f"{data_name}: {count} cannot be read: {named}: replace or remove them, or leave them out with "
+            "Task.skip_bad=True"
+        )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from autoaug.data._encoded import Encoded
 from autoaug.data._load import DATASETS, TEST_FRACTION, data_name, read, with_test
 from autoaug.data._source import Reader, Source
 from autoaug.data._splits import DataError, Split, as_float, draw, shares
@@ -66,6 +67,10 @@ class Resized:
     def __call__(self, root: Path) -> Source:
         """Read the whole dataset and shrink its images."""
         source = read(self.data, root)
+        if isinstance(source.train.images, Encoded):
+            if self.size < 1:
+                raise DataError(f"size={self.size} of resized {data_name(self.data)}: give at least 1 pixel")
+            return replace(source, side=min(self.size, source.side or self.size))
         height, width = source.train.images.shape[2:]
         if not 0 < self.size <= min(height, width):
             raise DataError(
@@ -73,7 +78,7 @@ class Resized:
                 f"are {height} x {width}"
             )
         shrunk: dict[str, Any] = {name: shrink(split, self.size) for name, split in source.parts().items()}
-        return replace(source, **shrunk)
+        return replace(source, **shrunk, side=self.size)
 
 
 def resized(data: str | Path | Reader, size: int) -> Resized:

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from autoaug.data._load import Data
-from autoaug.data._splits import Split, as_float, joined
+from autoaug.data._photos import Photos
+from autoaug.data._splits import PHOTOS_AT_ONCE, Split, as_float, joined
 
 LEAST_SIDE = 16
 """Smaller images resemble each other by nature: near copies are not looked for."""
@@ -92,8 +93,10 @@ def exact_pairs(split: Split, others: Split) -> dict[int, int]:
     return {index: first[row] for index, row in enumerate(rows(split.images)) if row in first}
 
 
-def rows(images: Tensor) -> Iterator[int]:
+def rows(images: Tensor | Photos) -> Iterator[int]:
     """Return a hash of 64 bits of the pixels of each image."""
+    if isinstance(images, Photos):
+        return iter(images.known["digest"].tolist())
     return (hash(image.tobytes()) for image in images.contiguous().numpy())
 
 
@@ -113,7 +116,7 @@ def marks_of(split: Split) -> "Marks | None":
 class Marks:
     """Difference hashes and small grey patterns, by which images are compared."""
 
-    def __init__(self, images: Tensor) -> None:
+    def __init__(self, images: Tensor | Photos) -> None:
         small = shrunk(images, 8, 9)
         steps = (small[:, :, 1:] - small[:, :, :-1]).flatten(1)
         self.indices = ((steps.abs() > 1.5 / 255).sum(1) >= LEAST_EDGES).nonzero()[:, 0]
@@ -125,9 +128,12 @@ class Marks:
         self.patterns = patterns / patterns.norm(dim=1, keepdim=True).clamp(min=1e-6)
 
 
-def shrunk(images: Tensor, height: int, width: int) -> Tensor:
+def shrunk(images: Tensor | Photos, height: int, width: int) -> Tensor:
     """Return grey images [N, height, width] in [0, 1], each pixel the mean of an area."""
-    parts = [as_float(part).mean(1, keepdim=True) for part in images.split(1000)]
+    parts = [
+        as_float(part).mean(1, keepdim=True)
+        for part in images.split(PHOTOS_AT_ONCE if isinstance(images, Photos) else 1000)
+    ]
     if not parts:
         return torch.zeros(0, height, width)
     return torch.cat([interpolate(part, (height, width), mode="area") for part in parts])[:, 0]

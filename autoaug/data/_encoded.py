@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+
+from autoaug.data._errors import DataError
 
 
 @runtime_checkable
@@ -51,7 +53,11 @@ class ImageFiles:
 
     def open(self, index: int) -> Image.Image:
         """Return the image of a file, open: its pixels are read when they are asked for."""
-        return Image.open(self.paths[index])
+        path = self.paths[index]
+        try:
+            return Image.open(path)
+        except UnidentifiedImageError:
+            raise DataError("no image inside" if path.stat().st_size else "empty") from None
 
     def name(self, index: int) -> str:
         """Return the path of a file."""
@@ -68,3 +74,42 @@ class ImageFiles:
     def taken(self, indices: Sequence[int]) -> "ImageFiles":
         """Return the files at these indices."""
         return ImageFiles(tuple(self.paths[index] for index in indices))
+
+
+@dataclass(frozen=True)
+class Together:
+    """The images of several splits, one after the other, so that all are decoded and kept in one go."""
+
+    parts: tuple[Encoded, ...]
+
+    def __len__(self) -> int:
+        """Return the number of images of all parts."""
+        return sum(map(len, self.parts))
+
+    def at(self, index: int) -> tuple[Encoded, int]:
+        """Return the part that has an image, and its index there."""
+        for part in self.parts:
+            if index < len(part):
+                return part, index
+            index -= len(part)
+        raise IndexError(index)
+
+    def open(self, index: int) -> Image.Image:
+        """Return an image, open."""
+        part, within = self.at(index)
+        return part.open(within)
+
+    def name(self, index: int) -> str:
+        """Return what an error calls an image."""
+        part, within = self.at(index)
+        return part.name(within)
+
+    def version(self) -> str | None:
+        """Return a digest of what the parts say; None where one of them cannot say anything."""
+        versions = [part.version() for part in self.parts]
+        return None if None in versions else hashlib.sha256("\0".join(map(str, versions)).encode()).hexdigest()
+
+    def taken(self, indices: Sequence[int]) -> "Together":
+        """Return the images at these indices, each as a part of its own."""
+        pairs = (self.at(index) for index in indices)
+        return Together(tuple(part.taken([within]) for part, within in pairs))

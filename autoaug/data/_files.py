@@ -1,6 +1,5 @@
 """Datasets in the user's own files: a folder of images, or one .npz."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,7 +11,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from autoaug.data._decoding import Decoded, decode_all, refuse_unreadable
+from autoaug.data._encoded import ImageFiles
 from autoaug.data._listing import HIDDEN, Listing, entries, grouped, hides, listing, no_images, subfolders
 from autoaug.data._source import PARTS, Reading, Source
 from autoaug.data._splits import DataError, Split
@@ -27,13 +26,12 @@ class ImageFolder:
     """Read a folder of images; see `image_folder`."""
 
     path: Path
-    size: int
 
     def __str__(self) -> str:
         return str(self.path)
 
     def __call__(self, root: Path) -> Source:
-        """Read all images. `root` is not used: the path is absolute."""
+        """List all images; none is decoded yet. `root` is not used: the path is absolute."""
         if not self.path.is_dir():
             raise DataError(f"no folder of images at {str(self.path)!r}: give the path of an existing folder")
         folders = _split_folders(self.path)
@@ -41,33 +39,21 @@ class ImageFolder:
         for folder in folders.values():
             _check_classes(folder, classes, folders["train"])
         files = {name: _files(folder, classes) for name, folder in folders.items()}
-        decoded = {
-            name: decode_all([image for contents in listings for image in contents.images], self.size)
-            for name, listings in files.items()
-        }
-        bad = [image for part in decoded.values() for image in part.bad]
-        refuse_unreadable(bad, sum(len(part.images) for part in decoded.values()), self.path)
         others = [other for listings in files.values() for contents in listings for other in contents.others]
-        reading = _reading(self.path, classes, decoded, [*_beside(self.path, folders), *others])
-        parts: dict[str, Any] = {
-            name: Split(decoded[name].images, _targets(listings), _names(listings, self.path))
-            for name, listings in files.items()
-        }
-        return Source(**parts, classes=classes, reading=reading)
+        passed_over = grouped([*_beside(self.path, folders), *others], self.path)
+        parts: dict[str, Any] = {name: _listed(listings, self.path) for name, listings in files.items()}
+        return Source(**parts, classes=classes, reading=Reading(passed_over=passed_over, notes=tuple(_alike(classes))))
 
 
-def image_folder(path: Path | str, size: int = 64) -> ImageFolder:
-    """Make a dataset of a folder of images: `Task(data=image_folder("photos", size=96))`.
+def image_folder(path: Path | str) -> ImageFolder:
+    """Make a dataset of a folder of images: `Task(data=image_folder("photos"), size=96)`; a path alone does as well.
 
     Either `path/<class>/*.png`, split by `load_data`, or `path/train/<class>/*.png` with `path/val` and `path/test`
     beside it or not; then these splits are kept, and all have the same classes. `SPLIT_FOLDERS` has other names for
-    them. Images become RGB bytes, those of 16 bits too; the shorter side is resized to `size` pixels, with
-    antialiasing, and the centre is kept. Folders may be nested below a class, and files that are no images, or hide,
-    are passed over: `Source.reading` names them.
+    them. Images become RGB bytes, those of 16 bits too; `Task.size` says what a network sees of them. Folders may be
+    nested below a class, and files that are no images, or hide, are passed over: `Source.reading` names them.
     """
-    if size < 1:
-        raise DataError(f"size={size} of image_folder({str(path)!r}): give at least 1 pixel")
-    return ImageFolder(Path(path).expanduser().absolute(), size)
+    return ImageFolder(Path(path).expanduser().absolute())
 
 
 def _split_folders(path: Path) -> dict[str, Path]:
@@ -117,14 +103,12 @@ def _files(folder: Path, classes: tuple[str, ...]) -> list[Listing]:
     return listings
 
 
-def _targets(files: list[Listing]) -> Tensor:
-    """Return the class of each image, in the order of the folders."""
-    return torch.arange(len(files)).repeat_interleave(torch.tensor([len(contents.images) for contents in files]))
-
-
-def _names(files: list[Listing], path: Path) -> tuple[str, ...]:
-    """Return the file of each image, relative to the dataset's folder."""
-    return tuple(str(image.relative_to(path)) for contents in files for image in contents.images)
+def _listed(listings: list[Listing], path: Path) -> Split:
+    """Return the images of a split, not decoded yet, with the class of each, in the order of the folders."""
+    files = tuple(image for contents in listings for image in contents.images)
+    counts = torch.tensor([len(contents.images) for contents in listings])
+    targets = torch.arange(len(listings)).repeat_interleave(counts)
+    return Split(ImageFiles(files), targets, tuple(str(file.relative_to(path)) for file in files))
 
 
 def _beside(path: Path, folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:
@@ -139,17 +123,11 @@ def _beside(path: Path, folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:
                 yield "in no folder of a class", folder / entry.name
 
 
-def _reading(
-    path: Path, classes: tuple[str, ...], decoded: dict[str, Decoded], others: list[tuple[str, Path]]
-) -> Reading:
-    """Return the facts of what was read and passed over."""
-    shapes = sorted((shape for part in decoded.values() for shape in part.shapes), key=math.prod)
-    deep = sum(part.deep for part in decoded.values())
-    notes = [f"{deep} of more than 8 bits per pixel, scaled to 8"] if deep else []
+def _alike(classes: tuple[str, ...]) -> Iterator[str]:
+    """Yield a note for each two classes that may have been meant to be one."""
     for first, second in pairwise(sorted(classes, key=str.lower)):
         if first.lower() == second.lower():
-            notes.append(f"classes {first!r} and {second!r} differ in upper and lower case only")
-    return Reading(len(shapes), shapes[0], shapes[-1], grouped(others, path), tuple(notes))
+            yield f"classes {first!r} and {second!r} differ in upper and lower case only"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ from torch import Tensor
 from autoaug.data._checks import checked
 from autoaug.data._digits import DIGITS
 from autoaug.data._files import ImageFolder, Npz, image_folder, npz
+from autoaug.data._holding import Hold, Wanted, held
 from autoaug.data._listing import stamp
+from autoaug.data._photos import Photos
+from autoaug.data._pixels import Frame
 from autoaug.data._source import Reader, Reading, Source, as_source, usual_standard
 from autoaug.data._splits import DataError, Split, as_float, cut, joined
 from autoaug.data._standard import Standard, standard_named
@@ -56,6 +59,10 @@ class Data:
     """The test images were cut from the training images."""
     reading: Reading | None = None
     """What was found in the files, where the data are a folder of images."""
+    frame: Frame | None = None
+    """What is kept of each image and what a network sees of it, where they were decoded here."""
+    holding: str = ""
+    """How the images are held, in words."""
     selection: Split | None = None
     """Images that are never trained on where `val` is drawn anew in every epoch, so that training meets its images."""
 
@@ -84,6 +91,9 @@ def load_data(
     test_fraction: float = TEST_FRACTION,
     seed: int = 0,
     standard: str | Standard = "auto",
+    size: int | None = None,
+    hold: Hold = "auto",
+    skip_bad: bool = False,
     selection: bool = False,
     test: bool = False,
 ) -> Data:
@@ -104,6 +114,10 @@ def load_data(
     `standard` is a `Standard` or its text, such as a name of STANDARDS; with "auto" the augmentation that is always on
     is what the dataset brings, or else `usual_standard` of its training images.
 
+    `size` is the height and width in pixels of what a network sees; None is that of the images, or of photos 224, or
+    less where they are smaller. `hold` says how photos are held, see `Task.hold`; with `skip_bad` files that cannot be
+    read are left out, and named in `Data.reading`.
+
     Raises:
         DataError: the data cannot be used; the message names what, of which data, and what to do.
         ValueError: `standard` is no such text.
@@ -111,11 +125,18 @@ def load_data(
     name = data_name(data)
     asked = standard_named(standard) if isinstance(standard, str) and standard != "auto" else standard
     _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
-    divide = _divided if is_kept(data) else _divided.__wrapped__
-    loaded = divide(read(data, root), val_fraction, test_fraction, seed, selection, name)
+    divide, keep = (_divided, _held) if is_kept(data) else (_divided.__wrapped__, _held.__wrapped__)
+    source = keep(read(data, root), Wanted(size, hold, skip_bad), name)
+    loaded = divide(source, val_fraction, test_fraction, seed, selection, name)
     if isinstance(asked, Standard):
         loaded = replace(loaded, standard=asked, standard_reason="as asked")
     return loaded if test else replace(loaded, test=None)
+
+
+@lru_cache(maxsize=2)
+def _held(source: Source, wanted: Wanted, name: str) -> Source:
+    """Return a source whose images can be trained on. The last are cached: each trial of a study asks for the same."""
+    return held(source, wanted, name)
 
 
 @lru_cache(maxsize=2)
@@ -143,6 +164,8 @@ def _divided(
         selection=selection,
         test_is_cut=test_is_cut,
         reading=source.reading,
+        frame=source.frame,
+        holding=source.holding,
     )
 
 
@@ -255,22 +278,44 @@ def train_on_val(data: Data) -> Data:
     return replace(data, train=every_image, val_is_cut=False, selection=None)
 
 
-def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def moments(images: Tensor | Photos) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation of each channel over all pixels in [0, 1]; the deviation is at least 1/255."""
+    if isinstance(images, Photos):
+        return moments_of_photos(images)
     # A few images at a time stay in the processor's cache; their sums are added up in float64.
     parts = (as_float(part) for part in images.split(256))
     powers = ((part, part.square()) for part in parts)
     sums = torch.stack([torch.stack([power.sum((2, 3)).double().sum(0) for power in pair]) for pair in powers]).sum(0)
     mean, square = sums / (images.numel() // images.shape[1])
+    return mean_and_deviation(mean, square)
+
+
+def moments_of_photos(photos: Photos) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return what `moments` does, over what an evaluation sees: the sums were made when each photo was decoded."""
+    known, pixels = photos.known, photos.side**2 * len(photos)
+    sums, squares = (torch.from_numpy(known[name].sum(0).astype("f8")) for name in ("sum", "squares"))
+    return mean_and_deviation(sums / (255 * pixels), squares / (255**2 * pixels))
+
+
+def mean_and_deviation(mean: Tensor, square: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation of each channel from the means [C] of its values and of their squares."""
     # A channel that never varies would be divided by zero.
     deviation = (square - mean.square()).clamp(min=0).sqrt().clamp(min=1 / 255)
     return tuple(mean.tolist()), tuple(deviation.tolist())
 
 
 def fingerprint(*splits: Split) -> str:
-    """Return 16 hexadecimal digits over types, shapes, pixels and targets, wherever the tensors lie."""
+    """Return 16 hexadecimal digits over types, shapes, pixels and targets, wherever they lie.
+
+    Of photos the pixels are known by a digest of each, which was made when it was decoded.
+    """
     digest = hashlib.sha256()
-    for tensor in (part for split in splits for part in (split.images, split.targets)):
-        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.cpu().contiguous().numpy().data)
+    for split in splits:
+        if isinstance(split.images, Photos):
+            digest.update(f"photos {tuple(split.images.shape)}".encode())
+            digest.update(split.images.known["digest"].tobytes())
+        tensors = (split.targets,) if isinstance(split.images, Photos) else (split.images, split.targets)
+        for tensor in tensors:
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()[:16]

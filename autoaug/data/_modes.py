@@ -3,7 +3,7 @@
 import numpy
 from PIL import Image, ImageOps
 
-from autoaug.data._splits import DataError
+from autoaug.data._errors import DataError
 
 
 def as_rgb(image: Image.Image) -> tuple[Image.Image, bool]:

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from autoaug.data._decoding import decode_all, refuse_unreadable
+from autoaug.data._decoding import refuse_unreadable
+from autoaug.data._encoded import ImageFiles
 from autoaug.data._listing import listing, no_images
+from autoaug.data._pixels import Frame, Taken, Unreadable, take
 from autoaug.data._sklearn_files import sklearn_file
 from autoaug.data._splits import DataError, as_float
 
@@ -28,7 +31,11 @@ def read_images(folder: Path, size: int, most: int = 8) -> Tensor:
     contents = listing(folder)
     if not contents.images:
         raise no_images(folder, contents.others)
-    files = contents.images[:most]
-    decoded = decode_all(files, size)
-    refuse_unreadable(decoded.bad, len(files), folder)
-    return as_float(decoded.images)
+    files = ImageFiles(tuple(contents.images[:most]))
+    found = [take(files, index, Frame(size, size)) for index in range(len(files))]
+    bad = [
+        each._replace(name=str(Path(each.name).relative_to(folder))) for each in found if isinstance(each, Unreadable)
+    ]
+    refuse_unreadable(bad, len(files), f"data {str(folder)!r}")
+    pixels = [torch.from_numpy(each.pixels) for each in found if isinstance(each, Taken)]
+    return as_float(torch.stack(pixels).permute(0, 3, 1, 2).contiguous())

@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from autoaug.data._listing import PassedOver
+from autoaug.data._photos import Photos
+from autoaug.data._pixels import Frame
 from autoaug.data._splits import DataError, Split
 from autoaug.data._standard import STANDARDS, Standard
 
@@ -20,21 +22,25 @@ made small, such as CIFAR (32), Tiny ImageNet (64) and STL-10 (96), are padded a
 are only brought to the size of a network, 224 as a rule, are cut to random boxes."""
 
 
-def usual_standard(images: Tensor) -> tuple[Standard, str]:
+def usual_standard(images: Tensor | Photos) -> tuple[Standard, str]:
     """Return the standard augmentation of images [N, C, H, W] that bring none of their own, and the reason.
 
-    Photos, of `PHOTO` pixels and more, get a resized crop, smaller images a padded one. Colour images are mirrored, as
-    is usual. Grey ones are not: they are digits, letters, scans and spectrograms as often as not, of which a mirror
-    image is another thing, and another place or size is not.
+    Photos get a resized crop: files of many pixels, whatever a network sees of them, and tensors of `PHOTO` pixels and
+    more. Smaller images get a padded one. Colour images are mirrored, as is usual. Grey ones are not: they are digits,
+    letters, scans and spectrograms as often as not, of which a mirror image is another thing, and another place or size
+    is not.
     """
-    crop, size = ("resized-crop", f" of {PHOTO} pixels and more") if min(images.shape[2:]) >= PHOTO else ("crop", "")
+    photos = isinstance(images, Photos) or min(images.shape[2:]) >= PHOTO
+    crop, kind = ("resized-crop", "photos") if photos else ("crop", "images")
     if is_grey(images):
-        return STANDARDS[crop], f"grey images of your own{size}, which are not mirrored unless asked"
-    return STANDARDS[f"{crop}+flip"], f"colour images of your own{size}"
+        return STANDARDS[crop], f"grey {kind} of your own, which are not mirrored unless asked"
+    return STANDARDS[f"{crop}+flip"], f"colour {kind} of your own"
 
 
-def is_grey(images: Tensor) -> bool:
+def is_grey(images: Tensor | Photos) -> bool:
     """Whether images [N, C, H, W] have one channel, or three that are equal, as a grey file has that is read as RGB."""
+    if isinstance(images, Photos):
+        return bool(images.known["grey"].all())
     parts = images.split(256)  # of colour images the first part tells
     return images.shape[1] == 1 or all(bool((part == part[:, :1]).all()) for part in parts)
 
@@ -43,13 +49,16 @@ def is_grey(images: Tensor) -> bool:
 class Reading:
     """Facts of what was read from files."""
 
-    files: int
-    smallest: tuple[int, int]
-    """Height and width of the smallest image, as it lies in its file."""
-    largest: tuple[int, int]
+    files: int = 0
+    """How many images were read. It is known, as the two sizes are, once they were decoded."""
+    smallest: tuple[int, int] = (0, 0)
+    """Height and width of the smallest image, upright, as its file has it."""
+    largest: tuple[int, int] = (0, 0)
     passed_over: tuple[PassedOver, ...] = ()
     notes: tuple[str, ...] = ()
     """What was done to some of them: "2 of more than 8 bits per pixel, scaled to 8"."""
+    left_out: tuple[str, ...] = ()
+    """Those that could not be read and were left out, each with the reason in brackets."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,6 +79,12 @@ class Source:
     thing, `Standard(scale=(0.08, 1))` for photos."""
     reading: Reading | None = None
     """What was found in the files that it was read from, where it was a folder of images."""
+    side: int | None = None
+    """Height and width that its images are to have; None: what fits them, or what a task asks for."""
+    frame: Frame | None = None
+    """What is kept of each image and what a network sees of it, where they were decoded here."""
+    holding: str = ""
+    """How the images are held, in words."""
 
     def parts(self) -> dict[str, Split]:
         """Return the splits that are there, by name."""

@@ -3,25 +3,30 @@
 N images, C channels (1 or 3), H height, W width, K classes.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from autoaug.data._encoded import Encoded
+from autoaug.data._errors import DataError
+from autoaug.data._photos import Photos
 from autoaug.devices import to_device
 from autoaug.text import counted
 
-
-class DataError(ValueError):
-    """An error of data that cannot be used. The message names what, where and what to do."""
+PHOTOS_AT_ONCE = 128
+"""Photos that are evaluated at once, at most: as floats of 224 x 224 pixels 77 MB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images and their classes. May be shared with others: never write into it."""
 
-    images: Tensor
-    """N x C x H x W: uint8 where the source has bytes, else float32 in [0, 1]. See `as_float`."""
+    images: Any
+    """A tensor [N, C, H, W], uint8 where the source has bytes, else float32 in [0, 1]; or `Photos`, which stand for
+    one; or, as a reader gives them, images that are not decoded yet (`Encoded`). See `as_float`."""
     targets: Tensor
     """N, int64, in 0 to K-1."""
     names: tuple[str, ...] = ()
@@ -38,19 +43,48 @@ class Split:
     def at(self, indices: Tensor) -> "Split":
         """Return the images at `indices`, int64, in that order."""
         names = tuple(self.names[index] for index in indices.tolist()) if self.names else ()
+        if isinstance(self.images, Encoded):
+            return Split(self.images.taken(indices.tolist()), self.targets[indices], names)
+        return Split(*self.taken(indices), names)
+
+    def taken(self, indices: Tensor) -> tuple[Any, Tensor]:
+        """Return the images at `indices`, int64, on the CPU, and their targets: both where the split is."""
+        if isinstance(self.images, Photos):
+            return self.images[indices], self.targets[to_device(indices, self.targets.device)]
         rows = to_device(indices, self.images.device)
-        return Split(self.images[rows], self.targets[rows], names)
+        return self.images[rows], self.targets[rows]
+
+    def minibatches(self, parts: Iterable[Tensor]) -> Iterator[tuple[Any, Tensor]]:
+        """Yield what `taken` returns for one part after the other; photos are brought while others are used."""
+        if not isinstance(self.images, Photos):
+            yield from map(self.taken, parts)
+            return
+        chosen = list(parts)
+        for indices, photos in zip(chosen, self.images.minibatches(chosen), strict=True):
+            yield photos, self.targets[to_device(indices, self.targets.device)]
+
+    def parts(self, most: int) -> Iterator[tuple[Any, Tensor]]:
+        """Yield all images in order, `most` at once or fewer, and their targets."""
+        if isinstance(self.images, Photos):
+            yield from self.minibatches(torch.arange(len(self)).split(min(most, PHOTOS_AT_ONCE)))
+        else:
+            yield from zip(self.images.split(most), self.targets.split(most), strict=True)
 
 
-def as_float(images: Tensor) -> Tensor:
-    """Return images as float32 in [0, 1], whether they are bytes or floats."""
+def as_float(images: Tensor | Photos) -> Tensor:
+    """Return images as float32 in [0, 1], whether they are bytes or floats; of photos what an evaluation sees."""
+    if isinstance(images, Photos):
+        return images.seen()
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 def joined(first: Split, second: Split) -> Split:
     """Return all images of `first`, then all of `second`."""
     names = first.names + second.names if first.names and second.names else ()
-    return Split(torch.cat([first.images, second.images]), torch.cat([first.targets, second.targets]), names)
+    targets = torch.cat([first.targets, second.targets])
+    if isinstance(first.images, Photos):
+        return Split(first.images.joined(second.images), targets, names)
+    return Split(torch.cat([first.images, second.images]), targets, names)
 
 
 def class_counts(split: Split, classes: int) -> Tensor:

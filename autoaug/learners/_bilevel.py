@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from autoaug.data import as_float
-from autoaug.devices import Clock, Stopwatch, to_device
+from autoaug.devices import Clock, Stopwatch
 from autoaug.hypergrad import Hypergrad, Stateful, TwiceDifferentiable, Unrolled, identity, partials
 from autoaug.learners._checks import (
     HypergradientError,
@@ -90,10 +90,10 @@ class Bilevel:
         if self.updates.reuse_graph or not self.due(run.epoch, run.step):
             return
         rng, train, val = run.streams["learner"], run.data.train, run.data.val
-        rows = to_device(pick_trained(run, self.updates.hyper_batch, rng), run.device)
-        seen = pick(len(val), self.updates.val_batch, rng)
-        hyper = Batch(run.standard(train.images[rows], rng), train.targets[rows])
-        self.advance(self.problem(run, hyper, batch_of(val, seen, run.device)), run.optimiser)
+        chosen, seen = pick_trained(run, self.updates.hyper_batch, rng), pick(len(val), self.updates.val_batch, rng)
+        images, targets = train.taken(chosen)
+        hyper = Batch(run.standard(images, rng), targets)
+        self.advance(self.problem(run, hyper, batch_of(val, seen)), run.optimiser)
 
     def wants_graph(self, run: "TrainingRun") -> bool:
         """Return whether an update is due in the coming step that differentiates this very step."""
@@ -106,7 +106,7 @@ class Bilevel:
                 return loss.backward()
         with TwiceDifferentiable():
             total, rng = loss.with_graph(), run.streams["learner"]
-            val = batch_of(run.data.val, pick(len(run.data.val), self.updates.val_batch, rng), run.device)
+            val = batch_of(run.data.val, pick(len(run.data.val), self.updates.val_batch, rng))
             self.fused_backward(total, self.problem(run, Batch(images, targets), val), run.optimiser)
         return total.detach()
 
@@ -317,10 +317,10 @@ def pick_trained(run: "TrainingRun", wanted: int | None, rng: Generator) -> Tens
     return pick(len(run.data.train), wanted, rng)
 
 
-def batch_of(split: "Split", chosen: Tensor, device: torch.device) -> Batch:
+def batch_of(split: "Split", chosen: Tensor) -> Batch:
     """Return the images [B, C, H, W] of these indices as floats in [0, 1], and their classes."""
-    rows = to_device(chosen, device)
-    return Batch(as_float(split.images[rows]), split.targets[rows])
+    images, targets = split.taken(chosen)
+    return Batch(as_float(images), targets)
 
 
 def shrunk(total: int, share: float, micro_batch: int | None) -> int:

@@ -264,8 +264,10 @@ def few_of(split: Split) -> Split:
     """Return some images of a split, as floats and small. Of large ones there are fewer: each has to be made small."""
     large = max(split.images.shape[2:]) > PIXELS
     some = spread(split, MOST_LARGE if large else MOST_IMAGES)
-    images = as_float(some.images)
-    return Split(F.interpolate(images, size=(PIXELS, PIXELS), mode="area") if large else images, some.targets)
+    if not large:
+        return Split(as_float(some.images), some.targets)
+    parts = (as_float(images) for images, _ in some.parts(100))
+    return Split(torch.cat([F.interpolate(part, size=(PIXELS, PIXELS), mode="area") for part in parts]), some.targets)
 
 
 def spread(split: Split, most: int) -> Split:

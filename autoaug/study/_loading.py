@@ -21,7 +21,8 @@ class Loader:
 
     def whole(self, task: Task) -> Data:
         """Return all splits. The test images are there to be counted and compared, before anything is trained."""
-        key = (task.data, task.root, task.val_fraction, task.split_seed, task.resplit, task.standard)
+        names = ["data", "root", "val_fraction", "split_seed", "resplit", "standard", "size", "hold", "skip_bad"]
+        key = [getattr(task, name) for name in names]
         data = next((data for known, data in self.loaded if known == key), None)
         if data is None:
             data = task.load(test=True)

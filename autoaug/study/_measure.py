@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from autoaug.data import Data, Split, as_float
+from autoaug.data import Data, Photos, Split, as_float
 from autoaug.devices import Clock, host_seconds
 from autoaug.study._setup import Setup
 from autoaug.train import Learner, TrainingRun, evaluate, global_generators_guarded, train_step
@@ -72,6 +72,7 @@ class Stopwatch:
         names = (
             "data",
             "root",
+            "size",
             "standard",
             "model",
             "freeze_epochs",
@@ -115,10 +116,9 @@ def seconds_of(work: Callable[[int], object], size: int, run: TrainingRun) -> fl
     return clock.seconds()
 
 
-def first(run: TrainingRun, size: int) -> tuple[Tensor, Tensor]:
+def first(run: TrainingRun, size: int) -> tuple[Tensor | Photos, Tensor]:
     """Return so many training images and their classes; where there are fewer, some of them again."""
-    chosen = torch.arange(size).remainder(len(run.data.train)).to(run.device)
-    return run.data.train.images[chosen], run.data.train.targets[chosen]
+    return run.data.train.taken(torch.arange(size).remainder(len(run.data.train)))
 
 
 def train(run: TrainingRun, size: int) -> None:

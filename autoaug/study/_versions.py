@@ -55,6 +55,8 @@ DEFAULTS: dict[str, Any] = {
     "resplit": "fixed",
     "split_seed": 0,
     "standard": "auto",
+    "size": None,
+    "skip_bad": False,
 }
 """What definitions of this version leave out: the defaults of `Task`."""
 
@@ -79,7 +81,7 @@ ALWAYS_WRITTEN = ("standard",)
 """Fields of a task that are written although they have their defaults: that one is missing means something (above),
 also to drivers of earlier releases that share the storage."""
 
-ELSEWHERE = ("root", "device")
+ELSEWHERE = ("root", "device", "hold")
 """Fields of a task that are no part of a definition: where a study runs is not what it asks."""
 
 OPTIONAL: dict[str, Any] = {

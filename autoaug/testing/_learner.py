@@ -99,7 +99,7 @@ def take_steps(run: TrainingRun) -> int:
     moves = 0
     for rows in batches(run):
         before = parameters(run.policy)
-        train_step(run, run.data.train.images[rows], run.data.train.targets[rows])
+        train_step(run, *run.data.train.taken(rows))
         moves += not same(parameters(run.policy), before)
     return moves
 
@@ -260,7 +260,7 @@ class LearnerTestCase:
             losses = []
             for each in (run, plain):
                 with global_generators_guarded(each):
-                    losses.append(train_step(each, each.data.train.images[rows], each.data.train.targets[rows]))
+                    losses.append(train_step(each, *each.data.train.taken(rows)))
             torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
             assert not losses[0].requires_grad, "backward returns a loss with its graph"
             for one, two in zip(run.model.parameters(), plain.model.parameters(), strict=True):

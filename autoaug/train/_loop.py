@@ -12,8 +12,8 @@ import torch
 from torch import Generator, Tensor
 
 from autoaug.checkpoint import Checkpoint
-from autoaug.data import Data, Split, as_float, resplit
-from autoaug.devices import Clock, to_device
+from autoaug.data import Data, Photos, Split, as_float, resplit
+from autoaug.devices import Clock
 from autoaug.interruption import Interruption
 from autoaug.metrics import on_split
 from autoaug.mixing import Mix
@@ -144,19 +144,19 @@ def train_epoch(run: TrainingRun) -> float:
     """Train on all images once, in a fresh random order, or on those that are left; return the mean loss."""
     assert run.position is not None, "the epoch has been entered"
     run.to_training()
-    for batch in batches(run):
-        run.position.advance(train_step(run, run.data.train.images[batch], run.data.train.targets[batch]))
+    for images, targets in run.data.train.minibatches(batches(run)):
+        run.position.advance(train_step(run, images, targets))
         run.saving_point(run.epoch == run.task.total_epochs and run.position.steps == run.steps_per_epoch)
     return (run.position.loss / run.steps_per_epoch).item()
 
 
-def train_step(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
+def train_step(run: TrainingRun, images: Tensor | Photos, targets: Tensor) -> Tensor:
     """Train the network on one minibatch, by way of the learner, and return its loss: a detached scalar.
 
     Every training step of the library is this one: of trainings, of the preflight and of measurements.
 
     Args:
-        images: [B, C, H, W], uint8 or floats in [0, 1], before the standard augmentation.
+        images: [B, C, H, W], uint8 or floats in [0, 1], or photos, before the standard augmentation.
         targets: classes [B], int64.
     """
     set_learning_rate(run)
@@ -173,11 +173,11 @@ def train_step(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
 
 
 def batches(run: TrainingRun) -> Iterator[Tensor]:
-    """Yield the indices [B], int64, of the full minibatches that an epoch still has.
+    """Yield the indices [B], int64, on the CPU, of the full minibatches that an epoch still has.
 
     The images left over wait for the next epoch's order.
     """
-    order = to_device(epoch_order(run.task, run.data.train.targets, run.streams["order"]), run.device)
+    order = epoch_order(run.task, run.data.train.targets, run.streams["order"])
     for k in range(run.position.steps if run.position else 0, run.steps_per_epoch):
         yield order[k * run.task.batch_size : (k + 1) * run.task.batch_size]
 
@@ -194,7 +194,7 @@ def evaluate(run: TrainingRun, split: Split, name: str) -> dict[str, float]:
     """Return every row of `METRICS` for a split, unaugmented, under its name on that split."""
     run.model.eval()
     evaluation = Evaluation(run.device)
-    for images, targets in zip(split.images.split(1000), split.targets.split(1000), strict=True):
+    for images, targets in split.parts(1000):
         evaluation.add(run.logits(as_float(images)), targets)
         run.pulse()
         run.saving_point(False)

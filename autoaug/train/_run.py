@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from autoaug.data import Data, as_float
+from autoaug.data import Data, Photos, as_float
 from autoaug.mixing import Mix
 from autoaug.models import build, normalisation
 from autoaug.policy import Policy
@@ -162,13 +162,13 @@ class TrainingRun:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def standard(self, images: Tensor, rng: Generator | None = None) -> Tensor:
+    def standard(self, images: Tensor | Photos, rng: Generator | None = None) -> Tensor:
         """Return images [B, C, H, W], float32 in [0, 1], with the augmentation that is always on.
 
         It is off only while refining, where the task says so (`Task.refine_standard`).
 
         Args:
-            images: [B, C, H, W], bytes or floats in [0, 1], as the data hold them.
+            images: [B, C, H, W], bytes or floats in [0, 1], or photos, as the data hold them.
             rng: of the draws; None is the stream "augment".
         """
         if self.phase == "refine" and not self.task.refine_standard:

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from autoaug.data import (
     STANDARDS,
     Data,
+    Photos,
     Standard,
     as_float,
     draw_boxes,
@@ -107,19 +108,20 @@ def shown_size(data: Data) -> tuple[int, int]:
     return height, width
 
 
-def apply_standard(standard: Standard, images: Tensor, size: tuple[int, int], rng: Generator) -> Tensor:
+def apply_standard(standard: Standard, images: Tensor | Photos, size: tuple[int, int], rng: Generator) -> Tensor:
     """Return images with a standard augmentation, each with draws of its own: [B, C, H, W], float32 in [0, 1].
 
     Args:
         standard: what is applied.
-        images: [B, C, H, W], bytes or floats in [0, 1], as the data hold them.
+        images: [B, C, H, W], bytes or floats in [0, 1], or photos, as the data hold them.
         size: height and width of the result of a resized crop.
         rng: of the draws, on the CPU.
     """
     if standard.scale is not None:
         boxes = draw_boxes(heights_and_widths(images), standard.scale, standard.ratio, rng)
         images = resized_crop(images, boxes, size)
-    images = as_float(images)
+    else:
+        images = as_float(images)
     if standard.pad:
         images = OPS["crop"].function(images, images.new_full((len(images),), standard.pad), rng)
     if standard.flip:

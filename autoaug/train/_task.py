@@ -23,7 +23,10 @@ SAME_IN_ALL_TRIALS = {
     "val_fraction": "what a score is measured on",
     "split_seed": "what a score is measured on",
     "resplit": "what a score is measured on",
+    "size": "what a score is measured on",
+    "skip_bad": "what a score is measured on",
     "root": "where data lies",
+    "hold": "how a study runs",
     "device": "where a study runs",
 }
 """Fields of a task that are no dimensions, and what each says: the best of several splits is a lucky one."""
@@ -142,7 +145,16 @@ class Task:
     """The augmentation that is always on, in all epochs and whatever the policy: a name of `STANDARDS` or parts like
     theirs, "resized-crop(0.35-1)+flip", a `Standard`, nodes of a policy, or a pair of one and the nodes after it; kept
     as a text, so that texts are choices of a dimension. "auto" is what the dataset brings; without that a crop, which
-    is resized from 128 pixels on, and a flip for colour images, never for grey ones."""
+    is resized for photos, and a flip for colour images, never for grey ones."""
+    size: Annotated[int | None, at_least(1)] = None
+    """Height and width of what a network sees, in pixels. Of photos, images of which one is longer than 128 pixels, the
+    shorter side is resized to size / 0.875 and all crops are taken from that; None is 224, or less where they are
+    smaller. Other images are resized whole; None leaves them as they are."""
+    skip_bad: bool = False
+    """Leave out files that cannot be read, and count them in the plan. Otherwise they stop a run before it starts."""
+    hold: Literal["auto", "memory", "cache", "stream"] = "auto"
+    """How photos are held. "memory": their bytes, on the device. "cache": decoded once for all trials of a machine, in
+    a file that they share. "stream": decoded by other processes whenever they are needed. "auto" is what fits."""
     root: Annotated[str | Path, folder] = "data"
     """Where datasets that are downloaded lie."""
     device: Annotated[str, Matching("auto|cpu|cuda(:[0-9]{1,3})?", says="auto, cpu, cuda or cuda:0, cuda:1, ...")] = (
@@ -165,6 +177,9 @@ class Task:
             val_fraction=self.val_fraction,
             seed=self.split_seed,
             standard=standard_text(self.standard),
+            size=self.size,
+            hold=self.hold,
+            skip_bad=self.skip_bad,
             selection=self.resplit == "per_epoch",
             test=test,
         )
