@@ -77,6 +77,11 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     return affine(images, rotate_matrix(per_image(images, degrees), *images.shape[2:]))
 
 
+def zoom(images: Tensor, magnification: Tensor) -> Tensor:
+    """Magnify about the centre by exp(amount): above 0 closer, below 0 farther away, with black around."""
+    return affine(images, zoom_matrix(per_image(images, magnification), *images.shape[2:]))
+
+
 def shear_x_matrix(tangent: Tensor, height: int, width: int) -> Tensor:
     """Return matrices [B, 2, 3] of `shear_x`, from the tangent [B] of the angle."""
     one, zero = torch.ones_like(tangent), torch.zeros_like(tangent)
@@ -106,6 +111,12 @@ def rotate_matrix(degrees: Tensor, height: int, width: int) -> Tensor:
     angle = torch.deg2rad(degrees)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     return _matrix(cos, -sin * (height / width), zero, sin * (width / height), cos, zero)
+
+
+def zoom_matrix(magnification: Tensor, height: int, width: int) -> Tensor:
+    """Return matrices [B, 2, 3] of `zoom`, from the logarithm [B] of the magnification."""
+    factor, zero = torch.exp(-magnification), torch.zeros_like(magnification)
+    return _matrix(factor, zero, zero, zero, factor, zero)
 
 
 def hflip(images: Tensor) -> Tensor:
