@@ -24,7 +24,7 @@ def test_the_table_holds_the_fourteen_operations_of_madao_and_the_standard_ones(
 
 
 def test_every_range_holds_every_row_under_its_own_name() -> None:
-    assert set(RANGES) == {"autoaugment", "wide", "faster"}
+    assert set(RANGES) == {"autoaugment", "wide", "faster", "extended"}
     assert RANGES["autoaugment"] is OPS
     for table in RANGES.values():
         assert list(table) == [op.name for op in table.values()] == list(OPS)

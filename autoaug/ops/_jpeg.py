@@ -54,8 +54,8 @@ def _saved(x: Tensor, lost: Tensor) -> Tensor:
     if x.shape[1] == 1:
         read = _coded(levels - 128, luma) + 128
     else:
-        brightness, colour = _converted(levels, TO_YCC).split([1, 2], dim=1)
-        colour = _coded(avg_pool2d(colour, 2), chroma)
+        brightness, colour = _converted(levels, TO_YCC).round().split([1, 2], dim=1)
+        colour = _coded(avg_pool2d(colour, 2).round(), chroma)
         planes = [_coded(brightness - 128, luma) + 128, _doubled(colour)]
         read = _converted(torch.cat(planes, dim=1), TO_RGB)
     read = read[:, :, :height, :width].round().clamp(0, 255) / 255
@@ -67,9 +67,9 @@ def _coded(planes: Tensor, table: Tensor) -> Tensor:
     batch, count, height, width = planes.shape
     cosines = _cosines(planes)
     blocks = planes.unflatten(2, (height // 8, 8)).unflatten(4, (width // 8, 8)).transpose(3, 4)
-    steps = (table.round().clamp(1, 255)).view(batch, 1, 1, 1, 8, 8)
+    steps = (table + 0.5).floor().clamp(1, 255).view(batch, 1, 1, 1, 8, 8)
     rounded = ((cosines @ blocks @ cosines.T) / steps).round() * steps
-    return (cosines.T @ rounded @ cosines).transpose(3, 4).reshape(batch, count, height, width)
+    return (cosines.T @ rounded @ cosines).round().transpose(3, 4).reshape(batch, count, height, width)
 
 
 def _doubled(colour: Tensor) -> Tensor:

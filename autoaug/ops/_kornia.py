@@ -90,7 +90,7 @@ def elastic(images: Tensor, displacement: Tensor, rng: Generator) -> Tensor:
     side = min(height, width)
     sigma = ELASTIC_WIDTH * side
     size = 2 * math.ceil(2.5 * sigma) + 1
-    kernel = get_gaussian_kernel1d(size, sigma, device=x.device, dtype=x.dtype)
+    kernel = get_gaussian_kernel1d(size, x.new_full((1, 1), sigma))
     noise = torch.rand(len(x), 2, height, width, generator=rng, device=rng.device, dtype=torch.float32)
     across, down = (to_device(noise, x.device, x.dtype) * 2 - 1).split(1, dim=1)
     scale = a * (2 * side * math.sqrt(3)) / kernel.square().sum()  # coordinates go from -1 to 1; U(-1, 1) has std 1/√3
@@ -106,7 +106,7 @@ def gamma(images: Tensor, power: Tensor) -> Tensor:
     from kornia.enhance import adjust_gamma
 
     x, a = working(images, power)
-    raised = adjust_gamma(x.clamp(min=DARKEST), torch.exp2(a.view(-1)))
+    raised = adjust_gamma(x.clamp(min=DARKEST), torch.exp2(a.view(-1)), x.new_ones(1))
     return torch.where(x < DARKEST, unchanged(x, a), raised).to(images.dtype)
 
 
@@ -151,13 +151,15 @@ def _uniform(images: Tensor, numbers: int, rng: Generator) -> Tensor:
 
 def _line(length: Tensor, angle: Tensor, radius: int) -> Tensor:
     """Return kernels [B, K, K] of lines through their centres, from lengths and angles [B, 1]; K = 2 radius + 1."""
-    steps = torch.linspace(-0.5, 0.5, 4 * radius + 1, dtype=length.dtype, device=length.device)
+    count = 4 * radius + 1
+    end = 0.5 - 0.5 / count  # each point stands in the middle of its part of the line
+    steps = torch.linspace(-end, end, count, dtype=length.dtype, device=length.device)
     pixels = torch.arange(-radius, radius + 1, dtype=length.dtype, device=length.device)
     points = length * steps
     across, down = (
         (1 - (pixels - place[:, :, None]).abs()).clamp(min=0) for place in (points * angle.cos(), points * angle.sin())
     )
-    return down.transpose(1, 2) @ across / len(steps)
+    return down.transpose(1, 2) @ across / count
 
 
 def _looked_up_from(corners: Tensor) -> Tensor:
