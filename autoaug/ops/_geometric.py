@@ -144,10 +144,10 @@ def _positions(matrix: Tensor, height: int, width: int) -> Tensor:
     It is many times faster than `affine_grid` on a CPU, and `grid_sample` reads separate planes as fast.
     """
     entries = matrix.unsqueeze(3)
-    x, y = _pixel_centres(width, matrix), _pixel_centres(height, matrix).unsqueeze(1)
+    x, y = pixel_centres(width, matrix), pixel_centres(height, matrix).unsqueeze(1)
     return (entries[:, :, :1] * x + (entries[:, :, 1:2] * y + entries[:, :, 2:])).permute(0, 2, 3, 1)
 
 
-def _pixel_centres(size: int, like: Tensor) -> Tensor:
+def pixel_centres(size: int, like: Tensor) -> Tensor:
     """Return the coordinates of the pixel centres along an axis, [size]."""
     return torch.linspace(1 / size - 1, 1 - 1 / size, size, dtype=like.dtype, device=like.device)

@@ -13,12 +13,14 @@ from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import grid_sample, interpolate
 
 from autoaug.devices import to_device
 from autoaug.ops._contract import unchanged, working
+from autoaug.ops._geometric import pixel_centres
 
-ELASTIC_WIDTH = 4 / 29
-"""Of the Gaussian that smooths displacements, of the shorter side: 4 of MNIST's 29 pixels (Simard et al. 2003)."""
+ELASTIC_POINTS, ELASTIC_WIDTH = 29, 4
+"""Points along the shorter side, and how many of them the Gaussian that smooths displacements is wide."""
 NEUTRAL = 7
 """The row of kornia's colour temperatures, 3 000 to 15 000 K in steps of 500, that counts as white: 6 500 K."""
 LARGEST_TILT = 0.65
@@ -78,24 +80,19 @@ def perspective(images: Tensor, distortion: Tensor, rng: Generator) -> Tensor:
 def elastic(images: Tensor, displacement: Tensor, rng: Generator) -> Tensor:
     """Move every pixel by a smooth random displacement with this standard deviation, a fraction of the shorter side.
 
-    Simard et al. 2003: uniform noise, smoothed by a Gaussian; here its width is the paper's, relative to the image, and
-    the noise is scaled so that an amount is the deviation of what is smoothed, away from the borders.
-    `kornia.geometry.transform.elastic_transform2d` smooths and samples, bilinear and black outside.
+    Simard et al. 2003: uniform noise on 29 pixels, smoothed by a Gaussian 4 of them wide. Here 29 points lie along the
+    shorter side of any image, what is between them is interpolated, and the noise is scaled so that an amount is the
+    deviation of what is smoothed, away from the borders. Sampled bilinearly, black outside, as by
+    `kornia.geometry.transform.elastic_transform2d`, which smooths at the size of the image: many times as slow.
     """
-    from kornia.filters import get_gaussian_kernel1d
-    from kornia.geometry.transform import elastic_transform2d
-
     x, a = working(images, displacement)
     height, width = x.shape[2:]
     side = min(height, width)
-    sigma = ELASTIC_WIDTH * side
-    size = 2 * math.ceil(2.5 * sigma) + 1
-    kernel = get_gaussian_kernel1d(size, x.new_full((1, 1), sigma))
-    noise = torch.rand(len(x), 2, height, width, generator=rng, device=rng.device, dtype=torch.float32)
-    across, down = (to_device(noise, x.device, x.dtype) * 2 - 1).split(1, dim=1)
-    scale = a * (2 * side * math.sqrt(3)) / kernel.square().sum()  # coordinates go from -1 to 1; U(-1, 1) has std 1/√3
-    moves = torch.cat([across * (scale / width), down * (scale / height)], dim=1)
-    return _averages(elastic_transform2d(x, moves, (size, size), (sigma, sigma), (1.0, 1.0))).to(images.dtype)
+    across, down = _waves(x, rng).split(1, dim=1)
+    scale = 2 * side * a  # coordinates go from -1 to 1
+    columns, rows = pixel_centres(width, x), pixel_centres(height, x)[:, None]
+    grid = torch.cat([columns + across * (scale / width), rows + down * (scale / height)], dim=1)
+    return _averages(grid_sample(x, grid.permute(0, 2, 3, 1), align_corners=False)).to(images.dtype)
 
 
 def gamma(images: Tensor, power: Tensor) -> Tensor:
@@ -147,6 +144,22 @@ def _uniform(images: Tensor, numbers: int, rng: Generator) -> Tensor:
     """Return numbers in [0, 1) for each image, [B, numbers], drawn in float32."""
     draws = torch.rand(len(images), numbers, generator=rng, device=rng.device, dtype=torch.float32)
     return to_device(draws, images.device)
+
+
+def _waves(images: Tensor, rng: Generator) -> Tensor:
+    """Return two smooth random fields for each image, [B, 2, H, W], with the standard deviation 1 off the borders."""
+    from kornia.filters import filter2d_separable, get_gaussian_kernel1d
+
+    batch, _, height, width = images.shape
+    rows, columns = (round(ELASTIC_POINTS * size / min(height, width)) for size in (height, width))
+    noise = torch.rand(batch, 2, rows, columns, generator=rng, device=rng.device, dtype=torch.float32)
+    kernel = get_gaussian_kernel1d(6 * ELASTIC_WIDTH + 1, images.new_full((1, 1), ELASTIC_WIDTH))
+    deviation = kernel.square().sum() / math.sqrt(3)  # the uniform distribution from -1 to 1 has 1/√3
+    noise = to_device(noise, images.device, images.dtype) * 2 - 1
+    smooth = filter2d_separable(noise, kernel, kernel, border_type="constant") / deviation
+    if not batch:  # an empty batch cannot be interpolated
+        return smooth.new_zeros(0, 2, height, width)
+    return interpolate(smooth, (height, width), mode="bicubic", align_corners=False)
 
 
 def _line(length: Tensor, angle: Tensor, radius: int) -> Tensor:
