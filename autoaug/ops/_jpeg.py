@@ -17,6 +17,8 @@ from autoaug.ops._contract import chord, with_local_grads, working
 
 REACH = 10.0
 """Of the chord that stands in for the derivative in the quality."""
+FARTHER, HIGHER = 1 + 1e-5, 1e-3
+"""What decides ties as libjpeg does, whatever the last bits: coefficients away from zero, and levels up."""
 LUMA = (
     (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),
     (14, 17, 22, 29, 51, 87, 80, 62), (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
@@ -68,8 +70,8 @@ def _coded(planes: Tensor, table: Tensor) -> Tensor:
     cosines = _cosines(planes)
     blocks = planes.unflatten(2, (height // 8, 8)).unflatten(4, (width // 8, 8)).transpose(3, 4)
     steps = (table + 0.5).floor().clamp(1, 255).view(batch, 1, 1, 1, 8, 8)
-    rounded = ((cosines @ blocks @ cosines.T) / steps).round() * steps
-    return (cosines.T @ rounded @ cosines).round().transpose(3, 4).reshape(batch, count, height, width)
+    rounded = ((cosines @ blocks @ cosines.T) / steps * FARTHER).round() * steps
+    return (cosines.T @ rounded @ cosines + HIGHER).round().transpose(3, 4).reshape(batch, count, height, width)
 
 
 def _doubled(colour: Tensor) -> Tensor:
