@@ -2,6 +2,8 @@
 
 import io
 import math
+import subprocess
+import sys
 
 import kornia
 import numpy as np
@@ -74,6 +76,11 @@ def test_no_strategy_and_no_ready_policy_takes_the_new_rows_by_itself() -> None:
     ops = [dimension for name, dimension in autoaugment().space.items() if ".op_" in name]
     assert ops
     assert not any(set(dimension.choices) & set(EXTENDED) for dimension in ops)
+
+
+def test_kornia_is_imported_when_an_operation_needs_it_and_not_before() -> None:
+    text = "import sys, autoaug.ops, autoaug.policy; sys.exit('kornia' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0
 
 
 def test_the_extended_ranges_go_farther_and_leave_the_classical_rows_alone() -> None:

@@ -139,7 +139,7 @@ _EXTENDED = (
     Op("gaussian_blur",   gaussian_blur,  1/32,  "of the shorter side", False, "exact",           _CIFAR_C),
     Op("motion_blur",     motion_blur,    0.09,  "of the shorter side", False, "exact",           _IMAGENET_C,
        random=True),
-    Op("jpeg",            jpeg,           60.0,  "100 - quality",      False, "straight-through", _CIFAR_C),
+    Op("jpeg",            jpeg,           60.0,  "points of quality",      False, "straight-through", _CIFAR_C),
     Op("salt_and_pepper", salt_and_pepper, 0.07, "of the pixels",      False, "straight-through", _CIFAR_C,
        random=True),
     Op("gamma",           gamma,          0.585, "log2 of the power",  True,  "exact",            _NNUNET),
