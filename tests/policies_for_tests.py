@@ -19,3 +19,8 @@ READY = {name: getattr(ready, name)() for name in NAMES}
 
 EVERYTHING = policy_tree(sequence([apply(name, probability=0.5) for name in OPS]))
 """All operations in turn."""
+
+UNSAYABLE = ("elastic", "gaussian_blur", "motion_blur", "fog")
+"""Operations that kornia and albumentations have no words for."""
+SAYABLE = policy_tree(sequence([apply(name, probability=0.5) for name in OPS if name not in UNSAYABLE]))
+"""The others in turn."""

@@ -11,7 +11,13 @@ from autoaug.testing import photographs
 
 EXACT = {name: op for name, op in OPS.items() if op.gradient == "exact"}
 WITH_STRENGTH = {name: op for name, op in OPS.items() if op.most is not None}
-REACH = {"solarize": 1 / 8, "posterize": 1.0, "crop": 1 / 12}  # of the chord, as the docstrings promise
+REACH = {
+    "solarize": 1 / 8,
+    "posterize": 1.0,
+    "crop": 1 / 12,
+    "jpeg": 10.0,
+    "salt_and_pepper": 0.05,
+}  # of the chord, as the docstrings promise
 
 
 def calm(batch: int = 3, channels: int = 3, height: int = 5, width: int = 6) -> Tensor:
@@ -31,9 +37,12 @@ def strengths(op: Op, images: Tensor) -> Tensor:
 # ---- exact rows ----
 
 
-@pytest.mark.parametrize("name", [name for name, op in RANGES["wide"].items() if op is not OPS[name]])
-def test_exact_gradients_reach_as_far_as_the_ranges(name: str) -> None:
-    op = RANGES["wide"][name]
+@pytest.mark.parametrize(
+    ("ranges", "name"),
+    [(ranges, name) for ranges in ("wide", "extended") for name, op in RANGES[ranges].items() if op is not OPS[name]],
+)
+def test_exact_gradients_reach_as_far_as_the_ranges(ranges: str, name: str) -> None:
+    op = RANGES[ranges][name]
     if op.gradient == "exact":
         strength = torch.tensor([0.9, -0.7, 0.83], dtype=torch.double, requires_grad=True)
         assert gradcheck(lambda s: drawn(op, calm(), s), (strength,))
@@ -58,7 +67,7 @@ def test_white_that_is_interpolated_keeps_its_gradient() -> None:
 
 @pytest.mark.parametrize(
     ("name", "factor"),
-    [("invert", -1.0), ("posterize", 1.0), ("auto_contrast", 1.0), ("equalize", 1.0)],
+    [("invert", -1.0), ("posterize", 1.0), ("auto_contrast", 1.0), ("equalize", 1.0), ("jpeg", 1.0)],
 )
 def test_what_passes_to_the_image(name: str, factor: float) -> None:
     images = photographs().double().requires_grad_()

@@ -1,5 +1,7 @@
 """The table of operations: which rows there are, how far they go, and what they refuse."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -24,7 +26,7 @@ def test_the_table_holds_the_fourteen_operations_of_madao_and_the_standard_ones(
 
 
 def test_every_range_holds_every_row_under_its_own_name() -> None:
-    assert set(RANGES) == {"autoaugment", "wide", "faster"}
+    assert set(RANGES) == {"autoaugment", "wide", "faster", "extended"}
     assert RANGES["autoaugment"] is OPS
     for table in RANGES.values():
         assert list(table) == [op.name for op in table.values()] == list(OPS)
@@ -111,3 +113,19 @@ def test_the_functions_refuse_like_the_rows() -> None:
         shear_x(torch.zeros(2, 3, 8, 8, dtype=torch.long), torch.zeros(2))
     with pytest.raises(ValueError, match=r"shape \[2\]"):
         crop(torch.zeros(2, 3, 8, 8), torch.zeros(3), seeded())
+
+
+# ---- the page ----
+
+
+def test_the_page_says_what_the_tables_do() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "ops.md").read_text()
+
+    def amount(op: Op) -> str:
+        return "" if op.most is None else f"{'±' if op.signed else ''}{op.most:g} {op.unit}"
+
+    rows = [f"| `{op.name}` | {amount(op)} | {op.gradient} | {'yes' if op.random else ''} |" for op in OPS.values()]
+    assert "\n".join(rows) in page
+    for name, table in RANGES.items():
+        farther = ", ".join(f"`{row}` {amount(op)}" for row, op in table.items() if op is not OPS[row])
+        assert not farther or f"| `{name}` | {farther} |" in page

@@ -36,7 +36,7 @@ HOMES = {
     "cloudpickle": {"executors"},
     "cmaes": {"strategies"},
     "fsspec": {"artifacts"},
-    "kornia": set(),  # exported policies run on it, and tests hold our gradients to its
+    "kornia": {"ops"},
     "optuna": {"strategies", "study", "store", "execution", "executors", "compare", "testing"},
     "optuna_dashboard": {"cli"},
     "plotly": set(),  # figures are the user's: dashboards/

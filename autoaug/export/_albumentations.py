@@ -3,8 +3,9 @@
 import math
 
 from autoaug.export._code import Brackets, call, listing
+from autoaug.export._export import PIXELS as UNKNOWN_SIZE
 from autoaug.export._export import Export
-from autoaug.export._target import ExportTarget, OpExport, translate
+from autoaug.export._target import ExportTarget, OpExport, kelvin, translate
 from autoaug.policy import PolicyTree
 
 DOC = """An augmentation policy for albumentations 2.0.8, its last release.
@@ -26,6 +27,7 @@ def one_of(*options):
 """
 ANGLE = "shears draw an angle uniformly, not its tangent"
 PIXELS = "translations are cut to whole pixels"
+CLOUD = "the clouds of plasma operations are drawn in another way"
 HISTOGRAM = "auto_contrast and equalize differ by a few 8-bit levels"
 
 
@@ -88,6 +90,25 @@ def deviation(amount: float) -> float:
     return math.sqrt(-0.5 / math.log(side / (1 - 2 * side))) if side > 1e-9 else 0.1
 
 
+def quality(low: float, high: float, p: float) -> Brackets:
+    """Return ImageCompression, whose quality is a whole number."""
+    return call("A.ImageCompression", compression_type="jpeg", quality_range=(100 - round(high), 100 - round(low)), p=p)
+
+
+def light(low: float, high: float, p: float) -> Brackets:
+    """Return PlanckianJitter between two temperatures, between which 6 000 K must lie."""
+    limits = min(round(kelvin(low)), 6000), max(round(kelvin(high)), 6000)
+    return call("A.PlanckianJitter", mode="blackbody", temperature_limit=limits, sampling_method="uniform", p=p)
+
+
+def plasma(argument: str) -> OpExport:
+    """Make one of the two adjustments of PlasmaBrightnessContrast; the other stays neutral."""
+    neutral: dict[str, object] = {"brightness_range": (0.0, 0.0), "contrast_range": (0.0, 0.0)}
+    return OpExport(
+        lambda low, high, p: call("A.PlasmaBrightnessContrast", **neutral | {argument: (low, high)}, p=p), lost=CLOUD
+    )
+
+
 def cutout(low: float, high: float, p: float) -> Brackets:
     """Return CoarseDropout with one black hole."""
     side = (low, high)
@@ -131,10 +152,50 @@ ROWS: dict[str, OpExport] = {
         lost="crop does not reach its outermost places, and leaves the image where it is twice as often",
         lost_in_ranges="crop has one padding, the largest of the range",
     ),
+    "zoom": OpExport(
+        lambda low, high, p: call("A.Affine", scale=(math.exp(low), math.exp(high)), p=p),
+        lost_in_ranges="zoom draws a factor uniformly, not its logarithm",
+    ),
+    "perspective": OpExport(
+        lambda low, high, p: call("A.Perspective", scale=(low / 4, high / 4), fit_output=False, keep_size=True, p=p),
+        lost="perspective draws its corners from a normal distribution, and cuts what lies outside of them",
+    ),
+    "random_erasing": OpExport(
+        lambda low, high, p: call("A.Erasing", scale=(low * low, high * high), ratio=(0.3, 1 / 0.3), fill=0, p=p),
+        lost="random_erasing covers whole pixels",
+        lost_in_ranges="random_erasing draws an area uniformly, not its root",
+    ),
+    "jpeg": OpExport(quality, lost="jpeg has a quality that is a whole number"),
+    "salt_and_pepper": OpExport(
+        lambda low, high, p: call("A.SaltAndPepper", amount=(low, high), salt_vs_pepper=(0.5, 0.5), p=p),
+        lost="salt_and_pepper has a fixed number of pixels, not a probability of each",
+    ),
+    "gamma": OpExport(
+        lambda low, high, p: call("A.RandomGamma", gamma_limit=(100 * 2**low, 100 * 2**high), p=p),
+        lost_in_ranges="gamma draws a power uniformly, not its logarithm",
+    ),
+    "grayscale": OpExport(lambda low, high, p: call("A.ToGray", p=p)),
+    "channel_shuffle": OpExport(
+        lambda low, high, p: call("A.ChannelShuffle", p=p), lost="channel_shuffle goes all the way"
+    ),
+    "planckian_jitter": OpExport(light, lost="planckian_jitter has a table of its own, and draws from 6 000 K on"),
+    "plasma_brightness": plasma("brightness_range"),
+    "plasma_contrast": plasma("contrast_range"),
+    "plasma_shadow": OpExport(
+        lambda low, high, p: call("A.PlasmaShadow", shadow_intensity_range=(low, high), p=p),
+        lost=f"plasma_shadow darkens by degrees, and {CLOUD}",
+    ),
+}
+REFUSED = {
+    "elastic": UNKNOWN_SIZE,
+    "gaussian_blur": UNKNOWN_SIZE,
+    "motion_blur": UNKNOWN_SIZE,
+    "fog": "albumentations draws its fog as circles",
 }
 
 ALBUMENTATIONS = ExportTarget(
     rows=ROWS,
+    refused=REFUSED,
     whole=lambda code: call("A.Compose", listing([code])),
     doc=DOC,
     imports=IMPORTS,

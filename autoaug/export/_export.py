@@ -1,6 +1,6 @@
 """What an exporter hands out: a text, and what it could not say."""
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from autoaug.policy import PolicyError, PolicyTree
@@ -37,9 +37,18 @@ class LossyExport(ValueError):
         )
 
 
-def require_known(ops: Iterable[str], known: Container[str]) -> None:
-    """Raise PolicyError for an operation that a project added: a file for another library cannot hold it."""
+PIXELS = "the library counts it in pixels, and here it is relative to the size of the image, which no file knows"
+"""Why an operation with a kernel or a field of displacements has no words in other libraries."""
+
+
+def require_known(ops: Iterable[str], known: Container[str], refused: Mapping[str, str] | None = None) -> None:
+    """Raise PolicyError for an operation that a file for another library cannot hold.
+
+    That is one which a project added, or one of `refused`, with the reason.
+    """
     for op in ops:
+        if refused and op in refused:
+            raise PolicyError(f"op {op!r} cannot be said: {refused[op]}; export to {' or '.join(EXACT)}")
         if op not in known:
             raise PolicyError(
                 f"op {op!r} is not one of autoaug's own, other libraries have no words for it: export to json"

@@ -3,8 +3,8 @@
 import math
 
 from autoaug.export._code import call
-from autoaug.export._export import Export
-from autoaug.export._target import ExportTarget, OpExport, translate
+from autoaug.export._export import PIXELS, Export
+from autoaug.export._target import ExportTarget, OpExport, kelvin, translate
 from autoaug.policy import PolicyTree
 
 DOC = """An augmentation policy for kornia 0.8.2 or newer.
@@ -22,6 +22,8 @@ def one_of(*options):
     return in_turn(*transforms, random_apply=1, random_apply_weights=weights)
 """
 LEVELS = "equalize, auto_contrast and posterize read values between two 8-bit levels in their own way"
+CLOUD = "the clouds of plasma operations are drawn in another way"
+ROUGH = (0.5, 0.5)
 ANGLE = "shears draw an angle uniformly, not its tangent"
 
 
@@ -36,6 +38,12 @@ def to_kornia(tree: PolicyTree) -> Export:
 def degrees(low: float, high: float) -> tuple[float, float]:
     """Return angles from their tangents."""
     return math.degrees(math.atan(low)), math.degrees(math.atan(high))
+
+
+def steps(low: float, high: float) -> list[int]:
+    """Return the rows of kornia's colour temperatures, 3 000 K and every 500, between two amounts; at least one."""
+    first, last = (round((kelvin(amount) - 3000) / 500) for amount in (low, high))
+    return list(range(first, last + 1))
 
 
 def jitter(argument: str) -> OpExport:
@@ -87,10 +95,58 @@ ROWS: dict[str, OpExport] = {
         lost="crop reaches its outermost places half as often as the others",
         lost_in_ranges="crop has one padding, the largest of the range",
     ),
+    "zoom": OpExport(
+        lambda low, high, p: call("K.RandomAffine", degrees=0.0, scale=(math.exp(low), math.exp(high)), p=p),
+        lost_in_ranges="zoom draws a factor uniformly, not its logarithm",
+    ),
+    "perspective": OpExport(
+        lambda low, high, p: call("K.RandomPerspective", distortion_scale=high, p=p),
+        lost="perspective moves the centres of the pixels in the corners",
+        lost_in_ranges="perspective has one distortion, the largest of the range",
+    ),
+    "random_erasing": OpExport(
+        lambda low, high, p: call("K.RandomErasing", scale=(low * low, high * high), ratio=(0.3, 1 / 0.3), p=p),
+        lost="random_erasing covers whole pixels, and draws its proportions uniformly, not their logarithm",
+        lost_in_ranges="random_erasing draws an area uniformly, not its root",
+    ),
+    "jpeg": OpExport(
+        lambda low, high, p: call("K.RandomJPEG", jpeg_quality=(100 - high, 100 - low), p=p),
+        lost="jpeg rounds softly, so that it has a derivative",
+    ),
+    "salt_and_pepper": OpExport(
+        lambda low, high, p: call("K.RandomSaltAndPepperNoise", amount=(low, high), salt_vs_pepper=(0.5, 0.5), p=p)
+    ),
+    "gamma": OpExport(
+        lambda low, high, p: call("K.RandomGamma", gamma=(2**low, 2**high), p=p),
+        lost_in_ranges="gamma draws a power uniformly, not its logarithm",
+    ),
+    "grayscale": OpExport(lambda low, high, p: call("K.RandomGrayscale", p=p)),
+    "channel_shuffle": OpExport(
+        lambda low, high, p: call("K.RandomChannelShuffle", p=p), lost="channel_shuffle goes all the way"
+    ),
+    "planckian_jitter": OpExport(
+        lambda low, high, p: call("K.RandomPlanckianJitter", mode="blackbody", select_from=steps(low, high), p=p),
+        lost="planckian_jitter has steps of 500 K, of which 6 500 K is a little reddish",
+    ),
+    "plasma_brightness": OpExport(
+        lambda low, high, p: call("K.RandomPlasmaBrightness", roughness=ROUGH, intensity=(low, high), p=p), lost=CLOUD
+    ),
+    "plasma_contrast": OpExport(
+        lambda low, high, p: call("K.RandomPlasmaContrast", roughness=ROUGH, p=p),
+        lost=f"plasma_contrast goes all the way, and {CLOUD}",
+    ),
+    "plasma_shadow": OpExport(
+        lambda low, high, p: call("K.RandomPlasmaShadow", roughness=ROUGH, shade_intensity=(-high, -low), p=p),
+        lost=CLOUD,
+    ),
 }
+REFUSED = {
+    "elastic": PIXELS, "gaussian_blur": PIXELS, "motion_blur": PIXELS, "fog": "kornia has no fog",
+}  # fmt: skip
 
 KORNIA = ExportTarget(
     rows=ROWS,
+    refused=REFUSED,
     whole=lambda code: call("in_turn", code),
     doc=DOC,
     imports=IMPORTS,

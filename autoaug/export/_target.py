@@ -36,6 +36,8 @@ class ExportTarget:
     """The docstring of the file."""
     imports: str
     """Its imports, and its functions `in_turn(*transforms)` and `one_of(*pairs of weight and transform)`."""
+    refused: Mapping[str, str]
+    """The operations that it has no words for, and why."""
     lost_in_choices: str = ""
     lost_between: str = ""
     """Where an image can meet more than one operation."""
@@ -54,13 +56,25 @@ LIMITS: dict[str, Range] = {
     "solarize": (0.0, 1.0),
     "posterize": (0.0, 8.0),
     "cutout": (0.0, 1.0),
+    "perspective": (0.0, 0.65),
+    "random_erasing": (0.0, 1.0),
+    "jpeg": (0.0, 99.0),
+    "salt_and_pepper": (0.0, 1.0),
+    "planckian_jitter": (-1.0, 1.0),
+    "plasma_brightness": (0.0, 1.0),
+    "plasma_shadow": (0.0, 1.0),
 }
 """Amounts beyond these are refused by other libraries. None of the ranges of autoaug.ops goes beyond them."""
 
 
+def kelvin(way: float) -> float:
+    """Return the temperature of light that an amount of planckian_jitter stands for."""
+    return 6500 + way * (8500 if way > 0 else 3500)
+
+
 def translate(tree: PolicyTree, target: ExportTarget) -> Export:
     """Return a policy as a file of Python that defines `policy`, or for a schedule `policies` by the first epoch."""
-    require_known((node.op for node in walk(tree) if isinstance(node, Apply)), target.rows)
+    require_known((node.op for node in walk(tree) if isinstance(node, Apply)), target.rows, target.refused)
     lost = losses(tree, target)
     policies = {str(epoch): target.whole(write(node, tree, target)) for epoch, node in by_epoch(tree).items()}
     is_schedule = isinstance(tree.root, Schedule)

@@ -18,12 +18,14 @@ its own, from a generator that is seeded as the process is: torch.manual_seed re
 run, and the workers of a DataLoader differ. Where the policy changes with the epoch,
 call at(epoch) before the DataLoader starts its workers.
 """
+PARTS = ("_standalone.py", "_standalone_more.py")
+"""The modules of this folder that a file is made of; the others stand before the definition of `DATA` in the first."""
 DATA = "POLICY"
 """The definition of _standalone.py that the policy replaces."""
 
 
 def to_torchvision_file(tree: PolicyTree) -> Export:
-    """Return the parts of _standalone.py that the policy needs, with the policy in it.
+    """Return the parts of _standalone.py and _standalone_more.py that the policy needs, with the policy in it.
 
     It is exact: pixels are equal to rounding, and 8-bit images are rounded to the nearest level once, after the last
     operation.
@@ -86,16 +88,20 @@ def label_repeated_choices(trees: Iterable[AnyNode]) -> dict[Choice, str]:
 
 
 def runtime(ops: set[str], data: str) -> str:
-    """Return the imports and definitions of _standalone.py that these operations need, in their order."""
-    text = files("autoaug.export").joinpath("_standalone.py").read_text()
-    body = ast.parse(text).body
+    """Return the imports and definitions of `PARTS` that these operations need, in their order."""
+    texts = [files("autoaug.export").joinpath(part).read_text() for part in PARTS]
+    bodies = [ast.parse(text).body for text in texts]
+    source = {node: text for text, body in zip(texts, bodies, strict=True) for node in body}
+    first, *more = bodies
+    before = next(k for k, node in enumerate(first) if DATA in names_defined(node))
+    body = [*first[:before], *(node for part in more for node in part), *first[before:]]
     definitions = {defined: node for node in body for defined in names_defined(node)}
     require_known(ops, definitions)
     needed = reach({"Policy", *ops}, definitions)
     chosen = dict.fromkeys(node for label, node in definitions.items() if label in needed)
-    imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+    imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom) and not of_ours(node)]
     used = {name for node in chosen for name in names_used(node)}
-    sections = [data if DATA in names_defined(node) else segment(text, node) for node in chosen]
+    sections = [data if DATA in names_defined(node) else segment(source[node], node) for node in chosen]
     return "\n\n\n".join([import_code(imports, used), *sections]) + "\n"
 
 
@@ -133,13 +139,23 @@ def segment(text: str, node: ast.stmt) -> str:
     return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
 
 
+def of_ours(node: ast.Import | ast.ImportFrom) -> bool:
+    """Whether one part imports from another: in the file they are one."""
+    return isinstance(node, ast.ImportFrom) and str(node.module).startswith("autoaug.")
+
+
+def plain_first(line: str) -> tuple[bool, str]:
+    """Return where a line stands among imports."""
+    return line.startswith("from"), line
+
+
 def import_code(imports: Iterable[ast.Import | ast.ImportFrom], used: set[str]) -> str:
     """Return the imports of names that are used; those of the standard library stand apart."""
-    groups: dict[bool, list[str]] = {True: [], False: []}
+    groups: dict[bool, dict[str, None]] = {True: {}, False: {}}
     for node in imports:
         names = [alias for alias in node.names if (alias.asname or alias.name).partition(".")[0] in used]
         module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
         if names:
             node.names = names
-            groups[str(module).partition(".")[0] in sys.stdlib_module_names].append(ast.unparse(node))
-    return "\n\n".join("\n".join(lines) for lines in groups.values() if lines)
+            groups[str(module).partition(".")[0] in sys.stdlib_module_names][ast.unparse(node)] = None
+    return "\n\n".join("\n".join(sorted(lines, key=plain_first)) for lines in groups.values() if lines)

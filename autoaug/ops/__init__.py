@@ -5,6 +5,7 @@
 for what every operation accepts.
 """
 
+from autoaug.ops._clouds import fog, plasma_brightness, plasma_contrast, plasma_shadow
 from autoaug.ops._discrete import auto_contrast, equalize, posterize, solarize
 from autoaug.ops._geometric import (
     affine,
@@ -17,31 +18,50 @@ from autoaug.ops._geometric import (
     translate_y,
     unmoved,
     vflip,
+    zoom,
 )
-from autoaug.ops._photometric import brightness, color, contrast, grey, hue, invert, saturation, sharpness
-from autoaug.ops._stochastic import crop, cutout, gaussian_noise
-from autoaug.ops._table import OPS, RANGES, Op
+from autoaug.ops._jpeg import jpeg
+from autoaug.ops._kornia import elastic, gamma, gaussian_blur, motion_blur, perspective, planckian_jitter
+from autoaug.ops._photometric import brightness, color, contrast, grayscale, grey, hue, invert, saturation, sharpness
+from autoaug.ops._stochastic import channel_shuffle, crop, cutout, gaussian_noise, random_erasing, salt_and_pepper
+from autoaug.ops._table import EXTENDED, OPS, RANGES, Op
 
 __all__ = [
+    "EXTENDED",
     "OPS",
     "RANGES",
     "Op",
     "affine",
     "auto_contrast",
     "brightness",
+    "channel_shuffle",
     "color",
     "compose",
     "contrast",
     "crop",
     "cutout",
+    "elastic",
     "equalize",
+    "fog",
+    "gamma",
+    "gaussian_blur",
     "gaussian_noise",
+    "grayscale",
     "grey",
     "hflip",
     "hue",
     "invert",
+    "jpeg",
+    "motion_blur",
+    "perspective",
+    "planckian_jitter",
+    "plasma_brightness",
+    "plasma_contrast",
+    "plasma_shadow",
     "posterize",
+    "random_erasing",
     "rotate",
+    "salt_and_pepper",
     "saturation",
     "sharpness",
     "shear_x",
@@ -51,4 +71,5 @@ __all__ = [
     "translate_y",
     "unmoved",
     "vflip",
+    "zoom",
 ]

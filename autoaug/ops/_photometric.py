@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import hardtanh, pad
 
-from autoaug.ops._contract import check_images, unchanged, working
+from autoaug.ops._contract import check_images, unchanged, working, working_dtype
 
 
 def brightness(images: Tensor, amount: Tensor) -> Tensor:
@@ -80,6 +80,12 @@ def invert(images: Tensor) -> Tensor:
     """Return 1 - image: the gradient of the image is -1."""
     check_images(images)
     return 1 - images
+
+
+def grayscale(images: Tensor) -> Tensor:
+    """Return each image without its colours, in as many channels as it has."""
+    check_images(images)
+    return grey(images.to(working_dtype(images))).to(images.dtype).expand_as(images).clone()
 
 
 def grey(images: Tensor) -> Tensor:

@@ -5,13 +5,14 @@ amount: with the generator in the same state, a larger amount is the same event 
 on another device than the images.
 """
 
+import math
 from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
 from autoaug.devices import to_device
-from autoaug.ops._contract import chord, per_image, with_local_grads, working
+from autoaug.ops._contract import chord, per_image, unchanged, with_local_grads, working
 
 
 def cutout(images: Tensor, side: Tensor, rng: Generator) -> Tensor:
@@ -23,10 +24,53 @@ def cutout(images: Tensor, side: Tensor, rng: Generator) -> Tensor:
     x, a = working(images, side)
     _, _, height, width = x.shape
     half = a * (min(height, width) / 2)
-    across, down = _uniform(images, rng)
+    across, down = _uniform(images, rng, 2)
     columns = _covered((across * width).floor(), half, width)
     rows = _covered((down * height).floor(), half, height).transpose(2, 3)
     return (x * (1 - rows * columns)).to(images.dtype)
+
+
+def random_erasing(images: Tensor, side: Tensor, rng: Generator) -> Tensor:
+    """Black out a rectangle that lies wholly in the image; `side` is the root of its share of the area.
+
+    Its height over its width is between 0.3 and 1/0.3, log-uniform, as far as the image has room (Zhong et al. 2020).
+    A pixel that is covered in part is darkened in part, so the gradient is exact in the side and in the image.
+    """
+    x, a = working(images, side)
+    height, width = x.shape[2:]
+    shape, across, down = _uniform(images, rng, 3)
+    stretch = (math.log(1 / 0.3) * (shape - 0.5)).exp().to(a.dtype)
+    area_side = a * math.sqrt(height * width)
+    wide, high = (area_side / stretch).clamp(max=width), (area_side * stretch).clamp(max=height)
+    columns = _covered(across * (width - wide) + wide / 2, wide / 2, width)
+    rows = _covered(down * (height - high) + high / 2, high / 2, height).transpose(2, 3)
+    return (x * (1 - rows * columns)).to(images.dtype)
+
+
+def salt_and_pepper(images: Tensor, share: Tensor, rng: Generator) -> Tensor:
+    """Make this share of the pixels white or black, each as likely, in all channels.
+
+    Gradient of the image: exact. Gradient of the share: straight-through, the chord (`_contract.chord`) over ± 0.05,
+    with the same draws.
+    """
+    x, a = working(images, share)
+    draws = torch.rand(len(x), 2, *x.shape[2:], generator=rng, device=rng.device, dtype=torch.float32)
+    when, which = to_device(draws, x.device).split(1, dim=1)
+    sprinkled = partial(_sprinkled, when=when, salt=(which < 0.5).to(x.dtype))
+    return with_local_grads(sprinkled(x, a), (x, a), (0, chord(sprinkled, 0.05))).to(images.dtype)
+
+
+def channel_shuffle(images: Tensor, share: Tensor, rng: Generator) -> Tensor:
+    """Put the channels in a random order, this share of the way: (1 - a) x + a shuffled; exact gradients.
+
+    All six orders are equally likely, so one image in six stays. So does a one-channel image.
+    """
+    x, a = working(images, share)
+    uniform = torch.rand(len(x), 3, generator=rng, device=rng.device, dtype=torch.float32)
+    if x.shape[1] == 1:
+        return unchanged(x, a).to(images.dtype)
+    order = to_device(uniform, x.device).argsort(1)[:, :, None, None].expand_as(x)
+    return torch.lerp(x, x.gather(1, order), a).to(images.dtype)
 
 
 def gaussian_noise(images: Tensor, deviation: Tensor, rng: Generator) -> Tensor:
@@ -44,17 +88,21 @@ def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
     over ± 1 pixel of the shorter side, with the same draws.
     """
     amount = per_image(images, padding).view(-1, 1, 1, 1)
-    draws = _uniform(images, rng)
+    draws = _uniform(images, rng, 2)
     pixel = 1 / min(images.shape[2:])
     cropped = partial(_cropped, draws=draws)
     return with_local_grads(cropped(images, amount), (images, amount), (0, chord(cropped, pixel))).to(images.dtype)
 
 
-def _uniform(images: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
-    """Return two numbers in [0, 1) per image, each as [B, 1, 1, 1]."""
-    uniform = torch.rand(len(images), 2, generator=rng, device=rng.device, dtype=torch.float32)
-    across, down = to_device(uniform, images.device).view(-1, 2, 1, 1, 1).unbind(1)
-    return across, down
+def _uniform(images: Tensor, rng: Generator, numbers: int) -> tuple[Tensor, ...]:
+    """Return numbers in [0, 1) per image, each as [B, 1, 1, 1]."""
+    uniform = torch.rand(len(images), numbers, generator=rng, device=rng.device, dtype=torch.float32)
+    return to_device(uniform, images.device).view(-1, numbers, 1, 1, 1).unbind(1)
+
+
+def _sprinkled(images: Tensor, share: Tensor, when: Tensor, salt: Tensor) -> Tensor:
+    """Return images with salt, which is 1 or 0, where a uniform draw is below the share; [..., B, C, H, W]."""
+    return torch.where(when < share, salt, images)
 
 
 def _covered(centre: Tensor, half: Tensor, size: int) -> Tensor:
@@ -63,7 +111,7 @@ def _covered(centre: Tensor, half: Tensor, size: int) -> Tensor:
     return (torch.minimum(left + 1, centre + half) - torch.maximum(left, centre - half)).clamp(min=0)
 
 
-def _cropped(images: Tensor, padding: Tensor, draws: tuple[Tensor, Tensor]) -> Tensor:
+def _cropped(images: Tensor, padding: Tensor, draws: tuple[Tensor, ...]) -> Tensor:
     """Return crops of the padded images at offsets that uniform draws choose."""
     height, width = images.shape[2:]
     columns, column_inside = _looked_up(draws[0], padding, width)

@@ -4,6 +4,7 @@ The lists elsewhere (what a policy may choose, what a paper searches, what is te
 A new operation is a function and a row here; the laws of `autoaug.testing.OpTestCase` then hold for it or fail.
 """
 
+import math
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Literal
 
 from torch import Generator, Tensor
 
+from autoaug.ops._clouds import fog, plasma_brightness, plasma_contrast, plasma_shadow
 from autoaug.ops._contract import per_image
 from autoaug.ops._discrete import auto_contrast, equalize, posterize, solarize
 from autoaug.ops._geometric import (
@@ -26,9 +28,13 @@ from autoaug.ops._geometric import (
     translate_y,
     translate_y_matrix,
     vflip,
+    zoom,
+    zoom_matrix,
 )
-from autoaug.ops._photometric import brightness, color, contrast, hue, invert, saturation, sharpness
-from autoaug.ops._stochastic import crop, cutout, gaussian_noise
+from autoaug.ops._jpeg import jpeg
+from autoaug.ops._kornia import elastic, gamma, gaussian_blur, motion_blur, perspective, planckian_jitter
+from autoaug.ops._photometric import brightness, color, contrast, grayscale, hue, invert, saturation, sharpness
+from autoaug.ops._stochastic import channel_shuffle, crop, cutout, gaussian_noise, random_erasing, salt_and_pepper
 
 
 @dataclass(frozen=True)
@@ -76,10 +82,20 @@ _AUTOAUGMENT = "Cubuk et al. 2019, AutoAugment: Learning Augmentation Strategies
 _STANDARD = "He et al. 2016, Deep Residual Learning for Image Recognition, section 4.2"
 _ONLINE = "Mounsaveng et al. 2021, Learning Data Augmentation with Online Bilevel Optimization"
 _CUTOUT = "DeVries and Taylor 2017, Improved Regularization with Cutout: 16 of 32 pixels"
+_NNUNET = "Isensee et al. 2021, nnU-Net: a self-configuring method, supplement: scaling up to 1.4, gamma up to 1.5"
+_PERSPECTIVE = "the default of RandomPerspective in torchvision and kornia: distortion_scale 0.5"
+_ELASTIC = "Simard et al. 2003, Best Practices for Convolutional Neural Networks: alpha 34 and sigma 4 on 29 pixels"
+_ERASING = "Zhong et al. 2020, Random Erasing; the default of torchvision and kornia: a third of the area"
+_CIFAR_C = "Hendrycks and Dietterich 2019, Benchmarking Neural Network Robustness, CIFAR-10-C, severity 5"
+_IMAGENET_C = "Hendrycks and Dietterich 2019, Benchmarking Neural Network Robustness, ImageNet-C, severity 5"
+_SIMCLR = "Chen et al. 2020, A Simple Framework for Contrastive Learning, appendix A"
+_PLANCKIAN = "Zini et al. 2023, Planckian Jitter: 3 000 to 15 000 K"
+_TORMENTOR = "Nicolaou et al. 2022, TorMentor, through kornia: half of its largest intensity"
+_SHUFFLE = "RandomChannelShuffle in kornia, ChannelShuffle in albumentations"
 _NOISE = "Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization, table 5 (0.05, 0.1 and 0.2)"
 
 # fmt: off
-_ROWS = (
+_CLASSIC = (
     #   name              function        most   unit                  signed gradient            source
     Op("shear_x",         shear_x,        0.3,   "tangent",            True,  "exact",            _AUTOAUGMENT,
        matrix=shear_x_matrix),
@@ -111,9 +127,41 @@ _ROWS = (
     Op("crop",            crop,           0.125, "of the size, padded", False, "straight-through", _STANDARD,
        random=True),
 )
+_EXTENDED = (
+    Op("zoom",            zoom,           0.336, "log of the scale", True, "exact",       _NNUNET,
+       matrix=zoom_matrix),
+    Op("perspective",     perspective,    0.5,   "of half the size",   False, "exact",            _PERSPECTIVE,
+       random=True),
+    Op("elastic",         elastic,        0.048, "of the shorter side", False, "exact",           _ELASTIC,
+       random=True),
+    Op("random_erasing",  random_erasing, 0.577, "root of the area", False, "exact",      _ERASING,
+       random=True),
+    Op("gaussian_blur",   gaussian_blur,  1/32,  "of the shorter side", False, "exact",           _CIFAR_C),
+    Op("motion_blur",     motion_blur,    0.09,  "of the shorter side", False, "exact",           _IMAGENET_C,
+       random=True),
+    Op("jpeg",            jpeg,           60.0,  "points of quality",      False, "straight-through", _CIFAR_C),
+    Op("salt_and_pepper", salt_and_pepper, 0.07, "of the pixels",      False, "straight-through", _CIFAR_C,
+       random=True),
+    Op("gamma",           gamma,          0.585, "log2 of the power",  True,  "exact",            _NNUNET),
+    Op("grayscale",       grayscale,      None,  "",                   False, "exact",            _SIMCLR),
+    Op("channel_shuffle", channel_shuffle, 1.0,  "of the way",         False, "exact",            _SHUFFLE,
+       random=True),
+    Op("planckian_jitter", planckian_jitter, 1.0, "of 3 000 or 15 000 K", True, "exact", _PLANCKIAN),
+    Op("plasma_brightness", plasma_brightness, 0.5, "of the range",    False, "exact",            _TORMENTOR,
+       random=True),
+    Op("plasma_contrast", plasma_contrast, 0.5,  "of the way to 0 or 4", False, "exact",          _TORMENTOR,
+       random=True),
+    Op("plasma_shadow",   plasma_shadow,  0.5,   "of the range",       False, "exact",            _TORMENTOR,
+       random=True),
+    Op("fog",             fog,            1.5,   "of white",           False, "exact",            _CIFAR_C,
+       random=True),
+)
 # fmt: on
 
-OPS: dict[str, Op] = {row.name: row for row in _ROWS}
+OPS: dict[str, Op] = {row.name: row for row in (*_CLASSIC, *_EXTENDED)}
+
+EXTENDED: tuple[str, ...] = tuple(row.name for row in _EXTENDED)
+"""The rows beyond those of AutoAugment and its successors. No published policy has them: who wants them names them."""
 
 
 def _reaching(source: str, **most: float) -> Mapping[str, Op]:
@@ -135,5 +183,12 @@ RANGES: dict[str, Mapping[str, Op]] = {
     "faster": _reaching(
         "Hataya et al. 2020, Faster AutoAugment, the authors' code",
         color=1.0, contrast=1.0, brightness=1.0, sharpness=1.0, posterize=8.0,
+    ),
+    # The rows of EXTENDED as far as the literature goes; the others are AutoAugment's. ImageNet-C's blur and motion
+    # are no larger, relative to the image, than those of CIFAR-10-C and of OPS.
+    "extended": _reaching(
+        f"{_IMAGENET_C}; zoom Ghiasi et al. 2021, Simple Copy-Paste (up to 2); gamma up to 2; TorMentor in full",
+        zoom=math.log(2), jpeg=93.0, salt_and_pepper=0.27, fog=3.0, gamma=1.0,
+        plasma_brightness=1.0, plasma_contrast=1.0, plasma_shadow=1.0,
     ),
 }  # fmt: skip

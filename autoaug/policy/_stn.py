@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from autoaug.devices import to_device
-from autoaug.ops import OPS, affine, unmoved
+from autoaug.ops import affine, unmoved
 from autoaug.policy._files import save
 from autoaug.policy._nodes import sequence
 from autoaug.policy._tree import APPROXIMATION, PolicyTree, policy_tree
@@ -116,8 +116,8 @@ class SpatialTransformer(nn.Module):
         so.
         """
         statistics = self.statistics()
-        nodes = [span(name, row["low"], row["high"]) for name, row in statistics.items() if name in OPS]
-        lost = "; ".join(["movements do not depend on the image", LOST["amounts"], LOST["zoom"], LOST["moves"]])
+        nodes = [span(name, row["low"], row["high"]) for name, row in statistics.items()]
+        lost = "; ".join(["movements do not depend on the image", LOST["amounts"], LOST["moves"]])
         return policy_tree(sequence(nodes), provenance={APPROXIMATION: lost, **flat(statistics)})
 
     def at(self, epoch: int) -> None:

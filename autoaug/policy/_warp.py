@@ -34,12 +34,11 @@ COLOURS = ("brightness", "contrast", "saturation", "hue")
 
 ZOOM = 0.3
 UNITS = {name: OPS[name].most or 1.0 for name in (*MOVES[:-1], *COLOURS)} | {"zoom": ZOOM}
-"""What a half-width is counted in: the largest amount of AutoAugment's table."""
+"""What a half-width is counted in: the largest amount of AutoAugment's table, which has no zoom."""
 START = 0.3
 """Half-widths begin at this share of their unit: a rotation of 9 degrees."""
 LOST = {
     "amounts": "amounts of a network are drawn independently, uniform over their 5 to 95 % quantiles",
-    "zoom": "zoom is left out, no operation magnifies",
     "moves": "movements follow each other instead of being joined into one",
     "colours": "colour operations come in one order instead of a random one",
 }
@@ -168,9 +167,9 @@ class Warp(nn.Module):
         For the "range" of a translation it is the policy itself. What another one loses stands in the provenance as
         `approximation`.
         """
-        nodes = [span(name, *limits) for name, limits in self.ranges().items() if name in OPS]
+        nodes = [span(name, *limits) for name, limits in self.ranges().items()]
         lost = [LOST["amounts"]] if isinstance(self.sampler, Network) else []
-        lost += [LOST["zoom"], LOST["moves"]] if "zoom" in self.kind.names else []
+        lost += [LOST["moves"]] if "zoom" in self.kind.names else []
         lost += [LOST["colours"]] if self.kind.colours else []
         facts = {APPROXIMATION: "; ".join(lost)} if lost else {}
         return policy_tree(sequence(nodes), provenance=facts | flat(self.statistics()))
@@ -279,8 +278,6 @@ def uniform(count: int, numbers: int, rng: Generator, like: Tensor) -> Tensor:
 
 def matrix_of(name: str, amount: Tensor, height: int, width: int) -> Tensor:
     """Return the movement [B, 2, 3] of a name in `MOVES` by amounts [B]."""
-    if name == "zoom":
-        return torch.exp(-amount)[:, None, None] * unmoved(amount)
     matrix = OPS[name].matrix
     assert matrix is not None, f"{name} moves no pixels"
     return matrix(amount, height, width)

@@ -47,9 +47,9 @@ def randaugment(n: int = 2, m: float = 0.3, ops: Listing[str] = RANDAUGMENT_OPS)
     return policy_tree(sequence([any_of(ops, m)] * n))
 
 
-def trivialaugment() -> PolicyTree:
+def trivialaugment(ops: Listing[str] = RANDAUGMENT_OPS) -> PolicyTree:
     """Make a policy of one operation at a uniform strength over wide ranges (Müller and Hutter 2021)."""
-    return policy_tree(any_of(RANDAUGMENT_OPS, (0.0, 1.0)), ranges="wide")
+    return policy_tree(any_of(ops, (0.0, 1.0)), ranges="wide")
 
 
 def uniformaugment() -> PolicyTree:

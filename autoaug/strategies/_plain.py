@@ -3,6 +3,8 @@
 They still search the dimensions that the study shares, such as refinement epochs and mixup's alpha.
 """
 
+from collections.abc import Sequence
+
 from autoaug.lookup import lookup
 from autoaug.policy import Fixed, ready
 from autoaug.strategies._strategy import Strategy
@@ -45,11 +47,17 @@ def standard(padding: float = 0.125, flip: float = 0.5) -> Strategy:
     return Strategy(policy=lambda: Fixed(ready.standard(padding, flip)), space={})
 
 
-def random_policy() -> Strategy:
+def random_policy(ops: Sequence[str] = ready.MADAO_OPS) -> Strategy:
     """Return a policy nobody searched: two of 14 operations (Hataya et al. 2022), each applied with probability 1/2.
 
     Operations and strengths are uniform. The arm that shows how much of a searched policy's gain any augmentation would
     have brought.
+
+    Args:
+        ops: the operations to choose from, rows of `autoaug.ops.OPS` or "identity".
+
+    Raises:
+        ValueError: an operation is unknown, or there is none.
 
     >>> from autoaug.policy import op_masses
     >>> from autoaug.strategies import random_policy
@@ -57,13 +65,20 @@ def random_policy() -> Strategy:
     >>> len(shares), round(sum(shares.values()), 6)
     (14, 1.0)
     """
-    return Strategy(policy=lambda: Fixed(ready.random_policy()), space={})
+    tree = ready.random_policy(ops)
+    return Strategy(policy=lambda: Fixed(tree), space={})
 
 
-def trivialaugment() -> Strategy:
+def trivialaugment(ops: Sequence[str] = ready.RANDAUGMENT_OPS) -> Strategy:
     """Return TrivialAugment (Müller and Hutter 2021): one operation at random, uniform strength over wide ranges.
 
     The arm to beat: no searched policy is known to beat it beyond noise in one and the same harness.
+
+    Args:
+        ops: the operations to choose from, rows of `autoaug.ops.OPS` or "identity"; the paper's 14 if not given.
+
+    Raises:
+        ValueError: an operation is unknown, or there is none.
 
     >>> from autoaug.strategies import trivialaugment
     >>> tree = trivialaugment().policy().tree()
@@ -73,7 +88,8 @@ def trivialaugment() -> Strategy:
     >>> first.op, first.amount, first.unit
     ('shear_x', (0.0, 0.99), 'tangent')
     """
-    return Strategy(policy=lambda: Fixed(ready.trivialaugment()), space={})
+    tree = ready.trivialaugment(ops)
+    return Strategy(policy=lambda: Fixed(tree), space={})
 
 
 def uniformaugment() -> Strategy:

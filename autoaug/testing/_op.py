@@ -281,10 +281,14 @@ class RandomOpTestCase:
         """Override: return the operation, as a row of `OPS`."""
         raise NotImplementedError
 
+    def fewest_results(self, op: Op) -> int:
+        """Override where chance makes few different images: how many of 16 draws at strength 1 surely differ."""
+        return 13
+
     def test_it_draws_for_each_image(self, op: Op) -> None:
         assert op.random, "say so in its row, else it is given no generator"
         same = photographs(batch=1).expand(16, -1, -1, -1)
-        assert len(run(op, same, 1.0).flatten(1).unique(dim=0)) > 12
+        assert len(run(op, same, 1.0).flatten(1).unique(dim=0)) >= self.fewest_results(op)
 
     def test_a_missing_generator_is_refused(self, op: Op) -> None:
         with pytest.raises(ValueError, match=op.name):
