@@ -223,11 +223,13 @@ def in_place(x: Tensor) -> Tensor:
     return grown.sum() + grown.mul_(2).sum()
 
 
-def distances(x: Tensor) -> Tensor:
-    return torch.cdist(x.reshape(1, 4), torch.zeros(2, 4))
+def fused_attention(x: Tensor) -> Tensor:
+    """The kernel itself, which nothing stands in for."""
+    rows = x.reshape(1, 1, -1, 2)
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(rows, rows, rows)[0]
 
 
-@pytest.mark.parametrize(("part", "cause"), [(in_place, "in place"), (distances, "no second derivative")])
+@pytest.mark.parametrize(("part", "cause"), [(in_place, "in place"), (fused_attention, "no second derivative")])
 def test_an_operation_without_second_derivative_is_named(part: Callable[[Tensor], Tensor], cause: str) -> None:
     def train(weights: list[Tensor], hyper: list[Tensor]) -> Tensor:
         return part(weights[0] * hyper[0]).square().sum()

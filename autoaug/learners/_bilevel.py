@@ -142,9 +142,7 @@ class Bilevel:
             HypergradientError: ten hypergradients in a row were no finite numbers.
         """
         micro_batch, part = self.updates.micro_batch, self.updates.part
-        problem = Problem(
-            self.policy, model, Batch(*train), Batch(*val), rng, micro_batch=micro_batch, part=part
-        )
+        problem = Problem(self.policy, model, Batch(*train), Batch(*val), rng, micro_batch=micro_batch, part=part)
         self.advance(problem, optimiser)
 
     def advance(self, problem: Problem, optimiser: torch.optim.Optimizer | None = None) -> None:

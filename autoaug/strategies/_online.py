@@ -85,10 +85,10 @@ def online(
         lr: float | None = start.get("lr"),
         part: Part = part,
     ) -> Bilevel:
-        point = {"warmup": warmup, "every": every, "lr": lr, "part": part}
+        point, through = {"warmup": warmup, "every": every, "lr": lr}, replace(settings, part=part)
         given: dict[str, Any] = {name: value for name, value in point.items() if value is not None}
-        scale = partial(scaled_updates, scaling=scaling, settings=settings, given=given) if scaling else None
-        return Bilevel(policy, hypergrad(), replace(settings, **given).updates(), scale)
+        scale = partial(scaled_updates, scaling=scaling, settings=through, given=given) if scaling else None
+        return Bilevel(policy, hypergrad(), replace(through, **given).updates(), scale)
 
     space: Space = {name: lookup(SEARCHABLE, name, "dimension of an online strategy") for name in search}
     unused = {"policy.temperature": Condition((), lambda point: "estimator='score' draws operations without it")}
