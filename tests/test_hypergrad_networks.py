@@ -224,14 +224,12 @@ def in_place(x: Tensor) -> Tensor:
 
 
 def fused_attention(x: Tensor) -> Tensor:
+    """The kernel itself, which nothing stands in for."""
     rows = x.reshape(1, 1, -1, 2)
-    return functional.scaled_dot_product_attention(rows, rows, rows)
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(rows, rows, rows)[0]
 
 
-@pytest.mark.parametrize(
-    ("part", "cause"),
-    [(in_place, "in place"), (fused_attention, "attention")],
-)
+@pytest.mark.parametrize(("part", "cause"), [(in_place, "in place"), (fused_attention, "no second derivative")])
 def test_an_operation_without_second_derivative_is_named(part: Callable[[Tensor], Tensor], cause: str) -> None:
     def train(weights: list[Tensor], hyper: list[Tensor]) -> Tensor:
         return part(weights[0] * hyper[0]).square().sum()

@@ -184,11 +184,13 @@ def test_a_training_takes_what_the_plan_says() -> None:
 @pytest.mark.parametrize("name", sorted(SEARCHABLE))
 def test_a_dimension_that_is_asked_for_is_searched_and_reaches_its_place(name: str) -> None:
     strategy = madao(search=[name])
-    value = FixedTrial({name: getattr(SEARCHABLE[name], "low", None)})._suggest(name, SEARCHABLE[name])
+    choices = getattr(SEARCHABLE[name], "choices", ("all", "head"))
+    value = FixedTrial({name: getattr(SEARCHABLE[name], "low", choices[1])})._suggest(name, SEARCHABLE[name])
     learner = learner_of(strategy, **{name: value})
     places = {
         "learner.every": learner.updates.every,
         "learner.warmup": learner.updates.warmup,
+        "learner.part": learner.updates.part,
         "learner.lr": learner.optimiser.param_groups[0]["lr"],
         "policy.temperature": learner.policy.temperature,
     }

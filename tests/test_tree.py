@@ -43,9 +43,12 @@ HOMES = {
     "pytest": {"testing"},
     "ray": {"executors"},
     "rich": {"cli"},
+    "safetensors": {"models"},
     "sklearn": set(),  # its files are read, see data/_sklearn_files.py
     "sqlalchemy": {"store"},
+    "timm": {"models"},
     "torchvision.datasets": {"data"},
+    "torchvision.models": {"models"},
     "typer": {"cli"},
     "waitress": {"cli"},
 }

@@ -342,8 +342,7 @@ def zeros(like: Vector) -> Vector:
 CAUSES = {
     "modified by an inplace operation": "the loss changes a tensor in place that its derivative needs (x += y, relu_): "
     "use the form that makes a new tensor",
-    "is not implemented": "an operation in the loss has no second derivative (in place of fused attention: "
-    "torch.nn.attention.sdpa_kernel(SDPBackend.MATH))",
+    "is not implemented": "an operation in the loss has no second derivative: compose it of others that have one",
     "torch.utils.checkpoint": "the network forgets activations and recomputes them: use it without checkpoints here",
     "does not currently support double backward": "a compiled network has no second derivative: use it uncompiled here",
 }

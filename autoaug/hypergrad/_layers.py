@@ -1,4 +1,4 @@
-"""Convolution and batch normalisation whose second derivatives cost about as much as their first.
+"""Convolution and batch normalisation whose second derivatives cost about as much as their first, and attention.
 
 PyTorch composes the second derivative of batch normalisation of some twenty passes over the activations, which take 15
 to 70 times as long as the first, and that of a convolution always with the part for the weights, by a convolution with
@@ -6,6 +6,10 @@ an image in the place of the kernel. In a hypergradient of a residual network th
 
 Here both are in closed form, of the kernels that the first derivative has. Values and first derivatives are PyTorch's
 own. There is no third derivative.
+
+PyTorch's fused kernels of attention have no second derivative at all. Here attention takes the one that is composed of
+matrix products and a softmax, which has derivatives of every order. Its values differ by rounding, and its dropout
+draws otherwise.
 """
 
 from collections.abc import Callable
@@ -14,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 first_of_convolution = torch.ops.aten.convolution_backward
@@ -21,8 +26,9 @@ first_of_batch_norm = torch.ops.aten.native_batch_norm_backward
 
 
 class TwiceDifferentiable(TorchFunctionMode):
-    """Replace `F.conv2d` and `F.batch_norm`, and so all modules that call them, by those of this file while it is on.
+    """Replace `F.conv2d`, `F.batch_norm` and attention, and so all modules that call them, by those of this file.
 
+    It does so while it is on; attention is `F.scaled_dot_product_attention`, also in `nn.MultiheadAttention`.
     Running statistics move as they do otherwise. What is computed within may be differentiated outside, twice at most.
 
     >>> import torch
@@ -75,7 +81,27 @@ def batch_norm(
     return call(input, weight, bias, running_mean, running_var, momentum, eps)
 
 
-LAYERS: dict[Any, Callable[..., Tensor]] = {F.conv2d: conv2d, F.batch_norm: batch_norm}
+def scaled_dot_product_attention(*args: Any, **kwargs: Any) -> Any:
+    """Return what `F.scaled_dot_product_attention` returns, by the kernel that has a second derivative."""
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.scaled_dot_product_attention(*args, **kwargs)
+
+
+def multi_head_attention_forward(*args: Any, **kwargs: Any) -> Any:
+    """Return what `F.multi_head_attention_forward` returns, by the kernel that has a second derivative.
+
+    It stands for a whole of PyTorch's functions: what it calls is not replaced one by one.
+    """
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.multi_head_attention_forward(*args, **kwargs)
+
+
+LAYERS: dict[Any, Callable[..., Any]] = {
+    F.conv2d: conv2d,
+    F.batch_norm: batch_norm,
+    F.scaled_dot_product_attention: scaled_dot_product_attention,
+    F.multi_head_attention_forward: multi_head_attention_forward,
+}
 
 
 class Convolution(torch.autograd.Function):

@@ -81,6 +81,8 @@ class Bilevel:
         self.optimiser = self.updates.optimiser(policy.parameters())
         self.estimate = ESTIMATORS[self.updates.estimator]
         check_reuse(self.hypergrad, self.updates)
+        self.begun = copy.deepcopy(self.hypergrad.state_dict()) if isinstance(self.hypergrad, Stateful) else {}
+        self.through: list[str] | None = None
         self.counts = {"updates": 0, "skipped": 0, "skipped_in_a_row": 0}
         self.last = {"hyper_val_loss": math.nan, "hypergradient_norm": math.nan}
         self.watch = Stopwatch()
@@ -113,8 +115,8 @@ class Bilevel:
     def problem(self, run: "TrainingRun", train: Batch, val: Batch) -> Problem:
         """Return the bilevel problem of a training at its present weights, on two batches."""
         micro_batch = self.updates.micro_batch or run.task.micro_batch
-        rng = run.streams["learner"]
-        return Problem(self.policy, run.model, train, val, rng, run.logits, micro_batch, run.criterion)
+        rng, part = run.streams["learner"], self.updates.part
+        return Problem(self.policy, run.model, train, val, rng, run.logits, micro_batch, run.criterion, part)
 
     def due(self, epoch: int, step: int) -> bool:
         """Whether the policy moves with this training step, both counted from 1."""
@@ -139,12 +141,14 @@ class Bilevel:
             RuntimeError: the model has no second derivatives; the message names the modules that work in place.
             HypergradientError: ten hypergradients in a row were no finite numbers.
         """
-        micro_batch = self.updates.micro_batch
-        self.advance(Problem(self.policy, model, Batch(*train), Batch(*val), rng, micro_batch=micro_batch), optimiser)
+        micro_batch, part = self.updates.micro_batch, self.updates.part
+        problem = Problem(self.policy, model, Batch(*train), Batch(*val), rng, micro_batch=micro_batch, part=part)
+        self.advance(problem, optimiser)
 
     def advance(self, problem: Problem, optimiser: torch.optim.Optimizer | None = None) -> None:
         """Move the policy once, as `update` does, by a problem that also says how images go through the model."""
         clock = Clock(problem.train.images.device)
+        self.forget_other_weights(problem)
         hypergrad = with_optimiser_state(self.hypergrad, problem.weights, optimiser)
         with in_place_named(problem.model):
             hypergradient = self.estimate(hypergrad, problem)
@@ -167,14 +171,27 @@ class Bilevel:
         """
         hypergrad, weights = with_optimiser_state(self.hypergrad, problem.weights, optimiser), problem.weights
         assert isinstance(hypergrad, Unrolled), "check_reuse has seen to that"
+        trained = problem.trained
         with in_place_named(problem.model):
-            grads = partials(loss, list(weights.values()))
+            grads = dict(zip(trained, partials(loss, list(trained.values())), strict=True))
             clock = Clock(loss.device)
-            hypergradient = hypergrad.fused_backward(grads, problem.outer, weights, problem.hyper)
-        for weight, grad in zip(weights.values(), grads, strict=True):
+            through = [grads[name] for name in weights]
+            hypergradient = hypergrad.fused_backward(through, problem.outer, weights, problem.hyper)
+        for name, weight in trained.items():
+            grad = grads[name]
             weight.grad = None if grad is None else grad.detach()
         self.descend(hypergradient, problem, optimiser)
         self.watch.add(clock)
+
+    def forget_other_weights(self, problem: Problem) -> None:
+        """Let what the hypergradient keeps between calls begin anew where other weights train than before.
+
+        A backbone that is no longer frozen brings such a change.
+        """
+        names = list(problem.weights)
+        if isinstance(self.hypergrad, Stateful) and self.through not in (None, names):
+            self.hypergrad.load_state_dict(self.begun)
+        self.through = names
 
     def descend(self, hypergradient: Weights, problem: Problem, optimiser: torch.optim.Optimizer | None) -> None:
         """Measure a hypergradient and move the policy along it, or skip it where its norm is no finite number."""
@@ -275,12 +292,14 @@ class Bilevel:
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the policy's optimiser, the counts, and what the hypergradient keeps between calls."""
         kept = self.hypergrad.state_dict() if isinstance(self.hypergrad, Stateful) else {}
-        return {"optimiser": self.optimiser.state_dict(), "counts": self.counts, "last": self.last, "hypergrad": kept}
+        state = {"optimiser": self.optimiser.state_dict(), "counts": self.counts, "last": self.last}
+        return {**state, "hypergrad": kept, "through": self.through if kept else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         self.optimiser.load_state_dict(state["optimiser"])
         self.counts, self.last = dict(state["counts"]), dict(state["last"])
+        self.through = state["through"]
         if isinstance(self.hypergrad, Stateful) and state["hypergrad"]:
             self.hypergrad.load_state_dict(state["hypergrad"])
 

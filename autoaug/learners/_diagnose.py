@@ -60,21 +60,38 @@ def moved(hyper: Weights, direction: Weights, far: float) -> Weights:
 
 
 def objective(hyper: Weights, problem: Problem, optimiser: torch.optim.Optimizer, steps: int) -> float:
-    """Return the validation loss in nats after some more steps of training with these parameters of the policy."""
-    weights = {name: weight.detach().clone().requires_grad_() for name, weight in problem.weights.items()}
-    kind: Any = type(optimiser)
-    stepper = kind(list(weights.values()))
-    stepper.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+    """Return the validation loss in nats after some more steps of training with these parameters of the policy.
+
+    All weights move that training moves, whatever part of them the hypergradient goes through.
+    """
+    weights = {name: weight.detach().clone().requires_grad_() for name, weight in problem.trained.items()}
+    stepper = copied(optimiser, {id(problem.trained[name]): weight for name, weight in weights.items()})
     rng = problem.repeat()
     for images, targets in minibatches(problem, steps):
         with torch.no_grad():
             images = functional_call(problem.policy, hyper, (images, rng))
         loss = problem.train_loss(problem.predict(weights, images), targets)
-        for weight, grad in zip(weights.values(), torch.autograd.grad(loss, list(weights.values())), strict=True):
+        grads = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        for weight, grad in zip(weights.values(), grads, strict=True):
             weight.grad = grad
         stepper.step()
     with torch.no_grad():
         return float(F.cross_entropy(problem.predict(weights, problem.val.images), problem.val.targets))
+
+
+def copied(optimiser: torch.optim.Optimizer, weights: dict[int, Tensor]) -> torch.optim.Optimizer:
+    """Return an optimiser of the same kind and state for other tensors, by the `id` of those that they stand for.
+
+    What has no such tensor is a frozen weight, which gets no gradient and so stays where it is.
+    """
+    kind: Any = type(optimiser)
+    groups = [
+        {**group, "params": [weights.get(id(each), each.detach()) for each in group["params"]]}
+        for group in optimiser.param_groups
+    ]
+    stepper: torch.optim.Optimizer = kind(groups)
+    stepper.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+    return stepper
 
 
 def minibatches(problem: Problem, steps: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from autoaug.hypergrad import Loss, Parts
+from autoaug.models import Part, names_of
 from autoaug.train import Criterion
 
 Network = Callable[[Tensor], Tensor]
@@ -60,17 +61,28 @@ class Problem:
     """Images that go through the network at once, of both batches; None is all of them."""
     criterion: Criterion = field(default_factory=Criterion)
     """The loss of each training image, from logits [B, K] and classes [B]. The validation loss is a cross-entropy."""
+    part: Part = "all"
+    """What of the network the hypergradient goes through; the rest is taken for constant."""
     val_losses: list[Tensor] = field(default_factory=list)
     """What `outer` gave so far, each part of the images times its share of them."""
 
     def __post_init__(self) -> None:
         self.seed = int(torch.randint(2**62, (), generator=self.rng, device=self.rng.device))
         self.start = self.rng.get_state()
+        names = names_of(self.model, self.part)
+        self.chosen = frozenset(name for name in self.trained if name in names)
+        if not self.chosen:
+            raise ValueError(f"nothing that trains is in part={self.part!r} of {type(self.model).__name__}: give 'all'")
+
+    @property
+    def trained(self) -> Weights:
+        """Return the model's trainable parameters by name; those of a frozen backbone are not among them."""
+        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     @property
     def weights(self) -> Weights:
-        """Return the model's trainable parameters by name."""
-        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        """Return the trainable parameters that the hypergradient goes through, by name in the order of the model."""
+        return {name: weight for name, weight in self.trained.items() if name in self.chosen}
 
     @property
     def hyper(self) -> Weights:
@@ -82,10 +94,14 @@ class Problem:
         return self.rng.manual_seed(self.seed + first) if first else self.rng.set_state(self.start)
 
     def predict(self, weights: Weights, images: Tensor, first: int = 0) -> Tensor:
-        """Return logits [B, K] in the mode that the model is in; its buffers (running statistics) stay as they are."""
+        """Return logits [B, K] in the mode that the model is in; its buffers (running statistics) stay as they are.
+
+        Parameters that are not given are the model's own, without a graph.
+        """
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        fixed = {name: weight.detach() for name, weight in self.model.named_parameters() if name not in weights}
         with global_generators_seeded(images.device, self.seed + first):
-            return self.logits(images, lambda x: functional_call(self.model, {**buffers, **weights}, (x,)))
+            return self.logits(images, lambda x: functional_call(self.model, {**fixed, **buffers, **weights}, (x,)))
 
     def train_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean training loss, a scalar, of logits [B, K] and classes [B]."""

@@ -11,6 +11,7 @@ from torch import nn
 from autoaug.fields import TEXT, at_least, check_fields
 from autoaug.learners._estimators import ESTIMATORS
 from autoaug.lookup import lookup
+from autoaug.models import Part
 
 if TYPE_CHECKING:
     from autoaug.train import Task
@@ -40,6 +41,9 @@ class Updates:
     """Training images per update, all where there are fewer. They bring the draws of the policy, so many are needed."""
     val_batch: Annotated[int | None, at_least(1)] = 600
     """Validation images per update, all where there are fewer; None is all of them."""
+    part: Part = "all"
+    """What of the network a hypergradient goes through: "all", its "head" or its "last-block" (`models.names_of`). The
+    weights of the rest are then taken for constant, though they train: an update costs less, and is less true."""
     reuse_graph: bool = False
     """Differentiate the training step itself that is due, by the graph that it has anyway, rather than a further one
     on images of its own: `hyper_batch` then has no part, and the loss is that of the mixed images. Costs least. For

@@ -55,8 +55,9 @@ MODELS: dict[str, Architecture] = {
 class Library(NamedTuple):
     """Say how the networks of another library are made, and what their images are normalised by."""
 
-    network: Callable[[str, int, int, str | None], nn.Module]
-    """(name, classes, channels, name of weights or None) -> network on the CPU, drawn from the global generator."""
+    network: Callable[..., nn.Module]
+    """(name, classes, channels, name of weights or None, and settings by name such as dropout) -> network on the CPU,
+    drawn from the global generator."""
     normalisation: Callable[[str, str | None, int], Normalisation]
     """(name, name of weights or None, channels) -> mean and deviation."""
 
@@ -140,7 +141,7 @@ def made(
     """Return a network drawn from the global generator, with the named weights of its library, if any."""
     if library := library_of(model):
         check_settings(model, library[0].network, settings)
-        return out_of_place(library[0].network(library[1], classes, channels, weights))
+        return out_of_place(library[0].network(library[1], classes, channels, weights, **settings))
     architecture = lookup(MODELS, model, "model") if isinstance(model, str) else model
     check_settings(model, architecture, settings)
     return call(partial(architecture, **settings), classes, channels)

@@ -12,13 +12,14 @@ USUAL = "pretrained"
 """The name of the weights that timm takes by default, or of the tag in the model's own name."""
 
 
-def timm_network(name: str, classes: int, channels: int, weights: str | None) -> nn.Module:
+def timm_network(name: str, classes: int, channels: int, weights: str | None, dropout: float = 0.0) -> nn.Module:
     """Return a network of timm, with a head for so many classes and a stem for so many channels.
 
     Args:
         name: with or without a tag: "resnet18", "resnet18.a1_in1k".
         weights: "pretrained", or a tag such as "a1_in1k"; they are downloaded unless they lie in the cache of Hugging
             Face. None draws all by timm's own rules.
+        dropout: before the head, and where else the network has its `drop_rate`.
 
     Raises:
         ValueError: timm is not installed or too old for it, there is no such network or tag, the weights cannot be
@@ -27,7 +28,7 @@ def timm_network(name: str, classes: int, channels: int, weights: str | None) ->
     timm, full = library(), tagged(name, weights)
     try:
         network: nn.Module = timm.create_model(
-            full, pretrained=weights is not None, num_classes=classes, in_chans=channels
+            full, pretrained=weights is not None, num_classes=classes, in_chans=channels, drop_rate=dropout
         )
     except OSError as error:  # the errors of the hub and of urllib are among these
         place = timm.get_pretrained_cfg(full).hf_hub_id

@@ -13,6 +13,7 @@ import torch
 
 from autoaug.hypergrad import Hypergrad, conjugate_gradient, identity, neumann
 from autoaug.lookup import lookup
+from autoaug.models import Part
 from autoaug.strategies._online import Scaling, Settings, online
 from autoaug.strategies._strategy import Strategy, no_notes
 from autoaug.text import counted
@@ -49,7 +50,7 @@ MOVED = {
 """Presets that were called MADAO and are not: what to use instead."""
 
 
-def madao(preset: str = "scaled", *, search: Sequence[str] = (), **relaxed: Any) -> Strategy:
+def madao(preset: str = "scaled", *, part: Part = "all", search: Sequence[str] = (), **relaxed: Any) -> Strategy:
     """Return MADAO (Hataya et al. 2022): the inverse Hessian by a Neumann series of 5 steps of 0.001 (eq. 6).
 
     Measured on 400 digits of 8 x 8, validated and tested rotated within ±30 degrees, in 160 steps (2026-11-27): mean
@@ -74,6 +75,7 @@ def madao(preset: str = "scaled", *, search: Sequence[str] = (), **relaxed: Any)
         preset: a row of `PRESETS`. "paper" has the published numbers: RMSprop with learning rate 0.01, an update every
             60 steps, after 30 epochs of warm-up. "scaled" fits these three to the length of the training (`scaled`) and
             equals the paper's at the paper's length; a plan says what they are.
+        part: what of the network the hypergradient goes through (`Updates.part`): the paper has all of it.
         search: rows of `SEARCHABLE` that vary between trials. What a point sets is not scaled.
         relaxed: arguments of `Relaxed`, such as `ops`, `stages` and `ranges`. It is built, and refuses what it cannot
             move, when a study is planned.
@@ -92,7 +94,7 @@ def madao(preset: str = "scaled", *, search: Sequence[str] = (), **relaxed: Any)
     >>> madao("paper").notes(task, 400)
     ()
     """
-    return with_solver(partial(neumann, 5, 1e-3), preset, search, **relaxed)
+    return with_solver(partial(neumann, 5, 1e-3), preset, search, part=part, **relaxed)
 
 
 def madao_cg(

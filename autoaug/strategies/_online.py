@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from autoaug.hypergrad import Hypergrad
 from autoaug.learners import Bilevel, Updates
 from autoaug.lookup import lookup
+from autoaug.models import PARTS, Part
 from autoaug.policy import Relaxed
 from autoaug.strategies._space import Space
 from autoaug.strategies._strategy import Condition, Notes, Strategy, no_notes
@@ -29,10 +30,13 @@ class Settings:
     hyper_batch: int
     val_batch: int | None
     temperature: float
+    part: Part = "all"
 
     def updates(self) -> Updates:
         """Return these settings as the learner takes them."""
-        shared = {name: getattr(self, name) for name in ("estimator", "every", "warmup", "hyper_batch", "val_batch")}
+        shared = {
+            name: getattr(self, name) for name in ("estimator", "every", "warmup", "hyper_batch", "val_batch", "part")
+        }
         return Updates(optimiser=partial(self.optimiser, lr=self.lr), **shared)
 
 
@@ -43,6 +47,7 @@ SEARCHABLE: dict[str, BaseDistribution] = {
     "learner.warmup": IntDistribution(0, 10),
     "learner.every": IntDistribution(2, 60, log=True),
     "learner.lr": FloatDistribution(0.01, 0.4, log=True),
+    "learner.part": CategoricalDistribution(PARTS),
     "policy.temperature": FloatDistribution(0.05, 2.0, log=True),
 }
 """What Optuna may search around an online strategy. Each dimension costs trials, so none is searched unless asked."""
@@ -54,6 +59,7 @@ def online(
     search: Sequence[str] = (),
     scaling: Scaling | None = None,
     notes: Notes = no_notes,
+    part: Part = "all",
     **relaxed: Any,
 ) -> Strategy:
     """Return the strategy of a `Relaxed` policy and the learner that moves it.
@@ -63,6 +69,7 @@ def online(
         search: rows of `SEARCHABLE` that vary between trials.
         scaling: fits what a point does not set to the length of the training; None leaves the settings as they are.
         notes: what a plan says of the settings.
+        part: what of the network a hypergradient goes through (`Updates.part`), unless a point says otherwise.
         relaxed: arguments of `Relaxed`.
     """
     start: dict[str, Any] = {} if scaling else {name: getattr(settings, name) for name in ("warmup", "every", "lr")}
@@ -76,11 +83,12 @@ def online(
         warmup: int | None = start.get("warmup"),
         every: int | None = start.get("every"),
         lr: float | None = start.get("lr"),
+        part: Part = part,
     ) -> Bilevel:
-        point = {"warmup": warmup, "every": every, "lr": lr}
+        point, through = {"warmup": warmup, "every": every, "lr": lr}, replace(settings, part=part)
         given: dict[str, Any] = {name: value for name, value in point.items() if value is not None}
-        scale = partial(scaled_updates, scaling=scaling, settings=settings, given=given) if scaling else None
-        return Bilevel(policy, hypergrad(), replace(settings, **given).updates(), scale)
+        scale = partial(scaled_updates, scaling=scaling, settings=through, given=given) if scaling else None
+        return Bilevel(policy, hypergrad(), replace(through, **given).updates(), scale)
 
     space: Space = {name: lookup(SEARCHABLE, name, "dimension of an online strategy") for name in search}
     unused = {"policy.temperature": Condition((), lambda point: "estimator='score' draws operations without it")}

@@ -8,11 +8,12 @@ from functools import partial
 from typing import Literal
 
 import torch
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from autoaug.hypergrad import unrolled
 from autoaug.learners import Bilevel, Updates
 from autoaug.lookup import lookup
+from autoaug.models import PARTS, Part
 from autoaug.policy import Policy, Warp
 from autoaug.strategies._space import Space
 from autoaug.strategies._strategy import Strategy
@@ -24,6 +25,7 @@ SEARCHABLE: dict[str, BaseDistribution] = {
     "learner.warmup": IntDistribution(0, 10),
     "learner.every": IntDistribution(1, 20, log=True),
     "learner.lr": FloatDistribution(0.001, 0.5, log=True),
+    "learner.part": CategoricalDistribution(PARTS),
 }
 """What Optuna may search around the augmenter. Each dimension costs trials, so none is searched unless asked for."""
 
@@ -35,6 +37,7 @@ def truncated(
     *,
     steps: int = 1,
     every: int = 5,
+    part: Part = "all",
     reuse_graph: bool = False,
     search: Sequence[str] = (),
 ) -> Strategy:
@@ -68,6 +71,7 @@ def truncated(
     Args:
         steps: K, of the look-ahead.
         every: J, training steps from one update to the next.
+        part: what of the network the look-ahead moves (`Updates.part`): the paper has all of it.
         reuse_graph: differentiate the training step itself (`Updates.reuse_graph`), as the paper does, not a further
             one. Its batch is then that of the task, and `learner.batch` only counts validation images. Needs steps = 1.
         search: rows of `SEARCHABLE` that vary between trials.
@@ -80,7 +84,9 @@ def truncated(
     """
     rate = lookup(RATES, form, "form of truncated")
 
-    def learner(policy: Policy, *, every: int = every, warmup: int = 0, lr: float = rate, batch: int = 200) -> Bilevel:
+    def learner(
+        policy: Policy, *, every: int = every, warmup: int = 0, lr: float = rate, batch: int = 200, part: Part = part
+    ) -> Bilevel:
         moves = partial(torch.optim.Adam, lr=lr, betas=(0.5, 0.99))
         updates = Updates(
             estimator="pathwise",
@@ -89,6 +95,7 @@ def truncated(
             optimiser=moves,
             hyper_batch=batch,
             val_batch=batch,
+            part=part,
             reuse_graph=reuse_graph,
         )
         return Bilevel(policy, unrolled(steps, lr=0.0), updates)

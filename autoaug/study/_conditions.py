@@ -59,6 +59,10 @@ def task_conditions(task: Task) -> dict[str, Condition]:
     def undecayed(point: Mapping[str, Any]) -> str:
         return zero("weight_decay", point) if "weight_decay" in fields_read(value("optimiser", point)) else ""
 
+    def frozen(point: Mapping[str, Any]) -> str:
+        total = value("epochs", point) + value("refine_epochs", point)
+        return "freeze_epochs leaves no epoch to the backbone" if value("freeze_epochs", point) >= total else ""
+
     def nesterov(point: Mapping[str, Any]) -> str:
         return unread("nesterov", point) or zero("momentum", point)
 
@@ -69,6 +73,7 @@ def task_conditions(task: Task) -> dict[str, Condition]:
         "warmup_from": Condition(("task.warmup",), partial(zero, "warmup")),
         "decay_norms": Condition(("task.optimiser", "task.weight_decay"), undecayed),
         "nesterov": Condition(("task.optimiser", "task.momentum"), nesterov),
+        "backbone_lr": Condition(("task.freeze_epochs", "task.epochs", "task.refine_epochs"), frozen),
     }
     fixed = {f"task.{name}": condition for name, condition in {**read, **others}.items()}
     return {**fixed, **schedule_conditions(task)}

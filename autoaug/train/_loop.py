@@ -44,6 +44,7 @@ def train(
     data: Data | None = None,
     pulse: Callable[[], None] | None = None,
     interruption: Interruption | None = None,
+    finished: Callable[[TrainingRun], object] | None = None,
 ) -> Iterator[Record]:
     """Train a network on the task and yield one Record per epoch.
 
@@ -59,6 +60,8 @@ def train(
         data: what is trained on, with a test split if it is to be read; without it, what the task names.
         pulse: called at every step, as a sign that the training makes progress.
         interruption: by which it can be asked to end: at the next step it writes its state, and goes.
+        finished: called once with the training, after its last record was taken: its `model` is the trained network,
+            for `TrainingRun.save_weights` or whatever else is done with it.
 
     Raises:
         KeyboardInterrupt: it was asked to end.
@@ -79,6 +82,8 @@ def train(
         yield record
         if run.epoch < task.total_epochs:
             run.saving_point(False)
+    if finished:
+        finished(run)
 
 
 def save_where_due(run: TrainingRun, resume: Checkpoint | None, interruption: Interruption, at_end: bool) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from autoaug.data import Data, Photos, as_float
 from autoaug.mixing import Mix
-from autoaug.models import build, normalisation
+from autoaug.models import build, normalisation, save_weights
 from autoaug.policy import Policy
 from autoaug.record import Phase
 from autoaug.train._backbone import Freezer
@@ -145,6 +146,14 @@ class TrainingRun:
         if self.position:
             return 0 < self.epoch <= self.task.total_epochs and 0 < self.position.steps <= self.steps_per_epoch
         return 0 < self.epoch < self.task.total_epochs
+
+    def save_weights(self, path: str | Path) -> None:
+        """Write the network as it is, with the mean and deviation of its images, for `Task.weights` of another task.
+
+        Raises:
+            ValueError: the path does not end in .safetensors.
+        """
+        save_weights(self.model, path, self.mean.flatten().tolist(), self.std.flatten().tolist())
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return images [B, C, H, W] in [0, 1] with the mean 0 and standard deviation 1 of each channel."""
