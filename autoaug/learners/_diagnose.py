@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -62,9 +62,8 @@ def moved(hyper: Weights, direction: Weights, far: float) -> Weights:
 def objective(hyper: Weights, problem: Problem, optimiser: torch.optim.Optimizer, steps: int) -> float:
     """Return the validation loss in nats after some more steps of training with these parameters of the policy."""
     weights = {name: weight.detach().clone().requires_grad_() for name, weight in problem.weights.items()}
-    kind: Any = type(optimiser)
-    stepper = kind(list(weights.values()))
-    stepper.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+    twins: dict[int, Any] = {id(weight): weights[name] for name, weight in problem.weights.items()}
+    stepper = copy.deepcopy(optimiser, twins)  # with its groups and its state, on these weights
     rng = problem.repeat()
     for images, targets in minibatches(problem, steps):
         with torch.no_grad():
@@ -72,6 +71,8 @@ def objective(hyper: Weights, problem: Problem, optimiser: torch.optim.Optimizer
         loss = problem.train_loss(problem.predict(weights, images), targets)
         for weight, grad in zip(weights.values(), torch.autograd.grad(loss, list(weights.values())), strict=True):
             weight.grad = grad
+        if problem.clip_norm is not None:
+            nn.utils.clip_grad_norm_(weights.values(), problem.clip_norm)
         stepper.step()
     with torch.no_grad():
         return float(F.cross_entropy(problem.predict(weights, problem.val.images), problem.val.targets))

@@ -60,6 +60,8 @@ class Problem:
     """Images that go through the network at once, of both batches; None is all of them."""
     criterion: Criterion = field(default_factory=Criterion)
     """The loss of each training image, from logits [B, K] and classes [B]. The validation loss is a cross-entropy."""
+    clip_norm: float | None = None
+    """What the norm of the gradient is clipped to in a step of training; None leaves it as it is."""
     val_losses: list[Tensor] = field(default_factory=list)
     """What `outer` gave so far, each part of the images times its share of them."""
 
