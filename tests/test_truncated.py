@@ -24,6 +24,7 @@ from autoaug.executors import run
 from autoaug.hypergrad import unrolled
 from autoaug.learners import Batch, Bilevel, Problem, Updates
 from autoaug.learners._bilevel import with_optimiser_state
+from autoaug.learners._diagnose import objective
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, Warp
 from autoaug.record import Record
@@ -210,6 +211,23 @@ def test_the_hypergradient_is_that_of_real_optimiser_steps(
             losses.append(true_val_loss(policy, model, optimiser, settings, steps, clip))
         entry[k] = kept
         assert grad.view(-1)[k].item() == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-3, abs=1e-8)
+
+
+def test_the_diagnosis_trains_by_a_copy_of_the_optimiser_with_its_groups_and_clipping() -> None:
+    (model, optimiser), policy = trained(SETTINGS["adamw, two groups"]), Still("affine", "range").double()
+    problem = Problem(policy, model, Batch(*batch(20, 1)), Batch(*batch(30, 2)), seeded(7), clip_norm=0.1)
+    before = deepcopy((model.state_dict(), optimiser.state_dict()))
+    found = objective(problem.hyper, problem, optimiser, steps=3)
+    torch.testing.assert_close((model.state_dict(), optimiser.state_dict()), before, rtol=0, atol=0)
+    assert found == pytest.approx(true_val_loss(policy, model, optimiser, "adamw, two groups", 3, 0.1), rel=1e-10)
+
+
+def test_a_whole_training_looks_ahead_through_adamw_in_two_groups() -> None:
+    task = replace(TASK, data="digits-100", epochs=2, batch_size=25, optimiser="adamw", lr=0.01)
+    task = replace(task, decay_norms=False, clip_norm=1.0, ema=0.9)
+    last = list(records_of(truncated(every=2), task))[-1]
+    assert last.metrics["hyper_updates"] == 4
+    assert 0 < last.metrics["hypergradient_norm"] < math.inf
 
 
 def test_momentum_and_decay_change_the_hypergradient() -> None:
