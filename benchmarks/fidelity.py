@@ -37,7 +37,6 @@ from torch.nn import functional
 from autoaug.hypergrad import (
     Hypergrad,
     ModelLoss,
-    Unrolled,
     conjugate_gradient,
     exact,
     gauss_newton_cg,
@@ -263,7 +262,7 @@ def cost(problem: Problem, hypergrad: Hypergrad, device: str) -> float:
 def cards(settings: Settings, activation: str, seed: int) -> dict[str, dict[str, float]]:
     """One run's numbers of all estimators."""
     problem = trained(settings, activation, seed)
-    truth = full(problem, lambda: Unrolled(settings.reference, LR, recompute=True))
+    truth = full(problem, lambda: replace(unrolled(settings.reference, LR), recompute=True))
     found = {name: card(problem, make, truth, settings) for name, make in ESTIMATORS.items()}
     if settings.model == "mlp":
         found[ORACLE] = on_all_data(problem, lambda: exact(DAMPING), truth)

@@ -11,8 +11,11 @@ from torch import Generator, Tensor
 from torch.autograd.functional import hessian, jacobian
 
 from autoaug.hypergrad import (
+    AdamWRule,
     Hypergrad,
     Loss,
+    Remembered,
+    SgdRule,
     Unrolled,
     conjugate_gradient,
     exact,
@@ -123,7 +126,7 @@ def test_identity_takes_the_inverse_for_one_and_keeps_the_direct_part() -> None:
 def test_unrolling_k_steps_at_a_minimum_is_a_series_of_k_minus_1(steps: int, recompute: bool) -> None:
     problem = quadratic()
     series = problem.estimate(neumann(steps - 1, 0.3))
-    assert relative(problem.estimate(Unrolled(steps, 0.3, recompute=recompute)), series) < 1e-12
+    assert relative(problem.estimate(replace(unrolled(steps, 0.3), recompute=recompute)), series) < 1e-12
 
 
 class Net(NamedTuple):
@@ -217,7 +220,8 @@ def test_unrolling_follows_the_optimiser_of_torch(
 ) -> None:
     net = tanh_net(rng)
     buffer = normal(15, rng=rng) if buffered else None
-    found = replace(unrolled(steps, **options), velocity=buffer)(net.train, net.val, net.weights, net.hyper)
+    start = None if buffer is None else [Remembered((buffer,), 1)]
+    found = replace(unrolled(steps, **options), start=start)(net.train, net.val, net.weights, net.hyper)
     ends = [[sgd(net, moved(net.hyper, i, h), steps, buffer, **options) for h in (1e-5, -1e-5)] for i in range(4)]
     truth = torch.stack([(above - below) / 2e-5 for above, below in ends])
     assert relative(torch.cat([found[0], found[1][None]]), truth) < 1e-7
@@ -304,7 +308,12 @@ def test_leaves_must_be_floating_point_tensors() -> None:
         (lambda: unrolled(1, -0.1), "lr must not be negative"),
         (lambda: unrolled(1, 0.1, nesterov=True), "nesterov needs a momentum"),
         (lambda: running(-1.0), "lr must not be negative"),
-        (lambda: quadratic().estimate(Unrolled(1, 0.1, velocity=[])), "got 0 for 2 weights"),
+        (lambda: quadratic().estimate(Unrolled(1, SgdRule(0.1), start=[])), "start must .* got 0 for 2 weights"),
+        (lambda: quadratic().estimate(Unrolled(1, [SgdRule(0.1)])), "rule must be one.* got 1 for 2 weights"),
+        (lambda: Unrolled(1, SgdRule(0.1), clip_norm=0.0), "clip_norm must be above 0"),
+        (lambda: AdamWRule(-0.1), "lr must not be negative"),
+        (lambda: AdamWRule(0.1, betas=(0.9, 1.0)), r"betas must lie in \[0, 1\)"),
+        (lambda: AdamWRule(0.1, eps=0.0), "eps must be above 0"),
         (lambda: exact()(lambda w, h: w.sum(), lambda w, h: w.sum(), torch.ones(2), torch.ones(1)), "singular"),
     ],
 )

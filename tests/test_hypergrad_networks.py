@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,6 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from autoaug.hypergrad import (
+    AdamWRule,
     Hypergrad,
     Implicit,
     Loss,
@@ -38,7 +40,7 @@ ALL: dict[str, Callable[[], Hypergrad]] = {
     "gauss_newton_cg": lambda: gauss_newton_cg(5, 0.1),
     "running": lambda: running(0.1),
     "unrolled": lambda: unrolled(5, 0.1, momentum=0.9),
-    "recomputed": lambda: Unrolled(5, 0.1, momentum=0.9, recompute=True),
+    "recomputed": lambda: replace(unrolled(5, 0.1, momentum=0.9), recompute=True),
 }
 DEVICES = [
     "cpu",
@@ -107,7 +109,16 @@ def test_gauss_newton_asks_for_the_parts_of_the_loss() -> None:
         gauss_newton_cg(5, 0.0)
 
 
-@pytest.mark.parametrize("hypergrad", [neumann(6, 0.2), unrolled(1, 0.2), unrolled(1, 0.2, 0.9, 0.1, True)])
+@pytest.mark.parametrize(
+    "hypergrad",
+    [
+        neumann(6, 0.2),
+        unrolled(1, 0.2),
+        unrolled(1, 0.2, 0.9, 0.1, True),
+        replace(unrolled(1, 0.2), clip_norm=0.01),
+        Unrolled(1, AdamWRule(0.2, eps=0.1), clip_norm=0.1),
+    ],
+)
 def test_the_solved_vector_gives_the_credit_of_each_sample(hypergrad: Solving, rng: Generator) -> None:
     """With sample weights as hyperparameters, ∂/∂hyper_b <p, ∂train/∂weights> is the derivative of loss b along p."""
     _, weights, _ = classifier(rng)
@@ -132,7 +143,7 @@ def test_the_solved_vector_gives_the_credit_of_each_sample(hypergrad: Solving, r
 
 
 def test_more_steps_than_one_have_no_solved_vector() -> None:
-    with pytest.raises(ValueError, match=r"unrolled\(steps=5\) has no solved vector.*neumann\(4, 0\.1\)"):
+    with pytest.raises(ValueError, match=r"unrolled\(steps=5\) has no solved vector.*neumann\(4, lr\)"):
         unrolled(5, 0.1).solve(lambda w, h: w.sum(), lambda w, h: w.sum(), torch.ones(2), torch.ones(2))
 
 

@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "momentum": {"momentum": 0.9},
     "all": {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+    "adamw": {"kind": torch.optim.AdamW, "eps": 1e-3, "weight_decay": 0.1},
 }
 
 
@@ -46,18 +47,20 @@ def normalised() -> nn.Module:
     return nn.Sequential(*layers).double()
 
 
-def posed(settings: dict[str, Any], warm: int) -> tuple[Problem, torch.optim.SGD]:
+def posed(settings: dict[str, Any], warm: int, clip: float | None = None) -> tuple[Problem, torch.optim.Optimizer]:
     """A problem in float64 whose network was trained for some steps, so that there are momentum buffers."""
     double = torch.float64
     model = network(normalised)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.3, **settings)
+    given = {"kind": torch.optim.SGD, **settings}
+    optimiser = given.pop("kind")(model.parameters(), lr=0.3, **given)
     for k in range(warm):
         images, targets = batch(20, 10 + k, double)
         optimiser.zero_grad()
         F.cross_entropy(model(images), targets).backward()
         optimiser.step()
     policy = Still("affine", "mlp").double()
-    return Problem(policy, model, batch(20, 1, double), batch(30, 2, double), seeded()), optimiser
+    given = batch(20, 1, double), batch(30, 2, double)
+    return Problem(policy, model, *given, seeded(), clip_norm=clip), optimiser
 
 
 def found_by(learner: Bilevel, call: Callable[[], None]) -> dict[str, Tensor]:
@@ -69,13 +72,15 @@ def found_by(learner: Bilevel, call: Callable[[], None]) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("cheap", [False, True])
+@pytest.mark.parametrize("clip", [None, 0.1])
 @pytest.mark.parametrize("warm", [0, 3])
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_it_equals_the_look_ahead_from_the_same_weights_on_the_same_batch(
-    settings: dict[str, Any], warm: int, cheap: bool
+    settings: dict[str, Any], warm: int, clip: float | None, cheap: bool
 ) -> None:
-    problem, optimiser = posed(settings, warm)
-    wanted = pathwise(with_optimiser_state(unrolled(1, lr=99.0), problem.weights, optimiser), problem)
+    problem, optimiser = posed(settings, warm, clip)
+    ahead = with_optimiser_state(unrolled(1, lr=99.0), problem.weights, optimiser, clip)
+    wanted = pathwise(ahead, problem)
     learner = Bilevel(problem.policy, unrolled(1, lr=99.0), ON)
 
     def step() -> None:

@@ -1,9 +1,11 @@
 """What moves the weights: optimisers of torch by name or by a function, their groups, and what surrounds a step."""
 
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +15,16 @@ from studies_for_tests import tiny
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from autoaug.artifacts import Folder
+from autoaug.checkpoint import Checkpoint
 from autoaug.data import Source, Split
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
-from autoaug.strategies import none
+from autoaug.record import Record
+from autoaug.strategies import Strategy, madao, none, stn, truncated
 from autoaug.study import preflight
-from autoaug.study._knobs import knobs
-from autoaug.train import OPTIMISERS, Task, TrainingRun, batches, learning_rate, train_step
+from autoaug.study._knobs import BY_DESIGN, knobs
+from autoaug.train import OPTIMISERS, Task, TrainingRun, batches, evaluate, learning_rate, train, train_step
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -255,3 +260,152 @@ def test_all_decay_unless_told_otherwise() -> None:
     [group] = TASK.build_optimiser(model).param_groups
     assert [id(each) for each in group["params"]] == [id(each) for each in model.parameters()]
     assert math.isclose(group["weight_decay"], 5e-4)
+
+
+# The norm of the gradient
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+@pytest.mark.parametrize("most", [1e-3, 0.3, 1e6])
+def test_a_gradient_is_clipped_over_all_weights_before_the_step(optimiser: str, most: float) -> None:
+    task = replace(TASK, optimiser=optimiser, lr=0.01, clip_norm=most)
+    followed(task, lambda model, made: nn.utils.clip_grad_norm_(model.parameters(), most))
+
+
+def test_a_clipped_step_of_sgd_is_as_long_as_it_may_be() -> None:
+    run = run_of(replace(TASK, clip_norm=0.01, momentum=0.0, weight_decay=0.0, warmup=0.0))
+    before = torch.cat([weight.detach().reshape(-1) for weight in run.model.parameters()])
+    list(steps(run, 1))
+    after = torch.cat([weight.detach().reshape(-1) for weight in run.model.parameters()])
+    assert (after - before).norm().item() == pytest.approx(0.01 * TASK.lr, rel=1e-3)
+
+
+# The moving average
+
+
+def test_the_average_is_that_of_weights_and_running_statistics_from_the_first_step_on() -> None:
+    run, wanted = run_of(replace(TASK, ema=0.8)), dict[str, Tensor]()
+    for k, _ in enumerate(steps(run, 4)):
+        for name, value in run.model.state_dict().items():
+            if value.is_floating_point():
+                wanted[name] = value.clone() if k == 0 else 0.8 * wanted[name] + 0.2 * value
+    found = run.evaluated.state_dict()
+    assert {name for name in wanted if "running" in name} == {"norm.running_mean", "norm.running_var"}
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
+        assert not torch.equal(found[name], run.model.state_dict()[name])
+    assert list(found) == list(run.model.state_dict())
+
+
+def test_the_average_is_what_is_evaluated_and_training_does_not_see_it() -> None:
+    plain, averaged = (run_of(replace(TASK, ema=ema)) for ema in (None, 0.9))
+    list(zip(steps(plain, 4), steps(averaged, 4), strict=True))
+    torch.testing.assert_close(plain.model.state_dict(), averaged.model.state_dict(), rtol=0, atol=0)
+    assert plain.evaluated is plain.model
+    split = averaged.data.val
+    found = evaluate(averaged, split, "val")
+    averaged.evaluated.eval()
+    wanted = F.cross_entropy(averaged.evaluated(averaged.normalise(split.images)), split.targets).item()
+    assert found["val_nll"] == pytest.approx(wanted, rel=1e-5)
+    assert found["val_nll"] != evaluate(plain, split, "val")["val_nll"]
+    assert averaged.model.training, "the network that is trained is left as it was"
+
+
+def records(task: Task, seed: int = 0, **more: Any) -> Iterator[Record]:
+    return train(task, Fixed(ready.randaugment()), MIXES["none"](), None, seeded(seed), test=True, **more)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"ema": 0.9},
+        {"ema": 0.9, "optimiser": "nadam", "lr": 0.01},
+        {"optimiser": adamw, "clip_norm": 0.5, "decay_norms": False},
+    ],
+    ids=["average", "average, nadam", "function, clipped, groups"],
+)
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(changed: dict[str, Any], tmp_path: Path) -> None:
+    task = replace(TASK, **changed)
+    whole = list(records(task))
+    interrupted = records(task, resume=Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0))
+    next(interrupted), next(interrupted)
+    interrupted.close()
+    rest = list(records(task, seed=9, resume=Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])))
+    assert [record.epoch for record in rest] == [2, 3]
+    assert [record.metrics for record in rest] == [record.metrics for record in whole[1:]]
+
+
+def test_what_surrounds_a_step_is_a_live_dimension_except_for_compiling() -> None:
+    space: dict[str, BaseDistribution] = {
+        "task.optimiser": CategoricalDistribution(list(OPTIMISERS)),
+        "task.decay_norms": CategoricalDistribution([True, False]),
+        "task.clip_norm": FloatDistribution(0.01, 1.0),
+        "task.ema": FloatDistribution(0.9, 0.99),
+        "task.compile": CategoricalDistribution([False, True]),
+    }
+    study = tiny(strategies={"x": none()}, space=space, task=TASK)
+    found = {knob.dimension: (knob.effect, knob.why) for knob in knobs(study, seconds=600)}
+    assert found.pop("task.compile") == (False, BY_DESIGN["task.compile"])
+    assert found == {name: (True, "") for name in space if name != "task.compile"}
+
+
+# Compiled
+
+
+def eagerly(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Compile a network as far as torch's graph of it goes, which takes no compiler of C."""
+    compiled: Callable[[Tensor], Tensor] = COMPILE(network, backend="eager")
+    return compiled
+
+
+COMPILE = torch.compile
+
+
+def test_training_steps_go_through_the_compiled_network_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, tuple[int, ...]]] = []
+
+    def watched(network: nn.Module) -> Callable[[Tensor], Tensor]:
+        def call(images: Tensor) -> Tensor:
+            seen.append((network.training, tuple(images.shape)))
+            logits: Tensor = network(images)
+            return logits
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", watched)
+    plain, compiled = (
+        [{**record.metrics} for record in records(replace(TASK, compile=on, micro_batch=5))] for on in (False, True)
+    )
+    assert seen == [(True, (5, 1, 8, 8))] * 24
+    assert plain == compiled
+
+
+@pytest.mark.filterwarnings("default")  # of torch's compiler about itself
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_compiled_steps_are_those_of_the_plain_network(real: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not real:
+        monkeypatch.setattr(torch, "compile", eagerly)
+    elif shutil.which("c++") is None and shutil.which("g++") is None:
+        pytest.skip("no compiler")
+    with torch.random.fork_rng():
+        plain, compiled = (run_of(replace(TASK, compile=on)) for on in (False, True))
+        list(zip(steps(plain, 4), steps(compiled, 4), strict=True))
+    assert list(plain.state_dict()["model"]) == list(compiled.state_dict()["model"])
+    torch.testing.assert_close(compiled.model.state_dict(), plain.model.state_dict(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", [truncated(), madao()], ids=["truncated", "madao"])
+def test_compiling_is_refused_where_a_step_is_differentiated_twice(strategy: Strategy) -> None:
+    study = tiny(strategies={"x": strategy}, space={}, task=replace(TASK, compile=True, epochs=20))
+    with pytest.raises(ValueError, match=r"Bilevel differentiates .* compiled network has no second derivative: leave"):
+        preflight(study)
+
+
+def test_compiling_is_refused_where_parts_of_a_minibatch_share_the_graph_of_a_policy() -> None:
+    strategy = stn()
+    policy = strategy.policy()
+    assert strategy.within
+    learner = strategy.within(policy)
+    learner.check(replace(TASK, compile=True), 40, 30)
+    with pytest.raises(ValueError, match=r"one part alone: leave out Task.compile or Task.micro_batch"):
+        learner.check(replace(TASK, compile=True, micro_batch=5), 40, 30)

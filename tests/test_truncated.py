@@ -22,8 +22,9 @@ from autoaug.execution import Options
 from autoaug.execution import _attempt as attempt
 from autoaug.executors import run
 from autoaug.hypergrad import unrolled
-from autoaug.learners import Bilevel, Updates
+from autoaug.learners import Batch, Bilevel, Problem, Updates
 from autoaug.learners._bilevel import with_optimiser_state
+from autoaug.learners._diagnose import objective
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, Warp
 from autoaug.record import Record
@@ -38,6 +39,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "weight decay": {"weight_decay": 0.01},
     "momentum": {"momentum": 0.9},
     "all": {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+    "adamw": {"kind": torch.optim.AdamW, "betas": (0.7, 0.95), "eps": 1e-2, "weight_decay": 0.1},
+    "adamw, two groups": {"kind": torch.optim.AdamW, "eps": 1e-2, "weight_decay": 0.1, "divided": True},
+    "sgd, two groups": {"momentum": 0.9, "weight_decay": 0.1, "divided": True},
 }
 
 
@@ -60,26 +64,47 @@ def batch(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return images, torch.randint(3, (count,), generator=rng)
 
 
-def trained(settings: dict[str, Any], steps: int = 3) -> tuple[nn.Module, torch.optim.SGD]:
+def optimiser_of(model: nn.Module, settings: dict[str, Any]) -> torch.optim.Optimizer:
+    """Of a kind, in one group of parameters or "divided" in two: weights that decay, and all else with another rate."""
+    given = {"kind": torch.optim.SGD, "divided": False, "lr": 0.3, **settings}
+    kind, divided = given.pop("kind"), given.pop("divided")
+    weights = list(model.parameters())
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim > 1]},
+        {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0, "lr": 0.5 * given["lr"]},
+    ]
+    made: torch.optim.Optimizer = kind(groups if divided else weights, **given)
+    return made
+
+
+def trained(settings: dict[str, Any], steps: int = 3) -> tuple[nn.Module, torch.optim.Optimizer]:
     """A network and its optimiser after a few steps, so that momentum buffers are there."""
     model = smooth_network()
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.3, **settings)
+    optimiser = optimiser_of(model, settings)
     for seed in range(steps):
         advance(model, optimiser, *batch(20, 10 + seed))
-    optimiser.param_groups[0]["lr"] = 0.07  # as a schedule does
+    for k, group in enumerate(optimiser.param_groups):
+        group["lr"] = 0.07 / (1 + k)  # as a schedule does
     return model, optimiser
 
 
-def advance(model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, targets: Tensor) -> None:
+def advance(
+    model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, targets: Tensor, clip: float | None = None
+) -> None:
     optimiser.zero_grad()
     F.cross_entropy(model(images), targets).backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
     optimiser.step()
 
 
+@pytest.mark.parametrize("clip", [None, 0.1])
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("warm", [0, 3])
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_the_look_ahead_ends_where_the_optimiser_goes(settings: dict[str, Any], warm: int, steps: int) -> None:
+def test_the_look_ahead_ends_where_the_optimiser_goes(
+    settings: dict[str, Any], warm: int, steps: int, clip: float | None
+) -> None:
     model, optimiser = trained(settings, warm)
     images, targets = batch(20, 1)
     reached: list[Any] = []
@@ -93,21 +118,27 @@ def test_the_look_ahead_ends_where_the_optimiser_goes(settings: dict[str, Any], 
         return sum(weight.square().sum() for weight in weights.values())
 
     weights = dict(model.named_parameters())
-    exact = with_optimiser_state(unrolled(steps, lr=99.0), weights, optimiser)
+    exact = with_optimiser_state(unrolled(steps, lr=99.0), weights, optimiser, clip)
     exact(train_loss, val_loss, weights, [torch.zeros((), dtype=torch.float64)])
     for _ in range(steps):
-        advance(model, optimiser, images, targets)
+        advance(model, optimiser, images, targets, clip)
     for name, weight in model.named_parameters():
         torch.testing.assert_close(reached[-1][name], weight.detach(), rtol=1e-12, atol=1e-12)
+
+
+class Sharper(torch.optim.SGD):
+    """A class of the user's, which may step in another way than the one it is derived from."""
 
 
 @pytest.mark.parametrize(
     ("optimiser", "message"),
     [
-        (lambda weights: torch.optim.Adam(weights), "looks ahead through torch.optim.SGD, not Adam"),
-        (lambda weights: torch.optim.SGD([{"params": [each]} for each in weights]), "needs one group of parameters"),
+        (lambda weights: torch.optim.Adam(weights), "looks ahead through SGD or AdamW of torch.optim, not Adam"),
+        (lambda weights: Sharper(weights), "not Sharper: give Task.optimiser="),
+        (lambda weights: torch.optim.AdamW(weights, amsgrad=True), "without dampening, amsgrad"),
+        (lambda weights: torch.optim.SGD(weights[1:], lr=0.1), "does not move the weight '0.weight'"),
         (lambda weights: torch.optim.SGD(weights, momentum=0.9, dampening=0.1), "without dampening"),
-        (lambda weights: torch.optim.SGD(weights, maximize=True), "without dampening and maximize"),
+        (lambda weights: torch.optim.SGD(weights, maximize=True), "without dampening, amsgrad and maximize"),
     ],
 )
 def test_an_optimiser_that_cannot_be_followed_exactly_is_refused(optimiser: Any, message: str) -> None:
@@ -124,46 +155,79 @@ class Still(Warp):
 
 
 def hypergradient(
-    policy: nn.Module, model: nn.Module, optimiser: torch.optim.Optimizer, steps: int = 1
+    policy: nn.Module, model: nn.Module, optimiser: torch.optim.Optimizer, steps: int = 1, clip: float | None = None
 ) -> list[Tensor]:
     """What `Bilevel` moves the policy along, read off one step of plain gradient descent."""
     moved = deepcopy(policy)
     updates = Updates(estimator="pathwise", optimiser=partial(torch.optim.SGD, lr=1.0))
     learner = Bilevel(moved, unrolled(steps, lr=0.0), updates)
-    learner.update(model, batch(20, 1), batch(30, 2), seeded(7), optimiser=optimiser)
+    given = Batch(*batch(20, 1)), Batch(*batch(30, 2))
+    learner.advance(Problem(moved, model, *given, seeded(7), clip_norm=clip), optimiser)
     pairs = zip(policy.parameters(), moved.parameters(), strict=True)
     return [before.detach() - after.detach() for before, after in pairs]
 
 
-def true_val_loss(policy: nn.Module, model: nn.Module, optimiser: torch.optim.SGD, steps: int) -> float:
+def true_val_loss(
+    policy: nn.Module, model: nn.Module, optimiser: torch.optim.Optimizer, settings: str, steps: int, clip: float | None
+) -> float:
     """The validation loss after real steps of a copy of the real optimiser, on images that the policy warped."""
     model = deepcopy(model)
-    real = torch.optim.SGD(model.parameters(), **{k: v for k, v in optimiser.param_groups[0].items() if k != "params"})
-    for new, old in zip(model.parameters(), optimiser.param_groups[0]["params"], strict=True):
-        real.state[new] = deepcopy(optimiser.state[old])
+    real = optimiser_of(model, SETTINGS[settings])
+    real.load_state_dict(deepcopy(optimiser.state_dict()))
     images, targets = batch(20, 1)
     with torch.no_grad():
         warped = policy(images, seeded(7))
     for _ in range(steps):
-        advance(model, real, warped, targets)
+        advance(model, real, warped, targets, clip)
     images, targets = batch(30, 2)
     return F.cross_entropy(model(images), targets).item()
 
 
 @pytest.mark.parametrize("form", ["range", "odd", "mlp"])
-@pytest.mark.parametrize(("settings", "steps"), [("plain", 1), ("all", 1), ("all", 3)])
-def test_the_hypergradient_is_that_of_real_optimiser_steps(form: str, settings: str, steps: int) -> None:
+@pytest.mark.parametrize(
+    ("settings", "steps", "clip"),
+    [
+        ("plain", 1, None),
+        ("all", 1, None),
+        ("all", 3, None),
+        ("all", 2, 0.1),
+        ("adamw", 1, None),
+        ("adamw", 3, 0.1),
+        ("adamw, two groups", 2, None),
+        ("sgd, two groups", 2, None),
+    ],
+)
+def test_the_hypergradient_is_that_of_real_optimiser_steps(
+    form: str, settings: str, steps: int, clip: float | None
+) -> None:
     model, optimiser = trained(SETTINGS[settings])
     policy = Still("affine", form).double()
-    found = hypergradient(policy, model, optimiser, steps)
+    found = hypergradient(policy, model, optimiser, steps, clip)
     for parameter, grad in zip(policy.parameters(), found, strict=True):
         k, entry = int(grad.abs().argmax()), parameter.data.view(-1)
         kept, losses = entry[k].item(), []
         for sign in (1, -1):
             entry[k] = kept + sign * 1e-6
-            losses.append(true_val_loss(policy, model, optimiser, steps))
+            losses.append(true_val_loss(policy, model, optimiser, settings, steps, clip))
         entry[k] = kept
         assert grad.view(-1)[k].item() == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-3, abs=1e-8)
+
+
+def test_the_diagnosis_trains_by_a_copy_of_the_optimiser_with_its_groups_and_clipping() -> None:
+    (model, optimiser), policy = trained(SETTINGS["adamw, two groups"]), Still("affine", "range").double()
+    problem = Problem(policy, model, Batch(*batch(20, 1)), Batch(*batch(30, 2)), seeded(7), clip_norm=0.1)
+    before = deepcopy((model.state_dict(), optimiser.state_dict()))
+    found = objective(problem.hyper, problem, optimiser, steps=3)
+    torch.testing.assert_close((model.state_dict(), optimiser.state_dict()), before, rtol=0, atol=0)
+    assert found == pytest.approx(true_val_loss(policy, model, optimiser, "adamw, two groups", 3, 0.1), rel=1e-10)
+
+
+def test_a_whole_training_looks_ahead_through_adamw_in_two_groups() -> None:
+    task = replace(TASK, data="digits-100", epochs=2, batch_size=25, optimiser="adamw", lr=0.01)
+    task = replace(task, decay_norms=False, clip_norm=1.0, ema=0.9)
+    last = list(records_of(truncated(every=2), task))[-1]
+    assert last.metrics["hyper_updates"] == 4
+    assert 0 < last.metrics["hypergradient_norm"] < math.inf
 
 
 def test_momentum_and_decay_change_the_hypergradient() -> None:

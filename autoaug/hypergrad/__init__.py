@@ -15,7 +15,8 @@ and the methods differ in dw/dλ. The implicit ones take w for a minimum of the 
     gauss_newton_cg       the same with the Gauss-Newton matrix, which has no negative curvature
     running               p is kept from call to call and costs one product in each (Dagréou et al. 2022, SOBA)
 
-`unrolled` takes w for the start of k more steps of SGD and differentiates through them (Mounsaveng et al. 2021, k = 1).
+`unrolled` takes w for the start of k more steps of SGD and differentiates through them (Mounsaveng et al. 2021, k = 1);
+`Unrolled` does so by other rules too (`AdamWRule`).
 
 Each call, as `neumann(steps=5, lr=0.1)`, gives a `Hypergrad`: a function of a training loss, a validation loss, weights
 and hyperparameters. Both losses are functions of (weights, hyper), for a module by `torch.func.functional_call`:
@@ -50,20 +51,25 @@ from autoaug.hypergrad._implicit import (
     running,
 )
 from autoaug.hypergrad._layers import TwiceDifferentiable
+from autoaug.hypergrad._rules import AdamWRule, Remembered, SgdRule, UpdateRule
 from autoaug.hypergrad._unroll import Unrolled, unrolled
 
 __all__ = [
+    "AdamWRule",
     "Hypergrad",
     "Implicit",
     "Loss",
     "ModelLoss",
     "Parts",
+    "Remembered",
     "RunningInverse",
+    "SgdRule",
     "Solving",
     "Stateful",
     "Tree",
     "TwiceDifferentiable",
     "Unrolled",
+    "UpdateRule",
     "conjugate_gradient",
     "directional",
     "exact",

@@ -13,15 +13,17 @@ from autoaug.devices import Clock, Stopwatch
 from autoaug.hypergrad import Hypergrad, Stateful, TwiceDifferentiable, Unrolled, identity, partials
 from autoaug.learners._checks import (
     HypergradientError,
+    check_clipped,
+    check_compile,
     check_policy,
     check_reuse,
     check_schedule,
-    check_unrolled,
     in_place_named,
     too_few,
 )
 from autoaug.learners._diagnose import alignment
 from autoaug.learners._estimators import ESTIMATORS
+from autoaug.learners._following import check_unrolled, with_optimiser_state
 from autoaug.learners._problem import Batch, Problem, Weights
 from autoaug.learners._updates import Scale, Updates
 from autoaug.policy import Relaxed
@@ -53,7 +55,7 @@ class Bilevel:
     Args:
         policy: an `nn.Module` with parameters, such as `Relaxed` or `Warp`.
         hypergrad: how the derivative is taken; None is `identity()`. An `unrolled` one takes the steps that the model's
-            optimiser would take next: its momentum, buffers, weight decay and current learning rate, where it is given.
+            optimiser, SGD or AdamW, would take next, where it is given: from its buffers, with its current settings.
         updates: when and how the policy is moved; None is `Updates()`.
         scale: where the settings follow the length of the training: `check` takes them in place of `updates`, from
             which they may differ in `every`, `warmup` and the learning rate.
@@ -114,9 +116,9 @@ class Bilevel:
 
     def problem(self, run: "TrainingRun", train: Batch, val: Batch) -> Problem:
         """Return the bilevel problem of a training at its present weights, on two batches."""
-        micro_batch = self.updates.micro_batch or run.task.micro_batch
-        rng, part = run.streams["learner"], self.updates.part
-        return Problem(self.policy, run.model, train, val, rng, run.logits, micro_batch, run.criterion, part)
+        micro_batch, rng = self.updates.micro_batch or run.task.micro_batch, run.streams["learner"]
+        seen = (self.policy, run.model, train, val, rng, run.logits, micro_batch)
+        return Problem(*seen, criterion=run.criterion, part=self.updates.part, clip_norm=run.task.clip_norm)
 
     def due(self, epoch: int, step: int) -> bool:
         """Whether the policy moves with this training step, both counted from 1."""
@@ -149,7 +151,7 @@ class Bilevel:
         """Move the policy once, as `update` does, by a problem that also says how images go through the model."""
         clock = Clock(problem.train.images.device)
         self.forget_other_weights(problem)
-        hypergrad = with_optimiser_state(self.hypergrad, problem.weights, optimiser)
+        hypergrad = with_optimiser_state(self.hypergrad, problem.weights, optimiser, problem.clip_norm)
         with in_place_named(problem.model):
             hypergradient = self.estimate(hypergrad, problem)
         self.descend(hypergradient, problem, optimiser)
@@ -169,7 +171,8 @@ class Bilevel:
         Args:
             loss: of a training batch, with its graph, which begins with the parameters of model and policy.
         """
-        hypergrad, weights = with_optimiser_state(self.hypergrad, problem.weights, optimiser), problem.weights
+        weights = problem.weights
+        hypergrad = with_optimiser_state(self.hypergrad, weights, optimiser, problem.clip_norm)
         assert isinstance(hypergrad, Unrolled), "check_reuse has seen to that"
         trained = problem.trained
         with in_place_named(problem.model):
@@ -235,15 +238,18 @@ class Bilevel:
         The settings of `scale` are then those of this training, with an optimiser that has not begun.
 
         Raises:
-            ValueError: no update is due, there are no validation images, or an `unrolled` hypergradient meets another
-                optimiser than plain `torch.optim.SGD`.
+            ValueError: no update is due, there are no validation images, the network is compiled, or an `unrolled`
+                hypergradient meets another optimiser than plain SGD or AdamW of torch, or knows a part of the gradient
+                that is clipped.
         """
         if self.scale is not None:
             self.updates = self.scale(task, train_images)
             self.optimiser = self.updates.optimiser(self.policy.parameters())
         check_schedule(self.expected_updates(task, train_images), self.updates, task, val_images)
+        check_compile(task, type(self).__name__)
         if isinstance(self.hypergrad, Unrolled):
             check_unrolled(task.build_optimiser())
+            check_clipped(task, self.updates)
 
     def cautions(self, task: "Task", train_images: int) -> list[str]:
         """Return a caution where a `Relaxed` policy gets too few updates to select anything."""
@@ -302,24 +308,6 @@ class Bilevel:
         self.through = state["through"]
         if isinstance(self.hypergrad, Stateful) and state["hypergrad"]:
             self.hypergrad.load_state_dict(state["hypergrad"])
-
-
-def with_optimiser_state(hypergrad: Hypergrad, weights: Weights, optimiser: torch.optim.Optimizer | None) -> Hypergrad:
-    """Return an `unrolled` hypergradient through the steps that this optimiser would take next; others as they are.
-
-    Raises:
-        ValueError: it cannot look ahead through the steps of this optimiser.
-    """
-    if not isinstance(hypergrad, Unrolled) or optimiser is None:
-        return hypergrad
-    check_unrolled(optimiser)
-    [group] = optimiser.param_groups
-    buffers = [optimiser.state.get(weight, {}).get("momentum_buffer") for weight in weights.values()]
-    started = zip(buffers, weights.values(), strict=True)
-    settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "nesterov")}
-    return replace(
-        hypergrad, **settings, velocity=[torch.zeros_like(w) if buffer is None else buffer for buffer, w in started]
-    )
 
 
 def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:

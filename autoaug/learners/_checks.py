@@ -63,23 +63,26 @@ def check_schedule(expected: int, updates: Updates, task: "Task", val: int) -> N
         )
 
 
-def check_unrolled(optimiser: torch.optim.Optimizer) -> None:
-    """Refuse an optimiser whose steps an `unrolled` hypergradient cannot differentiate.
+def check_compile(task: "Task", kind: str) -> None:
+    """Refuse a compiled network beside a learner of this name, which differentiates twice.
 
     Raises:
-        ValueError: it is not `torch.optim.SGD` with one group of parameters, without dampening and maximize.
+        ValueError: `Task.compile` is on.
     """
-    if not isinstance(optimiser, torch.optim.SGD):
+    if task.compile:
         raise ValueError(
-            f"an unrolled hypergradient looks ahead through torch.optim.SGD, not {type(optimiser).__name__}"
+            f"{kind} differentiates training steps a second time, and a compiled network has no second derivative: "
+            "leave Task.compile off, or search with another strategy"
         )
-    [group, *others] = optimiser.param_groups
-    if others:
+
+
+def check_clipped(task: "Task", updates: Updates) -> None:
+    """Refuse to look ahead through steps that are clipped by the norm of more than the hypergradient goes through."""
+    if task.clip_norm is not None and updates.part != "all":
         raise ValueError(
-            f"an unrolled hypergradient needs one group of parameters, the optimiser has {1 + len(others)}"
+            f"Task.clip_norm={task.clip_norm:g} clips by the norm of the whole gradient, and an unrolled hypergradient "
+            f"with part={updates.part!r} knows that of a part: give part='all', or leave clip_norm out"
         )
-    if group["dampening"] or group["maximize"]:
-        raise ValueError("an unrolled hypergradient looks ahead without dampening and maximize: leave them out of SGD")
 
 
 def too_few(updates: int, optimiser: torch.optim.Optimizer) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -65,7 +65,8 @@ def objective(hyper: Weights, problem: Problem, optimiser: torch.optim.Optimizer
     All weights move that training moves, whatever part of them the hypergradient goes through.
     """
     weights = {name: weight.detach().clone().requires_grad_() for name, weight in problem.trained.items()}
-    stepper = copied(optimiser, {id(problem.trained[name]): weight for name, weight in weights.items()})
+    twins: dict[int, Any] = {id(weight): weights[name] for name, weight in problem.trained.items()}
+    stepper = copy.deepcopy(optimiser, twins)  # with its groups and its state, on these weights
     rng = problem.repeat()
     for images, targets in minibatches(problem, steps):
         with torch.no_grad():
@@ -74,24 +75,11 @@ def objective(hyper: Weights, problem: Problem, optimiser: torch.optim.Optimizer
         grads = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
         for weight, grad in zip(weights.values(), grads, strict=True):
             weight.grad = grad
+        if problem.clip_norm is not None:
+            nn.utils.clip_grad_norm_(weights.values(), problem.clip_norm)
         stepper.step()
     with torch.no_grad():
         return float(F.cross_entropy(problem.predict(weights, problem.val.images), problem.val.targets))
-
-
-def copied(optimiser: torch.optim.Optimizer, weights: dict[int, Tensor]) -> torch.optim.Optimizer:
-    """Return an optimiser of the same kind and state for other tensors, by the `id` of those that they stand for.
-
-    What has no such tensor is a frozen weight, which gets no gradient and so stays where it is.
-    """
-    kind: Any = type(optimiser)
-    groups = [
-        {**group, "params": [weights.get(id(each), each.detach()) for each in group["params"]]}
-        for group in optimiser.param_groups
-    ]
-    stepper: torch.optim.Optimizer = kind(groups)
-    stepper.load_state_dict(copy.deepcopy(optimiser.state_dict()))
-    return stepper
 
 
 def minibatches(problem: Problem, steps: int) -> Iterator[tuple[Tensor, Tensor]]:

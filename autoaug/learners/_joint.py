@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from autoaug.train import NullLearner
 
 if TYPE_CHECKING:
-    from autoaug.train import MinibatchLoss, TrainingRun
+    from autoaug.train import MinibatchLoss, Task, TrainingRun
 
 
 class Joint(NullLearner):
@@ -32,6 +32,18 @@ class Joint(NullLearner):
             kind = type(policy).__name__
             raise ValueError(f"a {kind} has no parameters to train: give a policy such as SpatialTransformer or Warp")
         self.optimiser = torch.optim.SGD(policy.parameters(), lr=lr, momentum=0.9)
+
+    def check(self, task: "Task", train_images: int, val_images: int) -> None:
+        """Refuse a compiled network that sees a minibatch in parts: it frees what the parts share, the policy's graph.
+
+        Raises:
+            ValueError: `Task.compile` and `Task.micro_batch` are both given.
+        """
+        if task.compile and task.micro_batch is not None:
+            raise ValueError(
+                "Joint goes back through the policy once for each part of a minibatch, which a compiled network allows "
+                "for one part alone: leave out Task.compile or Task.micro_batch"
+            )
 
     def wants_graph(self, run: "TrainingRun") -> bool:
         """Return True: every step differentiates the training loss by the policy's parameters too."""

@@ -63,6 +63,8 @@ class Problem:
     """The loss of each training image, from logits [B, K] and classes [B]. The validation loss is a cross-entropy."""
     part: Part = "all"
     """What of the network the hypergradient goes through; the rest is taken for constant."""
+    clip_norm: float | None = None
+    """What the norm of the gradient is clipped to in a step of training; None leaves it as it is."""
     val_losses: list[Tensor] = field(default_factory=list)
     """What `outer` gave so far, each part of the images times its share of them."""
 

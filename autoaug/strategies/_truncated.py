@@ -45,10 +45,11 @@ def truncated(
 
     The online augmenter of Mounsaveng et al. 2021, eq. 8.
 
-    The look-ahead steps are those of the classifier's own optimiser, with its momentum buffers, Nesterov, weight decay
-    and learning rate as they stand; several of them use one and the same batch and draws. The paper has "mlp" and
-    steps = every = 1, and splits training images anew in each epoch, which is `Task(resplit="per_epoch")`. Of a point
-    it reads `learner.every`, `learner.warmup` (epochs), `learner.lr` (of Adam) and `learner.batch` (images).
+    The look-ahead steps are those of the classifier's own optimiser, SGD or AdamW, with its buffers, weight decay and
+    learning rate as they stand, and with gradients clipped as in training; several of them use one and the same batch
+    and draws. The paper has "mlp" and steps = every = 1, and splits training images anew in each epoch, which is
+    `Task(resplit="per_epoch")`. Of a point it reads `learner.every`, `learner.warmup` (epochs), `learner.lr` (of Adam)
+    and `learner.batch` (images).
 
     Measured on 400 upright digits, tested rotated within ±50 degrees: 160 training steps of a network of 17,754
     parameters, batches of 200, mean test accuracy, the rotations between which 90 % of the samples lie at the end.

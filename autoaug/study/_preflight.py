@@ -96,7 +96,8 @@ class Rehearsal:
                 warnings.warn(caution, stacklevel=4)
         device = pick_device(task.device)
         phases = task.refine_epochs > 0, task.freeze_epochs > 0, task.freeze_epochs < task.epochs, task.backbone_lr != 1
-        parts = (smallest_part(task, len(data.train)), task.micro_batch if moved else None, *phases)
+        around = task.optimiser, task.decay_norms, task.clip_norm is None, task.ema is None, task.compile
+        parts = (smallest_part(task, len(data.train)), task.micro_batch if moved else None, *phases, *around)
         for name in ("cpu", str(device)) if device.type == "cuda" and torch.cuda.is_available() else ("cpu",):
             if self.is_new("step", name, *network, *loss, *parts, *moved, *((strategy,) if name != "cpu" else ())):
                 try_step(make(), data, name)
@@ -161,17 +162,17 @@ def try_logits(setup: Setup, data: Data) -> None:
     run, model, shape = rehearsed(setup, data), name_of_model(setup), data.train.images.shape[1:]
     noise = torch.rand(2, *shape, generator=Generator().manual_seed(0))
     flat = torch.tensor(FLAT).view(-1, 1, 1, 1).expand(-1, *shape)
-    run.model.eval()
+    run.evaluated.eval()
     with global_generators_guarded(run), torch.no_grad():
         with failing(f"{model} fails on two images of {spoken(shape)}"):
-            logits = run.logits(noise)
+            logits = run.logits(noise, run.evaluated)
         if logits.shape != (2, len(data.classes)):
             raise ValueError(
                 f"model {model} gives logits of shape {tuple(logits.shape)} for 2 images of {len(data.classes)} "
                 "classes: its last layer must have one output per class"
             )
         with failing(f"{model} fails on images of {spoken(shape)} whose pixels are all the same"):
-            of_flat = run.logits(flat)
+            of_flat = run.logits(flat, run.evaluated)
     refuse_strange_logits(logits, model, "of noise", "check the weights that it begins with")
     for value, each in zip(FLAT, of_flat, strict=True):
         fix = "where it divides by a deviation, add a small number to that"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Data, Photos, Split, as_float, resplit
@@ -170,11 +170,20 @@ def train_step(run: TrainingRun, images: Tensor | Photos, targets: Tensor) -> Te
         seen, soft = run.augment(images, targets)
     run.optimiser.zero_grad(set_to_none=True)
     loss = learner.backward(run, MinibatchLoss(run, seen, soft), images, targets)
-    run.optimiser.step()
+    step_optimiser(run)
     run.step += 1
     learner.step(run)
     run.pulse()
     return loss
+
+
+def step_optimiser(run: TrainingRun) -> None:
+    """Move the weights by the gradients that are left in them, clipped where the task says so, and their average."""
+    if run.task.clip_norm is not None:
+        nn.utils.clip_grad_norm_(run.model.parameters(), run.task.clip_norm)
+    run.optimiser.step()
+    if run.average:
+        run.average.update_parameters(run.model)
 
 
 def batches(run: TrainingRun) -> Iterator[Tensor]:
@@ -196,11 +205,14 @@ def set_learning_rate(run: TrainingRun) -> None:
 
 @torch.no_grad()
 def evaluate(run: TrainingRun, split: Split, name: str) -> dict[str, float]:
-    """Return every row of `METRICS` for a split, unaugmented, under its name on that split."""
-    run.model.eval()
+    """Return every row of `METRICS` for a split, unaugmented, under its name on that split.
+
+    With `Task.ema` it is the average of the weights that is measured.
+    """
+    run.evaluated.eval()
     evaluation = Evaluation(run.device)
     for images, targets in split.parts(1000):
-        evaluation.add(run.logits(as_float(images)), targets)
+        evaluation.add(run.logits(as_float(images), run.evaluated), targets)
         run.pulse()
         run.saving_point(False)
     return {on_split(name, row): value for row, value in evaluation.values().items()}

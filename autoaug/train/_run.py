@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from autoaug.data import Data, Photos, as_float
 from autoaug.mixing import Mix
@@ -52,6 +53,9 @@ class TrainingRun:
         self.freezer = Freezer(self.model, used=task.freeze_epochs > 0)
         self.policy.to(self.device)
         self.optimiser = task.build_optimiser(self.model)
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(self.model) if task.compile else self.model
+        """The network as training steps go through it; its parameters and their names are those of `model`."""
+        self.average = averaged(self.model, task.ema)
         figures = normalisation(task.model, weights, data.channels) or (data.mean, data.std)
         self.mean, self.std = (torch.tensor(value, device=self.device).view(1, -1, 1, 1) for value in figures)
         self.criterion = criterion_of(task, self.data.train, len(data.classes))
@@ -99,13 +103,19 @@ class TrainingRun:
             return images, soft
         return self.mix(self.policy(images, self.streams["augment"]), soft, self.streams["mix"])
 
+    @property
+    def evaluated(self) -> nn.Module:
+        """Return the network that is evaluated: the moving average of `Task.ema`, or the one that is trained."""
+        return self.average.module if self.average else self.model
+
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a resumed training needs: counts, model, optimiser, policy, learner and generators."""
+        """Return all that a resumed training needs: counts, model, average, optimiser, policy, learner, generators."""
         return {
             "epoch": self.epoch,
             "position": self.position.state_dict() if self.position else None,
             "step": self.step,
             "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
             "optimiser": self.optimiser.state_dict(),
             "policy": self.policy.state_dict(),
             "learner": self.learner.state_dict(),
@@ -116,6 +126,8 @@ class TrainingRun:
         """Go on from what `state_dict` returned."""
         self.epoch, self.step = state["epoch"], state["step"]
         self.model.load_state_dict(state["model"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.policy.load_state_dict(state["policy"])
         self.learner.load_state_dict(state["learner"])
@@ -162,7 +174,7 @@ class TrainingRun:
     def logits(self, images: Tensor, network: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return the logits [B, K], in float32, of the network or another one for images [B, C, H, W] in [0, 1]."""
         with self.autocast():
-            return (network or self.model)(self.normalise(images)).float()
+            return (network or self.forward)(self.normalise(images)).float()
 
     def autocast(self) -> Any:
         """Return the context of a forward pass: bfloat16 autocast or none, by `Task.precision`."""
@@ -184,6 +196,17 @@ class TrainingRun:
             return as_float(images)
         rng = rng or self.streams["augment"]
         return apply_standard(self.data.standard, images, shown_size(self.data), rng)
+
+
+def averaged(model: nn.Module, decay: float | None) -> AveragedModel | None:
+    """Return the moving average of a network that has not begun, or None without a decay.
+
+    Running statistics are averaged as the weights are: those of the last steps alone would be of other activations than
+    the averaged weights make.
+    """
+    if decay is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def pick_device(wanted: str) -> torch.device:

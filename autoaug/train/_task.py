@@ -106,6 +106,14 @@ class Task:
     decay_norms: bool = True
     """False spares biases and the layers that normalise the weight decay (He et al. 2019, "Bag of Tricks for Image
     Classification", section 3.1)."""
+    clip_norm: Annotated[float | None, above(0)] = None
+    """The norm that the gradient of all weights together is scaled down to where it is larger; None leaves it."""
+    ema: Annotated[float | None, Within(0, 1, "()")] = None
+    """Decay of an exponential moving average of the weights and of the running statistics, over about 1 / (1 - ema)
+    steps. The network that is evaluated is then the average; learners look at the one that is trained."""
+    compile: bool = False
+    """Compile the training step by `torch.compile`, which takes a compiler and, at first, a minute. Evaluation is not
+    compiled, and strategies that differentiate a training step a second time refuse it."""
     schedule: Annotated[str | Schedule, schedule_of] = "cosine"
     """How the learning rate goes on after the warm-up: a name of `SCHEDULES`, or a callable from the progress in [0, 1]
     to the share of the peak. The progress is 0 in the first step after the warm-up and 1 in the last augmented one."""
