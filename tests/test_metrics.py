@@ -74,11 +74,11 @@ def test_names_are_rows_on_splits() -> None:
 @pytest.mark.parametrize(
     ("name", "fix"),
     [
-        ("val_acuracy", "did you mean 'val_accuracy'?"),
-        ("test_nl", "did you mean 'test_nll'?"),
+        ("val_acuracy", "did you mean 'val_accuracy'"),
+        ("test_nl", "did you mean 'test_nll'"),
         ("acuracy", "did you mean 'accuracy'"),
         ("val_", "did you mean 'val_nll'"),
-        ("zzz", "known are accuracy, nll, "),
+        ("zzz", "known are accuracy, balanced_accuracy, "),
     ],
 )
 def test_an_unknown_metric_is_answered_with_the_near_ones(name: str, fix: str) -> None:

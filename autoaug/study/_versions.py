@@ -75,6 +75,7 @@ ELSEWHERE = ("root", "device")
 """Fields of a task that are no part of a definition: where a study runs is not what it asks."""
 
 OPTIONAL: dict[str, Any] = {
+    "metrics": {},
     "final_data": "train",
     "varied": {},
     "mixes": {},
