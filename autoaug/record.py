@@ -98,6 +98,9 @@ class Record:
     """Training images that passed through the network in this epoch."""
     kind: TrialKind = TrialKind.SEARCH
     """What the trial of this epoch is for."""
+    by_class: Mapping[str, Any] | None = None
+    """Of the last epoch of a final run: the "names" of the classes, how many test "images" each has, and how many of
+    them are predicted "right". It is kept with the trial, and is None in records that were stored."""
 
     @property
     def substudy(self) -> str:
@@ -130,6 +133,12 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The metrics of the last epoch; those of a final run hold the test split's. Those of a training from scratch with
     what was learned are called after it, such as `last_policy_test_accuracy`."""
+    best: Mapping[str, float] = field(default_factory=dict)
+    """The best value over its epochs of each metric on the validation split, each by its own direction: the images that
+    chose it have measured it too. Empty, as `median` is, of a trial that did not end, or of an earlier version."""
+    median: Mapping[str, float] = field(default_factory=dict)
+    """The median over its last ten epochs of each metric on the validation split. The test split is read once, in the
+    last epoch: of it there is no other value than that of `metrics`."""
     gpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     device: str = "cpu"

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from autoaug.compare import Band, Comparison, CurvePoint, anytime, bands
-from autoaug.metrics import label_of
 from dashboards.style import colours, layout, pale
 
 
 def figure(comparison: Comparison) -> go.Figure:
     """Return the anytime curves of a comparison, one line per strategy; of repeated searches their mean in a band."""
     records, metric, colour = comparison.records, comparison.metric, colours(comparison)
-    steps = anytime(records, metric, outcomes=comparison.outcomes or None)
-    averaged = bands(steps, metric)
+    steps = anytime(records, metric, comparison.maximize, comparison.outcomes or None)
+    averaged = bands(steps, metric, comparison.metrics)
     names = list(dict.fromkeys(step.strategy for step in steps))
     drawn: list[go.Scatter] = []
     for name in names:
@@ -27,7 +26,7 @@ def figure(comparison: Comparison) -> go.Figure:
             drawn.append(line([step for step in steps if step.strategy == name], colour[name]))
     unit = "GPU" if any(record.device == "cuda" for record in records) else "CPU"
     title = "Mean over searches, and its 95 % interval" if averaged else "Best so far"
-    return go.Figure(drawn, layout(title, f"{unit}-seconds spent", f"best {label_of(metric)}"))
+    return go.Figure(drawn, layout(title, f"{unit}-seconds spent", f"best {comparison.label(metric)}"))
 
 
 def line(curve: Sequence[CurvePoint], colour: str) -> go.Scatter:

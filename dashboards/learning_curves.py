@@ -12,7 +12,6 @@ from statistics import fmean
 import plotly.graph_objects as go
 
 from autoaug.compare import Comparison
-from autoaug.metrics import label_of
 from autoaug.record import TrialKind
 from dashboards.style import colours, layout
 
@@ -37,7 +36,7 @@ def figure(comparison: Comparison) -> go.Figure:
         )
         for (name, training), by in values.items()
     ]
-    return go.Figure(lines, layout("Final runs, mean over seeds", "epoch", label_of(metric)))
+    return go.Figure(lines, layout("Final runs, mean over seeds", "epoch", comparison.label(metric)))
 
 
 def thinned(epochs: Collection[int]) -> list[int]:

@@ -13,6 +13,8 @@ ROOMS: dict[str, set[str]] = {
     "autoaug.hypergrad": {"Hypergrad", "Solving"},
     "autoaug.strategies": {"Condition", "SeededByTrial"},
     "autoaug.compare": {
+        "ClassEffect",
+        "ClassEffects",
         "Figure",
         "OtherMetric",
         "Rerun",

@@ -151,6 +151,9 @@ def compare(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the leaderboard as CSV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    epochs: Annotated[
+        bool, typer.Option("--epochs", help="Show the last epoch, the best one, and the median of the last ten.")
+    ] = False,
 ) -> None:
     """Print the leaderboard of a study: its metric on the test split, the difference to the baseline, cost.
 
@@ -165,7 +168,7 @@ def compare(
             write_csv(csv, comparison)
         if html:
             write_html(html, comparison)
-    print_leaderboard(comparison, Output(as_json))
+    print_leaderboard(comparison, Output(as_json), epochs)
 
 
 @app.command()
@@ -284,13 +287,13 @@ def inert_knobs(study: "Study", load: "Loader", only: tuple[str, ...]) -> list[s
     return knob_warnings([knob for knob in knobs(study, only, load, seconds=2.0) if knob.effect is False])
 
 
-def print_leaderboard(comparison: "Comparison", output: "Output") -> int:
+def print_leaderboard(comparison: "Comparison", output: "Output", epochs: bool = False) -> int:
     """Print the leaderboard, and the failed trials; return the exit code."""
     from autoaug.cli._console import leaderboard_table
     from autoaug.compare import failures, to_json
     from autoaug.record import last_attempts
 
-    output.show(leaderboard_table(comparison), to_json(comparison))
+    output.show(leaderboard_table(comparison, epochs), to_json(comparison))
     failed = failures(comparison.outcomes)
     for strategy, outcomes in failed.items():
         say(f"{strategy}: {len(outcomes)} failed, last {outcomes[-1].name}: {why_failed(outcomes[-1])}", err)

@@ -113,13 +113,14 @@ def show_total(seconds: float, at_once: int) -> str:
     return f"all of it: about {by_clock(seconds)} by the clock, {many} at a time"
 
 
-def leaderboard_table(comparison: Comparison) -> Group:
-    """Return the result of a study, the search and its cost, and how to read them."""
-    figures, warning = [draw(table) for table in tables(comparison)], headline(comparison)
+def leaderboard_table(comparison: Comparison, epochs: bool = False) -> Group:
+    """Return the result of a study, the search and its cost, what `epochs` came to, and how to read them."""
+    figures, warning = [draw(table) for table in tables(comparison, epochs=epochs)], headline(comparison)
     figures[0].title, figures[0].title_justify = title(f"{comparison.name}: the leaderboard"), "left"
     legend_text = Text("\n".join(shown(line, MOST_OF_A_LEGEND) for line in legend(comparison)), style="dim")
     above = [Text(shown(warning), style="red")] if warning else []
-    return Group(*above, figures[0], Text(""), *figures[1:], Text(""), legend_text)
+    below = [each for figure in figures[1:] for each in (Text(""), figure)]
+    return Group(*above, figures[0], *below, Text(""), legend_text)
 
 
 def draw(table: Figures) -> Table:

@@ -36,7 +36,7 @@ def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
         (title, figure.to_html(full_html=False, include_plotlyjs=k == 0, config=CONFIG))
         for k, (title, figure) in enumerate(drawn)
     ]
-    complete = tables(comparison, wide=True)
+    complete = tables(comparison, wide=True, epochs=True)
     return template.render(
         name=comparison.name,
         about=about(comparison),

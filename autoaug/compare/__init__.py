@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from autoaug.compare._anytime import Band, CurvePoint, anytime, bands
+from autoaug.compare._classes import ClassCounts, ClassEffect, ClassEffects, class_effects
 from autoaug.compare._figures import short, show_interval, show_p, show_seconds, show_value, unit_of
+from autoaug.compare._final_runs import FinalRun
 from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, OtherMetric, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
@@ -20,10 +22,14 @@ else:  # it makes a policy, and all else needs no torch
 __all__ = [
     "ALWAYS_ON",
     "Band",
+    "ClassCounts",
+    "ClassEffect",
+    "ClassEffects",
     "Comparison",
     "CurvePoint",
     "Difference",
     "Figure",
+    "FinalRun",
     "Importance",
     "Interval",
     "LeaderboardRow",
@@ -32,6 +38,7 @@ __all__ = [
     "Table",
     "anytime",
     "bands",
+    "class_effects",
     "failures",
     "headline",
     "importances",

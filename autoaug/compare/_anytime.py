@@ -1,12 +1,12 @@
 """What a search knew after so much had been spent, and how much that varies from search to search."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from autoaug.compare._statistics import interval
-from autoaug.metrics import DEFAULT_METRIC, metric_of, range_of
+from autoaug.metrics import DEFAULT_METRIC, METRICS, Metric, metric_of, range_of
 from autoaug.record import Outcome, Record
 
 MOST_POINTS = 100
@@ -127,7 +127,7 @@ class Band:
     n: int
 
 
-def bands(steps: Sequence[CurvePoint], metric: str = "") -> list[Band]:
+def bands(steps: Sequence[CurvePoint], metric: str = "", table: Mapping[str, Metric] = METRICS) -> list[Band]:
     """Return the mean over the searches of a strategy with its 95 % interval, from where all of them have a value.
 
     The searches are those of several studies that differ in their seed. One study gives no band: its trials cannot be
@@ -136,6 +136,7 @@ def bands(steps: Sequence[CurvePoint], metric: str = "") -> list[Band]:
     Args:
         steps: of `anytime`, over the records of all studies.
         metric: of the steps: intervals end where its values do.
+        table: the rows that are known, such as `Comparison.metrics`.
 
     Returns:
         At most `MOST_POINTS` points per strategy, by rising cost; none of a strategy that was searched once.
@@ -156,7 +157,7 @@ def bands(steps: Sequence[CurvePoint], metric: str = "") -> list[Band]:
         chosen = {round(k) for k in np.linspace(0, len(grid) - 1, min(len(grid), MOST_POINTS))}
         for seconds in (grid[k] for k in sorted(chosen)):
             best = [[step.best for step in curve if step.gpu_seconds <= seconds][-1] for curve in curves]
-            at = interval(best, range_of(metric))
+            at = interval(best, range_of(metric, table))
             assert at is not None, "two searches or more"
             assert at.low is not None
             assert at.high is not None

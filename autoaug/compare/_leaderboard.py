@@ -2,31 +2,21 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from autoaug.compare._final_runs import FinalRun, Scores, final_scores, final_summaries, units
 from autoaug.compare._looks import Looks
 from autoaug.compare._statistics import Difference, Interval, interval, judge, of_differences
 from autoaug.learners import DEPLOYS
-from autoaug.metrics import ANY_NUMBER, DEFAULT_METRIC, METRICS, Limits, Metric, metric_of, on_split, row_of
+from autoaug.metrics import ANY_NUMBER, DEFAULT_METRIC, METRICS, Limits, Metric, metric_of, row_of
 from autoaug.record import Outcome, TrialKind, best_complete, complete_by_value, last_attempts
 
 SLACK = 1.1
 """Two searches have cost the same where one could not have made another trial for what the other spent, within this."""
-
-
-class FinalRun(NamedTuple):
-    """Hold which final run it is, by its study and seed: the strategies share the seeds of a study."""
-
-    study: str
-    seed: int
-
-
-Scores = Mapping[FinalRun, float]
 
 
 @dataclass(frozen=True)
@@ -96,7 +86,7 @@ class LeaderboardRow:
     vs_baseline: Difference | None
     """By the study's metric: where less of that is better, a negative difference is."""
     others: Mapping[str, OtherMetric] = field(default_factory=dict)
-    """Test and difference by the other rows of `METRICS`, under their names."""
+    """Test and difference by the other rows of `METRICS` that were measured, under their names."""
     rank: float | None = None
     """Mean over final runs of the place among the strategies, by the study's metric on the test split; 1 is the best,
     ties share places."""
@@ -111,6 +101,9 @@ class LeaderboardRow:
     retrained: Mapping[str, Interval] = field(default_factory=dict)
     """As `test`, of networks trained from scratch with what a learner had found, by how it was deployed; empty for
     strategies without a learner."""
+    validation: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    """Of its final runs, by row of `METRICS`: the value on the validation split in the "last" epoch, in the "best" one,
+    and the "median" of the last ten; what is not known is left out."""
     reason: str = ""
     """Why its last trial or final run failed, where it has no test score because of that."""
     doubt: Doubt | None = None
@@ -125,6 +118,7 @@ def leaderboard(
     test_reads: Mapping[str, int] | None = None,
     looks: Mapping[str, Looks] | None = None,
     one_point: Collection[str] = (),
+    table: Mapping[str, Metric] = METRICS,
 ) -> list[LeaderboardRow]:
     """Return one row per strategy, the best mean test value first; those without a final run come last.
 
@@ -136,9 +130,10 @@ def leaderboard(
         test_reads: by strategy, how often its final runs have read the test split.
         looks: by strategy, the looks that p and intervals of differences are corrected for; the present one is last.
         one_point: strategies with dimensions along which nothing varies.
+        table: the rows that are known; of a stored study `autoaug.metrics.stored_table`.
 
     Raises:
-        ValueError: the metric is in no row of `METRICS`.
+        ValueError: the metric is in no row of the table.
 
     >>> from autoaug.compare import leaderboard
     >>> from autoaug.record import Outcome, TrialKind
@@ -153,15 +148,16 @@ def leaderboard(
     """
     strategies = list(dict.fromkeys(outcome.strategy for outcome in outcomes))
     repeated = len({outcome.study for outcome in outcomes}) > 1
-    ruling, maximize = metric_of(metric), metric_of(metric).maximize
-    scores = {row: {name: final_scores(outcomes, name, row) for name in strategies} for row in METRICS}
-    versus = {row: against(scores[row], METRICS[row], baseline, repeated, looks) for row in METRICS}
-    main = row_of(metric)
+    ruling, main = metric_of(metric, table=table), row_of(metric)
+    maximize = ruling.maximize
+    scores = {row: {name: final_scores(outcomes, name, row) for name in strategies} for row in table}
+    versus = {row: against(scores[row], table[row], baseline, repeated, looks) for row in table}
+    measured = [row for row in table if any(scores[row].values())] or list(table)[:2]  # or before the first final run
     ranks = mean_ranks(scores[main], maximize)
 
     def tested(row: str, name: str) -> Interval | None:
         """Return the mean of a strategy's test values by a metric, with its interval."""
-        return interval(units(scores[row][name], repeated), METRICS[row].range)
+        return interval(units(scores[row][name], repeated), table[row].range)
 
     rows = []
     for name in strategies:
@@ -182,13 +178,14 @@ def leaderboard(
                 device=next((outcome.device for outcome in search if outcome.epochs), "cpu"),
                 epochs=best.epochs if best else 0,
                 vs_baseline=versus[main].get(name),
-                others={row: OtherMetric(tested(row, name), versus[row].get(name)) for row in METRICS if row != main},
+                others={row: OtherMetric(tested(row, name), versus[row].get(name)) for row in measured if row != main},
                 rank=ranks.get(name),
                 predicted_seconds=(predicted_seconds or {}).get(name),
                 test_reads=(test_reads or {}).get(name, 0),
                 searches=name not in one_point and any(outcome.point for outcome in search),
                 reruns=tuple(reruns(ends, maximize)),
-                retrained=retrained(outcomes_of_strategy, name, metric, repeated),
+                retrained=retrained(outcomes_of_strategy, name, metric, repeated, ruling.range),
+                validation=validated(outcomes_of_strategy, name, table, repeated),
                 reason="" if scores[main][name] else reason_of(outcomes_of_strategy),
                 doubt=doubt(ends, best, ruling),
             )
@@ -216,34 +213,26 @@ def reason_of(outcomes: Sequence[Outcome]) -> str:
     return (lost[-1].reason or "stopped from outside") if lost else ""
 
 
-def retrained(outcomes: Sequence[Outcome], name: str, metric: str, repeated: bool) -> dict[str, Interval]:
+def retrained(
+    outcomes: Sequence[Outcome], name: str, metric: str, repeated: bool, within: Limits
+) -> dict[str, Interval]:
     """Return the test values of new networks with what a learner had found, by how it was deployed."""
-    within = metric_of(metric).range
     intervals = {
         deploy: interval(units(final_scores(outcomes, name, metric, deploy), repeated), within) for deploy in DEPLOYS
     }
     return {deploy: each for deploy, each in intervals.items() if each}
 
 
-def final_scores(outcomes: Iterable[Outcome], strategy: str, metric: str, deploy: str = "") -> dict[FinalRun, float]:
-    """Return a metric on the test split of a strategy's complete final runs, or of what was deployed of them."""
-    name = f"{deploy}_{on_split('test', metric)}" if deploy else on_split("test", metric)
-    return {
-        FinalRun(outcome.study, outcome.seed): outcome.metrics[name]
-        for outcome in outcomes
-        if outcome.strategy == strategy and outcome.kind is TrialKind.FINAL
-        if outcome.state == "COMPLETE" and name in outcome.metrics
-    }
-
-
-def units(scores: Scores, repeated: bool) -> list[float]:
-    """Return what is independent: final runs, or the mean of each study where searches are repeated."""
-    if not repeated:
-        return list(scores.values())
-    by_study: dict[str, list[float]] = defaultdict(list)
-    for run, score in scores.items():
-        by_study[run.study].append(score)
-    return [float(np.mean(each)) for each in by_study.values()]
+def validated(
+    outcomes: Sequence[Outcome], name: str, table: Mapping[str, Metric], repeated: bool
+) -> dict[str, dict[str, Interval]]:
+    """Return what the epochs of the final runs come to on the validation split, by row of the table."""
+    found = {}
+    for row, metric in table.items():
+        scores = final_summaries(outcomes, name, row)
+        intervals = {each: interval(units(runs, repeated), metric.range) for each, runs in scores.items()}
+        found[row] = {each: known for each, known in intervals.items() if known}
+    return {row: intervals for row, intervals in found.items() if intervals}
 
 
 def against(

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from autoaug.compare._classes import NO_EVIDENCE, ClassEffect
 from autoaug.compare._figures import equal, number, show_p, show_seconds, significant, unit_of
 from autoaug.compare._leaderboard import LeaderboardRow, unequal_cost
 from autoaug.compare._statistics import MOST_SEEDS, Difference
 from autoaug.compare._stored import Comparison
-from autoaug.metrics import label_of, metric_of, words_of
+from autoaug.metrics import words_of
 from autoaug.record import Outcome
-from autoaug.text import counted, plural
+from autoaug.text import counted, enumerated, plural
 
 
 def verdict(row: LeaderboardRow, baseline: str, unit: str = "final run") -> str:
@@ -85,8 +86,9 @@ def legend(comparison: Comparison, wide: bool = False) -> list[str]:
         *([f"always on, whatever the strategy: {comparison.always_on}"] if comparison.always_on else []),
         *intervals(comparison.rows, "study" if repeated else "final run"),
         *differences_to(comparison, compared, unit),
-        *starred(compared, other_metrics(comparison.rows, wide)),
+        *starred(comparison, compared, other_metrics(comparison.rows, wide)),
         *missing_evidence(compared, unit),
+        *by_class(comparison),
         *doubtful(comparison.rows),
         *unequal(comparison.rows),
         *marks(comparison.rows),
@@ -125,18 +127,19 @@ def differences_to(comparison: Comparison, compared: Sequence[LeaderboardRow], u
     tests = sum(row.vs_baseline is not None and row.vs_baseline.p is not None for row in compared)
     if tests:
         corrected = f", Holm-corrected over {tests} strategies" if tests > 1 else ""
-        less = "" if comparison.maximize else f"; {metric_of(comparison.metric).better}"
+        less = "" if comparison.maximize else f"; {comparison.ruling.better}"
         yield f"difference to {comparison.baseline}, paired by {unit}{less}; p of a paired t-test{corrected}"
         yield from looked(compared, unit)
-        yield f"rank: mean place by {label_of(comparison.test_metric)} over the final runs that all share"
+        yield f"rank: mean place by {comparison.label(comparison.test_metric)} over the final runs that all share"
 
 
-def starred(compared: Sequence[LeaderboardRow], metrics: Sequence[str]) -> Iterator[str]:
+def starred(comparison: Comparison, compared: Sequence[LeaderboardRow], metrics: Sequence[str]) -> Iterator[str]:
     """Return what the stars of other metrics mean, where there are any."""
     for name in metrics:
         differences = [row.others[name].vs_baseline for row in compared if name in row.others]
         if any(each and significant(each) for each in differences):
-            yield f"* of the {words_of(name)}: more than chance, by the same test; {metric_of(name).better}"
+            words, better = words_of(name, comparison.metrics), comparison.metrics[name].better
+            yield f"* of the {words}: more than chance, by the same test; {better}"
 
 
 def looked(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[str]:
@@ -161,6 +164,35 @@ def missing_evidence(compared: Sequence[LeaderboardRow], unit: str) -> Iterator[
             "; with so many, 80 % of such differences are found" if any("about" in each for each in strategies) else ""
         )
         yield f"not enough evidence: {', '.join(strategies)}{power}"
+
+
+MOST_CLASSES = 6
+"""That a line names, of those that are helped and of those that are harmed."""
+
+
+def by_class(comparison: Comparison) -> Iterator[str]:
+    """Return which classes the winner helps and harms beyond chance, and how that was tested."""
+    if (effects := comparison.classes) is None:
+        return
+    helped, harmed = effects.with_verdict("helped"), effects.with_verdict("harmed")
+    found = [
+        f"{verb} {enumerated([show_class(each) for each in some], len(some), MOST_CLASSES)}"
+        for verb, some in (("helps", helped), ("harms", harmed))
+        if some
+    ]
+    unsure = len(effects.with_verdict(NO_EVIDENCE))
+    rest = f"of {counted(unsure, 'other class')} there is not enough evidence" if found else ""
+    nothing = f"helps or harms none of {counted(len(effects.classes), 'class')} beyond chance"
+    unit = "study" if len(comparison.studies) > 1 else "final run"
+    chosen = f", and for the choice among {effects.strategies} strategies" if effects.strategies > 1 else ""
+    tested = f"test accuracy over {counted(effects.runs, unit)}, Holm-corrected over the classes{chosen}"
+    said = "; ".join([*found, *([rest] if rest and unsure else [])]) or nothing
+    yield f"class by class {effects.strategy} {said} ({tested})"
+
+
+def show_class(effect: ClassEffect) -> str:
+    """Return a class with the difference of its accuracy: "cat +0.1200"."""
+    return f"{effect.name} {number(effect.difference, sign=True)}"
 
 
 def needed(difference: Difference, unit: str) -> str:

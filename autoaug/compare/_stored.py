@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 from optuna.trial import FrozenTrial
 
+from autoaug.compare._classes import ClassCounts, ClassEffects, class_effects
+from autoaug.compare._final_runs import FinalRun
 from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, leaderboard, lost_runs, shared_runs
 from autoaug.compare._looks import Looks
 from autoaug.compare._records import StoredRecords, StoredStudy
 from autoaug.data import Standard
-from autoaug.metrics import Direction, metric_of, on_split
+from autoaug.metrics import Direction, Metric, label_of, metric_of, on_split, stored_table
 from autoaug.processes import process_name
 from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import Attempted, Look, Store, differences
@@ -41,6 +43,9 @@ class Comparison:
     """Epochs in the order in which they are stored. Of stored studies of more than 20,000 epochs those of the final
     runs and of the best 25 trials of each search, and of every other trial the last one, with the cost of all."""
     importance: Importance = field(default_factory=Importance)
+    classes: ClassEffects | None = None
+    """What the first strategy does to each class of the test images, against the baseline; None where the baseline is
+    the first itself, or where fewer than two final runs tell."""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Commits, versions, seeds and data, as they can be printed."""
 
@@ -53,6 +58,16 @@ class Comparison:
     def metric(self) -> str:
         """Return the metric that the study is searched, ranked and tested by, on the validation split: "val_nll"."""
         return self.definition["metric"]
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Return the rows of `METRICS`, and those that the study has of its own: its file need not be there."""
+        return stored_table(self.definition)
+
+    @property
+    def ruling(self) -> Metric:
+        """Return the row of the study's metric."""
+        return metric_of(self.metric, table=self.metrics)
 
     @property
     def baseline(self) -> str:
@@ -78,19 +93,23 @@ class Comparison:
     @property
     def direction(self) -> Direction:
         """Return which direction of the metric is better: "maximize" or "minimize"."""
-        return metric_of(self.metric).direction
+        return self.ruling.direction
 
     @property
     def maximize(self) -> bool:
         """Whether more of the metric is better."""
-        return metric_of(self.metric).maximize
+        return self.ruling.maximize
+
+    def label(self, name: str) -> str:
+        """Return what stands over a column, or along an axis, for a measured value: "test nll" of "test_nll"."""
+        return label_of(name, self.metrics)
 
 
 class Figure(Protocol):
     """Draw a comparison: what a file of `dashboards/` defines under the name `figure`.
 
     It takes what it needs from the comparison, such as `records`, `outcomes`, `rows`, `importance`, `metric`,
-    `maximize` and `strategies`.
+    `maximize`, `label` and `strategies`.
     """
 
     def __call__(self, comparison: Comparison, /) -> Any:
@@ -102,10 +121,10 @@ def stored_metric(definition: Mapping[str, Any]) -> str:
     """Return the metric of a stored study.
 
     Raises:
-        ValueError: it is no metric of this release.
+        ValueError: it is neither one of this release nor described with the study.
     """
     name = str(definition["metric"])
-    metric_of(name, "metric in the table autoaug_studies of the storage,")
+    metric_of(name, "metric in the table autoaug_studies of the storage,", stored_table(definition))
     return name
 
 
@@ -136,7 +155,8 @@ def rows_of(
         reads.update(store.test_reads_by_strategy(name))
     baseline, metric = definitions[0]["baseline"], stored_metric(definitions[0])
     looks = looks_until_now(studies, definitions, outcomes)
-    return leaderboard(outcomes, baseline, metric, predicted, reads, looks, one_point(definitions[0]))
+    table = stored_table(definitions[0])
+    return leaderboard(outcomes, baseline, metric, predicted, reads, looks, one_point(definitions[0]), table)
 
 
 def defined(store: Store, name: str) -> dict[str, Any]:
@@ -162,19 +182,37 @@ def stored_comparison(studies: Sequence[StoredStudy], with_importance: bool = Tr
     definitions = [defined(store, name) for store, name in studies]
     names = tuple(name for _, name in studies)
     refuse_unlike(names, definitions)
-    first, metric = definitions[0], stored_metric(definitions[0])
+    first = definitions[0]
+    maximize = metric_of(stored_metric(first), table=stored_table(first)).maximize
     attempts = [store.attempts(name) for store, name in studies]
     together = [attempt for each in attempts for attempt in each]
     outcomes = [attempt.outcome for attempt in together]
+    rows = rows_of(studies, definitions, outcomes)
     return Comparison(
         studies=names,
         definition=first,
-        rows=rows_of(studies, definitions, outcomes),
+        rows=rows,
         outcomes=outcomes,
-        records=StoredRecords(studies, attempts, metric_of(metric).maximize),
-        importance=importances(searches(together), metric_of(metric).maximize) if with_importance else Importance(),
+        records=StoredRecords(studies, attempts, maximize),
+        importance=importances(searches(together), maximize) if with_importance else Importance(),
+        classes=class_effects(rows, first["baseline"], counts_by_class(studies, outcomes), len(studies) > 1),
         provenance=dict(provenance(definitions, [attempt.trial.user_attrs for attempt in together])),
     )
+
+
+def counts_by_class(
+    studies: Sequence[StoredStudy], outcomes: Sequence[Outcome]
+) -> dict[str, dict[FinalRun, ClassCounts]]:
+    """Return how the complete final runs of each strategy predicted each class, as far as they kept it."""
+    found: dict[str, dict[FinalRun, ClassCounts]] = defaultdict(dict)
+    for store, name in studies:
+        kept = store.by_class(name)
+        for outcome in outcomes:
+            complete = (outcome.study, outcome.kind, outcome.state) == (name, TrialKind.FINAL, "COMPLETE")
+            if complete and (plain := kept.get(outcome.trial)):
+                counts = ClassCounts(*(tuple(plain[part]) for part in ("names", "images", "right")))
+                found[outcome.strategy][FinalRun(name, outcome.seed)] = counts
+    return found
 
 
 def searches(attempts: Iterable[Attempted]) -> dict[str, list[FrozenTrial]]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -18,12 +18,13 @@ from autoaug.compare._figures import (
     show_value,
     unit_of,
 )
+from autoaug.compare._final_runs import SUMMARIES
 from autoaug.compare._leaderboard import Doubt, LeaderboardRow, OtherMetric
 from autoaug.compare._legend import headline, legend, other_metrics, verdict
 from autoaug.compare._statistics import Difference, Interval
 from autoaug.compare._stored import Comparison
 from autoaug.learners import DEPLOYS
-from autoaug.metrics import label_of, on_split
+from autoaug.metrics import on_split, row_of
 from autoaug.text import cell
 
 NESTED: dict[str, type] = {"test": Interval, "vs_baseline": Difference}
@@ -58,6 +59,8 @@ def to_flat(row: LeaderboardRow) -> dict[str, Any]:
             for deploy in DEPLOYS:
                 of = value.get(deploy) or {}
                 flat |= {f"{name}_{deploy}_{each}": of.get(each) for each in ("mean", "low", "high", "n")}
+        elif name == "validation":
+            flat |= of_epochs(value)
         elif name == "doubt":
             flat |= {f"val_{each.name}": (value or {}).get(each.name) for each in fields(Doubt)}
         elif name in nested:
@@ -70,6 +73,16 @@ def to_flat(row: LeaderboardRow) -> dict[str, Any]:
         elif name != "name":
             flat[name] = value
     return flat
+
+
+def of_epochs(validation: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return what epochs of final runs come to, by metric, without rows inside: mean and ends of intervals."""
+    return {
+        f"final_val_{metric}_{each}_{end}": summaries.get(each, {}).get(end)
+        for metric, summaries in validation.items()
+        for each in SUMMARIES
+        for end in ("mean", "low", "high")
+    }
 
 
 def as_plain(row: LeaderboardRow) -> dict[str, Any]:
@@ -109,6 +122,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
             }
             for row in comparison.rows
         ],
+        "classes": asdict(comparison.classes) if comparison.classes else None,
         "importance": asdict(comparison.importance),
         "provenance": dict(comparison.provenance),
         "legend": legend(comparison, wide=True),
@@ -129,12 +143,13 @@ class Table:
     cells: Sequence[Sequence[str]]
 
 
-def tables(comparison: Comparison, wide: bool = False) -> list[Table]:
-    """Return two tables: the result, then the search and its cost.
+def tables(comparison: Comparison, wide: bool = False, epochs: bool = False) -> list[Table]:
+    """Return two tables: the result, then the search and its cost; and a third where `epochs` are asked for.
 
     Args:
         comparison: what the tables show.
         wide: with every metric and interval, where there is room.
+        epochs: add what the epochs of the final runs come to, where that is known.
 
     >>> from autoaug.compare import Comparison, LeaderboardRow, interval, tables
     >>> row = LeaderboardRow("none", interval([0.70, 0.72]), 0.71, 2, 0, 0, 10.0, "cpu", 5, None)
@@ -144,7 +159,12 @@ def tables(comparison: Comparison, wide: bool = False) -> list[Table]:
     >>> search.headings
     ['strategy', 'best val', 'epochs', 'trials', 'CPU s']
     """
-    return [result_table(comparison, wide), search_table(comparison, wide)]
+    known = epochs and any(row.validation for row in comparison.rows)
+    return [
+        result_table(comparison, wide),
+        search_table(comparison, wide),
+        *([epochs_table(comparison)] if known else []),
+    ]
 
 
 def result_table(comparison: Comparison, wide: bool) -> Table:
@@ -155,7 +175,7 @@ def result_table(comparison: Comparison, wide: bool) -> Table:
         cells.append([row.name, show_rank(row.rank), show_interval(row.test), *versus])
         for deploy, each in row.retrained.items():
             cells.append([f"· {deploy.replace('_', ' ')}", "", show_interval(each), "", "", ""])
-    return Table(["strategy", "rank", label_of(comparison.test_metric), "difference", "p", "verdict"], cells)
+    return Table(["strategy", "rank", comparison.label(comparison.test_metric), "difference", "p", "verdict"], cells)
 
 
 def search_table(comparison: Comparison, wide: bool) -> Table:
@@ -163,7 +183,7 @@ def search_table(comparison: Comparison, wide: bool) -> Table:
     predicted = any(row.predicted_seconds is not None for row in comparison.rows)
     versus, unit = "difference" if wide else "delta", unit_of(row.device for row in comparison.rows)
     others = other_metrics(comparison.rows, wide)
-    headings = ["strategy", *(text for name in others for text in (label_of(on_split("test", name)), versus))]
+    headings = ["strategy", *(text for name in others for text in (comparison.label(on_split("test", name)), versus))]
     headings += [f"best {short(comparison.metric)}", "epochs", "trials", unit, *["predicted"] * predicted]
     cells = []
     for row in comparison.rows:
@@ -182,6 +202,16 @@ def search_table(comparison: Comparison, wide: bool) -> Table:
             before = [""] * (2 * len(others))
             cells.append([label, *before, value, epochs, *[""] * (len(headings) - len(before) - 3)])
     return Table(headings, cells)
+
+
+def epochs_table(comparison: Comparison) -> Table:
+    """Return the study's metric on the validation split as the final runs ended, at its best, and in the median."""
+    name, row_name = comparison.label(comparison.metric), row_of(comparison.metric)
+    cells = [
+        [row.name, *(show_interval(row.validation.get(row_name, {}).get(each)) for each in SUMMARIES)]
+        for row in comparison.rows
+    ]
+    return Table(["final runs", *(f"{name}, {words}" for words in SUMMARIES.values())], cells)
 
 
 def show_other(row: LeaderboardRow, metric: str, baseline: str, wide: bool) -> tuple[str, str]:

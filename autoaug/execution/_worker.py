@@ -18,10 +18,11 @@ from autoaug.execution._limits import Cut, Limits, metered
 from autoaug.execution._pending_writes import spool_of
 from autoaug.execution._provenance import of_attempt, of_training, peak_memory, reset_peak_memory
 from autoaug.execution._recovery import give_back
+from autoaug.execution._summaries import note_summary, stored_epochs
 from autoaug.options import Options
 from autoaug.processes import process_name
-from autoaug.record import Record, State, ordinals
-from autoaug.store import Store, Unreachable, Unwritable, epochs_of, id_of_trial, settle
+from autoaug.record import Record, State
+from autoaug.store import BY_CLASS, Store, Unreachable, Unwritable, settle
 from autoaug.study import Setup, Study, applied, gpu_weight, unapplied
 from autoaug.text import read, shown
 from autoaug.train import Diverged, pick_device, train
@@ -197,17 +198,19 @@ def run_trial(attempt: Attempt) -> None:
     limits = Limits(attempt.study, job, store, device.type)
     with suppress(Unreachable):
         limits.refuse_overdraft()
-    in_learner = 0.0
+    in_learner, seen = 0.0, list[Record]()
     for record in train_signed(attempt, setup):
         in_learner += record.metrics.get("hyper_seconds", 0.0)
         keep(record, attempt)
+        seen.append(replace(record, policy=None))
         if record.epoch < setup.task.total_epochs and not attempt.is_final:
             with suppress(Unreachable):  # what the others have spent or reached is read after the next epoch
                 limits.check(record)
     store.annotate(job.trial_id, learner_seconds=round(in_learner, 3), **peak_memory(device))
     if attempt.is_final and setup.learner.moves_policy:
         for name in attempt.study.deploy:
-            deploy(name, attempt)
+            seen += deploy(name, attempt)
+    note_summary(attempt, seen)
 
 
 def note_applied(attempt: Attempt, setup: Setup, data: Data) -> None:
@@ -222,16 +225,16 @@ def note_applied(attempt: Attempt, setup: Setup, data: Data) -> None:
         attempt.store.annotate(job.trial_id, unapplied=missing)
 
 
-def deploy(name: str, attempt: Attempt) -> None:
+def deploy(name: str, attempt: Attempt) -> list[Record]:
     """Train from scratch with the policy that a final run learned, as the training `name` of that run.
 
-    Same initial weights and data order as the run that learned it, nothing else of it.
+    Same initial weights and data order as the run that learned it, nothing else of it. Returns its epochs.
     """
-    finals = attempt.store.lean_trials(attempt.study.name, attempt.job.substudy)
-    roots = zip(finals, ordinals(trial.user_attrs for trial in finals), strict=True)
-    learned = epochs_of(attempt.store, [id_of_trial(trial) for trial, root in roots if root == attempt.job.root])
-    for record in train_signed(attempt, attempt.deployed(name, learned), name):
+    seen = []
+    for record in train_signed(attempt, attempt.deployed(name, stored_epochs(attempt)), name):
         keep(record, attempt)
+        seen.append(record)
+    return seen
 
 
 def train_signed(attempt: Attempt, setup: Setup, training: str = "") -> Iterator[Record]:
@@ -296,13 +299,16 @@ def note_training(attempt: Attempt, setup: Setup, data: Data) -> str:
 
 
 def keep(record: Record, attempt: Attempt) -> None:
-    """Report and store an epoch.
+    """Report and store an epoch, and with the trial how each class was predicted where it was tested.
 
     Raises:
         Stopped: the trial was ended from outside.
     """
     if not report(record, attempt):
         raise Stopped(TAKEN)
+    if record.by_class and not record.training:
+        attempt.store.annotate(attempt.job.trial_id, **{BY_CLASS: dict(record.by_class)})
+    record = replace(record, by_class=None)
     attempt.store.write_epoch(attempt.job.trial_id, record)
     attempt.listen(Event(attempt.job, record=record))
 

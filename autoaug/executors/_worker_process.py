@@ -14,6 +14,7 @@ import torch
 from optuna.trial import TrialState
 
 from autoaug.execution import Event, Job, Listen, Options, Scheduler, end, explain, work, write_pending
+from autoaug.metrics import METRICS, own_metrics
 from autoaug.record import State
 from autoaug.store import Loss, Store, Unreachable, open_retrying
 from autoaug.study import Study
@@ -25,7 +26,8 @@ class Errand:
     """What a worker is sent beside the trial, the same for all trials of a study. It holds no password."""
 
     study: bytes
-    """Pickled, for its modules may have to be brought there before."""
+    """Pickled, for its modules may have to be brought there before; with the metrics that it is measured by, for what
+    made them rows of `METRICS` need not run there."""
     storage: str
     """What `Store.portable` gives."""
     options: Options
@@ -38,7 +40,7 @@ def errand(study: Study, store: Store, options: Options) -> Errand:
         ValueError: the study holds something that cannot leave this process.
     """
     try:
-        pickled = cloudpickle.dumps(replace(study, task=study.task.anchored(), storage=None))
+        pickled = cloudpickle.dumps((replace(study, task=study.task.anchored(), storage=None), own_metrics()))
     except Exception as error:
         raise ValueError(
             f"study {study.name!r} cannot be sent to other processes: {shown(error)}: let a function make what it "
@@ -68,10 +70,11 @@ def carry_out(errand: Errand, job: Job, tell: Listen, **attributes: Any) -> None
         tell(Event(job, state="WAITING", reason=str(away)))
         return
     try:
-        study = cloudpickle.loads(errand.study)
+        study, metrics = cloudpickle.loads(errand.study)
     except Exception as error:
         end(job, store, TrialState.FAIL, explain(error), tell)
         return
+    METRICS.update(metrics)
     work(study, job, store, options, tell, end_process=lambda: os._exit(1))
 
 

@@ -9,7 +9,7 @@ from autoaug.store._losses import GIVEN_UP, Loss
 from autoaug.store._maintenance import age_leases, delete_study, file_of, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
 from autoaug.store._optuna import id_of_trial, root_of
-from autoaug.store._outcome import Attempted
+from autoaug.store._outcome import BY_CLASS, SUMMARY, Attempted
 from autoaug.store._queued import final_seed
 from autoaug.store._retrying import Moved, Unreachable, Unwritable
 from autoaug.store._secrets import refuse_exposed, show_storage, show_url
@@ -20,9 +20,11 @@ from autoaug.store._store import Store, open_retrying
 from autoaug.store._url import address_of, is_file, is_new, resolve
 
 __all__ = [
+    "BY_CLASS",
     "GIVEN_UP",
     "KEEP",
     "SPOOL_FOLDER",
+    "SUMMARY",
     "Attempted",
     "Compaction",
     "Follower",

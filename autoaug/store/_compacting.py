@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.exc import SQLAlchemyError
 
-from autoaug.metrics import Metric, metric_of
+from autoaug.metrics import Metric, metric_of, stored_table
 from autoaug.record import LEADERBOARD
 from autoaug.store._damage import reason, reporting_damage
 from autoaug.store._epochs import SUMMED, of_training, sound
@@ -82,7 +82,7 @@ def reasons_to_wait(store: Store, names: Sequence[str]) -> dict[str, str]:
 def thin(store: Store, name: str, keep: int) -> Compaction:
     """Thin the epochs of a study."""
     definition = store.definition(name) or {"spaces": {}}
-    ruling = metric_of(definition["metric"])
+    ruling = metric_of(definition["metric"], table=stored_table(definition))
     with store.engine.connect() as connection:
         substudies = [each for each in states_of_trials(connection) if each.startswith(f"{name}/")]
         trials = ended_trials(connection, [each for each in substudies if each != f"{name}/{LEADERBOARD}"])

@@ -12,7 +12,7 @@ from autoaug.store._schema import STUDIES
 Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Gives a definition of any version with all that it leaves to defaults."""
 
-WIDENED = ("spaces", "varied", "mixes", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds")
+WIDENED = ("metrics", "spaces", "varied", "mixes", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds")
 """Parts of a definition to which strategies that are added later, or data, add what is theirs."""
 
 KEPT = ("version", "task", "final_data")
@@ -74,6 +74,9 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
         for part, parts in {"mix": "mixes", "proxy": "proxies"}.items()
         for strategy in common
     }
+    own = [each.get("metrics", {}) for each in (stored, wanted)]
+    shared = own[0].keys() & own[1].keys()  # a row may be added, and called otherwise; what is better may not change
+    pairs["the metric"] = tuple({f"{name}.direction": each[name]["direction"] for name in shared} for each in own)
     weights = [each.get("budget", {}).get("gpu_weights", {}) for each in (stored, wanted)]
     both = weights[0].keys() & weights[1].keys()  # a kind of GPU may be added
     pairs["the budget's weight of GPUs"] = tuple({kind: each[kind] for kind in both} for each in weights)

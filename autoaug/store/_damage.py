@@ -7,6 +7,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from autoaug.metrics import stored_table
 from autoaug.store._retrying import Unreachable, cause
 from autoaug.text import read
 
@@ -79,6 +80,7 @@ def checked_definition(definition: Any) -> Any:
             raise TypeError(f"{name} is {definition[name]!r}")
     if type(version := definition.get("version", 1)) is not int or version < 1:
         raise TypeError(f"version is {version!r}")
+    stored_table(definition)
     spaces = definition["spaces"]
     if not all(isinstance(space, Mapping) for space in spaces.values()):
         raise TypeError(f"spaces is {spaces!r}")

@@ -16,7 +16,13 @@ ORIGIN = ("git_commit", "data", "device", "standard", "versions")
 SIGNED_BY = {"worker", "driver"}
 """User attributes that say who works on a trial."""
 
-COMPARED = {"root", "attempt", "reason", "warning", "point", "seed", FINAL_RUN, "val_images", "unapplied"}
+SUMMARY = "summary"
+"""The user attribute with what the epochs of a trial come to: the "best" value and the "median" of each metric."""
+
+BY_CLASS = "by_class"
+"""The user attribute of a final run with `Record.by_class`. It is read of few trials: it may be large."""
+
+COMPARED = {"root", "attempt", "reason", "warning", "point", "seed", FINAL_RUN, "val_images", "unapplied", SUMMARY}
 """User attributes from which an outcome is made."""
 
 READ = COMPARED | SIGNED_BY | {*ORIGIN}
@@ -77,7 +83,7 @@ def stages(definition: Mapping[str, Any]) -> list[TrialGroup]:
 
 def outcome(name: str, stage: TrialGroup, trial: FrozenTrial, root: int, work: Work) -> Outcome:
     """Return a trial as the rest of the library sees it."""
-    final = stage.kind is TrialKind.FINAL
+    final, summary = stage.kind is TrialKind.FINAL, trial.user_attrs.get(SUMMARY, {})
     return Outcome(
         study=name,
         strategy=trial.params["strategy"] if final else stage.strategy,
@@ -91,6 +97,8 @@ def outcome(name: str, stage: TrialGroup, trial: FrozenTrial, root: int, work: W
         seed=final_seed(trial) if final else trial.user_attrs.get("seed", 0),
         value=trial.values[0] if trial.state == TrialState.COMPLETE else None,
         metrics=work.metrics,
+        best=summary.get("best", {}),
+        median=summary.get("median", {}),
         gpu_seconds=float(work.gpu_seconds),
         wall_seconds=float(work.wall_seconds),
         device=work.device,

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from autoaug.metrics import DEFAULT_METRIC, Direction, metric_of, on_split
+from autoaug.metrics import DEFAULT_METRIC, Direction, metric_of, on_split, stored_table
 from autoaug.record import LEADERBOARD, Outcome
 from autoaug.store._contradictions import Complete, write_definition
 from autoaug.store._damage import checked_definition, reason, reporting_damage
@@ -29,7 +29,7 @@ from autoaug.store._optuna_tables import (
     LeanTrials,
     rename_studies,
 )
-from autoaug.store._outcome import READ, Attempted, every_attempt
+from autoaug.store._outcome import BY_CLASS, READ, Attempted, every_attempt
 from autoaug.store._queued import Uses, final_run, new_point, next_attempt, propose, rerun
 from autoaug.store._refusals import fix
 from autoaug.store._retrying import Moved, RetryPolicy, Unreachable, open_together, retrying
@@ -153,8 +153,9 @@ class Store(EpochTable):
         Its two objectives let the dashboard draw cost against the study's metric on the test split. One that an earlier
         version made keeps its own, which were the same whatever the metric.
         """
-        metric = (self.definition(name) or {}).get("metric", DEFAULT_METRIC)
-        directions = [metric_of(metric).direction, "minimize"]
+        definition = self.definition(name) or {}
+        metric = definition.get("metric", DEFAULT_METRIC)
+        directions = [metric_of(metric, table=stored_table(definition)).direction, "minimize"]
         finals = optuna.create_study(
             storage=self.optuna, study_name=f"{name}/{LEADERBOARD}", directions=directions, load_if_exists=True
         )
@@ -201,6 +202,14 @@ class Store(EpochTable):
     def outcomes(self, name: str) -> list[Outcome]:
         """Return how every attempt at every trial of a study stands, in the order of `attempts`."""
         return [each.outcome for each in self.attempts(name)]
+
+    @reporting_damage("a row of Optuna's tables")
+    @retrying
+    def by_class(self, name: str) -> dict[int, Mapping[str, Any]]:
+        """Return how the final runs of a study predicted each class, as `Record.by_class`, by their numbers."""
+        with self.engine.connect() as connection:
+            trials = LeanTrials({BY_CLASS}).read(connection, f"{name}/{LEADERBOARD}")
+        return {each.number: each.user_attrs[BY_CLASS] for each in trials if BY_CLASS in each.user_attrs}
 
     def trial(self, attempt: Outcome) -> FrozenTrial:
         """Return the trial of an attempt; KeyError where it was deleted."""

@@ -13,7 +13,17 @@ from autoaug.artifacts import NAME
 from autoaug.fields import SEED, TEXT, at_least, check_fields, short
 from autoaug.learners import DEPLOYS
 from autoaug.lookup import lookup, suggest
-from autoaug.metrics import DEFAULT_METRIC, METRICS, Direction, metric_of, on_split
+from autoaug.metrics import (
+    DEFAULT_METRIC,
+    METRICS,
+    Direction,
+    Metric,
+    adopted,
+    facts_of,
+    metric_of,
+    on_split,
+    own_metrics,
+)
 from autoaug.mixing import MIXES
 from autoaug.record import LEADERBOARD
 from autoaug.strategies import Condition, Space, Strategy
@@ -42,6 +52,22 @@ def check_name(name: object, what: str) -> str:
 def name_of_study(name: object) -> str:
     """Return a `Study.name` as it is; raise ValueError where it cannot be one."""
     return check_name(name, "study")
+
+
+def name_of_metric(metric: object) -> str:
+    """Return the name of a `Study.metric`: a name as it is, and that of a `Metric`, which becomes a row of `METRICS`.
+
+    Raises:
+        ValueError: it is neither; of a function alone nobody knows which direction is better.
+    """
+    if isinstance(metric, Metric):
+        return on_split("val", adopted(metric))
+    if isinstance(metric, str) and TEXT.holds(metric):
+        return metric
+    fix = f"give the name of a row on validation, such as {DEFAULT_METRIC!r}, or a Metric"
+    if callable(metric):
+        fix = 'say which direction is better: Metric(function=..., direction="minimize", label="cost")'
+    raise ValueError(f"Study.metric is {short(metric)}: {fix}")
 
 
 def storage_url(storage: object) -> str:
@@ -81,9 +107,10 @@ class Study:
     best of them is named. They are part of the search's cost."""
     seed: Annotated[int, SEED] = 0
     """Of the search: the same seed proposes the same points."""
-    metric: Annotated[str, TEXT] = DEFAULT_METRIC
+    metric: Annotated[str, name_of_metric] = DEFAULT_METRIC
     """A row of `autoaug.metrics.METRICS` on the validation split, which the search goes by. Final runs are ranked,
-    tested and drawn by the same row on the test split."""
+    tested and drawn by the same row on the test split. Given a `Metric`, the study makes a row of it, called after its
+    label, and this is its name: "val_cost" of `Metric(function=cost, direction="minimize", label="cost")`."""
     deploy: tuple[Annotated[str, TEXT], ...] = ("last_policy",)
     """How the final runs of a strategy with a learner train again from scratch with the policy that was learned: rows
     of `DEPLOYS`. The network that was trained while the policy moved has learned from it what the validation images
@@ -188,6 +215,7 @@ class Study:
             {
                 "task": described(self.task),
                 "metric": self.metric,
+                "metrics": {name: facts_of(metric) for name, metric in own_metrics().items()},
                 "final_data": self.final_data,
                 "seed": self.seed,
                 "baseline": self.baseline_name,

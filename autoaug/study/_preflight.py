@@ -15,6 +15,7 @@ from autoaug.data import Data, Split
 from autoaug.study._conditions import part
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader, read_data
+from autoaug.study._measurable import try_metrics
 from autoaug.study._probes import probes
 from autoaug.study._setup import Setup, set_up
 from autoaug.train import (
@@ -38,7 +39,7 @@ IMAGES = 64
 
 
 def preflight(study: Study, load: Loader | None = None) -> None:
-    """Try everything a study needs, once and small: its data, its models, every strategy's policy, mix and learner.
+    """Try everything a study needs, once and small: data, metrics, models, every strategy's policy, mix and learner.
 
     Each dimension is tried at both ends and at every choice that is made by name, and each network in a training step.
 
@@ -47,6 +48,7 @@ def preflight(study: Study, load: Loader | None = None) -> None:
     """
     load = load or Loader()
     read_data(study, load)
+    try_metrics(study, load)
     rehearsal = Rehearsal(load)
     for name, strategy in study.strategies.items():
         for changed, point in probes(study.space_of(name), study.conditions_of(name)):

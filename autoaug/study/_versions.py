@@ -88,6 +88,7 @@ ELSEWHERE = ("root", "device", "hold")
 """Fields of a task that are no part of a definition: where a study runs is not what it asks."""
 
 OPTIONAL: dict[str, Any] = {
+    "metrics": {},
     "final_data": "train",
     "varied": {},
     "mixes": {},

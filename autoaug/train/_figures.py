@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from autoaug.fields import TEXT, plain, short
-from autoaug.metrics import SPLITS, words_of
+from autoaug.metrics import SPLITS, own_metrics, row_of, words_of
 from autoaug.policy import PolicyError
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def spoken(name: str) -> str:
 
 def remedy(run: "TrainingRun", name: str) -> str:
     """Return what to change where a figure diverged."""
+    if row_of(name) in own_metrics():
+        return "mend the function of this metric, or if others diverge too lower Task.lr"
     rate = " or the rate of the learner" if run.learner.moves_policy else ""
     omit = "" if name.partition("_")[0] in SPLITS else ", or leave it out where it has no value"
     return f"lower Task.lr ({run.task.lr:g}){rate}{omit}"

@@ -115,10 +115,12 @@ def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
     clock, wall, begun = Clock(run.device), time.perf_counter(), run.position.steps if run.position else 0
     enter_epoch(run)
     metrics = {"train_loss": train_epoch(run), "lr": learning_rate(run.task, run.step - 1, run.steps_per_epoch)}
-    scores = evaluate(run, run.data.scored, "val") if validate else {}
+    scores, by_class = evaluate(run, run.data.scored, "val") if validate else {}, None
     if test and run.epoch == run.task.total_epochs:
         assert run.data.test is not None, "a final run is given the test split"
-        scores |= evaluate(run, run.data.test, "test")
+        tested = evaluation_of(run, run.data.test)
+        scores |= named(tested, "test")
+        by_class = {"names": list(run.data.classes), **tested.by_class()}
     run.position = None  # what is saved from here on has the whole epoch
     metrics = metrics | run.learner.metrics() | metrics | scores  # what is measured here has its name for itself
     seconds = finite_figures(run, {"gpu_seconds": clock.seconds(), "wall_seconds": time.perf_counter() - wall})
@@ -131,6 +133,7 @@ def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
         wall_seconds=seconds["wall_seconds"],
         device=run.device.type,
         images=(run.steps_per_epoch - begun) * min(run.task.batch_size, len(run.data.train)),
+        by_class=by_class,
     )
 
 
@@ -203,19 +206,29 @@ def set_learning_rate(run: TrainingRun) -> None:
         group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
-@torch.no_grad()
 def evaluate(run: TrainingRun, split: Split, name: str) -> dict[str, float]:
     """Return every row of `METRICS` for a split, unaugmented, under its name on that split.
 
     With `Task.ema` it is the average of the weights that is measured.
     """
+    return named(evaluation_of(run, split), name)
+
+
+def named(evaluation: Evaluation, split: str) -> dict[str, float]:
+    """Return the values of an evaluation under their names on a split."""
+    return {on_split(split, row): value for row, value in evaluation.values().items()}
+
+
+@torch.no_grad()
+def evaluation_of(run: TrainingRun, split: Split) -> Evaluation:
+    """Return what the network, or its average, makes of the images of a split, unaugmented."""
     run.evaluated.eval()
-    evaluation = Evaluation(run.device)
+    evaluation = Evaluation(run.device, len(run.data.classes))
     for images, targets in split.parts(1000):
         evaluation.add(run.logits(as_float(images), run.evaluated), targets)
         run.pulse()
         run.saving_point(False)
-    return {on_split(name, row): value for row, value in evaluation.values().items()}
+    return evaluation
 
 
 @contextmanager

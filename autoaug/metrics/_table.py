@@ -8,32 +8,24 @@ N samples, K classes
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from autoaug.lookup import lookup
+from autoaug.metrics._measures import (
+    balanced_accuracy,
+    calibration_error,
+    correct,
+    correct_among_five,
+    macro_f1,
+    negative_log_likelihood,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-__all__ = [
-    "ANY_NUMBER",
-    "DEFAULT_METRIC",
-    "METRICS",
-    "SPLITS",
-    "Direction",
-    "Limits",
-    "Metric",
-    "half_width",
-    "label_of",
-    "metric_of",
-    "on_split",
-    "range_of",
-    "row_of",
-    "words_of",
-]
 
 Direction = Literal["maximize", "minimize"]
 
@@ -50,9 +42,9 @@ ANY_NUMBER: Limits = (-math.inf, math.inf)
 class Metric:
     """Describe one metric: how it is computed, which direction is better, and how its values are shown and bounded."""
 
-    function: "Callable[[Tensor, Tensor], Tensor]"
-    """Of logits [N, K] and targets, labels [N] or shares of the classes [N, K]: a scalar tensor. It is the value for
-    these samples; where the row is `additive` it is the sum over them."""
+    function: "Callable[[Tensor, Tensor], Tensor | float]"
+    """Of logits [N, K] and targets, labels [N] or shares of the classes [N, K]: a number, or a tensor of one. It is the
+    value for these samples; where the row is `additive` it is the sum over them."""
     direction: Direction
     label: str
     """Of columns and axes, after the name of the split: "nll"."""
@@ -65,6 +57,8 @@ class Metric:
     can be evaluated in parts."""
     proportion: bool = False
     """Whether it is a share of the samples, so that how many there are says how uncertain it is."""
+    least_classes: int = 2
+    """It says nothing of data with fewer classes, and is not measured on them."""
 
     @property
     def maximize(self) -> bool:
@@ -87,18 +81,6 @@ class Metric:
         return half_width(value, images) if self.proportion else None
 
 
-def correct(logits: "Tensor", targets: "Tensor") -> "Tensor":
-    """Return of how many samples the largest logit is that of the target, or of its largest share."""
-    return (logits.argmax(1) == (targets.argmax(1) if targets.ndim == 2 else targets)).sum()
-
-
-def negative_log_likelihood(logits: "Tensor", targets: "Tensor") -> "Tensor":
-    """Return the sum over samples of the cross-entropy of the targets, in nats."""
-    from torch.nn.functional import cross_entropy
-
-    return cross_entropy(logits, targets, reduction="sum")
-
-
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         function=correct,
@@ -116,8 +98,40 @@ METRICS: dict[str, Metric] = {
         range=(0.0, math.inf),
         additive=True,
     ),
+    "balanced_accuracy": Metric(
+        function=balanced_accuracy,
+        direction="maximize",
+        label="balanced accuracy",
+        range=(0.0, 1.0),
+    ),
+    "macro_f1": Metric(
+        function=macro_f1,
+        direction="maximize",
+        label="macro f1",
+        words="macro-averaged F1",
+        range=(0.0, 1.0),
+    ),
+    "top5": Metric(
+        function=correct_among_five,
+        direction="maximize",
+        label="top-5",
+        words="top-5 accuracy",
+        range=(0.0, 1.0),
+        additive=True,
+        proportion=True,
+        least_classes=6,  # of five, every guess would be right
+    ),
+    "calibration_error": Metric(
+        function=calibration_error,
+        direction="minimize",
+        label="calibration error",
+        range=(0.0, 1.0),
+    ),
 }
-"""What every evaluation measures."""
+"""What every evaluation measures, of the data that have enough classes for it."""
+
+BUILT_IN: Mapping[str, Metric] = MappingProxyType(dict(METRICS))
+"""The rows of this release. The others, and those in their place, are the user's own."""
 
 DEFAULT_METRIC = "val_accuracy"
 """Of a study that names none."""
@@ -139,39 +153,45 @@ def on_split(split: str, name: str) -> str:
     return f"{split}_{row_of(name)}"
 
 
-def metric_of(name: str, what: str = "metric") -> Metric:
+def metric_of(name: str, what: str = "metric", table: Mapping[str, Metric] = METRICS) -> Metric:
     """Return the row of a metric by its own name, or by that on a split.
 
     Args:
         what: what the name was meant to be, for the error.
+        table: the rows that are known, such as `stored_table` of a definition.
 
     Raises:
         ValueError: there is none; the message holds the near matches.
     """
     split, _ = parts(name)
     splits = [split] if split else ["", *SPLITS]
-    known = {on_split(each, row) if each else row: metric for each in splits for row, metric in METRICS.items()}
+    known = {on_split(each, row) if each else row: metric for each in splits for row, metric in table.items()}
     return lookup(known, name, what)
 
 
-def range_of(name: str) -> Limits:
+def range_of(name: str, table: Mapping[str, Metric] = METRICS) -> Limits:
     """Return where a measured value lies; anywhere if it is of no row, such as a figure of a user's learner."""
-    row = METRICS.get(row_of(name))
+    row = table.get(row_of(name))
     return row.range if row else ANY_NUMBER
 
 
-def label_of(name: str) -> str:
+def label_of(name: str, table: Mapping[str, Metric] = METRICS) -> str:
     """Return what stands over a column, or along an axis: "test nll" of "test_nll"; another name as it is."""
     split, row = parts(name)
-    return f"{split} {METRICS[row].label}".lstrip() if row in METRICS else name
+    return f"{split} {table[row].label}".lstrip() if row in table else name
 
 
-def words_of(name: str) -> str:
+def words_of(name: str, table: Mapping[str, Metric] = METRICS) -> str:
     """Return a name as it stands in sentences: "validation negative log-likelihood"; another name as it is."""
     split, row = parts(name)
-    if row not in METRICS:
+    if row not in table:
         return name
-    return f"{SPLITS.get(split, '')} {METRICS[row].words or METRICS[row].label}".lstrip()
+    return f"{SPLITS.get(split, '')} {table[row].words or table[row].label}".lstrip()
+
+
+def applicable(classes: int) -> dict[str, Metric]:
+    """Return the rows that say something of data with so many classes, by their names, in the order of the table."""
+    return {name: metric for name, metric in METRICS.items() if classes >= metric.least_classes}
 
 
 def half_width(proportion: float, samples: int, confidence: float = 0.95) -> float:
