@@ -47,7 +47,7 @@ def _checked_split(split: Split, where: str) -> Split:
         raise DataError(f"{where} have shape {tuple(images.shape)} and targets {tuple(targets.shape)}: give one each")
     if images.numel() == 0:
         raise DataError(f"{where} are none: give at least one image of every class")
-    return Split(_checked_pixels(images, where), _checked_labels(targets, where), split.names)
+    return replace(split, images=_checked_pixels(images, where), targets=_checked_labels(targets, where))
 
 
 def _checked_pixels(images: Tensor, where: str) -> Tensor:

@@ -1,5 +1,6 @@
 """Image files as bytes of one size."""
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,7 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from autoaug.data._modes import as_rgb
+from autoaug.data._modes import Changes, as_rgb
 from autoaug.data._splits import DataError
 from autoaug.text import enumerated
 
@@ -23,8 +24,7 @@ class Picture(NamedTuple):
     """size x size x 3 bytes, upright as its camera held it."""
     shape: tuple[int, int]
     """Height and width of the file's image."""
-    deep: bool
-    """Whether it had more than 8 bits per pixel, which were scaled."""
+    changes: Changes
 
 
 class Unreadable(NamedTuple):
@@ -40,14 +40,14 @@ class Decoded(NamedTuple):
     images: Tensor
     """N x 3 x size x size bytes; undefined where an image could not be read."""
     shapes: list[tuple[int, int]]
-    deep: int
+    changes: Counter[Changes]
+    """How many images each change was made to."""
     bad: list[Unreadable]
 
 
 def decode_all(files: Sequence[Path], size: int) -> Decoded:
     """Decode files in threads; what cannot be read is gathered, so that all of it can be named at once."""
-    decoded = Decoded(torch.empty(len(files), 3, size, size, dtype=torch.uint8), [], 0, [])
-    deep = 0
+    decoded = Decoded(torch.empty(len(files), 3, size, size, dtype=torch.uint8), [], Counter(), [])
     with ThreadPoolExecutor() as pool:
         for image, picture in zip(decoded.images, pool.map(partial(try_decode, size=size), files), strict=True):
             if isinstance(picture, Unreadable):
@@ -55,17 +55,17 @@ def decode_all(files: Sequence[Path], size: int) -> Decoded:
                 continue
             image.copy_(torch.from_numpy(picture.pixels).permute(2, 0, 1))
             decoded.shapes.append(picture.shape)
-            deep += picture.deep
-    return decoded._replace(deep=deep)
+            decoded.changes.update(picture.changes)  # each flag of them
+    return decoded
 
 
 def try_decode(file: Path, size: int) -> Picture | Unreadable:
     """Return a decoded image file, or why it cannot be read."""
     try:
         with Image.open(file) as image:
-            upright, deep = as_rgb(image)
+            upright, changes = as_rgb(image)
             pixels = ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)
-            return Picture(numpy.array(pixels), (upright.height, upright.width), deep)
+            return Picture(numpy.array(pixels), (upright.height, upright.width), changes)
     except Exception as error:  # Pillow's decoders raise many kinds
         return Unreadable(file, reason_of(error, file))
 

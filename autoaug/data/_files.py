@@ -1,6 +1,7 @@
 """Datasets in the user's own files: a folder of images, or one .npz."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from autoaug.data._decoding import Decoded, decode_all, refuse_unreadable
 from autoaug.data._listing import HIDDEN, Listing, entries, grouped, hides, listing, no_images, subfolders
+from autoaug.data._modes import SAID, Changes
 from autoaug.data._source import PARTS, Reading, Source
 from autoaug.data._splits import DataError, Split
 from autoaug.lookup import suggest
@@ -144,8 +146,8 @@ def _reading(
 ) -> Reading:
     """Return the facts of what was read and passed over."""
     shapes = sorted((shape for part in decoded.values() for shape in part.shapes), key=math.prod)
-    deep = sum(part.deep for part in decoded.values())
-    notes = [f"{deep} of more than 8 bits per pixel, scaled to 8"] if deep else []
+    changes = sum((part.changes for part in decoded.values()), Counter[Changes]())
+    notes = [f"{count} {SAID[change]}" for change, count in sorted(changes.items())]
     for first, second in pairwise(sorted(classes, key=str.lower)):
         if first.lower() == second.lower():
             notes.append(f"classes {first!r} and {second!r} differ in upper and lower case only")
