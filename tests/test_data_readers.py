@@ -27,7 +27,8 @@ from autoaug.data import (
     load_data,
     npz,
 )
-from autoaug.data._holding import Wanted, held
+from autoaug.data._choice import Wanted
+from autoaug.data._holding import held
 from autoaug.data._torchvision_sets import ROWS
 
 Arrays = tuple[numpy.ndarray, numpy.ndarray]

@@ -5,40 +5,23 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
+from photos_for_tests import SIZES, draw_photos, load_photos
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from autoaug.data import Data, Photos, as_float, load_data
+from autoaug.data import Photos, as_float
 from autoaug.data._crops import heights_and_widths, resized_crop
 from autoaug.data._photos import crops_at_once, crops_one_by_one
 from autoaug.data._pixels import Frame, photo_frame
 
-SIZES = [(140, 190), (200, 150), (170, 170), (300, 150), (133, 160), (150, 220), (180, 180), (160, 140), (151, 149)]
-
-
-def draw(folder: Path, sizes: list[tuple[int, int]] = SIZES, classes: str = "ab") -> Path:
-    """Photos of smooth colours and some noise, of these heights and widths."""
-    random = numpy.random.default_rng(0)
-    for number, (height, width) in enumerate(sizes * len(classes)):
-        name = classes[number // len(sizes)]
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        coarse = random.integers(0, 256, (5, 6, 3), dtype=numpy.uint8)
-        image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-        image.save(folder / name / f"{number}.jpg", quality=95)
-    return folder
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return draw(tmp_path / "photos")
-
-
-def load(folder: Path, **settings: object) -> Data:
-    return load_data(folder, val_fraction=0.2, test_fraction=0.25, test=True, **settings)  # type: ignore[arg-type]
+    return draw_photos(tmp_path / "photos")
 
 
 def test_the_shorter_side_is_resized_and_the_centre_is_seen(folder: Path) -> None:
-    data = load(folder, size=112)
+    data = load_photos(folder, size=112)
     photos = data.train.images
     assert isinstance(photos, Photos)
     assert data.frame == Frame(112, 128)
@@ -56,7 +39,7 @@ def test_the_shorter_side_is_resized_and_the_centre_is_seen(folder: Path) -> Non
 
 
 def test_a_crop_of_a_photo_is_its_box_brought_to_one_size(folder: Path) -> None:
-    photos = load(folder, size=112).train.images[:4]
+    photos = load_photos(folder, size=112).train.images[:4]
     sizes = heights_and_widths(photos)
     height, width = sizes.unbind(1)
     boxes = torch.stack([height // 5, width // 4, height // 2, width - width // 4], 1)
@@ -73,7 +56,7 @@ def test_a_crop_of_a_photo_is_its_box_brought_to_one_size(folder: Path) -> None:
 
 
 def test_mean_and_deviation_are_those_of_what_is_seen(folder: Path) -> None:
-    data = load(folder, size=64)
+    data = load_photos(folder, size=64)
     seen = as_float(data.train.images).double()
     assert data.mean == pytest.approx(seen.mean((0, 2, 3)).tolist(), abs=1e-6)
     assert data.std == pytest.approx(seen.std((0, 2, 3), correction=0).tolist(), abs=1e-6)

@@ -1,21 +1,30 @@
 """All images of a dataset, decoded in threads: Pillow lets other threads work while it does."""
 
+import hashlib
 import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy
+import PIL
+import torch
 
 from autoaug.data._encoded import Encoded
 from autoaug.data._errors import DataError
+from autoaug.data._photos import Flat, Holder
 from autoaug.data._pixels import LOOK, Frame, Taken, Unreadable, size_of, take
 from autoaug.text import LOG, enumerated
 
 AHEAD = 4
 """Images for each thread that are decoded before they are asked for, at most."""
+
+FORMAT = 1
+"""Of what is kept in the cache. What another release has kept in another one is decoded again."""
 
 PATIENCE = 2.0
 """Seconds of decoding after which it is said how far it is."""
@@ -81,6 +90,18 @@ class Looks:
                 yield each.pixels
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """All images of a dataset, looked at once, and where they are now."""
+
+    holder: Holder
+    looks: numpy.ndarray
+    """Records of `LOOK`."""
+    bad: Sequence[Unreadable]
+    changes: dict[str, int]
+    """How many images each change was done to."""
+
+
 def starts_of(looks: numpy.ndarray) -> numpy.ndarray:
     """Return where the bytes of each image begin, where all are kept one after the other: [N], int64."""
     lengths = looks["rows"].astype(numpy.int64) * looks["columns"] * 3
@@ -97,3 +118,55 @@ def refuse_unreadable(bad: Sequence[Unreadable], total: int, data_name: str, mos
             f"{data_name}: {count} cannot be read: {named}: replace or remove them, or leave them out with "
             "Task.skip_bad=True"
         )
+
+
+class Order(NamedTuple):
+    """What is to be decoded, and how."""
+
+    encoded: Encoded
+    what: str
+    """The data, as a task names them: for people."""
+    version: str | None
+    frame: Frame
+    sizes: numpy.ndarray
+    """Height and width of each image, as its header says: [N, 2]; zeros where it has none."""
+    refuse: Callable[[Sequence[Unreadable]], None]
+    """Raises where images that cannot be read are not to be left out."""
+    pixels: bool = True
+    """Whether pixels are kept, or only what is known of each image."""
+
+    @property
+    def bytes(self) -> int:
+        """Return how many bytes are kept."""
+        if not self.pixels:
+            return 0
+        kept = (self.frame.kept(*size) for size in self.sizes.tolist() if all(size))
+        return 3 * sum(rows * columns for rows, columns in kept)
+
+    @property
+    def key(self) -> str:
+        """Return the name of what is kept: another one for other files, sizes, dates, crops and versions of Pillow."""
+        said = f"{FORMAT} {PIL.__version__} {tuple(self.frame)} {self.pixels} {self.version}"
+        return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+
+def in_memory(order: Order) -> Found:
+    """Decode all images into memory."""
+    buffer, looks, end = numpy.empty(order.bytes, dtype=numpy.uint8), Looks(len(order.encoded)), 0
+    for pixels in looks.watched(decoded(order.encoded, order.frame)):
+        buffer[end : end + pixels.size] = pixels.reshape(-1)
+        end += pixels.size
+    holder = Flat(torch.from_numpy(buffer)[:end], torch.from_numpy(starts_of(looks.table)))
+    return Found(holder, looks.table, looks.bad, dict(looks.changes))
+
+
+def looked_at(order: Order) -> Found:
+    """Decode all images and keep what is known of them."""
+    looks = Looks(len(order.encoded))
+    for _ in looks.watched(decoded(order.encoded, order.frame)):
+        pass
+    return Found(NOWHERE, looks.table, looks.bad, dict(looks.changes))
+
+
+NOWHERE = Flat(torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
+"""Where images are whose pixels were not kept."""

@@ -1,8 +1,8 @@
-"""How the images of a dataset are held while it is trained on: chosen by what they take and what is free, and said."""
+"""The images of a dataset, from what a reader gives to what is trained on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy
 import torch
@@ -10,43 +10,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from autoaug.data._checks import check_counts
-from autoaug.data._decoding import Looks, decoded, refuse_unreadable, sizes_of, starts_of
+from autoaug.data._choice import Wanted, brought_in
+from autoaug.data._decoding import Found, refuse_unreadable
 from autoaug.data._encoded import Encoded, Together
-from autoaug.data._photos import Flat, Holder, Photos
-from autoaug.data._pixels import MARGIN, Frame, Unreadable, photo_frame
+from autoaug.data._photos import Flat, Photos
+from autoaug.data._pixels import Frame, Unreadable
 from autoaug.data._source import Reading, Source
 from autoaug.data._splits import DataError, Split, as_float
-
-Hold = Literal["auto", "memory", "cache", "stream"]
-
-SMALL_SIDE = 128
-"""Images of which none is longer than so many pixels are seen whole, at their own size: they are no photos."""
-
-PHOTO_SIDE, STEP = 224, 32
-"""What a network sees of photos unless asked; of smaller ones, the multiple of 32 that leaves the usual margin."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """How a task wants its images."""
-
-    size: int | None = None
-    """Of what a network sees, in pixels; None: what fits the images."""
-    hold: Hold = "auto"
-    skip_bad: bool = False
-    """Leave out what cannot be read, and say so."""
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """All images of a dataset, looked at once, and where they are now."""
-
-    holder: Holder
-    looks: numpy.ndarray
-    """Records of `LOOK`."""
-    bad: Sequence[Unreadable]
-    changes: dict[str, int]
-    """How many images each change was done to."""
 
 
 def held(source: Source, wanted: Wanted, data_name: str) -> Source:
@@ -64,18 +34,30 @@ def held(source: Source, wanted: Wanted, data_name: str) -> Source:
         return replace(source, **whole, holding="in memory, as tensors")
     if len(files) < len(parts):
         raise DataError(f"{data_name} has tensors in some splits and files in others: give all splits in one way")
-    encoded = Together(tuple(files))
-    sizes = sizes_of(encoded)
-    frame = frame_of(sizes, side)
-    found = in_memory(encoded, frame, sizes)
-    names = [name for split in parts.values() for name in split.names or [""] * len(split)]
-    bad = [each._replace(name=names[each.number] or each.name) for each in found.bad]
-    if not wanted.skip_bad:
-        refuse_unreadable(bad, len(encoded), data_name)
+    encoded, names = Together(tuple(files)), [name for split in parts.values() for name in named(split)]
+
+    def refuse(bad: Sequence[Unreadable]) -> None:
+        """Raise DataError for images that cannot be read, unless they are to be left out."""
+        if not wanted.skip_bad:
+            refuse_unreadable(called(bad, names), len(encoded), data_name)
+
+    found, frame, holding = brought_in(encoded, wanted, side, data_name, refuse)
+    refuse(found.bad)
     splits: dict[str, Any] = in_parts(parts, found, frame)
-    if bad:
+    if found.bad:
         check_counts(splits, source.classes, data_name)
-    return replace(source, **splits, reading=completed(source.reading or Reading(), found, bad), frame=frame)
+    reading = completed(source.reading or Reading(), found, called(found.bad, names))
+    return replace(source, **splits, reading=reading, frame=frame, holding=holding)
+
+
+def named(split: Split) -> tuple[str, ...]:
+    """Return the names of the images of a split; empty ones where it has none."""
+    return split.names or ("",) * len(split)
+
+
+def called(bad: Sequence[Unreadable], names: Sequence[str]) -> list[Unreadable]:
+    """Return images that cannot be read by the names that their splits give them."""
+    return [each._replace(name=names[each.number] or each.name) for each in bad]
 
 
 def refuse_larger(size: int | None, most: int | None, data_name: str) -> None:
@@ -87,34 +69,6 @@ def refuse_larger(size: int | None, most: int | None, data_name: str) -> None:
         )
 
 
-def frame_of(sizes: numpy.ndarray, side: int | None) -> Frame:
-    """Return what is kept of images of these heights and widths, [N, 2], and what a network sees of them.
-
-    Small images are seen whole. Of photos the shorter side is resized, and enlarged too, to side / 0.875, as the field
-    does it, and the centre of it is what an evaluation sees.
-    """
-    known = sizes[(sizes > 0).all(1)]
-    if not len(known):
-        return Frame(side or 1, side or 1)  # none can be read: that will be said
-    usual = int(numpy.median(known.min(1)))
-    if known.max() <= SMALL_SIDE:
-        return Frame(side or usual, side or usual)
-    if side is None:
-        side = min(PHOTO_SIDE, max(STEP, int(MARGIN * usual) // STEP * STEP))
-    return photo_frame(side)
-
-
-def in_memory(encoded: Encoded, frame: Frame, sizes: numpy.ndarray) -> Found:
-    """Decode all images into memory. `sizes`, [N, 2], are their heights and widths: (0, 0) is none that can be read."""
-    lengths = [3 * rows * columns for rows, columns in (frame.kept(*size) for size in sizes.tolist() if all(size))]
-    buffer, looks, end = numpy.empty(sum(lengths), dtype=numpy.uint8), Looks(len(encoded)), 0
-    for pixels in looks.watched(decoded(encoded, frame)):
-        buffer[end : end + pixels.size] = pixels.reshape(-1)
-        end += pixels.size
-    starts = torch.from_numpy(starts_of(looks.table))
-    return Found(Flat(torch.from_numpy(buffer)[:end], starts), looks.table, looks.bad, dict(looks.changes))
-
-
 def in_parts(parts: dict[str, Split], found: Found, frame: Frame) -> dict[str, Split]:
     """Return the splits with the images that could be read, as tensors where they are small and in memory."""
     splits, offset = {}, 0
@@ -123,7 +77,8 @@ def in_parts(parts: dict[str, Split], found: Found, frame: Frame) -> dict[str, S
         photos = Photos(found.holder, readable + offset, found.looks, frame.side)
         names = tuple(split.names[index] for index in readable.tolist()) if split.names else ()
         learned = None if split.learned is None else split.learned[readable]
-        splits[name] = Split(as_tensor(photos) if frame.square else photos, split.targets[readable], names, learned)
+        images = as_tensor(photos) if frame.square and isinstance(found.holder, Flat) else photos
+        splits[name] = Split(images, split.targets[readable], names, learned)
         offset += len(split)
     return splits
 

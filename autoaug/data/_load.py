@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from autoaug.data._checks import checked
+from autoaug.data._choice import Hold, Wanted
 from autoaug.data._digits import DIGITS
 from autoaug.data._distributed import Bach, TinyImageNet, recognised
 from autoaug.data._files import ImageFolder, Npz, image_folder, npz
-from autoaug.data._holding import Hold, Wanted, held
+from autoaug.data._holding import held
 from autoaug.data._listing import stamp
 from autoaug.data._photos import Photos
 from autoaug.data._pixels import Frame

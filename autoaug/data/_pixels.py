@@ -94,16 +94,22 @@ def take(encoded: Encoded, index: int, frame: Frame) -> Taken | Unreadable:
 
 def taken(image: Image.Image, frame: Frame) -> Taken:
     """Return an open image as it is kept, and what is known of it."""
+    size = upright_size(image)
+    pixels, changes = kept_pixels(image, frame)
+    return Taken(pixels, look_of(pixels, size, frame), changes)
+
+
+def kept_pixels(image: Image.Image, frame: Frame) -> tuple[numpy.ndarray, tuple[str, ...]]:
+    """Return what is kept of an open image, [H, W, 3] bytes, and what was done to it beside."""
     height, width = upright_size(image)
     ratio = frame.shorter / min(image.size)
     if ratio < 1:  # a JPEG can be decoded at a half, a quarter or an eighth of its size, in as much less time
         image.draft(None, (round(image.width * ratio), round(image.height * ratio)))
     upright, done = as_rgb(image)
-    changes = tuple(SAID[change] for change in Changes if change in done)
     rows, columns = frame.kept(height, width)
     box = centre_box(upright.height, upright.width, rows, columns)
     pixels = numpy.array(upright.resize((columns, rows), Image.Resampling.BILINEAR, box=box))
-    return Taken(pixels, look_of(pixels, (height, width), frame), changes)
+    return pixels, tuple(SAID[change] for change in Changes if change in done)
 
 
 def look_of(pixels: numpy.ndarray, size: tuple[int, int], frame: Frame) -> Any:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from autoaug.data import resized
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
 from autoaug.study._plan import Line, by_the_clock, plan
@@ -73,4 +72,4 @@ def advise(
 def smaller(task: Task, load: Loader) -> Task:
     """Return a task with a network and images that a CPU is fast at, and all else as it is."""
     pixels = min(load(task).train.images.shape[2:])
-    return replace(task, model=MODEL, weights=None, data=resized(task.data, PIXELS) if pixels > PIXELS else task.data)
+    return replace(task, model=MODEL, weights=None, size=PIXELS if pixels > PIXELS else task.size)

@@ -29,6 +29,10 @@ class DataFacts:
     """Channels, height and width of what a network is given."""
     files: dict[str, Any] | None
     """Of a folder of images: how many files, from which size to which, what was passed over and what was changed."""
+    holding: str
+    """How the images are held while they are trained on, in words."""
+    frame: dict[str, int] | None
+    """Of images that are decoded here: `shorter`, the side of what is kept of each, and `side`, what a network sees."""
     copies: tuple[dict[str, Any], ...]
     """Between which splits there are copies, how many, and a few of them."""
     own_splits: tuple[str, ...]
@@ -45,9 +49,12 @@ class DataFacts:
         """Return the facts as lines for people."""
         where = f" in the search of {', '.join(self.strategies)}" if self.strategies else ""
         files = read_from(self.files) if self.files else []
+        resized = [brought_to(self.frame)] if self.frame else []
         return [
             f"data{where}: {self.counted()}",
             *files,
+            *resized,
+            *([f"held: {self.holding}"] if self.files else []),
             *(f"Task.{name} has no effect: the data bring validation images of their own" for name in self.no_effect),
             *(sentence(each) for each in self.copies),
             *([self.width()] if self.validation else []),
@@ -93,14 +100,24 @@ def read_from(files: dict[str, Any]) -> list[str]:
         f"read from {counted(files['files'], 'file')} of {sizes} pixels"
         + "".join(f"; {note}" for note in files["notes"])
     ]
-    rows = files["passed_over"]
+    rows, left_out = files["passed_over"], files["left_out"]
+    count = counted(len(left_out), "file")
     return [
         *summary,
+        *([f"left out, for they cannot be read: {count} ({enumerated(left_out, len(left_out))})"] if left_out else []),
         *(
             f"passed over: {row['count']:,} {row['reason']} ({enumerated(row['examples'], row['count'])})"
             for row in rows
         ),
     ]
+
+
+def brought_to(frame: dict[str, int]) -> str:
+    """Return what was made of images when they were decoded, as a line for people."""
+    side, shorter = frame["side"], frame["shorter"]
+    if shorter <= side:
+        return f"all resized to {side} x {side} pixels, of others than squares the centre"
+    return f"the shorter side of each resized to {shorter} pixels, smaller ones enlarged; seen at {side} x {side}"
 
 
 def sentence(copies: dict[str, Any]) -> str:
@@ -128,11 +145,11 @@ def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[Dat
     Raises:
         DataError: some data cannot be used.
     """
-    searches: dict[tuple[Any, Any], list[str]] = {}
+    searches: dict[tuple[Any, ...], list[str]] = {}
     for name in list(only) or study.strategies:
         task = study.task_of(name)
-        searches.setdefault((task.data, task.standard), []).append(name)
-    main_data = (study.task.data, study.task.standard)
+        searches.setdefault((task.data, task.standard, task.size), []).append(name)
+    main_data = (study.task.data, study.task.standard, study.task.size)
     proxies = [(study.task_of(names[0]), names) for key, names in searches.items() if key != main_data]
     return [of_task(task, names, load, study.metric) for task, names in [(study.task, []), *proxies]]
 
@@ -158,6 +175,8 @@ def of_task(task: Task, strategies: Sequence[str], load: Loader, metric: str) ->
         classes=len(data.classes),
         pixels=(channels, height, width),
         files=asdict(data.reading) if data.reading else None,
+        holding=data.holding,
+        frame=data.frame._asdict() if data.frame else None,
         copies=tuple(asdict(each) for each in copies(data) if each.exact or each.near),
         own_splits=() if is_named(task.data) else tuple(name for name in ("val", "test") if name not in cut),
         no_effect=() if data.val_is_cut else tuple(name for name in OF_THE_SPLIT if is_given(task, name)),
