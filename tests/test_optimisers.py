@@ -394,6 +394,20 @@ def test_compiled_steps_are_those_of_the_plain_network(real: bool, monkeypatch: 
     torch.testing.assert_close(compiled.model.state_dict(), plain.model.state_dict(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_machine_that_cannot_compile_is_found_before_a_study_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(network: nn.Module) -> Callable[[Tensor], Tensor]:
+        def call(images: Tensor) -> Tensor:
+            raise RuntimeError("no working C++ compiler")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", failing)
+    study = tiny(strategies={"x": none()}, space={}, task=replace(TASK, compile=True))
+    with pytest.raises(ValueError, match=r"Small fails in training .* compiled as Task.compile says: no working C\+\+"):
+        preflight(study)
+    preflight(replace(study, task=replace(study.task, compile=False)))
+
+
 @pytest.mark.parametrize("strategy", [truncated(), madao()], ids=["truncated", "madao"])
 def test_compiling_is_refused_where_a_step_is_differentiated_twice(strategy: Strategy) -> None:
     study = tiny(strategies={"x": strategy}, space={}, task=replace(TASK, compile=True, epochs=20))

@@ -17,7 +17,20 @@ from autoaug.hypergrad._solvers import require
 class UpdateRule(Protocol):
     """Move one weight as an optimiser does, by operations that autograd can go through.
 
-    A rule is a value: what it remembers of a weight is handed in and given back.
+    A rule is a value: what it remembers of a weight is handed in and given back. One that goes by the sign of the
+    gradient alone, and has nothing to remember:
+
+    >>> import torch
+    >>> from autoaug.hypergrad import Unrolled, UpdateRule
+    >>> class BySign:
+    ...     def fresh(self, weight):
+    ...         return ()
+    ...     def moved(self, weight, grad, buffers, count):
+    ...         return weight - 0.5 * grad.sign(), buffers
+    >>> rule: UpdateRule = BySign()
+    >>> ahead, at = Unrolled(1, rule), [torch.tensor(1.0)]
+    >>> ahead(lambda w, h: w[0] * h[0], lambda w, h: w[0] * h[0], at, [torch.tensor(3.0)])  # 1 - 0.5, and no more
+    [tensor(0.5000)]
     """
 
     def fresh(self, weight: Tensor) -> tuple[Tensor, ...]:
@@ -35,7 +48,15 @@ class UpdateRule(Protocol):
 
 
 class Remembered(NamedTuple):
-    """Hold what an optimiser remembers of a weight: the buffers of its rule, and how many steps it took."""
+    """Hold what an optimiser remembers of a weight: the buffers of its rule, and how many steps it took.
+
+    >>> import torch
+    >>> from autoaug.hypergrad import Remembered, SgdRule, Unrolled
+    >>> rule, start = SgdRule(lr=0.5, momentum=0.5), [Remembered((torch.tensor(2.0),), steps=7)]
+    >>> ahead, at = Unrolled(1, rule, start), [torch.tensor(1.0)]  # to 1 - 0.5 (0.5 2 + 3) = -1, and it grows by -0.5
+    >>> ahead(lambda w, h: w[0] * h[0], lambda w, h: w[0] ** 2, at, [torch.tensor(3.0)])  # 2 (-1) (-0.5)
+    [tensor(1.)]
+    """
 
     buffers: tuple[Tensor, ...]
     steps: int

@@ -5,7 +5,7 @@ a step of the study takes half a minute, nobody waits for several of them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 from typing import Any
@@ -52,8 +52,11 @@ class Stopwatch:
         self.known: list[tuple[Any, tuple[float, float]]] = []
 
     def __call__(self, setup: Setup, data: Data) -> Cost:
-        """Return what a training costs with and without its learner, from measurements of its parts."""
-        task, learner = setup.task, setup.learner
+        """Return what a training costs with and without its learner, from measurements of its parts.
+
+        The network is not compiled for it, which would take longer than all that is measured.
+        """
+        task, learner = replace(setup.task, compile=False), setup.learner
         run = TrainingRun(task, setup.policy, setup.mix, None, Generator().manual_seed(0), data)
         with global_generators_guarded(run):
             plain, validation = self.network(run)
@@ -78,6 +81,9 @@ class Stopwatch:
             "freeze_epochs",
             "batch_size",
             "micro_batch",
+            "optimiser",
+            "clip_norm",
+            "ema",
             "precision",
             "device",
             "val_fraction",

@@ -139,8 +139,12 @@ def refuse_no_numbers(made: Tensor, maker: str) -> None:
 
 
 def rehearsed(setup: Setup, data: Data, device: str = "cpu") -> TrainingRun:
-    """Return a training on a few images, whose learner moves the policy in each step by as few as can show an error."""
-    task, sizes = replace(setup.task, device=device), (len(data.train), len(data.val))
+    """Return a training on a few images, whose learner moves the policy in each step by as few as can show an error.
+
+    It is compiled on the kind of device that it will be trained on alone: another may lack what a compiler needs.
+    """
+    compiled = setup.task.compile and torch.device(device).type == pick_device(setup.task.device).type
+    task, sizes = replace(setup.task, device=device, compile=compiled), (len(data.train), len(data.val))
     small = replace(data, train=head(data.train, IMAGES), val=head(data.val, IMAGES))
     learner = setup.learner.rehearsal(task, *sizes, 0.0)
     run = TrainingRun(task, setup.policy, setup.mix, learner, Generator().manual_seed(0), small)
@@ -224,6 +228,7 @@ def try_step(setup: Setup, data: Data, device: str = "cpu") -> None:
     count = "a part of one image" if few == 1 else "two images"
     where = f"on {count} of {spoken(batch.images.shape[1:])}{why(setup, few)}"
     where += "" if device == "cpu" else f" on {device}"
+    where += " compiled as Task.compile says" if run.task.compile else ""
     with global_generators_guarded(run):
         with failing(f"{subject} fails in training {where}"):
             loss = step_of(run, batch, epoch=1)
