@@ -10,7 +10,7 @@ import numpy
 from PIL import Image, UnidentifiedImageError
 
 from autoaug.data._encoded import Encoded
-from autoaug.data._modes import as_rgb
+from autoaug.data._modes import SAID, as_rgb
 
 MARGIN = 0.875
 """A network sees this share of the shorter side of a photo when it is evaluated: 224 of 256 pixels, as is usual."""
@@ -98,12 +98,11 @@ def taken(image: Image.Image, frame: Frame) -> Taken:
     ratio = frame.shorter / min(image.size)
     if ratio < 1:  # a JPEG can be decoded at a half, a quarter or an eighth of its size, in as much less time
         image.draft(None, (round(image.width * ratio), round(image.height * ratio)))
-    upright, deep = as_rgb(image)
-    changes = ("of more than 8 bits per pixel, scaled to 8",) if deep else ()
+    upright, changes = as_rgb(image)
     rows, columns = frame.kept(height, width)
     box = centre_box(upright.height, upright.width, rows, columns)
     pixels = numpy.array(upright.resize((columns, rows), Image.Resampling.BILINEAR, box=box))
-    return Taken(pixels, look_of(pixels, (height, width), frame), changes)
+    return Taken(pixels, look_of(pixels, (height, width), frame), tuple(SAID[change] for change in changes))
 
 
 def look_of(pixels: numpy.ndarray, size: tuple[int, int], frame: Frame) -> Any:
