@@ -31,7 +31,10 @@ def refused(given: Any, message: str, **settings: Any) -> None:
     ("name", "message"),
     [
         ("cifar01", "unknown dataset 'cifar01': did you mean 'cifar10'"),
-        ("cifar01", "the path of a folder of images or of an .npz file does as well"),
+        (
+            "cifar01",
+            "(the path of a folder of images, of a table of them (.csv, .tsv) or of an .npz file does",
+        ),
         ("", "unknown dataset ''"),
         ("zzz", "known are cifar10, cifar100, digits, "),
         ("no/such/photos", "data 'no/such/photos': there is no such folder"),
@@ -165,12 +168,10 @@ class Stream(IterableDataset):
     [
         (Items(), "the train dataset is empty"),
         (Stream(), "the train dataset, a Stream, has no length: give a map-style Dataset"),
-        (
-            Items((torch.zeros(1, 2, 2), 0), (torch.zeros(1, 2, 3), 0)),
-            "item 1 of the train dataset has shape (1, 2, 3)",
-        ),
         (Items((torch.zeros(1, 2, 2), 0.5)), "item 0 of the train dataset is not a pair (image, integer class)"),
-        (Items({"image": 1, "label": 2}), "item 0 of the train dataset is not a pair"),
+        (Items({"image": 1, "label": 2}), "item 0 of the train dataset is a int: give a PIL image"),
+        (Items({"picture": 1, "label": 2}), "have no 'image': say which of picture, label it is (from_datasets(..., i"),
+        (Items({"image": torch.zeros(1, 2, 2), "kind": 2}), "no 'label': say which of image, kind it is"),
         (Items(torch.zeros(1, 2, 2)), "item 0 of the train dataset is not a pair"),
         (Items((numpy.zeros((2, 2)), 0)), "item 0 of the train dataset is a ndarray: give a PIL image"),
     ],

@@ -1,6 +1,7 @@
 """Data from torchvision's files, the user's files and the user's functions, and errors that say what to do."""
 
 import pickle
+import re
 import struct
 from collections.abc import Callable
 from hashlib import md5
@@ -120,12 +121,16 @@ def test_every_row_of_torchvision_downloads_to_the_root(
         raise OSError("no network")
 
     monkeypatch.setattr(torchvision.datasets, ROWS[name].kind, refuse)
-    with pytest.raises(
-        DataError, match=rf"^cannot download dataset '{name}' to '{tmp_path}': .*place its files"
-    ) as error:
+    row = ROWS[name]
+    said = (
+        f"cannot download dataset '{name}' to '{tmp_path}': connect to the network, or place its files there as"
+        if row.download
+        else f"no dataset '{name}' in '{tmp_path / row.folder}', and it cannot be downloaded: place its files there as"
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(said)} torchvision.datasets.{row.kind} keeps them$") as error:
         load_data(name, root=tmp_path)
     assert "no network" in str(error.value.__cause__)
-    assert asked == [(tmp_path, {"download": True, **ROWS[name].train})]
+    assert asked == [(tmp_path / row.folder, {**row.download, **row.parts["train"]})]
 
 
 # Folders of images

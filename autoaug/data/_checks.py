@@ -43,14 +43,14 @@ def _checked_split(split: Split, where: str) -> Split:
     """Return a split whose images and targets fit each other."""
     images, targets = split.images, split.targets
     if isinstance(images, Encoded):
-        return Split(images, checked_targets(targets, len(images), where), split.names)
+        return replace(split, targets=checked_targets(targets, len(images), where))
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise DataError(f"{where} have shape {tuple(images.shape)}: give N x C x H x W with 1 or 3 channels C")
     if targets.ndim != 1 or len(targets) != len(images):
         raise DataError(f"{where} have shape {tuple(images.shape)} and targets {tuple(targets.shape)}: give one each")
     if images.numel() == 0:
         raise DataError(f"{where} are none: give at least one image of every class")
-    return Split(_checked_pixels(images, where), _checked_labels(targets, where), split.names)
+    return replace(split, images=_checked_pixels(images, where), targets=_checked_labels(targets, where))
 
 
 def checked_targets(targets: Tensor, images: int, where: str) -> Tensor:

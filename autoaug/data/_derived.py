@@ -14,7 +14,8 @@ from torch.nn.functional import interpolate
 from autoaug.data._encoded import Encoded
 from autoaug.data._load import DATASETS, TEST_FRACTION, data_name, read, with_test
 from autoaug.data._source import Reader, Source
-from autoaug.data._splits import DataError, Split, as_float, draw, shares
+from autoaug.data._splits import DataError, Split, as_float, draw, shares, to_learn
+from autoaug.data._taught import Corrupted, LongTailed, Reduced
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Subset:
         source = with_test(read(self.data, root), TEST_FRACTION, data_name(self.data))
         rng = torch.Generator().manual_seed(self.seed)
         where = f"of a subset of {data_name(self.data)}"
+        if bool((to_learn(source.train) < 0).any()):
+            raise DataError(f"train={self.train} {where}, which leaves images out itself: take the subset first")
         train, rest = _drawn(source.train, self.train, rng, f"train={self.train} {where}")
         val, _ = _drawn(rest if source.val is None else source.val, self.val, rng, f"val={self.val} {where}")
         return replace(source, train=train, val=val)
@@ -94,7 +97,7 @@ def shrink(split: Split, size: int) -> Split:
     """Return the same images at `size` x `size` pixels, of the same type."""
     chunks = split.images.split(1000)  # as floats, all at once would not fit
     images = torch.cat([_area(chunk, size) for chunk in chunks])
-    return Split(images, split.targets, split.names)
+    return replace(split, images=images)
 
 
 def _area(images: Tensor, size: int) -> Tensor:
@@ -103,16 +106,20 @@ def _area(images: Tensor, size: int) -> Tensor:
     return small.mul_(255).round_().to(torch.uint8) if images.dtype == torch.uint8 else small
 
 
+Derived = Subset | Resized | Reduced | LongTailed | Corrupted
+"""A dataset that is made of another one, its field `data`."""
+
+
 def is_named(data: str | Path | Reader) -> bool:
     """Whether the data are a dataset of the table, or made of one, and not of the user's own."""
-    if isinstance(data, Subset | Resized):
+    if isinstance(data, Derived):
         return is_named(data.data)
     return isinstance(data, str) and data in DATASETS
 
 
 def anchored(data: str | Path | Reader) -> str | Reader:
     """Return the same data with absolute paths, for a process that runs in another folder."""
-    if isinstance(data, Subset | Resized):
+    if isinstance(data, Derived):
         return replace(data, data=anchored(data.data))
     if isinstance(data, Path) or (isinstance(data, str) and data not in DATASETS):
         return str(Path(data).expanduser().absolute())

@@ -121,8 +121,7 @@ def in_parts(parts: dict[str, Split], found: Found, frame: Frame) -> dict[str, S
     for name, split in parts.items():
         readable = torch.from_numpy(found.looks["readable"][offset : offset + len(split)].nonzero()[0])
         photos = Photos(found.holder, readable + offset, found.looks, frame.side)
-        names = tuple(split.names[index] for index in readable.tolist()) if split.names else ()
-        splits[name] = Split(as_tensor(photos) if frame.square else photos, split.targets[readable], names)
+        splits[name] = replace(split.at(readable), images=as_tensor(photos) if frame.square else photos)
         offset += len(split)
     return splits
 
@@ -161,7 +160,7 @@ def at_side(split: Split, side: int | None) -> Split:
     square = min(height, width)
     top, left = (height - square) // 2, (width - square) // 2
     chunks = split.images[:, :, top : top + square, left : left + square].split(1000)  # as floats, all would not fit
-    return Split(torch.cat([to_side(chunk, side) for chunk in chunks]), split.targets, split.names)
+    return replace(split, images=torch.cat([to_side(chunk, side) for chunk in chunks]))
 
 
 def to_side(images: Tensor, side: int) -> Tensor:

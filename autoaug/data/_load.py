@@ -11,21 +11,27 @@ from torch import Tensor
 
 from autoaug.data._checks import checked
 from autoaug.data._digits import DIGITS
+from autoaug.data._distributed import Bach, TinyImageNet, recognised
 from autoaug.data._files import ImageFolder, Npz, image_folder, npz
 from autoaug.data._holding import Hold, Wanted, held
 from autoaug.data._listing import stamp
 from autoaug.data._photos import Photos
 from autoaug.data._pixels import Frame
-from autoaug.data._source import Reader, Reading, Source, as_source, usual_standard
-from autoaug.data._splits import DataError, Split, as_float, cut, joined
+from autoaug.data._returned import as_source
+from autoaug.data._source import Reader, Reading, Source, usual_standard
+from autoaug.data._splits import DataError, Split, as_float, cut, joined, taught
 from autoaug.data._standard import Standard, standard_named
+from autoaug.data._table import SUFFIXES, ImageTable, image_table
 from autoaug.data._torchvision_sets import TORCHVISION
 from autoaug.lookup import suggest
+
+FilesReader = ImageFolder | ImageTable | Npz | TinyImageNet | Bach
+"""Reads a user's own files: what was read before is what would be read again, until they change."""
 
 DATASETS: dict[str, Reader] = DIGITS | TORCHVISION
 """The datasets with a name: a row reads one from, or downloads it to, the folder that it is given."""
 
-SPLITS = ("train", "val", "selection", "test")
+SPLITS = ("train", "val", "selection", "test", "pool")
 """The fields of `Data` that hold images."""
 
 TEST_FRACTION = 0.2
@@ -65,6 +71,9 @@ class Data:
     """How the images are held, in words."""
     selection: Split | None = None
     """Images that are never trained on where `val` is drawn anew in every epoch, so that training meets its images."""
+    pool: Split | None = None
+    """All images that `train` was made of, with their own classes, where training learns other ones or leaves some out;
+    None: they are `train`. See `Split.learned`."""
 
     @property
     def scored(self) -> Split:
@@ -99,9 +108,9 @@ def load_data(
 ) -> Data:
     """Load and split a dataset.
 
-    `data` is a name of DATASETS, the path of a folder of images or of an .npz file, or a function of `root` that
-    returns a Source or tensors (see `as_source`). A name wins over a folder of the same name; "./name" is the
-    folder. `root` is where named datasets are kept and downloaded.
+    `data` is a name of DATASETS, the path of a folder of images, of a table of them (.csv, .tsv) or of an .npz file, or
+    a function of `root` that returns a Source, tensors or datasets (see `as_source`). A name wins over a folder of the
+    same name; "./name" is the folder. `root` is where named datasets are kept and downloaded.
 
     What the dataset does not split itself is cut from its training images, class by class: first `test_fraction` of
     them, the same ones for every `seed`, so that a search that splits anew never meets a test image; then
@@ -145,7 +154,8 @@ def _divided(
 ) -> Data:
     """Return a source with all three splits. The last are cached: each trial of a study asks for the same."""
     test_is_cut, source = source.test is None, with_test(source, test_fraction, name)
-    train, val, selection = _trained_and_held_out(source, val_fraction, seed, with_selection, name)
+    pool, val, selection = _trained_and_held_out(source, val_fraction, seed, with_selection, name)
+    train = taught(pool)
     mean, std = moments(train.images)
     brought = (source.standard, "the dataset's own") if source.standard else None
     standard, reason = brought or usual_standard(train.images)
@@ -162,6 +172,7 @@ def _divided(
         fingerprint=fingerprint(train, val, *([selection] if selection else [])),
         val_is_cut=source.val is None,
         selection=selection,
+        pool=pool if train is not pool else None,
         test_is_cut=test_is_cut,
         reading=source.reading,
         frame=source.frame,
@@ -201,7 +212,7 @@ def with_test(source: Source, fraction: float, name: str) -> Source:
 
 def is_kept(data: str | Path | Reader) -> bool:
     """Whether reading the data again gives what was read before: not so of a user's function."""
-    return isinstance(data, str | Path | ImageFolder | Npz)
+    return isinstance(data, str | Path | FilesReader)
 
 
 def read(data: str | Path | Reader, root: Path | str) -> Source:
@@ -210,7 +221,7 @@ def read(data: str | Path | Reader, root: Path | str) -> Source:
     The last few are cached, but never what a user's function returned.
     """
     reader, folder, name = _find(data), Path(root).expanduser().absolute(), data_name(data)
-    if isinstance(reader, ImageFolder | Npz):
+    if isinstance(reader, FilesReader):
         return _kept(reader, folder, name, stamp(reader.path))
     if isinstance(data, str):
         return _kept(reader, folder, name, 0)
@@ -240,20 +251,24 @@ def _find(data: str | Path | Reader) -> Reader:
     if isinstance(data, str) and data in DATASETS:
         return DATASETS[data]
     if data and Path(data).expanduser().is_dir():
-        return image_folder(data)
+        return recognised(Path(data).expanduser().absolute()) or image_folder(data)
+    if Path(data).suffix.lower() in SUFFIXES:
+        return image_table(data)
     if Path(data).suffix == ".npz":
         return npz(data)
     raise DataError(_unknown(str(data)))
 
 
+FILES = "a folder of images, of a table of them (.csv, .tsv) or of an .npz file"
+
+
 def _unknown(data: str) -> str:
     """Return the message for a name or a path that no reader has."""
     if Path(data).expanduser().is_file():
-        return f"data {data!r} is a file of an unknown kind: give a folder of images or an .npz file"
+        return f"data {data!r} is a file of an unknown kind: give the path of {FILES}"
     if Path(data).name != data:
-        return f"data {data!r}: there is no such folder; give the path of a folder of images or of an .npz file"
-    hint = suggest(data, DATASETS)
-    return f"unknown dataset {data!r}: {hint} (the path of a folder of images or of an .npz file does as well)"
+        return f"data {data!r}: there is no such folder; give the path of {FILES}"
+    return f"unknown dataset {data!r}: {suggest(data, DATASETS)} (the path of {FILES} does as well)"
 
 
 def resplit(data: Data, fraction: float, rng: torch.Generator) -> Data:
@@ -264,8 +279,8 @@ def resplit(data: Data, fraction: float, rng: torch.Generator) -> Data:
     """
     if not data.val_is_cut:
         return data
-    val, train = cut(joined(data.train, data.val), data.classes, fraction, rng, f"val_fraction={fraction}")
-    return replace(data, train=train, val=val)
+    val, rest = cut(joined(_pool(data), data.val), data.classes, fraction, rng, f"val_fraction={fraction}")
+    return replace(data, train=taught(rest), val=val)
 
 
 def train_on_val(data: Data) -> Data:
@@ -273,9 +288,14 @@ def train_on_val(data: Data) -> Data:
 
     Validation figures of such a run are training figures. Mean, deviation and fingerprint stay as they were.
     """
-    train = joined(data.train, data.val)
-    every_image = train if data.selection is None else joined(train, data.selection)
-    return replace(data, train=every_image, val_is_cut=False, selection=None)
+    pool = joined(_pool(data), data.val)
+    every_image = pool if data.selection is None else joined(pool, data.selection)
+    return replace(data, train=taught(every_image), val_is_cut=False, selection=None, pool=None)
+
+
+def _pool(data: Data) -> Split:
+    """Return the training images with their own classes, those too that training leaves out."""
+    return data.train if data.pool is None else data.pool
 
 
 def moments(images: Tensor | Photos) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from autoaug.data._listing import PassedOver
 from autoaug.data._photos import Photos
 from autoaug.data._pixels import Frame
-from autoaug.data._splits import DataError, Split
+from autoaug.data._splits import Split
 from autoaug.data._standard import STANDARDS, Standard
 
 PARTS = ("train", "val", "test")
@@ -93,31 +93,6 @@ class Source:
 
 Reader = Callable[[Path], Source | tuple[Any, ...]]
 """Reads a dataset that lives, or is to be downloaded, under the given folder."""
-
-
-def as_source(returned: Any, data_name: str) -> Source:
-    """Return what a user's function returned, as a Source.
-
-    A Source stays as it is. A tuple is (train,), (train, val) or (train, val, test), each a Split, a pair
-    (images, targets) or None (val and test only); two tensors alone are the images and targets of `train`.
-    """
-    if isinstance(returned, Source):
-        return returned
-    if not isinstance(returned, tuple) or not 1 <= len(returned) <= 3:
-        raise DataError(f"{data_name} returned {kind_of(returned)}: return a Source or a tuple (train, val, test)")
-    parts = (returned,) if isinstance(returned[0], Tensor) else returned
-    return Source(**{name: _as_split(part, name, data_name) for name, part in zip(PARTS, parts, strict=False)})
-
-
-def _as_split(value: Any, part: str, data_name: str) -> Any:
-    """Return a part of what a user's function returned, as a Split."""
-    if isinstance(value, Split) or (value is None and part != "train"):
-        return value
-    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(tensor, Tensor) for tensor in value):
-        return Split(*value)
-    raise DataError(
-        f"{data_name} returned {kind_of(value)} for {part}: return a Split or two tensors (images, targets)"
-    )
 
 
 def kind_of(value: Any) -> str:

@@ -4,7 +4,7 @@ N images, C channels (1 or 3), H height, W width, K classes.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,6 +31,9 @@ class Split:
     """N, int64, in 0 to K-1."""
     names: tuple[str, ...] = ()
     """The files that the images were read from; empty where there are none."""
+    learned: Tensor | None = None
+    """N, int64: the class that training learns of each image where that is not its own, and -1 for an image that is not
+    trained on; None: what it learns are the targets. See `taught`."""
 
     def __len__(self) -> int:
         """Return N, the number of images."""
@@ -38,14 +41,16 @@ class Split:
 
     def to(self, device: torch.device | str) -> "Split":
         """Return the split on `device`."""
-        return Split(self.images.to(device), self.targets.to(device), self.names)
+        learned = None if self.learned is None else self.learned.to(device)
+        return Split(self.images.to(device), self.targets.to(device), self.names, learned)
 
     def at(self, indices: Tensor) -> "Split":
         """Return the images at `indices`, int64, in that order."""
         names = tuple(self.names[index] for index in indices.tolist()) if self.names else ()
+        learned = None if self.learned is None else self.learned[to_device(indices, self.learned.device)]
         if isinstance(self.images, Encoded):
-            return Split(self.images.taken(indices.tolist()), self.targets[indices], names)
-        return Split(*self.taken(indices), names)
+            return Split(self.images.taken(indices.tolist()), self.targets[indices], names, learned)
+        return Split(*self.taken(indices), names, learned)
 
     def taken(self, indices: Tensor) -> tuple[Any, Tensor]:
         """Return the images at `indices`, int64, on the CPU, and their targets: both where the split is."""
@@ -71,6 +76,20 @@ class Split:
             yield from zip(self.images.split(most), self.targets.split(most), strict=True)
 
 
+def to_learn(split: Split) -> Tensor:
+    """Return the class that training learns of each image: N, int64, with -1 for an image that is not trained on."""
+    return split.targets if split.learned is None else split.learned
+
+
+def taught(split: Split) -> Split:
+    """Return the images that are trained on, with the classes that training learns as their targets."""
+    if split.learned is None:
+        return split
+    kept = (split.learned >= 0).nonzero().squeeze(1)
+    trained = split if len(kept) == len(split) else split.at(kept.cpu())  # a copy of all would cost as much again
+    return replace(trained, targets=to_learn(trained), learned=None)
+
+
 def as_float(images: Tensor | Photos) -> Tensor:
     """Return images as float32 in [0, 1], whether they are bytes or floats; of photos what an evaluation sees."""
     if isinstance(images, Photos):
@@ -82,9 +101,11 @@ def joined(first: Split, second: Split) -> Split:
     """Return all images of `first`, then all of `second`."""
     names = first.names + second.names if first.names and second.names else ()
     targets = torch.cat([first.targets, second.targets])
+    alike = first.learned is None and second.learned is None
+    learned = None if alike else torch.cat([to_learn(first), to_learn(second)])
     if isinstance(first.images, Photos):
-        return Split(first.images.joined(second.images), targets, names)
-    return Split(torch.cat([first.images, second.images]), targets, names)
+        return Split(first.images.joined(second.images), targets, names, learned)
+    return Split(torch.cat([first.images, second.images]), targets, names, learned)
 
 
 def class_counts(split: Split, classes: int) -> Tensor:
@@ -131,4 +152,23 @@ def cut(
                 f"{where} takes {part} of the {counted(count, 'image')} of class {name!r}, and both sides need at "
                 f"least one: {'raise' if part == 0 else 'lower'} it, or add images of that class"
             )
-    return draw(split, per_class, rng)
+    if bool((to_learn(split) >= 0).all()):
+        return draw(split, per_class, rng)
+    return cut_alike(split, len(classes), fraction, rng)
+
+
+def cut_alike(split: Split, classes: int, fraction: float, rng: torch.Generator) -> tuple[Split, Split]:
+    """Draw a stratified `fraction` of images of which some are not trained on: (drawn, rest).
+
+    It is drawn from those that are trained on and from the others apart, for a class with few of the first would lose
+    all of them by chance; at least one of every class stays.
+    """
+    trained = to_learn(split) >= 0
+    drawn = []
+    for some, staying in ((trained, 1), (~trained, 0)):
+        part = split.at(some.nonzero().squeeze(1).cpu())
+        counts = class_counts(part, classes)
+        most = (counts - staying).clamp(min=0)
+        drawn.append(draw(part, shares(counts, round(fraction * len(part))).minimum(most), rng))
+    (first, first_rest), (second, second_rest) = drawn
+    return joined(first, second), joined(first_rest, second_rest)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import nn
 
-from autoaug.data import Data, anchored, load_data
+from autoaug.data import Data, anchored, described_data, load_data
 from autoaug.fields import SEED, TEXT, Matching, Refused, Within, above, at_least, check_fields
 from autoaug.models import check_weights, is_file
 from autoaug.train._criterion import ImageLosses, loss_of
@@ -43,7 +43,7 @@ def data_source(given: Any) -> str | Callable[..., Any]:
     source = os.path.join(".", given) if isinstance(given, Path) else given
     if not callable(source) and not TEXT.holds(source):
         raise Refused("the name of a dataset, a path, or a function that reads data")
-    return source
+    return described_data(source) if isinstance(source, str) else source
 
 
 def folder(given: Any) -> str:
@@ -67,7 +67,8 @@ class Task:
     """What is trained. It is the same for every strategy, so that only the strategy differs."""
 
     data: Annotated[str | Path | Callable[..., Any], data_source]
-    """A name of `DATASETS`, a folder of images, an .npz file, or a callable that gives a `Source`."""
+    """A name of `DATASETS`, a folder of images, a table of them, an .npz file, or a callable that gives a `Source`. A
+    text may say what is made of it: "cifar10:reduced=100,corrupted=0.2"."""
     model: Annotated[str | Callable[..., nn.Module], Matching(TEXT.pattern, says="the name of a model")] = "wrn-16-2"
     """A name of `MODELS`, "torchvision:resnet50", "timm:convnext_tiny", or a callable `(classes, channels) ->
     nn.Module`."""
