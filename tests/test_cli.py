@@ -41,6 +41,31 @@ def test_a_study_runs_prints_its_leaderboard_and_the_line_for_the_dashboard(call
     assert not list(tmp_path.rglob("*.pt")), "checkpoints of finished trials are removed"
 
 
+def test_a_study_runs_on_other_data_under_a_name_of_its_own(call: Call, tmp_path: Path) -> None:
+    result = call("run", "s.py", "--data", "digits-rotated:reduced=20,corrupted=0.5")
+    assert (result.exit_code, result.stderr) == (0, "")
+    name = "tiny-digits-rotated-reduced-20-corrupted-0.5"
+    assert Store("sqlite:///autoaug.db").names() == [name]
+    assert f"{name}: the leaderboard" in [line.strip() for line in result.stdout.splitlines()]
+    assert call("compare", name).exit_code == 0
+    plan = json.loads(call("run", "s.py", "--data", "digits", "--dry-run", "--json").stdout)
+    assert [facts["data"] for facts in plan["data"]] == ["digits"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("digit", "unknown dataset 'digit': did you mean 'digits'"),
+        ("digits:corupted=1", "unknown word 'corupted' in data 'digits:corupted=1': did you mean 'corrupted'?"),
+        ("digits:reduced=999", "per_class=999 of reduced data 'digits': class '0' has"),
+        ("", "Task.data is ''"),
+    ],
+)
+def test_other_data_that_cannot_be_are_refused(call: Call, data: str, message: str) -> None:
+    result = call("run", "s.py", "--data", data)
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+
+
 def test_a_finished_study_says_so_and_trains_nothing(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,8 @@
 """What a command is about: the study, the storage and the policy that its arguments name."""
 
 import os
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autoaug.cli._output import err, out, say, thinking
@@ -15,12 +17,30 @@ if TYPE_CHECKING:
     from autoaug.study import DataFacts, Loader, Prediction, Study
 
 
-def load(study_ref: str) -> "LoadedStudy":
-    """Return a study by name or file, while a spinner says that torch is being imported."""
+def load(study_ref: str, data: str | None = None) -> "LoadedStudy":
+    """Return a study by name or file, on other data where these are given.
+
+    Meanwhile a spinner says that torch is being imported.
+    """
     with thinking("loading"):
         from autoaug.cli._project import load_study
 
-        return load_study(study_ref)
+        loaded = load_study(study_ref)
+        return replace(loaded, study=on_data(loaded.study, data)) if data is not None else loaded
+
+
+def on_data(study: "Study", data: str) -> "Study":
+    """Return a study on other data, under a name that says so: what was found on the one says nothing of the other.
+
+    Raises:
+        ValueError: a strategy searches on data of its own, which would be those of the study as it was.
+    """
+    if own := [name for name, strategy in study.strategies.items() if "data" in strategy.proxy]:
+        raise ValueError(
+            f"{', '.join(own)} of study {study.name!r} searches on data of its own: leave --data out, or write a study"
+        )
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", os.path.basename(os.path.normpath(data))).strip("-")
+    return replace(study, name=f"{study.name}-{name}"[:100], task=replace(study.task, data=data))
 
 
 def where(storage: str | None, study: "Study | None" = None) -> str:

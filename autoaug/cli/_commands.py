@@ -84,6 +84,9 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Created wher
 def run(
     study: StudyArgument,
     storage: StorageOption = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Run it on other data, under a name of its own: see the manual.")
+    ] = None,
     executor: Annotated[str, typer.Option(help="local: on this machine. ray: as Ray Tune trials.")] = "local",
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run nothing.")] = False,
@@ -95,7 +98,7 @@ def run(
     """Run a study, or go on with one that was interrupted."""
     output = Output(as_json, quiet)
     with usage_errors():
-        loaded = load(study)
+        loaded = load(study, data)
         from autoaug.store import show_storage
         from autoaug.study import Loader
 
