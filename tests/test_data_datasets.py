@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from autoaug.data import DataError, Source, from_datasets, load_data, tensors
+from autoaug.data import DataError, Source, as_float, from_datasets, load_data, tensors
 from autoaug.data._encoded import Encoded
 from autoaug.data._items import as_image
 from autoaug.data._modes import as_rgb
@@ -243,3 +243,13 @@ def test_a_record_tells_tensors_apart_and_holds_none() -> None:
 def test_what_is_no_pair_of_tensors(part: str, pair: Any) -> None:
     with pytest.raises(DataError, match=rf"^tensors\(\.\.\., {part}=\.\.\.\) is no pair of tensors: give \(images, ta"):
         tensors(**{"train": pairs(4), part: pair})
+
+
+def test_large_images_of_a_dataset_are_trained_on() -> None:
+    given = table(photos(*range(30)), [0, 1] * 15)
+    data = load_data(lambda root: given, size=16, val_fraction=0.2, test=True)
+    for split in (data.train, data.val, data.test):
+        assert split is not None
+        levels = (as_float(split.images)[:, 0, 0, 0] * 255).round().long()
+        assert (levels % 2).tolist() == split.targets.tolist()
+        assert split.images.shape[1:] == (3, 16, 16)

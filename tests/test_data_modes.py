@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy
 import pytest
 from PIL import Image, ImageCms
 
-from autoaug.data import DataError, image_folder, load_data
+from autoaug.data import DataError, load_data
 from autoaug.data._modes import SAID, Changes, as_rgb
 
 NONE = Changes(0)
@@ -155,10 +156,11 @@ def test_an_image_stands_upright_whichever_way_it_is_stored(orientation: int, ki
 def test_a_folder_says_what_was_done_to_how_many(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
-        for index in range(3):
-            plain("RGB", RED).save(tmp_path / name / f"{index}.png")
-        plain("RGBA", (*RED, 0)).save(tmp_path / name / "3.png")
-    plain("RGB", RED).save(tmp_path / "dog" / "4.gif", save_all=True, append_images=[plain("RGB", HIDDEN)])
-    reading = load_data(image_folder(tmp_path), val_fraction=0.3, test_fraction=0.3).reading
+        plain("RGB", RED).save(tmp_path / name / "0.png")
+        plain("RGBA", (*RED, 0)).save(tmp_path / name / "1.png")
+    plain("RGB", RED).save(tmp_path / "dog" / "2.gif", save_all=True, append_images=[plain("RGB", HIDDEN)])
+    for name, number in product(("cat", "dog"), range(3, 9)):
+        plain("RGB", RED).save(tmp_path / name / f"{number}.png")
+    reading = load_data(tmp_path, size=4, val_fraction=0.3).reading
     assert reading is not None
-    assert reading.notes == (f"2 {SAID[Changes.TRANSPARENT]}", f"1 {SAID[Changes.FRAMES]}")
+    assert reading.notes == (f"1 {SAID[Changes.FRAMES]}", f"2 {SAID[Changes.TRANSPARENT]}")

@@ -134,6 +134,22 @@ def test_a_name_of_a_table_is_found(tmp_path: Path) -> None:
     assert str(_find(str(written(tmp_path, PLAIN)))) == str(tmp_path / "labels.csv")
 
 
+def test_a_table_is_trained_on(tmp_path: Path) -> None:
+    lines = ["path,label"]
+    for level in range(24):
+        paint(tmp_path / f"{level}.png", level)
+        lines.append(f"{level}.png,{'xyz'[level % 3]}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    data = load_data(tmp_path / "labels.csv", size=4, val_fraction=0.2, test=True)
+    assert (data.classes, data.train.images.shape[1:]) == (("x", "y", "z"), (3, 4, 4))
+    for split in (data.train, data.val, data.test):
+        assert split is not None
+        assert (split.images[:, 0, 0, 0] % 3).tolist() == split.targets.tolist()
+    paint(tmp_path / "5.png", 5)
+    (tmp_path / "labels.csv").write_text("\n".join(lines[:-3]))
+    assert len(load_data(tmp_path / "labels.csv", size=4, val_fraction=0.2).train) < len(data.train)
+
+
 # Tiny-ImageNet and BACH
 
 

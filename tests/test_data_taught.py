@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from autoaug.data import (
     Data,
@@ -12,6 +13,7 @@ from autoaug.data import (
     Source,
     Split,
     anchored,
+    as_float,
     corrupted,
     described_data,
     is_named,
@@ -242,6 +244,29 @@ def test_images_that_are_not_decoded_yet_are_taken_too() -> None:
     kept = taught(split)
     assert [path.stem for path in kept.images.paths] == [str(number) for number in range(0, 40, 2)]
     assert (kept.targets.tolist(), kept.learned) == ([1] * 20, None)
+
+
+@pytest.mark.parametrize("side", [8, 150], ids=["small", "photos"])
+def test_wrong_labels_stay_with_their_files(side: int, tmp_path: Path) -> None:
+    """One file is broken: what comes after it moves up, and its label with it."""
+    for number in range(60):
+        path = tmp_path / "ab"[number % 2] / f"{number:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (side, side), (number, 0, 0)).save(path)
+    clean = train_on_val(load_data(tmp_path, size=8, val_fraction=0.2)).train
+    (tmp_path / "a" / "00.png").write_bytes(b"")
+    made = corrupted(reduced(tmp_path, 20), 0.5)
+    data = load_data(made, size=8, val_fraction=0.2, skip_bad=True, test=True)
+    own = dict(zip(clean.names, clean.targets.tolist(), strict=True))
+    for split in (data.val, data.test, train_on_val(data).train):
+        assert split is not None
+        reds = as_float(split.images)[:, 0, 0, 0] * 255
+        assert [int(name[2:4]) for name in split.names] == reds.round().long().tolist()
+    last = train_on_val(data).train
+    differ = sum(label != "ab".index(name[0]) for name, label in zip(last.names, last.targets.tolist(), strict=True))
+    assert 4 <= differ <= 16, "of 40 labels 20 are drawn, and half of these stay right"
+    assert all(label == "ab".index(name[0]) for name, label in own.items())
+    assert data.val.targets.tolist() == ["ab".index(name[0]) for name in data.val.names]
 
 
 def test_a_split_keeps_what_is_learned_wherever_it_goes() -> None:

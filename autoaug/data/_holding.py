@@ -75,10 +75,8 @@ def in_parts(parts: dict[str, Split], found: Found, frame: Frame) -> dict[str, S
     for name, split in parts.items():
         readable = torch.from_numpy(found.looks["readable"][offset : offset + len(split)].nonzero()[0])
         photos = Photos(found.holder, readable + offset, found.looks, frame.side)
-        names = tuple(split.names[index] for index in readable.tolist()) if split.names else ()
-        learned = None if split.learned is None else split.learned[readable]
         images = as_tensor(photos) if frame.square and isinstance(found.holder, Flat) else photos
-        splits[name] = Split(images, split.targets[readable], names, learned)
+        splits[name] = replace(split.at(readable), images=images)
         offset += len(split)
     return splits
 

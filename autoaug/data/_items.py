@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from autoaug.data._errors import DataError
 from autoaug.data._source import kind_of
-from autoaug.data._splits import DataError
 
 
 @runtime_checkable

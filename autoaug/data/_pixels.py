@@ -10,7 +10,7 @@ import numpy
 from PIL import Image, UnidentifiedImageError
 
 from autoaug.data._encoded import Encoded
-from autoaug.data._modes import SAID, Changes, as_rgb
+from autoaug.data._modes import SAID, as_rgb
 
 MARGIN = 0.875
 """A network sees this share of the shorter side of a photo when it is evaluated: 224 of 256 pixels, as is usual."""
@@ -105,11 +105,11 @@ def kept_pixels(image: Image.Image, frame: Frame) -> tuple[numpy.ndarray, tuple[
     ratio = frame.shorter / min(image.size)
     if ratio < 1:  # a JPEG can be decoded at a half, a quarter or an eighth of its size, in as much less time
         image.draft(None, (round(image.width * ratio), round(image.height * ratio)))
-    upright, done = as_rgb(image)
+    upright, changes = as_rgb(image)
     rows, columns = frame.kept(height, width)
     box = centre_box(upright.height, upright.width, rows, columns)
     pixels = numpy.array(upright.resize((columns, rows), Image.Resampling.BILINEAR, box=box))
-    return pixels, tuple(SAID[change] for change in Changes if change in done)
+    return pixels, tuple(SAID[change] for change in changes)
 
 
 def look_of(pixels: numpy.ndarray, size: tuple[int, int], frame: Frame) -> Any:
