@@ -359,6 +359,19 @@ def test_a_network_without_layers_has_no_head_that_is_known() -> None:
         head_of(nn.Identity())
 
 
+def test_a_network_for_another_size_is_refused_before_a_study_runs() -> None:
+    task = replace(COLOUR, model="timm:vit_tiny_patch16_224")
+    study = Study(name="s", task=task, strategies={"none": none()}, budget=Budget(trials=1))
+    with pytest.raises(ValueError, match=r"224 fails on two images of 3x16x16: Input height \(16\) doesn't"):
+        preflight(study)
+
+
+def test_dropout_reaches_networks_of_timm(rng: Generator) -> None:
+    assert build(TIMM, 5, 3, rng, dropout=0.25).drop_rate == 0.25
+    with pytest.raises(ValueError, match=f"model '{TV}' takes no dropout: leave Task.dropout out"):
+        build(TV, 5, 3, rng, dropout=0.25)
+
+
 class Stretched(nn.Module):
     """Divides each image by its range, which is 0 where all pixels are the same."""
 

@@ -273,7 +273,7 @@ def failing(what: str) -> Iterator[None]:
     """Raise the error of a network or a learner again as a ValueError that begins with what failed."""
     try:
         yield
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         raise ValueError(f"{what}: {error}") from error
 
 
