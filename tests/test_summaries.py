@@ -90,6 +90,7 @@ def learning() -> Study:
     return tiny(task=task, space={}, strategies=strategies, budget=Budget(trials=1), seeds=2)
 
 
+@pytest.mark.filterwarnings("ignore:.*cannot move a logit")
 def test_every_trial_keeps_them_and_the_leaderboard_shows_those_of_the_final_runs(
     store: Store, options: Options
 ) -> None:
@@ -158,6 +159,13 @@ def test_final_runs_of_an_earlier_version_show_dashes() -> None:
     assert first == ["ra", "–", "0.8500 (2 equal)", "0.8000 (2 equal)"]
     assert second == ["none", "–", "–", "–"]
     assert len(tables(comparison(finals("none", {0: 0.6})), epochs=True)) == 2, "nothing is known of any"
+
+
+def test_a_strategy_that_lacks_them_has_empty_cells_of_the_same_columns() -> None:
+    known = finals("ra", {0: 0.6, 1: 0.7}, best={"val_accuracy": 0.85}, median={"val_accuracy": 0.8})
+    first, second = csv.DictReader(io.StringIO(to_csv(comparison([*finals("none", {0: 0.8, 1: 0.9}), *known]).rows)))
+    assert (first["strategy"], first["final_val_accuracy_best_mean"]) == ("none", "")
+    assert (second["strategy"], second["final_val_accuracy_best_mean"]) == ("ra", "0.85")
 
 
 @pytest.fixture

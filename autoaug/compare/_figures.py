@@ -14,10 +14,11 @@ def short(metric: str) -> str:
     """Return the name of a metric, without what goes without saying: "val" of the default metric.
 
     >>> from autoaug.compare import short
-    >>> short("val_accuracy"), short("val_nll")
-    ('val', 'val_nll')
+    >>> short("val_accuracy"), short("val_nll"), short("val_balanced_accuracy")
+    ('val', 'val_nll', 'val_balanced_accuracy')
     """
-    return metric.removesuffix(f"_{row_of(DEFAULT_METRIC)}")
+    default = row_of(DEFAULT_METRIC)
+    return metric.removesuffix(f"_{default}") if row_of(metric) == default else metric
 
 
 def unit_of(devices: Iterable[str]) -> str:

@@ -44,7 +44,8 @@ def to_csv(rows: Sequence[LeaderboardRow]) -> str:
     """
     text = io.StringIO()
     flat = [to_flat(row) for row in rows]
-    writer = csv.DictWriter(text, fieldnames=list(flat[0]) if flat else ["strategy"], lineterminator="\n")
+    headings = list(dict.fromkeys(name for each in flat for name in each)) or ["strategy"]
+    writer = csv.DictWriter(text, fieldnames=headings, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: cell(value) for name, value in each.items()} for each in flat)
     return text.getvalue()
