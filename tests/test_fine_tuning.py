@@ -197,22 +197,19 @@ def test_the_hypergradient_through_the_head_is_the_slope_of_training_the_head() 
 
 
 @pytest.mark.parametrize("part", ["head", "last-block"])
-def test_an_unrolled_part_takes_the_momentum_of_its_own_weights(part: Any) -> None:
+def test_an_unrolled_part_takes_momentum_and_rate_of_its_own_weights(part: Any) -> None:
     model = network(Noisy)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    for k, parameter in enumerate(model.parameters()):
+    parameters = dict(model.named_parameters())
+    groups = [{"params": list(parameters.values())[:3]}, {"params": list(parameters.values())[3:], "lr": 0.5}]
+    optimiser = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+    for k, parameter in enumerate(parameters.values()):
         optimiser.state[parameter]["momentum_buffer"] = torch.full_like(parameter, float(k))
     problem = Problem(Brightened(), model, batch(4, 1), batch(4, 2), seeded(), part=part)
-    found = with_optimiser_state(unrolled(1, 0.1), problem.weights, optimiser)
-    names = [name for name, _ in model.named_parameters()]
-    expected = [float(names.index(name)) for name in problem.weights]
-    assert len(expected) == {"head": 2, "last-block": 6}[part]
-    assert [float(each.flatten()[0]) for each in buffers(found)] == expected
-
-
-def buffers(hypergrad: Any) -> list[Tensor]:
-    """The momentum buffers that an unrolled hypergradient begins with."""
-    return list(hypergrad.velocity)
+    found: Any = with_optimiser_state(unrolled(1, 0.1), problem.weights, optimiser)
+    places = [list(parameters).index(name) for name in problem.weights]
+    assert len(places) == {"head": 2, "last-block": 6}[part]
+    assert [float(each.buffers[0].flatten()[0]) for each in found.start] == places
+    assert [rule.lr for rule in found.rule] == [0.1 if place < 3 else 0.5 for place in places]
 
 
 @pytest.mark.parametrize("part", ["head", "last-block", "all"])

@@ -160,12 +160,12 @@ class TrainingRun:
         return 0 < self.epoch < self.task.total_epochs
 
     def save_weights(self, path: str | Path) -> None:
-        """Write the network as it is, with the mean and deviation of its images, for `Task.weights` of another task.
+        """Write the network that is evaluated, and the mean and deviation of its images, for `Task.weights` elsewhere.
 
         Raises:
             ValueError: the path does not end in .safetensors.
         """
-        save_weights(self.model, path, self.mean.flatten().tolist(), self.std.flatten().tolist())
+        save_weights(self.evaluated, path, self.mean.flatten().tolist(), self.std.flatten().tolist())
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return images [B, C, H, W] in [0, 1] with the mean 0 and standard deviation 1 of each channel."""
