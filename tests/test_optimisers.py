@@ -15,6 +15,7 @@ from studies_for_tests import tiny
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from autoaug import Budget, Study
 from autoaug.artifacts import Folder
 from autoaug.checkpoint import Checkpoint
 from autoaug.data import Source, Split
@@ -24,7 +25,17 @@ from autoaug.record import Record
 from autoaug.strategies import Strategy, madao, none, stn, truncated
 from autoaug.study import preflight
 from autoaug.study._knobs import BY_DESIGN, knobs
-from autoaug.train import OPTIMISERS, Task, TrainingRun, batches, evaluate, learning_rate, train, train_step
+from autoaug.train import (
+    OPTIMISERS,
+    Task,
+    TrainingRun,
+    batches,
+    evaluate,
+    learning_rate,
+    rate_caution,
+    train,
+    train_step,
+)
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -423,3 +434,40 @@ def test_compiling_is_refused_where_parts_of_a_minibatch_share_the_graph_of_a_po
     learner.check(replace(TASK, compile=True), 40, 30)
     with pytest.raises(ValueError, match=r"one part alone: leave out Task.compile or Task.micro_batch"):
         learner.check(replace(TASK, compile=True, micro_batch=5), 40, 30)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "lr", "said"),
+    [
+        ("sgd", 0.1, []),
+        ("adamw", 0.001, []),
+        (
+            "adamw",
+            0.1,
+            ["Task.lr=0.1 is a learning rate of SGD: a step of 'adamw' moves each weight by about as much, and torch's "
+             "default for it is 0.001"],
+        ),
+        (partial(torch.optim.Adam, lr=0.1), 0.1, []),
+    ],
+)  # fmt: skip
+def test_a_learning_rate_of_sgd_is_warned_of_where_the_optimiser_is_another(
+    optimiser: Any, lr: float, said: list[str]
+) -> None:
+    assert rate_caution(Task(data="digits", optimiser=optimiser, lr=lr)) == said
+
+
+def test_it_is_said_once_before_a_study_runs() -> None:
+    task = Task(data="digits-100", model="convnet", epochs=1, optimiser="adamw", device="cpu")
+    study = Study(name="s", task=task, strategies={"a": none(), "b": none()}, budget=Budget(trials=1))
+    with pytest.warns(UserWarning, match=r"Task.lr=0.1 is a learning rate of SGD") as caught:
+        preflight(study)
+    assert len(caught) == 1
+
+
+def test_looking_ahead_through_a_part_is_refused_where_the_norm_of_the_whole_gradient_clips() -> None:
+    strategy = truncated(part="head")
+    asked = Task(data="digits-100", model="convnet", epochs=20, clip_norm=1.0)
+    learner = strategy.within(strategy.policy())  # type: ignore[misc]
+    with pytest.raises(ValueError, match=r"^Task.clip_norm=1 clips by the norm of the whole gradient, .*part='head'"):
+        learner.check(asked, 100, 100)
+    learner.check(replace(asked, clip_norm=None), 100, 100)

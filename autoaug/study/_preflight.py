@@ -23,6 +23,7 @@ from autoaug.train import (
     criterion_of,
     global_generators_guarded,
     pick_device,
+    rate_caution,
     smallest_part,
     spelt,
     train_step,
@@ -95,6 +96,9 @@ class Rehearsal:
             try_loss(setup, data)
         if self.is_new("cautions", strategy, *network, *moved[:2]):
             for caution in learner.cautions(task, len(data.train)):
+                warnings.warn(caution, stacklevel=4)
+        for caution in rate_caution(task):
+            if self.is_new(caution):
                 warnings.warn(caution, stacklevel=4)
         device = pick_device(task.device)
         phases = task.refine_epochs > 0, task.freeze_epochs > 0, task.freeze_epochs < task.epochs, task.backbone_lr != 1

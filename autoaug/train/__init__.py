@@ -9,7 +9,7 @@ from autoaug.train._figures import Diverged
 from autoaug.train._learner import Learner, NullLearner
 from autoaug.train._loop import batches, evaluate, global_generators_guarded, train, train_step
 from autoaug.train._loss import MinibatchLoss, smallest_part
-from autoaug.train._optimisers import OPTIMISER_FIELDS, OPTIMISERS, fields_read
+from autoaug.train._optimisers import OPTIMISER_FIELDS, OPTIMISERS, fields_read, rate_caution
 from autoaug.train._order import epoch_order
 from autoaug.train._recipes import RECIPES, Recipe
 from autoaug.train._run import TrainingRun, pick_device
@@ -41,6 +41,7 @@ __all__ = [
     "global_generators_guarded",
     "learning_rate",
     "pick_device",
+    "rate_caution",
     "resolved_standard",
     "smallest_part",
     "spelt",

@@ -31,6 +31,10 @@ NORMS = (
 )
 """Layers that normalise, whose parameters `Task.decay_norms` is about."""
 
+HIGH_RATE = 0.05
+"""From which learning rate on it is said that a class of torch's, whose steps are divided by the size of gradients, is
+not SGD."""
+
 OPTIMISER_FIELDS = ("lr", "momentum", "nesterov", "weight_decay")
 """Fields of a task that a row of `OPTIMISERS` may take."""
 
@@ -74,6 +78,20 @@ def fields_read(optimiser: str | BuildOptimiser) -> tuple[str, ...]:
     """Return those of `OPTIMISER_FIELDS` that an optimiser reads: a row those that it names, a function none."""
     named = () if callable(optimiser) else inspect.signature(OPTIMISERS[optimiser]).parameters
     return tuple(name for name in OPTIMISER_FIELDS if name in named)
+
+
+def rate_caution(task: "Task") -> list[str]:
+    """Return a caution where the peak of the learning rate is one of SGD and the optimiser is not; or none.
+
+    Steps that are divided by the size of gradients are about as long as the rate, whatever the gradients.
+    """
+    row = None if callable(task.optimiser) else OPTIMISERS[task.optimiser]
+    if not isinstance(row, type) or task.lr < HIGH_RATE:
+        return []
+    return [
+        f"Task.lr={task.lr:g} is a learning rate of SGD: a step of {task.optimiser!r} moves each weight by about as "
+        f"much, and torch's default for it is {inspect.signature(row).parameters['lr'].default:g}"
+    ]
 
 
 def build_optimiser(model: nn.Module, task: "Task") -> torch.optim.Optimizer:

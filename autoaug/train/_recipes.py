@@ -110,9 +110,11 @@ mounsaveng_imagenet = Recipe(
 )
 lim_wide = Recipe(
     f"{LIM}, published code, WRN-40-2 on CIFAR",
-    COSINE | {"batch_size": 128, "epochs": 200, "lr": 0.1, "weight_decay": 2e-4, "nesterov": True, "warmup": 5},
+    COSINE
+    | {"batch_size": 128, "epochs": 200, "lr": 0.1, "weight_decay": 2e-4, "nesterov": True, "warmup": 5}
+    | {"clip_norm": 5.0},
     "In the code the cosine begins after the warm-up and is as long as the training, so that its end is cut off: here "
-    "it ends with the training. The code also clips gradients to the norm 5.",
+    "it ends with the training.",
 )
 
 RECIPES: dict[str, Recipe] = {
