@@ -20,18 +20,16 @@ import time
 from pathlib import Path
 
 import torch
-from torch import Generator
 
 from autoaug import Budget, Study, Task
 from autoaug.compare import legend, stored_comparison, tables
 from autoaug.execution import Options
 from autoaug.executors import run
 from autoaug.mixing import none as unmixed
-from autoaug.models import save_weights
 from autoaug.policy import Fixed, policy_tree, sequence
 from autoaug.store import Store
 from autoaug.strategies import madao, none, online_score, randaugment, trivialaugment
-from autoaug.train import TrainingRun, batches, evaluate, global_generators_guarded, train_step
+from autoaug.train import train
 from benchmarks.planted import CONCLUSION, conclusion_of, processor
 from benchmarks.strategies import markdown, say
 from search_spaces.fine_tuning import fine_tuning
@@ -67,18 +65,10 @@ def divide(path: Path, into: Path, images: int) -> tuple[Path, Path]:
 def pretrain(path: Path, size: int, epochs: int, weights: Path) -> str:
     """Train on the many classes, write the weights, and say how good the network is on its own classes."""
     task = Task(data=str(path), size=size, model=MODEL, epochs=epochs, batch_size=50, device="cpu")
-    data = task.load(test=True)
-    run = TrainingRun(task, Fixed(policy_tree(sequence())), unmixed(), None, Generator().manual_seed(0), data)
-    for epoch in range(1, epochs + 1):
-        run.epoch = epoch
-        with global_generators_guarded(run):
-            run.model.train()
-            for rows in batches(run):
-                train_step(run, run.data.train.images[rows], run.data.train.targets[rows])
-        print(f"pretraining: epoch {epoch} of {epochs}", flush=True)
-    assert run.data.test is not None
-    accuracy = evaluate(run, run.data.test, "test")["test_accuracy"]
-    save_weights(run.model, weights, mean=data.mean, std=data.std)
+    data, policy = task.load(test=True), Fixed(policy_tree(sequence()))
+    for record in train(task, policy, unmixed(), test=True, data=data, finished=lambda run: run.save_weights(weights)):
+        print(f"pretraining: epoch {record.epoch} of {epochs}", flush=True)
+    accuracy = record.metrics["test_accuracy"]
     return f"{len(data.train):,} photos of {len(data.classes)} classes, {epochs} epochs: test accuracy {accuracy:.3f}"
 
 
