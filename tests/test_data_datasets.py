@@ -1,7 +1,9 @@
 """Datasets that others made: torch's, Hugging Face's, and what looks like them."""
 
 import pickle
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -236,6 +238,22 @@ def test_a_record_tells_tensors_apart_and_holds_none() -> None:
     assert described[0].startswith("tensors(train=40, digest=")
     other = (pairs(40)[0], 1 - pairs(40)[1])
     assert Task(data=tensors(other)).describe()["data"] != described[0]
+
+
+class OneHand(Items):
+    """Has a state that two threads would fight over, as a file has that is read from a place in it."""
+
+    def __getitem__(self, index: int) -> Any:
+        self.place = index
+        time.sleep(0.001)
+        return self.items[self.place]
+
+
+def test_a_dataset_is_asked_for_one_item_at_a_time() -> None:
+    images = from_datasets(OneHand(*zip(photos(*range(20)), [0, 1] * 10, strict=True))).train.images
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(images.open, range(20)))
+    assert [image.getpixel((0, 0))[0] for image in opened] == list(range(20))
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol, runtime_checkable
 
 import numpy
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from autoaug.data._errors import DataError
 from autoaug.data._source import kind_of
+
+ONE_AT_A_TIME = Lock()
+"""Images are opened in threads, and a dataset that somebody made for torch's loaders has never met two at once."""
 
 
 @runtime_checkable
@@ -56,7 +60,8 @@ class Items:
 
     def open(self, index: int) -> Image.Image:
         """Return the image of an item; the caller may close it."""
-        return as_image(self.dataset[self.rows[index]][self.key])
+        with ONE_AT_A_TIME:
+            return as_image(self.dataset[self.rows[index]][self.key])
 
     def name(self, index: int) -> str:
         """Return what an error calls an image."""

@@ -103,8 +103,6 @@ def joined(first: Split, second: Split) -> Split:
     alike = first.learned is None and second.learned is None
     learned = None if alike else torch.cat([to_learn(first), to_learn(second)])
     targets = torch.cat([first.targets, second.targets])
-    alike = first.learned is None and second.learned is None
-    learned = None if alike else torch.cat([to_learn(first), to_learn(second)])
     if isinstance(first.images, Photos):
         return Split(first.images.joined(second.images), targets, names, learned)
     return Split(torch.cat([first.images, second.images]), targets, names, learned)
