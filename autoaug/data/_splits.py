@@ -152,7 +152,7 @@ def cut(
                 f"{where} takes {part} of the {counted(count, 'image')} of class {name!r}, and both sides need at "
                 f"least one: {'raise' if part == 0 else 'lower'} it, or add images of that class"
             )
-    if bool((to_learn(split) >= 0).all()):
+    if split.learned is None or bool((split.learned >= 0).all()):
         return draw(split, per_class, rng)
     return cut_alike(split, len(classes), fraction, rng)
 
