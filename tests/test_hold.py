@@ -1,6 +1,7 @@
 """Three ways to hold photos: which is chosen, that none matters to a training, and the cache that processes share."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import torch
 from photos_for_tests import draw_photos, load_photos
 
+from autoaug.cli._data import data_command
 from autoaug.data import Data, DataError, Photos, as_float
 from autoaug.data import _cache as caching
 from autoaug.data import _choice as choice
@@ -262,7 +264,7 @@ def test_the_least_recently_used_make_room_and_what_is_used_stays(
     assert [entry.shorter for entry in cache_entries(cache)] == [46, 48, 50], "46 is older than 47, but in use"
     assert as_float(kept[0].train.images).std() > 0.1
     monkeypatch.setenv("AUTOAUG_CACHE_GIB", "0.0000001")
-    with pytest.raises(DataError, match=r"are in use; raise AUTOAUG_CACHE_GIB, or give Task.hold='stream'"):
+    with pytest.raises(DataError, match=r"of it in use: raise AUTOAUG_CACHE_GIB, or give Task.hold='stream'"):
         load_photos(folder, size=45, hold="cache")
     cleared, used = clear_cache(cache)
     assert ([entry.shorter for entry in cleared], [entry.shorter for entry in used]) == ([], [46])
@@ -308,3 +310,26 @@ def test_a_photo_that_vanishes_while_it_is_streamed_is_named(folder: Path) -> No
     (folder / first).unlink()
     with pytest.raises(DataError, match=rf"{first}' cannot be read any more \(No such file or directory\): it could"):
         as_float(data.train.images[:1])
+
+
+# On the command line
+
+
+def test_the_command_lists_what_is_kept_and_takes_it_away(
+    folder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_photos(folder, size=40, hold="cache")
+    data_command(clear=True)
+    assert "0 datasets taken from" in capsys.readouterr().out, "this process uses it"
+    forget()
+    data_command(as_json=True)
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["cache"] == str(cache)
+    [entry] = listed["entries"]
+    assert (entry["data"], entry["images"], entry["shorter_side"]) == (f"data '{folder}'", 18, 46)
+    data_command()
+    assert f"1 dataset in {cache}, 0 MB" in capsys.readouterr().out
+    data_command(clear=True)
+    assert f"1 dataset taken from {cache}, 0 MB freed" in capsys.readouterr().out
+    data_command()
+    assert "nothing is kept decoded" in capsys.readouterr().out

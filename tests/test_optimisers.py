@@ -89,7 +89,7 @@ def steps(run: TrainingRun, count: int) -> Iterator[tuple[Tensor, Tensor]]:
     run.epoch = 1
     run.model.train()
     for _, rows in zip(range(count), batches(run), strict=False):
-        images, targets = run.data.train.images[rows], run.data.train.targets[rows]
+        images, targets = run.data.train.taken(rows)
         train_step(run, images, targets)
         yield images, targets
 

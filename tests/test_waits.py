@@ -76,7 +76,7 @@ def steps(
     run.epoch, found = 1, []
     run.to_training()
     for batch in batches(run):
-        images, targets = run.data.train.images[batch], run.data.train.targets[batch]
+        images, targets = run.data.train.taken(batch)
         gpu.take()
         with torch.random.fork_rng([]):
             train_step(run, images, targets)

@@ -157,10 +157,27 @@ def measured(
 
     if not out.is_terminal:
         return check(study, executor, options, storage_url, load=load)
+    from autoaug.data import PROGRESS
+
     with out.status("reading the data and trying every strategy") as status:
-        return check(
-            study, executor, options, storage_url, lambda name: status.update(f"measuring a few steps of {name}"), load
-        )
+        before = PROGRESS.set(lambda what, done, total: status.update(bar(what, done, total)))
+        try:
+            return check(
+                study,
+                executor,
+                options,
+                storage_url,
+                lambda name: status.update(f"measuring a few steps of {name}"),
+                load,
+            )
+        finally:
+            PROGRESS.reset(before)
+
+
+def bar(what: str, done: int, total: int, width: int = 20) -> str:
+    """Return how far something is, as a line with a bar: "decoding ━━━━━───── 1,200 of 2,400 images"."""
+    filled = width * done // total
+    return f"{what} {'━' * filled}{'─' * (width - filled)} {done:,} of {total:,} images"
 
 
 def read_facts(study: "Study", load: "Loader", only: "Sequence[str]") -> "list[DataFacts]":

@@ -10,7 +10,9 @@ from autoaug.lazy import lazily
 
 if TYPE_CHECKING:
     from autoaug.data._boxes import draw_boxes
+    from autoaug.data._cache_folder import CacheEntry, cache_entries, cache_folder, clear_cache
     from autoaug.data._crops import heights_and_widths, resized_crop
+    from autoaug.data._decoding import PROGRESS
     from autoaug.data._derived import anchored, is_named, resized, subset
     from autoaug.data._distributed import bach, tiny_imagenet
     from autoaug.data._duplicates import Copies, copies
@@ -33,6 +35,8 @@ else:
         {
             "_boxes": "draw_boxes",
             "_crops": "heights_and_widths resized_crop",
+            "_cache_folder": "CacheEntry cache_entries cache_folder clear_cache",
+            "_decoding": "PROGRESS",
             "_derived": "anchored is_named resized subset",
             "_distributed": "bach tiny_imagenet",
             "_duplicates": "Copies copies",
@@ -54,7 +58,9 @@ else:
 
 __all__ = [
     "DATASETS",
+    "PROGRESS",
     "STANDARDS",
+    "CacheEntry",
     "Copies",
     "Data",
     "DataError",
@@ -65,6 +71,9 @@ __all__ = [
     "anchored",
     "as_float",
     "bach",
+    "cache_entries",
+    "cache_folder",
+    "clear_cache",
     "copies",
     "corrupted",
     "data_name",

@@ -70,7 +70,7 @@ class Lock:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """A dataset in the cache, as it is listed."""
 
     path: Path
@@ -117,7 +117,7 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def cache_entries(folder: Path) -> list[Entry]:
+def cache_entries(folder: Path) -> list[CacheEntry]:
     """Return the whole entries of a cache folder, the least recently used first."""
     found = []
     for path in sorted(folder.glob("*")) if folder.is_dir() else []:
@@ -126,7 +126,7 @@ def cache_entries(folder: Path) -> list[Entry]:
                 about = json.loads((path / ABOUT).read_text(encoding="utf-8"))
                 size = sum(file.stat().st_size for file in path.iterdir())
                 used = (path / ABOUT).stat().st_mtime
-                found.append(Entry(path, about["what"], about["images"], about["shorter"], size, used))
+                found.append(CacheEntry(path, about["what"], about["images"], about["shorter"], size, used))
     return sorted(found, key=lambda entry: entry.used)
 
 
@@ -150,7 +150,7 @@ def remove(path: Path) -> bool:
         return alone
 
 
-def clear_cache(folder: Path) -> tuple[list[Entry], list[Entry]]:
+def clear_cache(folder: Path) -> tuple[list[CacheEntry], list[CacheEntry]]:
     """Take away all that nobody uses; return which entries were taken away, and which are in use."""
     listed = cache_entries(folder)
     kept = [entry for entry in listed if not remove(entry.path)]

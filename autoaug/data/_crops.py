@@ -23,7 +23,7 @@ def resized_crop(images: Tensor | Photos, boxes: Tensor, size: int | tuple[int, 
     """Return the boxes of images, brought to one size: [B, C, S, S], float32 in [0, 1].
 
     Bilinear, without antialiasing; no pixel outside of a box is looked at. It equals
-    `interpolate(image[box], size, mode="bilinear", align_corners=False)` for each image.
+    `interpolate(image[box], size, mode="bilinear", align_corners=False)` for each image; of photos rounded to bytes.
 
     Args:
         images: [B, C, H, W], bytes or floats in [0, 1], or photos.
@@ -32,7 +32,7 @@ def resized_crop(images: Tensor | Photos, boxes: Tensor, size: int | tuple[int, 
     """
     high, wide = (size, size) if isinstance(size, int) else size
     if isinstance(images, Photos):
-        return images.crops(boxes.cpu(), high)
+        return images.crops(boxes.cpu(), high, wide)
     pixels = as_float(images)
     top, left, height, width = to_device(boxes, pixels.device, pixels.dtype).unbind(1)
     rows = along(top, height, high, pixels.shape[2])

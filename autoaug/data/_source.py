@@ -30,7 +30,7 @@ def usual_standard(images: Tensor | Photos) -> tuple[Standard, str]:
     letters, scans and spectrograms as often as not, of which a mirror image is another thing, and another place or size
     is not.
     """
-    photos = isinstance(images, Photos) or min(images.shape[2:]) >= PHOTO
+    photos = min(images.shape[2:]) >= PHOTO or (isinstance(images, Photos) and images.margin)
     crop, kind = ("resized-crop", "photos") if photos else ("crop", "images")
     if is_grey(images):
         return STANDARDS[crop], f"grey {kind} of your own, which are not mirrored unless asked"

@@ -104,12 +104,12 @@ class Strategy(NamedTuple):
 
 
 def check_proxied(task_fields: Mapping[str, Any]) -> None:
-    """Refuse what a proxy may not change. It may have data of its own: none of its scores names a winner.
+    """Refuse what a proxy may not change. It may have data, and a size, of its own: none of its scores names a winner.
 
     Raises:
         ValueError: it is no field of `Task`, or one that is the same in all trials.
     """
-    same = {name: what for name, what in SAME_IN_ALL_TRIALS.items() if name != "data"}
+    same = {name: what for name, what in SAME_IN_ALL_TRIALS.items() if name not in ("data", "size")}
     known = sorted({field.name for field in fields(Task)} - set(same))
     for name, value in task_fields.items():
         if name in same:
