@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from photos_for_tests import draw_photos, load_photos
 
 from autoaug.cli._data import data_command
-from autoaug.data import Data, DataError, Photos, as_float
+from autoaug.data import Data, DataError, Photos, as_float, load_data, resized
 from autoaug.data import _cache as caching
 from autoaug.data import _choice as choice
 from autoaug.data._cache import Mapped
@@ -25,6 +26,8 @@ from autoaug.data._streaming import Streamed
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.record import Record
+from autoaug.strategies import madao, none
+from autoaug.study import Budget, Loader, Study, data_facts, preflight, set_up
 from autoaug.train import Task, train
 
 HOLDERS = {"memory": Flat, "cache": Mapped, "stream": Streamed}
@@ -95,10 +98,10 @@ def test_minibatches_that_are_brought_ahead_are_those_that_are_asked_for(folder:
 
 def test_what_is_said_of_how_photos_are_held(folder: Path) -> None:
     small = load_photos(folder, size=40)
-    assert small.holding == "18 images, 146 kB decoded: held in the memory of each trial"
-    assert " decoded: held in the cache on disk, " in load_photos(folder, size=40, hold="cache").holding
+    assert small.holding == "18 images, 146 kB decoded, in the memory of each trial"
+    assert " decoded, in the cache on disk, " in load_photos(folder, size=40, hold="cache").holding
     assert load_photos(folder, size=40, hold="stream").holding.endswith(
-        ": decoded anew in every epoch, by other processes (as asked)"
+        ", decoded anew in every epoch, by other processes (as asked)"
     )
 
 
@@ -333,3 +336,57 @@ def test_the_command_lists_what_is_kept_and_takes_it_away(
     assert f"1 dataset taken from {cache}, 0 MB freed" in capsys.readouterr().out
     data_command()
     assert "nothing is kept decoded" in capsys.readouterr().out
+
+
+# In a study
+
+
+def study_of(folder: Path, **settings: Any) -> Study:
+    task = Task(data=str(folder), size=40, model="convnet", epochs=2, batch_size=4, val_fraction=0.2, **settings)
+    strategies = {"none": none(), "madao": madao()}
+    return Study(name="photos", task=task, strategies=strategies, budget=Budget(trials=1))
+
+
+@pytest.mark.parametrize("hold", HOLDERS)
+def test_a_study_of_photos_can_be_tried_and_searched(folder: Path, hold: str) -> None:
+    study, load = study_of(folder, hold=hold), Loader()
+    preflight(study, load)
+    setup = set_up(study, "madao", {}, search=True)
+    records = list(train(study.task, setup.policy, setup.mix, setup.learner, data=load(study.task)))
+    assert records[-1].metrics["hyper_updates"] > 0
+
+
+def test_the_plan_says_what_is_kept_of_photos_and_what_is_left_out(folder: Path) -> None:
+    (folder / "b" / "x.jpg").write_bytes(b"")
+    (facts,) = data_facts(study_of(folder, skip_bad=True), Loader())
+    lines = facts.sentences()
+    assert lines[1:5] == [
+        "read from 18 files of 133 x 160 to 300 x 150 pixels",
+        "left out, for they cannot be read: 1 file (b/x.jpg (empty))",
+        "the shorter side of each resized to 46 pixels, smaller ones enlarged; seen at 40 x 40",
+        "held: 19 images, 146 kB decoded, in the memory of each trial",
+    ]
+    assert lines[-1] == "always on: resized-crop+flip (colour photos of your own)"
+    assert json.loads(json.dumps(asdict(facts)))["files"]["left_out"] == ["b/x.jpg (empty)"]
+
+
+def test_how_photos_are_held_makes_no_other_study(folder: Path) -> None:
+    held = [study_of(folder, hold=hold).describe() for hold in HOLDERS]
+    assert held[0] == held[1] == held[2]
+    assert "hold" not in held[0]["task"]
+    assert replace(study_of(folder).task, size=48) != study_of(folder).task
+
+
+def test_a_size_larger_than_what_data_are_resized_to_names_both(folder: Path) -> None:
+    for data in (resized(str(folder), 32), resized("digits", 4)):
+        side = 32 if data.size == 32 else 4
+        with pytest.raises(DataError, match=rf"^Task.size=64 is larger than the {side} pixels that .* is resized to"):
+            load_data(data, size=64)
+    assert load_data(resized(str(folder), 32), test_fraction=0.3, val_fraction=0.3).train.images.shape[2:] == (32, 32)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(4, (4, 4)), (12, (12, 12)), (None, (8, 8))])
+def test_tensors_are_resized_where_a_size_is_asked_for(size: int | None, expected: tuple[int, int]) -> None:
+    data = load_data("digits-100", size=size)
+    assert data.train.images.shape[2:] == expected
+    assert 0 <= float(as_float(data.train.images).min()) < float(as_float(data.train.images).max()) <= 1

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autoaug.data._decoding import PROGRESS
     from autoaug.data._derived import anchored, is_named, resized, subset
     from autoaug.data._distributed import bach, tiny_imagenet
-    from autoaug.data._duplicates import Copies, copies
+    from autoaug.data._duplicates import Copies, copies, is_too_much
     from autoaug.data._files import image_folder, npz
     from autoaug.data._load import DATASETS, Data, data_name, load_data, resplit, train_on_val
     from autoaug.data._naming import public_name
@@ -39,7 +39,7 @@ else:
             "_decoding": "PROGRESS",
             "_derived": "anchored is_named resized subset",
             "_distributed": "bach tiny_imagenet",
-            "_duplicates": "Copies copies",
+            "_duplicates": "Copies copies is_too_much",
             "_files": "image_folder npz",
             "_load": "DATASETS Data data_name load_data resplit train_on_val",
             "_naming": "public_name",
@@ -84,6 +84,7 @@ __all__ = [
     "image_folder",
     "image_table",
     "is_named",
+    "is_too_much",
     "load_data",
     "long_tailed",
     "npz",

@@ -61,7 +61,9 @@ def brought_in(
     order = Order(encoded, what, version, frame_of(sizes, side), sizes, refuse)
     found, how = chosen(order, wanted.hold)
     decoded = f"{counted(len(encoded), 'image')}, {gigabytes(order.bytes)} decoded"
-    return found, order.frame, f"{decoded}: {how}" + (" (as asked)" if wanted.hold != "auto" else "")
+    holding = f"{decoded}, {how}" + (" (as asked)" if wanted.hold != "auto" else "")
+    LOG.info("%s: %s", what, holding)
+    return found, order.frame, holding
 
 
 def chosen(order: Order, hold: Hold) -> tuple[Found, str]:
@@ -90,7 +92,7 @@ def in_memory_of_each(order: Order) -> tuple[Found, str]:
     folder = cache_folder()
     if order.version is not None and is_whole(folder / order.key):
         return in_cache(order, to_memory=True)
-    return in_memory(order), "held in the memory of each trial"
+    return in_memory(order), "in the memory of each trial"
 
 
 def in_cache(order: Order, to_memory: bool = False) -> tuple[Found, str]:
@@ -106,16 +108,16 @@ def in_cache(order: Order, to_memory: bool = False) -> tuple[Found, str]:
         )
     found = cached(order, cache_folder())
     if not to_memory:
-        return found, "held in the cache on disk, decoded once for all trials of this machine"
+        return found, "in the cache on disk, decoded once for all trials of this machine"
     assert isinstance(found.holder, Mapped)
     flat = Flat(found.holder.bytes.clone(), found.holder.starts)
-    return replace(found, holder=flat), "held in the memory of each trial, copied from the cache"
+    return replace(found, holder=flat), "in the memory of each trial, copied from the cache"
 
 
 def streamed(order: Order) -> tuple[Found, str]:
     """Return images that are decoded whenever they are needed; what is known of them is in the cache where it can be.
 
-    Nothing says so once more of images that are looked at in every process: they are decoded in every process, too.
+    Where it cannot be, every process decodes all of them once before it begins.
     """
     shapes = order._replace(pixels=False)
     try:

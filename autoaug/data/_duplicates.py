@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 from autoaug.data._load import Data
 from autoaug.data._photos import Photos
 from autoaug.data._splits import PHOTOS_AT_ONCE, Split, as_float, joined
+from autoaug.data._streaming import Streamed
 
 LEAST_SIDE = 16
 """Smaller images resemble each other by nature: near copies are not looked for."""
@@ -27,6 +28,9 @@ LEAST_EDGES = 48
 
 MOST_PAIRS = 2 * 10**9
 """Of two larger splits only so many pairs are looked at, spread over the whole: what is found is then a part of it."""
+
+MOST_PHOTOS = 20_000
+"""Of one split: of more, exact copies alone are looked for."""
 
 CHUNK = 2**21
 """Pairs at once: 8 MiB of floats."""
@@ -109,8 +113,16 @@ def near_pairs(marks: "Marks", other_marks: "Marks") -> dict[int, int]:
 
 
 def marks_of(split: Split) -> "Marks | None":
-    """Return the marks of the images of a split; None where they are too small to be compared."""
-    return Marks(split.images) if min(split.images.shape[2:]) >= LEAST_SIDE else None
+    """Return the marks of the images of a split; None where they are too small, or too many, to be compared."""
+    comparable = min(split.images.shape[2:]) >= LEAST_SIDE and not is_too_much(split)
+    return Marks(split.images) if comparable else None
+
+
+def is_too_much(split: Split) -> bool:
+    """Whether near copies are not looked for, since all photos of a split would be decoded, or read, for it."""
+    if not isinstance(split.images, Photos):
+        return False
+    return isinstance(split.images.holder, Streamed) or len(split) > MOST_PHOTOS
 
 
 class Marks:

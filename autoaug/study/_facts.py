@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from autoaug.data import Data, copies, is_named
+from autoaug.data import Data, copies, is_named, is_too_much
 from autoaug.metrics import metric_of, row_of
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
@@ -35,6 +35,8 @@ class DataFacts:
     """Of images that are decoded here: `shorter`, the side of what is kept of each, and `side`, what a network sees."""
     copies: tuple[dict[str, Any], ...]
     """Between which splits there are copies, how many, and a few of them."""
+    only_exact: bool
+    """Near copies were not looked for: that would take too long."""
     own_splits: tuple[str, ...]
     """The splits that the user divided, where the data are the user's own."""
     no_effect: tuple[str, ...]
@@ -57,6 +59,7 @@ class DataFacts:
             *([f"held: {self.holding}"] if self.files else []),
             *(f"Task.{name} has no effect: the data bring validation images of their own" for name in self.no_effect),
             *(sentence(each) for each in self.copies),
+            *(["near copies among the splits were not looked for: there are too many photos"] * self.only_exact),
             *([self.width()] if self.validation else []),
             f"always on{where}: {self.standard['name']} ({self.standard['reason']})",
         ]
@@ -178,6 +181,7 @@ def of_task(task: Task, strategies: Sequence[str], load: Loader, metric: str) ->
         holding=data.holding,
         frame=data.frame._asdict() if data.frame else None,
         copies=tuple(asdict(each) for each in copies(data) if each.exact or each.near),
+        only_exact=any(is_too_much(split) for split in splits.values() if split),
         own_splits=() if is_named(task.data) else tuple(name for name in ("val", "test") if name not in cut),
         no_effect=() if data.val_is_cut else tuple(name for name in OF_THE_SPLIT if is_given(task, name)),
         validation=width_at(metric, TYPICAL, len(data.scored)),
