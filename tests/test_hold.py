@@ -267,7 +267,7 @@ def test_the_least_recently_used_make_room_and_what_is_used_stays(
     assert [entry.shorter for entry in cache_entries(cache)] == [46, 48, 50], "46 is older than 47, but in use"
     assert as_float(kept[0].train.images).std() > 0.1
     monkeypatch.setenv("AUTOAUG_CACHE_GIB", "0.0000001")
-    with pytest.raises(DataError, match=r"of it in use: raise AUTOAUG_CACHE_GIB, or give Task.hold='stream'"):
+    with pytest.raises(DataError, match=r"are in use; raise AUTOAUG_CACHE_GIB, or give Task.hold='stream'"):
         load_photos(folder, size=45, hold="cache")
     cleared, used = clear_cache(cache)
     assert ([entry.shorter for entry in cleared], [entry.shorter for entry in used]) == ([], [46])
