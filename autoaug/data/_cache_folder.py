@@ -8,10 +8,11 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import finalize
 
 from autoaug.data._errors import DataError
 from autoaug.text import LOG
@@ -32,24 +33,25 @@ class NoRoom(DataError):
 
 
 class Lock:
-    """A lock on an entry, by the operating system: it ends with the process at the latest."""
+    """A lock on an entry, by the operating system: it ends with the last photo that needs it, or with the process."""
 
     def __init__(self, entry: Path) -> None:
         self.path = entry.with_name(f"{entry.name}.lock")
-        self.number = -1
+        self.close: Callable[[], object] = lambda: None
 
     def acquire(self, mode: int) -> bool:
         """Take the lock in a mode of `fcntl.flock`; returns whether it was to be had, where the mode does not wait."""
         while True:
             self.release()
-            self.number = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            number = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            self.close = finalize(self, os.close, number)  # once, and before the interpreter takes modules apart
             try:
-                fcntl.flock(self.number, mode)
+                fcntl.flock(number, mode)
             except BlockingIOError:
                 self.release()
                 return False
             with suppress(FileNotFoundError):  # somebody took the file away while this one waited for it
-                if os.fstat(self.number).st_ino == self.path.stat().st_ino:
+                if os.fstat(number).st_ino == self.path.stat().st_ino:
                     return True
 
     def acquire_patiently(self, mode: int, why: str) -> None:
@@ -60,13 +62,7 @@ class Lock:
 
     def release(self) -> None:
         """Give the lock back."""
-        number, self.number = self.number, -1
-        if number >= 0:
-            os.close(number)
-
-    def __del__(self) -> None:
-        """Give the lock back with the last photo that needs it."""
-        self.release()
+        self.close()
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,6 @@ LIBRARIES: dict[str, Library] = {
 def library_of(model: str | Architecture) -> tuple[Library, str] | None:
     """Return the library that a name begins with, and the rest of the name; None for rows of `MODELS` and callables.
 
-    Args:
-        settings: parameters of the network by name, such as `dropout=0.3`.
-
     Raises:
         ValueError: no library has this prefix.
     """
@@ -152,6 +149,9 @@ def check_settings(model: str | Architecture, architecture: Callable[..., Any], 
     for setting in settings:
         if setting not in inspect.signature(architecture).parameters:
             able = [name for name, row in MODELS.items() if setting in inspect.signature(row).parameters]
+            able += [
+                f"{name}:..." for name, row in LIBRARIES.items() if setting in inspect.signature(row[0]).parameters
+            ]
             raise ValueError(
                 f"model {model if isinstance(model, str) else architecture!r} takes no {setting}: leave Task.{setting} "
                 f"out, or give one of {', '.join(able)}"
