@@ -42,6 +42,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from autoaug.data import cache_folder, clear_cache
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.train import Task, TrainingRun, batches
@@ -280,6 +281,7 @@ def report(folder: Path, sizes: list[int], device: str, repeats: int) -> Iterato
     )
     yield ""
     yield from memory(folder, max(sizes))  # first: later this process would share the photos too
+    clear_cache(cache_folder())
     yield ""
     yield from speed(folder, sizes, device, repeats)
 

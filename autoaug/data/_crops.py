@@ -20,7 +20,7 @@ def heights_and_widths(images: Tensor | Photos) -> Tensor:
 
 
 def resized_crop(images: Tensor | Photos, boxes: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Return the boxes of images, brought to one size: [B, C, S, S], float32 in [0, 1].
+    """Return the boxes of images, brought to one size: [B, C, S, S], float32 in [0, 1], or bytes of photos.
 
     Bilinear, without antialiasing; no pixel outside of a box is looked at. It equals
     `interpolate(image[box], size, mode="bilinear", align_corners=False)` for each image; of photos rounded to bytes.

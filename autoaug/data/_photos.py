@@ -136,17 +136,17 @@ class Photos:
         height, width = self.sizes.unbind(1)
         side = torch.full_like(height, self.side)
         boxes = torch.stack([(height - side) // 2, (width - side) // 2, side, side], 1)
-        return self.crops(boxes, self.side, self.side)
+        return self.crops(boxes, self.side, self.side).float().div_(255)
 
     def crops(self, boxes: Tensor, high: int, wide: int) -> Tensor:
-        """Return boxes of the photos, brought to `high` x `wide` pixels; see `resized_crop`."""
+        """Return boxes of the photos, brought to `high` x `wide` pixels, as bytes; see `resized_crop`."""
         held, starts = self.holder.brought(self.rows)
         crop = crops_one_by_one if held.device.type == "cpu" else crops_at_once
         return crop(held, starts, self.sizes, boxes, (high, wide))
 
 
 def crops_one_by_one(held: Tensor, starts: Tensor, sizes: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return boxes of photos at one height and width, [B, 3, *size], float32 in [0, 1], photo by photo.
+    """Return boxes of photos at one height and width, [B, 3, *size], bytes, photo by photo.
 
     Pixels are rounded to bytes, as torchvision's are. On a CPU this is fastest: .19 ms for a crop of 224 pixels on one
     core, where the same in floats takes .36 ms, and grid_sample over a tensor of photos of one size .56 ms.
@@ -158,7 +158,7 @@ def crops_one_by_one(held: Tensor, starts: Tensor, sizes: Tensor, boxes: Tensor,
         photo = held[start : start + high * wide * 3].view(high, wide, 3)
         box = photo[top : top + height, left : left + width].permute(2, 0, 1)
         crop.copy_(box if (height, width) == size else interpolate(box[None], size, mode="bilinear")[0])
-    return crops.float().div_(255)
+    return crops
 
 
 def crops_at_once(held: Tensor, starts: Tensor, sizes: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -180,7 +180,7 @@ def crops_at_once(held: Tensor, starts: Tensor, sizes: Tensor, boxes: Tensor, si
         return torch.lerp(left_of, right_of, across[..., None])
 
     crops = torch.lerp(row(above), row(below), down[..., None])
-    return crops.round_().permute(0, 3, 1, 2).contiguous().div_(255)
+    return crops.round_().to(torch.uint8).permute(0, 3, 1, 2).contiguous()
 
 
 def between(first: Tensor, length: Tensor, size: int, axis: int) -> tuple[Tensor, Tensor, Tensor]:

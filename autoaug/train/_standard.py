@@ -120,7 +120,7 @@ def apply_standard(standard: Standard, images: Tensor | Photos, size: tuple[int,
     if standard.scale is not None:
         boxes = draw_boxes(heights_and_widths(images), standard.scale, standard.ratio, rng)
         images = resized_crop(images, boxes, size)
-    else:
+    if standard.pad or isinstance(images, Photos):
         images = as_float(images)
     if standard.pad:
         images = OPS["crop"].function(images, images.new_full((len(images),), standard.pad), rng)
@@ -128,6 +128,7 @@ def apply_standard(standard: Standard, images: Tensor | Photos, size: tuple[int,
         images = mirrored(images, 3, rng)
     if standard.vflip:
         images = mirrored(images, 2, rng)
+    images = as_float(images)  # not before: mirror images of bytes take a quarter of the time
     return fixed(standard.nodes)(images, rng) if standard.nodes else images
 
 
