@@ -162,7 +162,7 @@ def test_a_point_holds_what_its_optimiser_reads() -> None:
         "task.decay_norms": CategoricalDistribution([True, False]),
         "task.weight_decay": FloatDistribution(0.0, 0.1),
     }
-    study = tiny(strategies={"x": none()}, space=space, task=TASK)
+    study = tiny(strategies={"x": none()}, space=space, task=replace(TASK, lr=0.01))
     order = list(study.space_of("x"))
     assert order.index("task.optimiser") < order.index("task.momentum") < order.index("task.nesterov")
     point = {"task.momentum": 0.9, "task.nesterov": True, "task.decay_norms": False, "task.weight_decay": 0.1}

@@ -38,9 +38,9 @@ def command(config: Any, received: dict[str, Any]) -> typer.Typer:
 def test_the_help_of_run_lists_its_options() -> None:
     shown = CliRunner().invoke(app, ["run", "--help"], env=WIDE).stdout
     names = (
-        "storage executor only cpus-per-trial gpus-per-trial at-once gpus processes address autoscaling accelerator "
-        "insecure artifacts retest retry-failed dry-run fresh json quiet help checkpoint-seconds lease-seconds "
-        "expiry-seconds hang-seconds retry-seconds grace"
+        "storage data executor only cpus-per-trial gpus-per-trial at-once gpus processes address autoscaling "
+        "accelerator insecure artifacts retest retry-failed dry-run fresh json quiet help checkpoint-seconds "
+        "lease-seconds expiry-seconds hang-seconds retry-seconds grace"
     )
     assert long_names(shown) == names.split()
     for line in (
