@@ -42,8 +42,8 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from autoaug.data import cache_folder, clear_cache
 from autoaug.mixing import MIXES
+from autoaug.photos import cache_folder, clear_cache
 from autoaug.policy import Fixed, ready
 from autoaug.train import Task, TrainingRun, batches
 

@@ -6,7 +6,7 @@ from scipy.stats import ks_2samp
 from torch import Generator, Tensor
 from torchvision.transforms import RandomResizedCrop
 
-from autoaug.data import draw_boxes, resized_crop
+from autoaug.photos import draw_boxes, resized_crop
 
 IMAGENET = ((0.08, 1.0), (3 / 4, 4 / 3))
 

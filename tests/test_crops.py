@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from autoaug.data._crops import heights_and_widths, resized_crop
+from autoaug.photos._crops import heights_and_widths, resized_crop
 
 
 @pytest.mark.parametrize("size", [1, 5, 12])

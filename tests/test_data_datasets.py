@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from autoaug.data import DataError, Source, as_float, from_datasets, load_data, tensors
-from autoaug.data._encoded import Encoded
 from autoaug.data._items import as_image
-from autoaug.data._modes import as_rgb
+from autoaug.photos._encoded import Encoded
+from autoaug.photos._modes import as_rgb
 from autoaug.train import Task
 
 

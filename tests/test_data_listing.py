@@ -11,11 +11,11 @@ from PIL import Image
 
 from autoaug import Budget, Study, Task
 from autoaug.data import DataError, image_folder, load_data, read_images
-from autoaug.data._choice import Wanted
 from autoaug.data._files import SPLIT_FOLDERS
 from autoaug.data._holding import held
 from autoaug.data._listing import BROKEN, HIDDEN, LOOP, SYSTEM_NAMES, hides, listing, stamp
 from autoaug.data._source import PassedOver, Reading
+from autoaug.photos._choice import Wanted
 from autoaug.strategies import none
 from autoaug.study import Loader, data_facts
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from autoaug.data import DataError, load_data
-from autoaug.data._modes import SAID, Changes, as_rgb
+from autoaug.photos._modes import SAID, Changes, as_rgb
 
 NONE = Changes(0)
 RED, HIDDEN = (200, 30, 40), (90, 250, 10)

@@ -13,8 +13,8 @@ from PIL import Image
 from torchvision import datasets
 
 from autoaug.data import DATASETS, DataError, Source, Split, Standard, load_data
-from autoaug.data._encoded import Encoded
 from autoaug.data._torchvision_sets import ROWS, class_names
+from autoaug.photos._encoded import Encoded
 
 
 def paint(path: Path, level: int) -> Path:

@@ -27,9 +27,9 @@ from autoaug.data import (
     load_data,
     npz,
 )
-from autoaug.data._choice import Wanted
 from autoaug.data._holding import held
 from autoaug.data._torchvision_sets import ROWS
+from autoaug.photos._choice import Wanted
 
 Arrays = tuple[numpy.ndarray, numpy.ndarray]
 

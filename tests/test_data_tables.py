@@ -10,8 +10,8 @@ from PIL import Image
 
 from autoaug.data import DataError, Split, bach, image_table, load_data, tiny_imagenet
 from autoaug.data._distributed import Bach, TinyImageNet
-from autoaug.data._encoded import Encoded
 from autoaug.data._load import _find
+from autoaug.photos._encoded import Encoded
 
 
 def paint(path: Path, level: int, kind: str = "png") -> None:

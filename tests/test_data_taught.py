@@ -25,9 +25,9 @@ from autoaug.data import (
     subset,
     train_on_val,
 )
-from autoaug.data._encoded import ImageFiles
 from autoaug.data._splits import cut, joined, taught, to_learn
 from autoaug.data._taught import tail
+from autoaug.photos._encoded import ImageFiles
 from autoaug.train import Task
 
 CLASSES, EACH = 4, 60

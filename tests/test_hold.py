@@ -15,15 +15,16 @@ import torch
 from photos_for_tests import draw_photos, load_photos
 
 from autoaug.cli._data import data_command
-from autoaug.data import Data, DataError, Photos, as_float, load_data, resized
-from autoaug.data import _cache as caching
-from autoaug.data import _choice as choice
-from autoaug.data._cache import Mapped
-from autoaug.data._cache_folder import cache_entries, cache_folder, clear_cache
+from autoaug.data import Data, DataError, as_float, load_data, resized
 from autoaug.data._load import _divided, _held
-from autoaug.data._photos import Flat
-from autoaug.data._streaming import Streamed
 from autoaug.mixing import MIXES
+from autoaug.photos import Photos
+from autoaug.photos import _cache as caching
+from autoaug.photos import _choice as choice
+from autoaug.photos._cache import Mapped
+from autoaug.photos._cache_folder import cache_entries, cache_folder, clear_cache
+from autoaug.photos._photos import Flat
+from autoaug.photos._streaming import Streamed
 from autoaug.policy import Fixed, ready
 from autoaug.record import Record
 from autoaug.strategies import madao, none
@@ -189,7 +190,8 @@ def test_of_two_that_want_the_same_photos_one_waits(
 
 KILLED = """
 import os, sys
-from autoaug.data import load_data, _cache
+from autoaug.data import load_data
+from autoaug.photos import _cache
 save = _cache.numpy.save
 _cache.numpy.save = lambda *given, **settings: os._exit(9)
 load_data(sys.argv[1], size=40, hold="cache")

@@ -9,10 +9,11 @@ from photos_for_tests import SIZES, draw_photos, load_photos
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from autoaug.data import Photos, as_float
-from autoaug.data._crops import heights_and_widths, resized_crop
-from autoaug.data._photos import crops_at_once
-from autoaug.data._pixels import Frame, photo_frame
+from autoaug.data import as_float
+from autoaug.photos import Photos
+from autoaug.photos._crops import heights_and_widths, resized_crop
+from autoaug.photos._photos import crops_at_once
+from autoaug.photos._pixels import Frame, photo_frame
 
 
 @pytest.fixture

@@ -17,19 +17,10 @@ from PIL import Image
 from small_problems import seeded
 
 from autoaug import Budget, Study, Task, run
-from autoaug.data import (
-    STANDARDS,
-    Source,
-    Split,
-    Standard,
-    draw_boxes,
-    load_data,
-    resized_crop,
-    standard_named,
-    subset,
-)
+from autoaug.data import STANDARDS, Source, Split, Standard, load_data, standard_named, subset
 from autoaug.execution import Options, is_over
 from autoaug.mixing import MIXES
+from autoaug.photos import draw_boxes, resized_crop
 from autoaug.policy import Fixed, apply, choice, decode, encode, policy_tree, ready, schedule, sequence
 from autoaug.store import Store
 from autoaug.strategies import none

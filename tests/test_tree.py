@@ -17,7 +17,7 @@ FLOORS = (
     # what floor 0 stands on: they import nothing of the library, and floor 0 may import them
     {"text", "fields", "lookup", "seeding", "interruption", "devices", "record", "lazy", "processes"},
     {"artifacts"},
-    {"checkpoint", "metrics"},
+    {"checkpoint", "metrics", "photos"},
     {"ops", "mixing", "hypergrad", "models", "data", "options"},
     {"policy"},
     {"export", "train"},

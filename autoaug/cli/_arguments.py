@@ -157,7 +157,7 @@ def measured(
 
     if not out.is_terminal:
         return check(study, executor, options, storage_url, load=load)
-    from autoaug.data import PROGRESS
+    from autoaug.photos import PROGRESS
 
     with out.status("reading the data and trying every strategy") as status:
         before = PROGRESS.set(lambda what, done, total: status.update(bar(what, done, total)))

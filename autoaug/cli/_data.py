@@ -12,7 +12,7 @@ from autoaug.text import counted
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from autoaug.data import CacheEntry
+    from autoaug.photos import CacheEntry
 
 
 @app.command("data")
@@ -28,7 +28,7 @@ def data_command(
     """
     output = Output(as_json)
     with usage_errors():
-        from autoaug.data import cache_entries, cache_folder, clear_cache
+        from autoaug.photos import cache_entries, cache_folder, clear_cache
 
         folder = cache_folder()
         if clear:

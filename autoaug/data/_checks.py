@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoaug.data._encoded import Encoded
 from autoaug.data._source import PARTS, Source
 from autoaug.data._splits import DataError, Split, class_counts
+from autoaug.photos import Encoded
 from autoaug.text import counted
 
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from autoaug.data._encoded import Encoded
 from autoaug.data._load import DATASETS, TEST_FRACTION, data_name, read, with_test
 from autoaug.data._source import Reader, Source
-from autoaug.data._splits import DataError, Split, as_float, draw, shares, to_learn
+from autoaug.data._splits import DataError, Split, draw, shares, to_learn
 from autoaug.data._taught import Corrupted, LongTailed, Reduced
+from autoaug.photos import Encoded, as_float
 
 
 @dataclass(frozen=True)

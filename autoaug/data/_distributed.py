@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from autoaug.data._encoded import ImageFiles
 from autoaug.data._listing import listing, no_images, subfolders
 from autoaug.data._naming import distinct
 from autoaug.data._source import Source
 from autoaug.data._splits import DataError, Split
+from autoaug.photos import ImageFiles
 from autoaug.text import enumerated
 
 ANNOTATIONS = Path("val") / "val_annotations.txt"

@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from autoaug.data._load import Data
-from autoaug.data._photos import Photos
-from autoaug.data._splits import PHOTOS_AT_ONCE, Split, as_float, joined
-from autoaug.data._streaming import Streamed
+from autoaug.data._splits import PHOTOS_AT_ONCE, Split, joined
+from autoaug.photos import Photos, Streamed, as_float
 
 LEAST_SIDE = 16
 """Smaller images resemble each other by nature: near copies are not looked for."""

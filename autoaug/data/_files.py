@@ -11,11 +11,11 @@ import numpy
 import torch
 from torch import Tensor
 
-from autoaug.data._encoded import ImageFiles
 from autoaug.data._listing import HIDDEN, Listing, entries, grouped, hides, listing, no_images, subfolders
 from autoaug.data._source import PARTS, Reading, Source
 from autoaug.data._splits import DataError, Split
 from autoaug.lookup import suggest
+from autoaug.photos import ImageFiles
 
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 """What the folder of a split may be called, in upper or lower case."""

@@ -10,13 +10,21 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from autoaug.data._checks import check_counts
-from autoaug.data._choice import Wanted, brought_in
-from autoaug.data._decoding import Found, refuse_unreadable
-from autoaug.data._encoded import Encoded, Together
-from autoaug.data._photos import Flat, Photos
-from autoaug.data._pixels import Frame, Unreadable
 from autoaug.data._source import Reading, Source
-from autoaug.data._splits import DataError, Split, as_float
+from autoaug.data._splits import DataError, Split
+from autoaug.photos import (
+    Encoded,
+    Flat,
+    Found,
+    Frame,
+    Photos,
+    Together,
+    Unreadable,
+    Wanted,
+    as_float,
+    brought_in,
+    refuse_unreadable,
+)
 
 
 def held(source: Source, wanted: Wanted, data_name: str) -> Source:

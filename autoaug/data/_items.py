@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from autoaug.data._errors import DataError
 from autoaug.data._source import kind_of
+from autoaug.photos import DataError
 
 ONE_AT_A_TIME = Lock()
 """Images are opened in threads, and a dataset that somebody made for torch's loaders has never met two at once."""

@@ -10,21 +10,19 @@ import torch
 from torch import Tensor
 
 from autoaug.data._checks import checked
-from autoaug.data._choice import Hold, Wanted
 from autoaug.data._digits import DIGITS
 from autoaug.data._distributed import Bach, TinyImageNet, recognised
 from autoaug.data._files import ImageFolder, Npz, image_folder, npz
 from autoaug.data._holding import held
 from autoaug.data._listing import stamp
-from autoaug.data._photos import Photos
-from autoaug.data._pixels import Frame
 from autoaug.data._returned import as_source
 from autoaug.data._source import Reader, Reading, Source, usual_standard
-from autoaug.data._splits import DataError, Split, as_float, cut, joined, taught
+from autoaug.data._splits import DataError, Split, cut, joined, taught
 from autoaug.data._standard import Standard, standard_named
 from autoaug.data._table import SUFFIXES, ImageTable, image_table
 from autoaug.data._torchvision_sets import TORCHVISION
 from autoaug.lookup import suggest
+from autoaug.photos import Frame, Hold, Photos, Wanted, as_float
 
 FilesReader = ImageFolder | ImageTable | Npz | TinyImageNet | Bach
 """Reads a user's own files: what was read before is what would be read again, until they change."""

@@ -5,12 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from autoaug.data._decoding import refuse_unreadable
-from autoaug.data._encoded import ImageFiles
 from autoaug.data._listing import listing, no_images
-from autoaug.data._pixels import Frame, Taken, Unreadable, take
 from autoaug.data._sklearn_files import sklearn_file
-from autoaug.data._splits import DataError, as_float
+from autoaug.data._splits import DataError
+from autoaug.photos import Frame, ImageFiles, Taken, Unreadable, as_float, refuse_unreadable, take
 
 
 def sample_images(size: int) -> Tensor:

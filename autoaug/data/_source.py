@@ -8,10 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from autoaug.data._listing import PassedOver
-from autoaug.data._photos import Photos
-from autoaug.data._pixels import Frame
 from autoaug.data._splits import Split
 from autoaug.data._standard import STANDARDS, Standard
+from autoaug.photos import Frame, Photos
 
 PARTS = ("train", "val", "test")
 

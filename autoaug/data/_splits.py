@@ -10,10 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoaug.data._encoded import Encoded
-from autoaug.data._errors import DataError
-from autoaug.data._photos import Photos
 from autoaug.devices import to_device
+from autoaug.photos import DataError, Encoded, Photos
 from autoaug.text import counted
 
 PHOTOS_AT_ONCE = 128
@@ -88,13 +86,6 @@ def taught(split: Split) -> Split:
     kept = (split.learned >= 0).nonzero().squeeze(1)
     trained = split if len(kept) == len(split) else split.at(kept.cpu())  # a copy of all would cost as much again
     return replace(trained, targets=to_learn(trained), learned=None)
-
-
-def as_float(images: Tensor | Photos) -> Tensor:
-    """Return images as float32 in [0, 1], whether they are bytes or floats; of photos what an evaluation sees."""
-    if isinstance(images, Photos):
-        return images.seen()
-    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 def joined(first: Split, second: Split) -> Split:

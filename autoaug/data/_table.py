@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from autoaug.data._encoded import ImageFiles
 from autoaug.data._files import SPLIT_FOLDERS
 from autoaug.data._source import PARTS, Source
 from autoaug.data._splits import DataError, Split
 from autoaug.lookup import suggest
+from autoaug.photos import ImageFiles
 from autoaug.text import agreeing, enumerated
 
 COLUMNS = {

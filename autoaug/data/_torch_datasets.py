@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from autoaug.data._items import Columns, Items, MapStyle, as_image, item_name
-from autoaug.data._modes import as_rgb, eight_bits, may_be_transparent
 from autoaug.data._source import PARTS, Source, kind_of
 from autoaug.data._splits import DataError, Split
 from autoaug.lookup import suggest
+from autoaug.photos import as_rgb, eight_bits, may_be_transparent
 
 SMALL = 96
 """Pixels of a side: a dataset of larger images, or of images of several sizes, is decoded when it is used."""

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from autoaug.data._encoded import ImageFiles
 from autoaug.data._naming import distinct
 from autoaug.data._source import Reader, Source
 from autoaug.data._splits import DataError, Split
 from autoaug.data._standard import STANDARDS, Standard
+from autoaug.photos import ImageFiles
 
 
 def channels_last(data: Any) -> Tensor:

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from autoaug.data import Data, Photos, Split, as_float
+from autoaug.data import Data, Split, as_float
 from autoaug.devices import Clock, host_seconds
+from autoaug.photos import Photos
 from autoaug.study._setup import Setup
 from autoaug.train import Learner, TrainingRun, evaluate, global_generators_guarded, train_step
 

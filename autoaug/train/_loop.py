@@ -12,11 +12,12 @@ import torch
 from torch import Generator, Tensor, nn
 
 from autoaug.checkpoint import Checkpoint
-from autoaug.data import Data, Photos, Split, as_float, resplit
+from autoaug.data import Data, Split, as_float, resplit
 from autoaug.devices import Clock
 from autoaug.interruption import Interruption
 from autoaug.metrics import on_split
 from autoaug.mixing import Mix
+from autoaug.photos import Photos
 from autoaug.policy import Policy
 from autoaug.record import Record
 from autoaug.seeding import derive_seed

@@ -11,9 +11,10 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from autoaug.data import Data, Photos, as_float
+from autoaug.data import Data, as_float
 from autoaug.mixing import Mix
 from autoaug.models import build, normalisation, save_weights
+from autoaug.photos import Photos
 from autoaug.policy import Policy
 from autoaug.record import Phase
 from autoaug.train._backbone import Freezer

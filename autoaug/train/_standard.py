@@ -12,20 +12,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from autoaug.data import (
-    STANDARDS,
-    Data,
-    Photos,
-    Standard,
-    as_float,
-    draw_boxes,
-    heights_and_widths,
-    resized_crop,
-    standard_named,
-)
+from autoaug.data import STANDARDS, Data, Standard, as_float, standard_named
 from autoaug.devices import to_device
 from autoaug.fields import Refused
 from autoaug.ops import OPS, RANGES
+from autoaug.photos import Photos, draw_boxes, heights_and_widths, resized_crop
 from autoaug.policy import AnyNode, Apply, Choice, Fixed, PolicyTree, Schedule, Sequence, decode, encode, policy_tree
 
 Nodes = AnyNode | PolicyTree | Mapping[str, Any]

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy
 from PIL import Image, UnidentifiedImageError
 
-from autoaug.data._encoded import Encoded
-from autoaug.data._modes import SAID, as_rgb
+from autoaug.photos._encoded import Encoded
+from autoaug.photos._modes import SAID, as_rgb
 
 MARGIN = 0.875
 """A network sees this share of the shorter side of a photo when it is evaluated: 224 of 256 pixels, as is usual."""

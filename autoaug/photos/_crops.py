@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from autoaug.data._photos import Photos
-from autoaug.data._splits import as_float
 from autoaug.devices import to_device
+from autoaug.photos._photos import Photos, as_float
 
 
 def heights_and_widths(images: Tensor | Photos) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image, UnidentifiedImageError
 
-from autoaug.data._errors import DataError
+from autoaug.photos._errors import DataError
 
 
 @runtime_checkable

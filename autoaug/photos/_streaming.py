@@ -15,12 +15,12 @@ import numpy
 import torch
 from torch import Tensor
 
-from autoaug.data._decoding import starts_of
-from autoaug.data._encoded import Encoded
-from autoaug.data._errors import DataError
-from autoaug.data._photos import Holder
-from autoaug.data._pixels import Frame
 from autoaug.devices import to_device
+from autoaug.photos._decoding import starts_of
+from autoaug.photos._encoded import Encoded
+from autoaug.photos._errors import DataError
+from autoaug.photos._photos import Holder
+from autoaug.photos._pixels import Frame
 
 PIECE = 16
 """Photos that one process decodes in a row."""
@@ -30,7 +30,7 @@ AHEAD = 4
 
 CPU = torch.device("cpu")
 
-COMMAND = (sys.executable, "-P", "-c", "from autoaug.data._decoder import main; main()")
+COMMAND = (sys.executable, "-P", "-c", "from autoaug.photos._decoder import main; main()")
 
 
 @dataclass(eq=False)

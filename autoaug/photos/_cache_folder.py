@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from weakref import finalize
 
-from autoaug.data._errors import DataError
+from autoaug.photos._errors import DataError
 from autoaug.text import LOG
 
 GIB = 2**30

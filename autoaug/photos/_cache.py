@@ -18,7 +18,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from autoaug.data._cache_folder import (
+from autoaug.photos._cache_folder import (
     ABOUT,
     BUILDING,
     LOOKS,
@@ -30,9 +30,9 @@ from autoaug.data._cache_folder import (
     make_room,
     no_space,
 )
-from autoaug.data._decoding import Found, Looks, Order, decoded, starts_of
-from autoaug.data._photos import Flat, Holder
-from autoaug.data._pixels import Unreadable
+from autoaug.photos._decoding import Found, Looks, Order, decoded, starts_of
+from autoaug.photos._photos import Flat, Holder
+from autoaug.photos._pixels import Unreadable
 
 
 def cached(order: Order, folder: Path) -> Found:

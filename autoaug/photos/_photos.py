@@ -145,6 +145,13 @@ class Photos:
         return crop(held, starts, self.sizes, boxes, (high, wide))
 
 
+def as_float(images: Tensor | Photos) -> Tensor:
+    """Return images as float32 in [0, 1], whether they are bytes or floats; of photos what an evaluation sees."""
+    if isinstance(images, Photos):
+        return images.seen()
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+
+
 def crops_one_by_one(held: Tensor, starts: Tensor, sizes: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Return boxes of photos at one height and width, [B, 3, *size], bytes, photo by photo.
 

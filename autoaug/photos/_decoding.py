@@ -14,10 +14,10 @@ import numpy
 import PIL
 import torch
 
-from autoaug.data._encoded import Encoded
-from autoaug.data._errors import DataError
-from autoaug.data._photos import Flat, Holder
-from autoaug.data._pixels import LOOK, Frame, Taken, Unreadable, size_of, take
+from autoaug.photos._encoded import Encoded
+from autoaug.photos._errors import DataError
+from autoaug.photos._photos import Flat, Holder
+from autoaug.photos._pixels import LOOK, Frame, Taken, Unreadable, size_of, take
 from autoaug.text import LOG, enumerated
 
 AHEAD = 4

@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy
 
-from autoaug.data._cache import Mapped, cached
-from autoaug.data._cache_folder import NoRoom, cache_folder, gigabytes, is_whole
-from autoaug.data._decoding import Found, Order, in_memory, looked_at, sizes_of
-from autoaug.data._encoded import Encoded
-from autoaug.data._photos import Flat
-from autoaug.data._pixels import MARGIN, Frame, Unreadable, photo_frame
-from autoaug.data._streaming import Crew, Streamed
+from autoaug.photos._cache import Mapped, cached
+from autoaug.photos._cache_folder import NoRoom, cache_folder, gigabytes, is_whole
+from autoaug.photos._decoding import Found, Order, in_memory, looked_at, sizes_of
+from autoaug.photos._encoded import Encoded
+from autoaug.photos._photos import Flat
+from autoaug.photos._pixels import MARGIN, Frame, Unreadable, photo_frame
+from autoaug.photos._streaming import Crew, Streamed
 from autoaug.text import LOG, counted
 
 Hold = Literal["auto", "memory", "cache", "stream"]

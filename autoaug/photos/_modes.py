@@ -5,7 +5,7 @@ from enum import IntFlag
 import numpy
 from PIL import Image, ImageCms, ImageOps
 
-from autoaug.data._errors import DataError
+from autoaug.photos._errors import DataError
 
 
 class Changes(IntFlag):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from autoaug.data._encoded import Encoded
-from autoaug.data._pixels import Frame, kept_pixels, reason_of
+from autoaug.photos._encoded import Encoded
+from autoaug.photos._pixels import Frame, kept_pixels, reason_of
 
 
 def main() -> None:
