@@ -1,5 +1,6 @@
 """Fine-tuning: a frozen backbone, a learning rate of its own, and hypergradients through a part of the network."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from optuna.distributions import CategoricalDistribution
 from small_problems import Brightened, Noisy, Smooth, batch, network, seeded
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -23,7 +25,7 @@ from autoaug.learners._estimators import pathwise
 from autoaug.mixing import MIXES
 from autoaug.models import build, save_weights
 from autoaug.policy import Fixed, Warp, policy_tree, sequence
-from autoaug.strategies import madao, madao_cg, none, truncated
+from autoaug.strategies import Space, madao, madao_cg, none, truncated
 from autoaug.study import preflight
 from autoaug.study._knobs import knobs
 from autoaug.train import TrainingRun, train
@@ -288,3 +290,18 @@ def test_a_part_that_does_not_train_is_refused() -> None:
         Problem(Brightened(), model, batch(4, 1), batch(4, 2), seeded(), part="head")
     with pytest.raises(ValueError, match=r"Updates.part is 'tail': give 'all', 'head' or 'last-block'"):
         Updates(part="tail")  # type: ignore[arg-type]
+
+
+def test_weights_among_which_a_study_chooses_have_whole_paths(tmp_path: Path) -> None:
+    def choosing(*choices: str | None) -> Study:
+        space: Space = {"task.weights": CategoricalDistribution(choices)}
+        task = Task(data="digits-100", model="convnet", epochs=1)
+        return Study(name="s", task=task, space=space, strategies={"none": none()}, budget=Budget(trials=1))
+
+    whole = str(tmp_path / "a.safetensors")
+    assert choosing(None, whole).space["task.weights"] == CategoricalDistribution((None, whole))
+    message = (
+        r"^dimension 'task.weights' in study 's' has the choice 'b/a.pt', which is another file .*: give the whole "
+    )
+    with pytest.raises(ValueError, match=message + re.escape(f"path, {str(Path('b/a.pt').absolute())!r}") + "$"):
+        choosing(None, "b/a.pt")

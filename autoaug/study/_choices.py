@@ -3,8 +3,11 @@
 import math
 import reprlib
 from collections.abc import Mapping
+from pathlib import Path
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from autoaug.models import is_file
 
 TABLES = {
     "task.model": "autoaug.models.MODELS",
@@ -28,6 +31,21 @@ def check_choices(study: str, space: Mapping[str, BaseDistribution]) -> None:
                     f"dimension {name!r} in study {study!r} has the choice {reprlib.repr(choice)}, which no storage "
                     f"can hold: {instead(name, choice)}"
                 )
+            if name == "task.weights" and isinstance(choice, str) and is_file(choice):
+                refuse_relative(study, Path(choice))
+
+
+def refuse_relative(study: str, weights: Path) -> None:
+    """Refuse a file of weights whose place depends on the folder that a process runs in: that of a worker is another.
+
+    Raises:
+        ValueError: the path is relative.
+    """
+    if not weights.expanduser().is_absolute():
+        raise ValueError(
+            f"dimension 'task.weights' in study {study!r} has the choice {str(weights)!r}, which is another file in "
+            f"the folder of another process: give the whole path, {str(weights.absolute())!r}"
+        )
 
 
 def is_storable(choice: object) -> bool:
