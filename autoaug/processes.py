@@ -114,3 +114,8 @@ def parse_stat(text: str) -> tuple[str, int]:
     """Return state and start, the fields 3 and 22; the second field is a command in parentheses, and may hold any."""
     fields = text.rpartition(")")[2].split()
     return fields[0], int(fields[19])
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

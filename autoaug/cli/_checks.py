@@ -1,6 +1,5 @@
 """Is everything here that a study needs? One check for each thing that has gone wrong before, with its fix."""
 
-import os
 import platform
 import re
 import shutil
@@ -16,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from autoaug.processes import cores
 from autoaug.text import counted
 
 if TYPE_CHECKING:
@@ -134,10 +134,10 @@ def check_threads(target: Target) -> Finding:
     """Check that the cores that are seen may be used: more threads than cores make each other wait."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    counts = f"cores: {cores}, torch threads: {torch.get_num_threads()}; a trial takes as many as --cpus-per-trial says"
+    usable, threads = cores(), torch.get_num_threads()
+    counts = f"cores: {usable}, torch threads: {threads}; a trial takes as many as --cpus-per-trial says"
     quota = cpu_quota()
-    if quota and quota < cores:
+    if quota and quota < usable:
         fix = f"give Ray {max(1, int(quota))} CPUs (ray start --num-cpus), or the container more"
         return Finding(f"{counts}; the container may use {quota:g} of them", "warn", fix)
     return Finding(counts)

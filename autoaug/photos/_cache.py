@@ -86,7 +86,7 @@ def write(order: Order, begun: Path) -> None:
     with (begun / PIXELS).open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, order.bytes or 1)  # a disk that is too full says so now
         for pixels in looks.watched(decoded(order.encoded, order.frame)):
-            if order.bytes:
+            if order.pixels:
                 file.write(pixels.data)
         file.truncate()
         size = file.tell()

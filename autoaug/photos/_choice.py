@@ -1,7 +1,6 @@
 """How the images of a dataset are held while it is trained on: chosen by what they take and what is free, and said."""
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Literal
 
 import numpy
 
+from autoaug.artifacts import write_atomically
 from autoaug.photos._cache import Mapped, cached
 from autoaug.photos._cache_folder import NoRoom, cache_folder, gigabytes, is_whole
 from autoaug.photos._decoding import Found, Order, in_memory, looked_at, sizes_of
@@ -119,7 +119,7 @@ def streamed(order: Order) -> tuple[Found, str]:
 
     Where it cannot be, every process decodes all of them once before it begins.
     """
-    shapes = order._replace(pixels=False)
+    shapes = replace(order, pixels=False)
     try:
         found, _ = in_cache(shapes)
     except NoRoom:
@@ -156,11 +156,7 @@ def known_sizes(encoded: Encoded, version: str | None) -> numpy.ndarray:
             return known
     sizes = sizes_of(encoded)
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        begun = path.with_name(f"{path.name}.{os.getpid()}")
-        with begun.open("wb") as file:
-            numpy.save(file, sizes, allow_pickle=False)
-        os.replace(begun, path)
+        write_atomically(path, lambda file: numpy.save(file, sizes, allow_pickle=False))
     return sizes
 
 

@@ -1,14 +1,13 @@
 """All images of a dataset, decoded in threads: Pillow lets other threads work while it does."""
 
 import hashlib
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy
 import PIL
@@ -18,6 +17,7 @@ from autoaug.photos._encoded import Encoded
 from autoaug.photos._errors import DataError
 from autoaug.photos._photos import Flat, Holder
 from autoaug.photos._pixels import LOOK, Frame, Taken, Unreadable, size_of, take
+from autoaug.processes import cores
 from autoaug.text import LOG, enumerated
 
 AHEAD = 4
@@ -41,11 +41,6 @@ def log_tenths(what: str, done: int, total: int) -> None:
 
 PROGRESS: ContextVar[Progress] = ContextVar("PROGRESS", default=log_tenths)
 """Who is told of what takes long: a command line sets its own."""
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def decoded(encoded: Encoded, frame: Frame) -> Iterator[Taken | Unreadable]:
@@ -120,7 +115,8 @@ def refuse_unreadable(bad: Sequence[Unreadable], total: int, data_name: str, mos
         )
 
 
-class Order(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Order:
     """What is to be decoded, and how."""
 
     encoded: Encoded
@@ -135,7 +131,7 @@ class Order(NamedTuple):
     pixels: bool = True
     """Whether pixels are kept, or only what is known of each image."""
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Return how many bytes are kept."""
         if not self.pixels:
