@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.functional import interpolate
 
+from autoaug.data._holding import interpolated
 from autoaug.data._load import DATASETS, TEST_FRACTION, data_name, read, with_test
 from autoaug.data._source import Reader, Source
 from autoaug.data._splits import DataError, Split, draw, shares, to_learn
 from autoaug.data._taught import Corrupted, LongTailed, Reduced
-from autoaug.photos import Encoded, as_float
+from autoaug.photos import Encoded
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,10 @@ class Resized:
                 f"size={self.size} of resized {data_name(self.data)}: give 1 to {min(height, width)}, for its images "
                 f"are {height} x {width}"
             )
-        shrunk: dict[str, Any] = {name: shrink(split, self.size) for name, split in source.parts().items()}
+        shrunk: dict[str, Any] = {
+            name: replace(split, images=interpolated(split.images, self.size, "area"))
+            for name, split in source.parts().items()
+        }
         return replace(source, **shrunk, side=self.size)
 
 
@@ -91,19 +93,6 @@ def resized(data: str | Path | Reader, size: int) -> Resized:
     the area touches. Bytes stay bytes, rounded. Images that are not square change their proportions.
     """
     return Resized(data, size)
-
-
-def shrink(split: Split, size: int) -> Split:
-    """Return the same images at `size` x `size` pixels, of the same type."""
-    chunks = split.images.split(1000)  # as floats, all at once would not fit
-    images = torch.cat([_area(chunk, size) for chunk in chunks])
-    return replace(split, images=images)
-
-
-def _area(images: Tensor, size: int) -> Tensor:
-    """Return images at another size, each pixel the mean of the area that it covers."""
-    small = interpolate(as_float(images), (size, size), mode="area")
-    return small.mul_(255).round_().to(torch.uint8) if images.dtype == torch.uint8 else small
 
 
 Derived = Subset | Resized | Reduced | LongTailed | Corrupted

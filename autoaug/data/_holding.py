@@ -116,18 +116,23 @@ def completed(reading: Reading, found: Found, bad: Sequence[Unreadable]) -> Read
 
 
 def at_side(split: Split, side: int | None) -> Split:
-    """Return a split of tensors whose images have `side` x `side` pixels: of others the centre, resized."""
+    """Return a split of tensors whose images have `side` x `side` pixels: of others the centre, resized.
+
+    Smaller by the mean of areas, larger by bilinear weights.
+    """
     height, width = split.images.shape[2:]
     if side is None or (height, width) == (side, side):
         return split
     square = min(height, width)
     top, left = (height - square) // 2, (width - square) // 2
-    chunks = split.images[:, :, top : top + square, left : left + square].split(1000)  # as floats, all would not fit
-    return replace(split, images=torch.cat([to_side(chunk, side) for chunk in chunks]))
+    centre = split.images[:, :, top : top + square, left : left + square]
+    return replace(split, images=interpolated(centre, side, "area" if side < square else "bilinear"))
 
 
-def to_side(images: Tensor, side: int) -> Tensor:
-    """Return square images [N, C, H, H] at another size: smaller by the mean of areas, larger by bilinear weights."""
-    mode = "area" if side < images.shape[2] else "bilinear"
-    resized = interpolate(as_float(images), (side, side), mode=mode)
-    return resized.mul_(255).round_().to(torch.uint8) if images.dtype == torch.uint8 else resized
+def interpolated(images: Tensor, side: int, mode: str) -> Tensor:
+    """Return images [N, C, H, W] at `side` x `side` pixels by a mode of torch's `interpolate`; bytes stay bytes."""
+    # as floats, all at once would not fit
+    chunks = (interpolate(as_float(chunk), (side, side), mode=mode) for chunk in images.split(1000))
+    if images.dtype == torch.uint8:
+        chunks = (chunk.mul_(255).round_().to(torch.uint8) for chunk in chunks)
+    return torch.cat(list(chunks))
