@@ -11,6 +11,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from items_for_tests import Items
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import TensorDataset
@@ -46,17 +47,6 @@ class Table:
             return self.columns[key]
         self.opened.append(key)
         return {name: values[key] for name, values in self.columns.items()}
-
-
-class Items:
-    def __init__(self, *items: Any) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.items[index]
 
 
 def flat(level: int, size: tuple[int, int] = (8, 6)) -> Image.Image:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from items_for_tests import Items
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset
@@ -145,17 +146,6 @@ def test_splits_that_do_not_fit_each_other() -> None:
     refused(lambda root: Source(train=train, val=strange), "the val targets of data '<lambda>' run from 0 to 3")
     refused(lambda root: Source(train=train, classes=("a", "b", "c")), "class 'c' of data '<lambda>' has 0")
     refused(lambda root: Source(train=train, classes=("a",)), "run from 0 to 1: give 0 to 0 for 1 classes")
-
-
-class Items:
-    def __init__(self, *items: Any) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.items[index]
 
 
 class Stream(IterableDataset):

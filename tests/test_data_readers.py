@@ -13,6 +13,7 @@ import pytest
 import scipy.io
 import torch
 import torchvision
+from items_for_tests import Items
 from PIL import Image
 from torch.utils.data import TensorDataset
 
@@ -326,36 +327,23 @@ def test_a_path_means_the_same_folder_from_everywhere(tmp_path: Path, monkeypatc
     assert [len(load_data(reader).classes) for reader in readers] == [2, 2]
 
 
-class Pictures:
-    """A map-style dataset of one's own."""
-
-    def __init__(self, *items: Any) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.items[index]
-
-
 def test_datasets_of_torch() -> None:
     colour, grey = Image.new("RGB", (5, 4), (1, 2, 3)), Image.new("L", (5, 4), 7)
-    train = Pictures((colour, 0), (colour, numpy.int64(1)), (colour, torch.tensor(1)))
+    train = Items((colour, 0), (colour, numpy.int64(1)), (colour, torch.tensor(1)))
     source = from_datasets(train, test=train, classes=["cat", "dog"])
     assert source.train.images.shape == (3, 3, 4, 5)
     assert source.train.images[:, :, 0, 0].tolist() == [[1, 2, 3]] * 3
     assert (source.train.targets.tolist(), source.classes, source.val) == ([0, 1, 1], ("cat", "dog"), None)
-    assert from_datasets(Pictures((grey, 0))).train.images.tolist() == [[[[7] * 5] * 4]]
+    assert from_datasets(Items((grey, 0))).train.images.tolist() == [[[[7] * 5] * 4]]
     deep = Image.fromarray(numpy.full((4, 5), 40_000, dtype=numpy.uint16))
-    assert from_datasets(Pictures((deep, 0))).train.images.tolist() == [[[[156] * 5] * 4]], "40,000 of 65,535"
+    assert from_datasets(Items((deep, 0))).train.images.tolist() == [[[[156] * 5] * 4]], "40,000 of 65,535"
     tensors = from_datasets(TensorDataset(*pair()), val=TensorDataset(*pair(4)))
     assert torch.equal(tensors.train.images, pair()[0])
     assert len(load_data(lambda root: tensors).val) == 4
     assert from_datasets(Named()).classes == ("left", "right")
 
 
-class Named(Pictures):
+class Named(Items):
     """Knows its classes, as torchvision's datasets do."""
 
     def __init__(self) -> None:
