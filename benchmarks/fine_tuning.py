@@ -14,15 +14,12 @@ but for what was written by hand under "What was learned".
 """
 
 import argparse
-import importlib.metadata
-import platform
-import time
 from pathlib import Path
 
 import torch
 
 from autoaug import Budget, Study, Task
-from autoaug.compare import legend, stored_comparison, tables
+from autoaug.compare import stored_comparison
 from autoaug.execution import Options
 from autoaug.executors import run
 from autoaug.mixing import none as unmixed
@@ -30,8 +27,8 @@ from autoaug.policy import Fixed, policy_tree, sequence
 from autoaug.store import Store
 from autoaug.strategies import madao, none, online_score, randaugment, trivialaugment
 from autoaug.train import train
-from benchmarks.planted import CONCLUSION, conclusion_of, processor
-from benchmarks.strategies import markdown, say
+from benchmarks.planted import conclusion_of
+from benchmarks.strategies import cost_of, page, say
 from search_spaces.fine_tuning import fine_tuning
 
 MODEL, VAL_PER_CLASS = "photo-resnet-8", 50
@@ -99,28 +96,14 @@ def study_of(few: Path, given: argparse.Namespace, weights: Path) -> Study:
 
 
 def report(study: Study, store: Store, pretrained: str, images: int, conclusion: str) -> str:
-    found = stored_comparison([(store, study.name)])
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("autoaug", "torch", "optuna"))
-    task, shared = study.task, ", ".join(f"`{name}`" for name in study.space)
-    return "\n".join(
-        [
-            f"# Fine-tuning on {images} photos of two classes",
-            "",
-            f"{processor()}, 1 thread. {versions}, Python {platform.python_version()}. {time.strftime('%Y-%m-%d')}.",
-            "",
-            f"{task.model} at {task.size} x {task.size} pixels, pretrained on {pretrained}. Fine-tuned for "
-            f"{task.epochs} epochs of batches of {task.batch_size}; {study.budget.gpu_seconds:g} CPU-seconds for each "
-            f"search, which also moves {shared}; {study.seeds} final runs. `benchmarks/fine_tuning.py` says what is "
-            "trained on what.",
-            "",
-            conclusion or CONCLUSION,
-            "## Results",
-            "",
-            *(line for table in tables(found, wide=True) for line in markdown(table)),
-            *(f"- {line}" for line in legend(found)),
-            "",
-        ]
+    task = study.task
+    said = (
+        f"{task.model} at {task.size} x {task.size} pixels, pretrained on {pretrained}. Fine-tuned for {task.epochs} "
+        f"epochs of batches of {task.batch_size}; {cost_of(study)} `benchmarks/fine_tuning.py` says what is trained on "
+        "what."
     )
+    found = stored_comparison([(store, study.name)])
+    return page(f"Fine-tuning on {images} photos of two classes", said, found, conclusion)
 
 
 def main() -> None:

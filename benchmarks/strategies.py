@@ -111,17 +111,30 @@ def label_of(given: argparse.Namespace) -> str:
 
 
 def report(found: Comparison, study: Study, conclusion: str) -> str:
+    said = (
+        f"{study.task.model}, {study.task.epochs} epochs of batches of {study.task.batch_size}; {cost_of(study)} "
+        "`benchmarks/strategies.py` says what the data is." + missing(study)
+    )
+    return page(f"Strategies on {study.name}", said, found, conclusion)
+
+
+def cost_of(study: Study) -> str:
+    shared = ", ".join(f"`{name}`" for name in study.space)
+    return (
+        f"{study.budget.gpu_seconds:g} CPU-seconds for each search, which also moves {shared}; {study.seeds} final "
+        "runs."
+    )
+
+
+def page(title: str, said: str, found: Comparison, conclusion: str) -> str:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("autoaug", "torch", "optuna"))
-    task, shared = study.task, ", ".join(f"`{name}`" for name in study.space)
     return "\n".join(
         [
-            f"# Strategies on {study.name}",
+            f"# {title}",
             "",
             f"{processor()}, 1 thread. {versions}, Python {platform.python_version()}. {time.strftime('%Y-%m-%d')}.",
             "",
-            f"{task.model}, {task.epochs} epochs of batches of {task.batch_size}; {study.budget.gpu_seconds:g} "
-            f"CPU-seconds for each search, which also moves {shared}; {study.seeds} final runs. "
-            "`benchmarks/strategies.py` says what the data is." + missing(study),
+            said,
             "",
             conclusion or CONCLUSION,
             "## Results",
