@@ -25,7 +25,6 @@ from autoaug.train import (
     pick_device,
     rate_caution,
     smallest_part,
-    spelt,
     train_step,
 )
 
@@ -169,7 +168,7 @@ def try_logits(setup: Setup, data: Data) -> None:
     Raises:
         ValueError: it fails, its logits have another shape, or they are no numbers.
     """
-    run, model, shape = rehearsed(setup, data), name_of_model(setup), data.train.images.shape[1:]
+    run, model, shape = rehearsed(setup, data), setup.task.describe()["model"], data.train.images.shape[1:]
     noise = torch.rand(2, *shape, generator=Generator().manual_seed(0))
     flat = torch.tensor(FLAT).view(-1, 1, 1, 1).expand(-1, *shape)
     run.evaluated.eval()
@@ -202,7 +201,7 @@ def try_loss(setup: Setup, data: Data) -> None:
         ValueError: it fails, gives something else than a loss for each image, or values that are no numbers.
     """
     task, classes = setup.task, len(data.classes)
-    name = spelt(task.loss) if callable(task.loss) else task.loss
+    name = task.describe()["loss"]
     logits = torch.linspace(-2, 2, 2 * classes).reshape(2, classes).requires_grad_()
     targets = F.one_hot(torch.tensor([0, classes - 1]), classes).float()
     with failing(f"loss {name} fails on two images of {classes} classes"):
@@ -258,13 +257,8 @@ def step_of(run: TrainingRun, batch: Split, epoch: int) -> Tensor:
 
 def trained(setup: Setup) -> str:
     """Return what a step trains, in words: the model, and the learner where there is one."""
-    model = name_of_model(setup)
+    model = setup.task.describe()["model"]
     return f"{model} with {type(setup.learner).__name__}" if setup.learner.moves_policy else model
-
-
-def name_of_model(setup: Setup) -> str:
-    """Return the name of the model, or of the function that makes it."""
-    return spelt(setup.task.model) if callable(setup.task.model) else setup.task.model
 
 
 def spoken(shape: torch.Size) -> str:
