@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from autoaug.record import Record
     from autoaug.study import Budget, Study
     from autoaug.train import Task
+    from autoaug.trial import Trial
 else:
     __getattr__, _ = lazily(
         __name__,
@@ -22,10 +23,11 @@ else:
             "record": "Record",
             "study": "Budget Study",
             "train": "Task",
+            "trial": "Trial",
         },
     )
 
-__all__ = ["Budget", "Policy", "Record", "Study", "Task", "load_policy", "run"]
+__all__ = ["Budget", "Policy", "Record", "Study", "Task", "Trial", "load_policy", "run"]
 
 
 def __dir__() -> list[str]:

@@ -23,7 +23,7 @@ from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, stn, truncated
 from autoaug.study import knobs, plan, predict, preflight, set_up
-from autoaug.train import OPTIMISERS, Learner, MinibatchLoss, NullLearner, TrainingRun, train, train_step
+from autoaug.train import OPTIMISERS, Learner, Lesson, MinibatchLoss, NullLearner, TrainingRun, train, train_step
 
 TASK = Task(data="digits-rotated", model="convnet", epochs=2, refine_epochs=1, batch_size=100, device="cpu")
 RATE: dict[str, BaseDistribution] = {"learner.rate": FloatDistribution(0.5, 1.5)}
@@ -68,6 +68,11 @@ class Minimal:
         assert images.shape[1:] == (1, 8, 8)
         assert targets.shape == images.shape[:1]
         return loss.backward()
+
+    joins_loss = False
+
+    def learn(self, lesson: Lesson) -> None:
+        self._calls.append("learn")
 
     def step(self, run: TrainingRun) -> None:
         self._calls.append("step")

@@ -22,6 +22,7 @@ FLOORS = (
     {"policy"},
     {"export", "train"},
     {"learners"},
+    {"trial"},
     {"strategies"},
     {"study", "store"},
     {"execution", "compare"},
@@ -55,7 +56,7 @@ HOMES = {
 """Where the library may import what is heavy or may be exchanged one day."""
 
 PUBLIC = {
-    "autoaug": "Budget Policy Record Study Task load_policy run",
+    "autoaug": "Budget Policy Record Study Task Trial load_policy run",
     "autoaug.ops": "OPS Op",
     "autoaug.mixing": "MIXES Mix",
     "autoaug.models": "MODELS build",

@@ -97,7 +97,7 @@ def test_both_versions_say_the_same() -> None:
     now = complete_definition({**asked().describe(), **{name: VERSION_1[name] for name in facts}, "version": 2})
     task = {**_versions.as_stored(_versions.DEFAULTS), **VERSION_1["task"]}  # with the fields that came later
     budget = {**VERSION_1["budget"], "gpu_weights": {}}  # this one too
-    whole = {**VERSION_1, "task": task, "budget": budget, "metrics": {}, "unrecorded": ["standard"]}
+    whole = {**VERSION_1, "task": task, "budget": budget, "metrics": {}, "train": None, "unrecorded": ["standard"]}
     assert now == complete_definition(VERSION_1) == whole
 
 

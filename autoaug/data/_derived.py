@@ -99,7 +99,7 @@ Derived = Subset | Resized | Reduced | LongTailed | Corrupted
 """A dataset that is made of another one, its field `data`."""
 
 
-def is_named(data: str | Path | Reader) -> bool:
+def is_named(data: str | Path | Reader | None) -> bool:
     """Whether the data are a dataset of the table, or made of one, and not of the user's own."""
     if isinstance(data, Derived):
         return is_named(data.data)

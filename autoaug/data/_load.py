@@ -238,8 +238,10 @@ def _kept(reader: Reader, root: Path, name: str, version: int) -> Source:
     return _read(reader, root, name)
 
 
-def data_name(data: str | Path | Reader) -> str:
-    """Return the name of the data in an error: "data 'cifar10'"."""
+def data_name(data: str | Path | Reader | None) -> str:
+    """Return the name of the data in an error: "data 'cifar10'"; of none, which a loop reads itself, in words."""
+    if data is None:
+        return "the data of the loop"
     return f"data {getattr(data, '__name__', str(data))!r}"
 
 

@@ -32,8 +32,10 @@ def of_attempt(study: Study, job: Job) -> dict[str, Any]:
     }
 
 
-def of_training(data: Data, device: torch.device) -> dict[str, Any]:
-    """Return what a training sees and what it runs on, known once the data are loaded."""
+def of_training(data: Data | None, device: torch.device) -> dict[str, Any]:
+    """Return what a training sees and what it runs on, known once the data are loaded; of None the loop's own are."""
+    if data is None:
+        return {"device": device_name(device)}
     return {
         "device": device_name(device),
         "data": data.fingerprint,

@@ -1,8 +1,8 @@
 """The worker runs one trial and writes everything about it straight into the storage."""
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -25,7 +25,8 @@ from autoaug.record import Record, State
 from autoaug.store import BY_CLASS, Store, Unreachable, Unwritable, settle
 from autoaug.study import Setup, Study, applied, gpu_weight, unapplied
 from autoaug.text import read, shown
-from autoaug.train import Diverged, pick_device, train
+from autoaug.train import Diverged, pick_device
+from autoaug.trial import Trial, records
 
 TAKEN = "cancelled, or taken over by another worker"
 """Why a trial goes on without its worker."""
@@ -170,6 +171,8 @@ def run(attempt: Attempt) -> None:
     try:
         return run_trial(attempt)
     except torch.OutOfMemoryError:
+        if attempt.study.train is not None:
+            raise  # how many images go through the network at once is up to the loop
         task = attempt.set_up().task
         half = max(1, min(task.micro_batch or task.batch_size, task.batch_size) // 2)
     # out here the error is gone, and with it the tensors that its traceback held
@@ -199,13 +202,15 @@ def run_trial(attempt: Attempt) -> None:
     with suppress(Unreachable):
         limits.refuse_overdraft()
     in_learner, seen = 0.0, list[Record]()
-    for record in train_signed(attempt, setup):
-        in_learner += record.metrics.get("hyper_seconds", 0.0)
-        keep(record, attempt)
-        seen.append(replace(record, policy=None))
-        if record.epoch < setup.task.total_epochs and not attempt.is_final:
-            with suppress(Unreachable):  # what the others have spent or reached is read after the next epoch
-                limits.check(record)
+    trial = trial_of(attempt, setup)
+    with closing(train_signed(attempt, setup, trial)) as epochs:
+        for record in epochs:
+            in_learner += record.metrics.get("hyper_seconds", 0.0)
+            keep(record, attempt)
+            seen.append(replace(record, policy=None))
+            if record.epoch != trial.total_epochs and not attempt.is_final:
+                with suppress(Unreachable):  # what the others have spent or reached is read after the next epoch
+                    limits.check(record)
     store.annotate(job.trial_id, learner_seconds=round(in_learner, 3), **peak_memory(device))
     if attempt.is_final and setup.learner.moves_policy:
         for name in attempt.study.deploy:
@@ -213,13 +218,14 @@ def run_trial(attempt: Attempt) -> None:
     note_summary(attempt, seen)
 
 
-def note_applied(attempt: Attempt, setup: Setup, data: Data) -> None:
+def note_applied(attempt: Attempt, setup: Setup, data: Data | None) -> None:
     """Keep what is trained, and which values that were asked for cannot be seen in it.
 
     Settings of a learner that follow the length of a training are known once it was checked.
     """
     study, job = attempt.study, attempt.job
-    setup.learner.check(setup.task, len(data.train), len(data.val))
+    if study.train is None and data is not None:
+        setup.learner.check(setup.task, len(data.train), len(data.val))
     attempt.store.annotate(job.trial_id, applied=applied(setup, study.task))
     if missing := unapplied(study, job.strategy, job.point, search=attempt.is_search):
         attempt.store.annotate(job.trial_id, unapplied=missing)
@@ -231,53 +237,60 @@ def deploy(name: str, attempt: Attempt) -> list[Record]:
     Same initial weights and data order as the run that learned it, nothing else of it. Returns its epochs.
     """
     seen = []
-    for record in train_signed(attempt, attempt.deployed(name, stored_epochs(attempt)), name):
+    setup = attempt.deployed(name, stored_epochs(attempt))
+    for record in train_signed(attempt, setup, trial_of(attempt, setup, name), name):
         keep(record, attempt)
         seen.append(record)
     return seen
 
 
-def train_signed(attempt: Attempt, setup: Setup, training: str = "") -> Iterator[Record]:
+def train_signed(attempt: Attempt, setup: Setup, trial: Trial, training: str = "") -> Generator[Record, None, None]:
     """Return the epochs of a training, signed. What was spent on one that an error cut off is stored."""
     device = pick_device(setup.task.device).type
 
     def lose(record: Record) -> None:
         attempt.store.write_epoch(attempt.job.trial_id, attempt.sign(record, training))
 
-    for record in metered(train_from_checkpoint(attempt, setup, training), device, lose):
+    for record in metered(train_from_checkpoint(attempt, setup, trial, training), device, lose):
         yield attempt.sign(record, training)
 
 
-def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") -> Iterator[Record]:
-    """Train with the seed of the trial, from the checkpoint of the latest attempt that left one."""
-    checkpoint = attempt.checkpoint(training, attempt.others_follow(setup, training))
+def trial_of(attempt: Attempt, setup: Setup, training: str = "") -> Trial:
+    """Return what the loop of one training is given; the checkpoint is that of the latest attempt that left one."""
     on_both = attempt.trains_on_both(setup)
-    data = attempt.data(setup.task, on_both)
-    warnings = [note_training(attempt, setup, data)]
+    return Trial(
+        setup.params,
+        setup.policy,
+        setup.mix,
+        setup.learner,
+        setup.task,
+        attempt.seed,
+        metric=attempt.study.metric,
+        final=attempt.is_final,
+        data=None if setup.task.data is None else attempt.data(setup.task, on_both),
+        checkpoint=attempt.checkpoint(training, attempt.others_follow(setup, training)),
+        validates=not on_both,
+        pulse=attempt.step,
+        interruption=attempt.options.interruption,
+    )
+
+
+def train_from_checkpoint(attempt: Attempt, setup: Setup, trial: Trial, training: str = "") -> Iterator[Record]:
+    """Run the loop of the study, and keep what there is to know of the training and what went wrong in it."""
+    warnings = [note_training(attempt, setup, trial.data)]
     if not training:
-        note_applied(attempt, setup, data)
+        note_applied(attempt, setup, trial.data)
 
     def note_trouble() -> None:
-        trouble = "; ".join(filter(None, (warnings[0], checkpoint.passed_over, checkpoint.trouble)))
+        checkpoint = trial.checkpoint
+        troubles = (checkpoint.passed_over, checkpoint.trouble) if checkpoint else ()
+        trouble = "; ".join(filter(None, (warnings[0], *troubles)))
         if trouble not in ("", warnings[-1]):
             warnings.append(trouble)
             attempt.store.annotate(attempt.job.trial_id, warning=trouble)
 
-    epochs = train(
-        setup.task,
-        setup.policy,
-        setup.mix,
-        setup.learner,
-        torch.Generator().manual_seed(attempt.seed),
-        checkpoint,
-        test=attempt.is_final,
-        validate=not on_both,
-        data=data,
-        pulse=attempt.step,
-        interruption=attempt.options.interruption,
-    )
     try:
-        for record in epochs:
+        for record in records(attempt.study.loop, trial):
             yield record
             note_trouble()
     except KeyboardInterrupt:  # the checkpoint that was asked for may be the one that could not be written
@@ -285,11 +298,11 @@ def train_from_checkpoint(attempt: Attempt, setup: Setup, training: str = "") ->
         raise
 
 
-def note_training(attempt: Attempt, setup: Setup, data: Data) -> str:
+def note_training(attempt: Attempt, setup: Setup, data: Data | None) -> str:
     """Keep on what a training runs, and with which settings; return what there is to warn of, or nothing."""
     facts = of_training(data, pick_device(setup.task.device))
     strategy = attempt.study.strategies[attempt.job.strategy]
-    if setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
+    if data is not None and setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
         facts["notes"] = list(notes)
     weight, unweighed = gpu_weight(attempt.study)
     if weight is not None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from autoaug.learners._bilevel import Bilevel
     from autoaug.learners._checks import HypergradientError
     from autoaug.learners._joint import Joint
-    from autoaug.learners._problem import Batch, Problem
+    from autoaug.learners._problem import Batch, Problem, straight
     from autoaug.learners._replay import DEPLOYS, learned, replay
     from autoaug.learners._updates import Scale, Updates
 else:
@@ -18,7 +18,7 @@ else:
             "_bilevel": "Bilevel",
             "_checks": "HypergradientError",
             "_joint": "Joint",
-            "_problem": "Batch Problem",
+            "_problem": "Batch Problem straight",
             "_replay": "DEPLOYS learned replay",
             "_updates": "Scale Updates",
         },
@@ -35,4 +35,5 @@ __all__ = [
     "Updates",
     "learned",
     "replay",
+    "straight",
 ]

@@ -31,7 +31,7 @@ from autoaug.train import epoch_order
 
 if TYPE_CHECKING:
     from autoaug.data import Split
-    from autoaug.train import MinibatchLoss, Task, TrainingRun
+    from autoaug.train import Lesson, MinibatchLoss, Task, TrainingRun
 
 PATIENCE = 10
 """Hypergradients in a row that are no numbers, before the training is given up."""
@@ -69,6 +69,7 @@ class Bilevel:
     """
 
     moves_policy = True
+    joins_loss = False
 
     def __init__(
         self,
@@ -98,6 +99,24 @@ class Bilevel:
         images, targets = train.taken(chosen)
         hyper = Batch(run.standard(images, rng), targets)
         self.advance(self.problem(run, hyper, batch_of(val, seen)), run.optimiser)
+
+    def learn(self, lesson: "Lesson") -> None:
+        """Make an update where one is due, on the batch of the step that was made and images of the user's."""
+        if not self.due(lesson.epoch, lesson.step):
+            return
+        part = lesson.weights if isinstance(lesson.weights, str) else self.updates.part
+        problem = Problem(
+            self.policy,
+            lesson.model,
+            Batch(*lesson.train),
+            Batch(*lesson.val()),
+            lesson.rng,
+            lesson.logits,
+            lesson.micro_batch or self.updates.micro_batch,
+            part=part,  # type: ignore[arg-type]
+            clip_norm=lesson.clip_norm,
+        )
+        self.advance(problem, lesson.optimiser)
 
     def wants_graph(self, run: "TrainingRun") -> bool:
         """Return whether an update is due in the coming step that differentiates this very step."""

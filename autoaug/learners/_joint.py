@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from autoaug.train import NullLearner
 
 if TYPE_CHECKING:
-    from autoaug.train import MinibatchLoss, Task, TrainingRun
+    from autoaug.train import Lesson, MinibatchLoss, Task, TrainingRun
 
 
 class Joint(NullLearner):
@@ -26,6 +26,7 @@ class Joint(NullLearner):
     """
 
     moves_policy = True
+    joins_loss = True
 
     def __init__(self, policy: Any, lr: float = 0.01) -> None:
         if not isinstance(policy, nn.Module) or not any(value.requires_grad for value in policy.parameters()):
@@ -55,6 +56,11 @@ class Joint(NullLearner):
 
     def step(self, run: "TrainingRun") -> None:
         """Descend the gradient that `backward` left in the policy's parameters."""
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def learn(self, lesson: "Lesson") -> None:
+        """Descend the gradient that the loop's own backward pass left in the policy's parameters."""
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
-from autoaug.metrics._table import BUILT_IN, METRICS, Direction, Metric, parts
+from autoaug.metrics._table import BUILT_IN, METRICS, Direction, Metric, given_by_the_loop, parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,25 @@ def adopted(metric: Metric) -> str:
         raise ValueError(f"Metric(label={metric.label!r}): METRICS has another row {name!r}: give another label")
     METRICS[name] = metric
     return name
+
+
+def given(name: str, direction: Direction) -> None:
+    """Make a row of a metric that a loop of the user's own gives, where there is none.
+
+    Args:
+        name: of the row, or of the metric on a split.
+
+    Raises:
+        ValueError: it makes no name, or there is such a row with another direction.
+    """
+    row = parts(name)[1]
+    if row in METRICS and (METRICS[row].measured or METRICS[row].direction == direction):
+        if METRICS[row].direction != direction:
+            raise ValueError(f"the metric {name!r} is one to {METRICS[row].direction}: leave the direction out")
+        return
+    if not re.fullmatch(rf"\w{{1,{LONGEST_NAME}}}", row):
+        raise ValueError(f"{name!r} cannot name a metric: give letters, digits and '_', at most {LONGEST_NAME}")
+    METRICS[row] = Metric(function=given_by_the_loop, direction=direction, label=row.replace("_", " "))
 
 
 def origin(metric: Metric) -> tuple[str, str]:

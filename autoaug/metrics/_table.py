@@ -61,6 +61,11 @@ class Metric:
     """It says nothing of data with fewer classes, and is not measured on them."""
 
     @property
+    def measured(self) -> bool:
+        """Whether its function measures it; otherwise a loop of the user's own gives its values."""
+        return self.function is not given_by_the_loop
+
+    @property
     def maximize(self) -> bool:
         """Whether more is better."""
         return self.direction == "maximize"
@@ -79,6 +84,11 @@ class Metric:
     def half_width(self, value: float, images: int) -> float | None:
         """Return what the choice of so many images does to a value; None where the value alone does not say."""
         return half_width(value, images) if self.proportion else None
+
+
+def given_by_the_loop(logits: "Tensor", targets: "Tensor") -> "Tensor":
+    """Raise a RuntimeError: the function of a metric whose values are never computed here."""
+    raise RuntimeError("the values of this metric are given by the loop of a study")
 
 
 METRICS: dict[str, Metric] = {
@@ -190,8 +200,11 @@ def words_of(name: str, table: Mapping[str, Metric] = METRICS) -> str:
 
 
 def applicable(classes: int) -> dict[str, Metric]:
-    """Return the rows that say something of data with so many classes, by their names, in the order of the table."""
-    return {name: metric for name, metric in METRICS.items() if classes >= metric.least_classes}
+    """Return the rows that say something of data with so many classes, by their names, in the order of the table.
+
+    Those that a loop of the user's own gives are not measured here.
+    """
+    return {name: metric for name, metric in METRICS.items() if metric.measured and classes >= metric.least_classes}
 
 
 def half_width(proportion: float, samples: int, confidence: float = 0.95) -> float:

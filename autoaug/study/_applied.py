@@ -66,14 +66,19 @@ def plain(value: Any) -> Any:
 def unapplied(study: Study, strategy: str, point: Mapping[str, Any], *, search: bool = False) -> list[str]:
     """Return the dimensions of a point that leave no trace in what is made of it: any other value makes the same.
 
-    Left out are those that the proxy of a search sets, and those of a single value. What objects hold is compared,
-    also what their functions hold; nothing is trained. Where a point made twice differs from itself, the list is empty.
+    Left out are the dimensions of a loop of the user's own, of which its trial knows which were read, those that the
+    proxy of a search sets, and those of a single value. What objects hold is compared, also what their functions hold;
+    nothing is trained. Where a point made twice differs from itself, the list is empty.
 
     Args:
         search: the point is that of a trial on the strategy's proxy.
     """
     known, hidden = study.space_of(strategy), study.strategies[strategy].proxy if search else {}
-    asked = [name for name in point if name in known and name.removeprefix("task.") not in hidden]
+    asked = [
+        name
+        for name in point
+        if name in known and not name.startswith("train.") and name.removeprefix("task.") not in hidden
+    ]
     values = {name: [{**point, name: value} for value in others(known[name], point[name])] for name in asked}
     if not any(values.values()):
         return []

@@ -32,8 +32,10 @@ from autoaug.study._choices import check_choices
 from autoaug.study._conditions import in_order, mix_conditions, never, refuse_useless_mix, task_conditions
 from autoaug.study._dimensions import ends, in_plain_python
 from autoaug.study._known import first_points
+from autoaug.study._loops import check_task, loop_of, make_row, refuse_unread
 from autoaug.study._versions import described, without_defaults
-from autoaug.train import SAME_IN_ALL_TRIALS, Task
+from autoaug.train import SAME_IN_ALL_TRIALS, Task, spelt
+from autoaug.trial import Loop, fit
 
 
 def check_name(name: object, what: str) -> str:
@@ -90,7 +92,9 @@ class Study:
     """
 
     name: Annotated[str, name_of_study]
-    task: Task
+    task: Task = field(default_factory=lambda: Task(data=None))
+    """What is trained. A loop of one's own reads of it what is in `READ_BY_LOOPS`, and needs none where it has its own
+    data and says itself how many epochs there are."""
     strategies: Mapping[str, Strategy]
     budget: Budget
     space: Space = field(default_factory=dict)
@@ -107,10 +111,15 @@ class Study:
     best of them is named. They are part of the search's cost."""
     seed: Annotated[int, SEED] = 0
     """Of the search: the same seed proposes the same points."""
+    train: Annotated[Loop | None, loop_of] = None
+    """The training loop, a generator function of a `Trial` that yields the metrics of each epoch; None is autoaug's own
+    trainer. Its dimensions are called "train." and a name, and `trial[name]` is their value."""
     metric: Annotated[str, name_of_metric] = DEFAULT_METRIC
     """A row of `autoaug.metrics.METRICS` on the validation split, which the search goes by. Final runs are ranked,
     tested and drawn by the same row on the test split. Given a `Metric`, the study makes a row of it, called after its
     label, and this is its name: "val_cost" of `Metric(function=cost, direction="minimize", label="cost")`."""
+    minimize: bool | None = None
+    """Which direction of the metric is better, where it is one that the loop alone knows: it needs no row then."""
     deploy: tuple[Annotated[str, TEXT], ...] = ("last_policy",)
     """How the final runs of a strategy with a learner train again from scratch with the policy that was learned: rows
     of `DEPLOYS`. The network that was trained while the policy moved has learned from it what the validation images
@@ -122,8 +131,11 @@ class Study:
     """A storage URL; None is what the command line or AUTOAUG_STORAGE says, else autoaug.db in this folder."""
 
     def __post_init__(self) -> None:
+        if self.minimize is not None:
+            make_row(self.metric, self.minimize, self.train)
         check_fields(self)
         check_kinds(self)
+        check_task(self.name, self.task, self.train, self.final_data)
         object.__setattr__(self, "space", in_plain_python(self.space))
         plain = {name: each._replace(space=in_plain_python(each.space)) for name, each in self.strategies.items()}
         object.__setattr__(self, "strategies", plain)
@@ -152,6 +164,11 @@ class Study:
     def baseline_name(self) -> str:
         """Return the name of the strategy that the others are compared with."""
         return self.baseline if self.baseline is not None else next(iter(self.strategies))
+
+    @property
+    def loop(self) -> Loop:
+        """Return the training loop: the user's, or that of autoaug's own trainer."""
+        return self.train or fit
 
     @property
     def direction(self) -> Direction:
@@ -214,6 +231,7 @@ class Study:
         return without_defaults(
             {
                 "task": described(self.task),
+                "train": None if self.train is None else spelt(self.train),
                 "metric": self.metric,
                 "metrics": {name: facts_of(metric) for name, metric in own_metrics().items()},
                 "final_data": self.final_data,
@@ -261,20 +279,23 @@ def check_space(study: Study, strategy: str) -> None:
     twice = sorted(set(study.space) & set(study.strategies[strategy].space))
     if twice:
         raise ValueError(f"{twice[0]!r} is in the space of study {study.name!r} and of strategy {strategy!r}: keep one")
-    settable = settable_names(study.strategies[strategy])
+    settable = settable_names(study, strategy)
     for name in study.space_of(strategy):
         noun, _, what = name.partition(".")
         if noun not in settable:
             raise ValueError(
                 f"unknown dimension {name!r} in study {study.name!r}: it starts with {' or '.join(settable)}"
             )
-        if settable[noun] is not None and what not in settable[noun]:
-            raise ValueError(f"unknown dimension {name!r} in study {study.name!r}: {suggest(what, settable[noun])}")
+        names = settable[noun]
+        if names is not None and what not in names:
+            raise ValueError(f"unknown dimension {name!r} in study {study.name!r}: {suggest(what, names)}")
         if noun == "task" and what in SAME_IN_ALL_TRIALS:
             raise ValueError(
                 f"dimension {name!r} in study {study.name!r}: {SAME_IN_ALL_TRIALS[what]} is the same in all trials; "
                 f"leave it out, and give Task({what}=...)"
             )
+        if noun == "task" and study.train is not None:
+            refuse_unread(f"dimension {name!r} of study {study.name!r}", what)
     for name in study.strategies[strategy].conditions:
         if name not in study.strategies[strategy].space:
             known = suggest(name, study.strategies[strategy].space)
@@ -299,6 +320,8 @@ def check_first(study: Study, strategy: str) -> None:
 
 def check_proxy(study: Study, strategy: str) -> None:
     """Refuse a proxy that makes no task."""
+    for name in study.strategies[strategy].proxy if study.train is not None else ():
+        refuse_unread(f"the proxy of strategy {strategy!r} of study {study.name!r}", name)
     try:
         study.strategies[strategy].proxied(**study.strategies[strategy].proxy)
         study.task_of(strategy)
@@ -309,16 +332,18 @@ def check_proxy(study: Study, strategy: str) -> None:
 def check_pruner(study: Study, strategy: str) -> None:
     """Refuse a pruner for trials that report nothing before their end."""
     rule = study.strategies[strategy].pruner
-    if not isinstance(rule, NopPruner) and most_epochs(study, strategy, search=True) < 2:
+    if not isinstance(rule, NopPruner) and study.train is None and most_epochs(study, strategy, search=True) < 2:
         raise ValueError(
             f"strategy {strategy!r} of study {study.name!r} has the pruner {type(rule).__name__} and trials of one "
             "epoch, which report nothing before their end: take the pruner away, or give more epochs"
         )
 
 
-def settable_names(strategy: Strategy) -> dict[str, set[str]]:
-    """Return what each noun of a point can set, for one strategy."""
+def settable_names(study: Study, name: str) -> dict[str, set[str] | None]:
+    """Return what each noun of a point can set, for one strategy; None is whatever the loop of the study reads."""
+    strategy = study.strategies[name]
     return {
+        **({} if study.train is None else {"train": None}),
         "policy": parameters(strategy.policy),
         "mix": {"kind"}.union(*(parameters(mix) for mix in MIXES.values())),
         "task": {field.name for field in fields(Task)},

@@ -148,6 +148,8 @@ def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[Dat
     Raises:
         DataError: some data cannot be used.
     """
+    if study.task.data is None:
+        return []
     searches: dict[tuple[Any, ...], list[str]] = {}
     for name in list(only) or study.strategies:
         task = study.task_of(name)

@@ -53,7 +53,7 @@ def line(study: Study, name: str, prediction: Prediction | None, load: Loader | 
         search_seconds=round(prediction.search(study, name), 3) if prediction else None,
         final_seconds=round(prediction.finals(study), 3) if prediction else None,
         unit=prediction.unit if prediction else "",
-        notes=notes(study, name, load) if load else (),
+        notes=notes(study, name, load) if load and study.train is None else (),
     )
 
 

@@ -66,6 +66,8 @@ def predict(
         patience: how many times the usual few seconds it may take.
     """
     load, watch, predictions = load or Loader(), Stopwatch(patience), {}
+    if study.train is not None:
+        return {}
     for name in list(only) or study.strategies:
         say(name)
         with suppress(Exception):  # the trials that fail in the same way will say why

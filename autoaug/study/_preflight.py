@@ -47,6 +47,8 @@ def preflight(study: Study, load: Loader | None = None) -> None:
         ValueError: something cannot work; the message names it. No time was spent and nothing was written.
     """
     load = load or Loader()
+    if study.train is not None:
+        return
     read_data(study, load)
     try_metrics(study, load)
     rehearsal = Rehearsal(load)

@@ -1,7 +1,7 @@
 """From a point of a space to what is trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autoaug.mixing import Mix, takes
@@ -21,6 +21,8 @@ class Setup:
     mix: Mix
     learner: Learner
     """A `NullLearner` where the strategy has none."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """What the point sets of the dimensions of a loop of the user's own, by name without "train."."""
 
 
 def set_up(study: Study, strategy: str, point: Mapping[str, Any], *, search: bool = False) -> Setup:
@@ -33,7 +35,9 @@ def set_up(study: Study, strategy: str, point: Mapping[str, Any], *, search: boo
     policy = chosen.policy(**part("policy", point))
     learner = chosen.within(policy, **part("learner", point)) if chosen.within else NullLearner()
     task = replace(study.task, **part("task", point) | (dict(chosen.proxy) if search else {}))
-    return Setup(task, policy, make_mix(**{**study.mix_of(strategy), **part("mix", point)}), learner)
+    return Setup(
+        task, policy, make_mix(**{**study.mix_of(strategy), **part("mix", point)}), learner, part("train", point)
+    )
 
 
 def make_mix(kind: str | None = None, **parameters: Any) -> Mix:

@@ -89,6 +89,7 @@ ELSEWHERE = ("root", "device", "hold")
 
 OPTIONAL: dict[str, Any] = {
     "metrics": {},
+    "train": None,
     "final_data": "train",
     "varied": {},
     "mixes": {},

@@ -5,45 +5,54 @@ data with the standard augmentation only, at the learning rate that the schedule
 """
 
 from autoaug.train._criterion import LOSSES, Criterion, criterion_of
-from autoaug.train._figures import Diverged
+from autoaug.train._figures import Diverged, finite_figures, snapshot
 from autoaug.train._learner import Learner, NullLearner
+from autoaug.train._lesson import Labelled, Lesson
 from autoaug.train._loop import batches, evaluate, global_generators_guarded, train, train_step
 from autoaug.train._loss import MinibatchLoss, smallest_part
 from autoaug.train._optimisers import OPTIMISER_FIELDS, OPTIMISERS, fields_read, rate_caution
 from autoaug.train._order import epoch_order
 from autoaug.train._recipes import RECIPES, Recipe
-from autoaug.train._run import TrainingRun, pick_device
+from autoaug.train._run import TrainingRun, pick_device, spawn
 from autoaug.train._schedules import SCHEDULES, ScheduleRule, learning_rate
-from autoaug.train._standard import resolved_standard
-from autoaug.train._task import SAME_IN_ALL_TRIALS, Task, spelt
+from autoaug.train._standard import apply_standard, resolved_standard, shown_size
+from autoaug.train._task import READ_BY_LOOPS, SAME_IN_ALL_TRIALS, Task, spelt
 
 __all__ = [
     "LOSSES",
     "OPTIMISERS",
     "OPTIMISER_FIELDS",
+    "READ_BY_LOOPS",
     "RECIPES",
     "SAME_IN_ALL_TRIALS",
     "SCHEDULES",
     "Criterion",
     "Diverged",
+    "Labelled",
     "Learner",
+    "Lesson",
     "MinibatchLoss",
     "NullLearner",
     "Recipe",
     "ScheduleRule",
     "Task",
     "TrainingRun",
+    "apply_standard",
     "batches",
     "criterion_of",
     "epoch_order",
     "evaluate",
     "fields_read",
+    "finite_figures",
     "global_generators_guarded",
     "learning_rate",
     "pick_device",
     "rate_caution",
     "resolved_standard",
+    "shown_size",
     "smallest_part",
+    "snapshot",
+    "spawn",
     "spelt",
     "train",
     "train_step",

@@ -1,14 +1,15 @@
 """The figures of an epoch, checked once, whoever measured them: one that is no finite number ends the training."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from autoaug.fields import TEXT, plain, short
 from autoaug.metrics import SPLITS, own_metrics, row_of, words_of
-from autoaug.policy import PolicyError
+from autoaug.policy import Policy, PolicyError
+from autoaug.train._learner import Learner
 
 if TYPE_CHECKING:
     from autoaug.train._run import TrainingRun
@@ -21,17 +22,20 @@ class Diverged(ArithmeticError):
     """A figure of a training is no longer a finite number: the message names it, the epoch and what to change."""
 
 
-def finite_figures(run: "TrainingRun", figures: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of the present epoch as floats.
+def finite_figures(epoch: int, figures: Mapping[str, Any], remedy: Callable[[str], str]) -> dict[str, float]:
+    """Return the figures of an epoch as floats.
+
+    Args:
+        remedy: from the name of one that is no finite number to what may be changed.
 
     Raises:
         Diverged: one of them is NaN or infinite.
-        TypeError: one is no number, or its name cannot be stored. A learner of the user's has returned it.
+        TypeError: one is no number, or its name cannot be stored. A learner or a loop of the user's has returned it.
     """
     checked = {name: number(name, value) for name, value in figures.items()}
     for name, value in checked.items():
         if not math.isfinite(value):
-            raise Diverged(f"diverged: {spoken(name)} is {value} in epoch {run.epoch}: {remedy(run, name)}")
+            raise Diverged(f"diverged: {spoken(name)} is {value} in epoch {epoch}: {remedy(name)}")
     return checked
 
 
@@ -66,17 +70,17 @@ def remedy(run: "TrainingRun", name: str) -> str:
     return f"lower Task.lr ({run.task.lr:g}){rate}{omit}"
 
 
-def snapshot(run: "TrainingRun") -> dict[str, Any] | None:
+def snapshot(policy: Policy, learner: Learner, epoch: int) -> dict[str, Any] | None:
     """Return the policy as plain data where a learner moves it, else None.
 
     Raises:
         Diverged: its parameters no longer make a policy.
     """
-    if not run.learner.moves_policy:
+    if not learner.moves_policy:
         return None
     try:
-        return run.policy.tree().model_dump(mode="json")
+        return policy.tree().model_dump(mode="json")
     except PolicyError as error:
         raise Diverged(
-            f"diverged: the policy is none any more in epoch {run.epoch}: lower the rate of the learner ({error})"
+            f"diverged: the policy is none any more in epoch {epoch}: lower the rate of the learner ({error})"
         ) from error

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from autoaug.train._lesson import Lesson
     from autoaug.train._loss import MinibatchLoss
     from autoaug.train._run import TrainingRun
     from autoaug.train._task import Task
@@ -18,7 +19,8 @@ class Learner(Protocol):
     `cautions` and `expected_updates`, and make one training step with the `rehearsal`. A training calls `check` once,
     then in every step with the policy on `wants_graph`, `backward` and `step`, at the end of every epoch `metrics`, and
     for its checkpoints `state_dict` and `load_state_dict`. In refinement epochs the policy is off, and so is the
-    learner: only `metrics` is called.
+    learner: only `metrics` is called. In a loop of the user's own `learn` stands for `wants_graph`, `backward` and
+    `step`.
 
     A learner of one's own may inherit from `NullLearner` and override what differs:
 
@@ -103,6 +105,22 @@ class Learner(Protocol):
         it was.
         """
 
+    @property
+    def joins_loss(self) -> bool:
+        """Whether the training loss itself moves the policy, so that its images must carry the policy's graph.
+
+        Asked in a loop of the user's own alone, where `wants_graph` and `backward` are not called.
+        """
+
+    def learn(self, lesson: "Lesson") -> None:
+        """Move the policy where an update is due, as `step` does, after a step of a loop of the user's own.
+
+        Draw random numbers from `lesson.rng`. Call `lesson.val()` where an update is due only: it may read files.
+
+        Raises:
+            ValueError: it cannot learn in such a loop; the message names what to change.
+        """
+
     def metrics(self) -> dict[str, float]:
         """Return what goes into the record of an epoch; called once at its end.
 
@@ -130,6 +148,7 @@ class NullLearner:
     """
 
     moves_policy: bool = False
+    joins_loss: bool = False
 
     def check(self, task: "Task", train_images: int, val_images: int) -> None:
         """Refuse nothing."""
@@ -155,6 +174,9 @@ class NullLearner:
         return loss.backward()
 
     def step(self, run: "TrainingRun") -> None:
+        """Move nothing."""
+
+    def learn(self, lesson: "Lesson") -> None:
         """Move nothing."""
 
     def metrics(self) -> dict[str, float]:

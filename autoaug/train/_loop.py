@@ -22,7 +22,7 @@ from autoaug.policy import Policy
 from autoaug.record import Record
 from autoaug.seeding import derive_seed
 from autoaug.train._evaluation import Evaluation
-from autoaug.train._figures import finite_figures, snapshot
+from autoaug.train._figures import finite_figures, remedy, snapshot
 from autoaug.train._learner import Learner
 from autoaug.train._loss import MinibatchLoss
 from autoaug.train._order import epoch_order
@@ -124,12 +124,13 @@ def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
         by_class = {"names": list(run.data.classes), **tested.by_class()}
     run.position = None  # what is saved from here on has the whole epoch
     metrics = metrics | run.learner.metrics() | metrics | scores  # what is measured here has its name for itself
-    seconds = finite_figures(run, {"gpu_seconds": clock.seconds(), "wall_seconds": time.perf_counter() - wall})
+    cost = {"gpu_seconds": clock.seconds(), "wall_seconds": time.perf_counter() - wall}
+    seconds = finite_figures(run.epoch, cost, partial(remedy, run))
     return Record(
         epoch=run.epoch,
         phase=run.phase,
-        metrics=finite_figures(run, metrics),
-        policy=snapshot(run),
+        metrics=finite_figures(run.epoch, metrics, partial(remedy, run)),
+        policy=snapshot(run.policy, run.learner, run.epoch),
         gpu_seconds=seconds["gpu_seconds"],
         wall_seconds=seconds["wall_seconds"],
         device=run.device.type,

@@ -38,8 +38,27 @@ accuracy over nine cases on digits and CIFAR-10 (`benchmarks/results/refinement-
 hardly moves a network; from 0.3 on, small datasets lose."""
 
 
-def data_source(given: Any) -> str | Callable[..., Any]:
+READ_BY_LOOPS = (
+    "data",
+    "val_fraction",
+    "split_seed",
+    "standard",
+    "size",
+    "skip_bad",
+    "hold",
+    "root",
+    "device",
+    "epochs",
+    "refine_epochs",
+    "refine_standard",
+)
+"""Fields of a task that a loop of the user's own is given (`Study.train`); all others are of autoaug's own trainer."""
+
+
+def data_source(given: Any) -> str | Callable[..., Any] | None:
     """Return the value of `Task.data`. A path is kept as a text, and never taken for the name of a dataset."""
+    if given is None:
+        return None
     source = os.path.join(".", given) if isinstance(given, Path) else given
     if not callable(source) and not TEXT.holds(source):
         raise Refused("the name of a dataset, a path, or a function that reads data")
@@ -66,9 +85,10 @@ def weights_source(given: Any) -> str:
 class Task:
     """What is trained. It is the same for every strategy, so that only the strategy differs."""
 
-    data: Annotated[str | Path | Callable[..., Any], data_source]
+    data: Annotated[str | Path | Callable[..., Any] | None, data_source]
     """A name of `DATASETS`, a folder of images, a table of them, an .npz file, or a callable that gives a `Source`. A
-    text may say what is made of it: "cifar10:reduced=100,corrupted=0.2"."""
+    text may say what is made of it: "cifar10:reduced=100,corrupted=0.2". None leaves them to a loop of one's own, which
+    reads them itself (`Study.train`)."""
     model: Annotated[str | Callable[..., nn.Module], Matching(TEXT.pattern, says="the name of a model")] = "wrn-16-2"
     """A name of `MODELS`, "torchvision:resnet50", "timm:convnext_tiny", or a callable `(classes, channels) ->
     nn.Module`."""
@@ -179,7 +199,13 @@ class Task:
         check_weights(self.model, self.weights)  # type: ignore[arg-type]
 
     def load(self, *, test: bool = False) -> Data:
-        """Load and split the data as the task says; without `test`, as in every search, there are no test images."""
+        """Load and split the data as the task says; without `test`, as in every search, there are no test images.
+
+        Raises:
+            ValueError: the task has none: its loop reads them.
+        """
+        if self.data is None:
+            raise ValueError("Task.data is None: the loop reads the data itself; give Task(data=...) to have them here")
         return load_data(
             self.data,
             root=self.root,
@@ -218,7 +244,8 @@ class Task:
         weights = self.weights
         if weights is not None and is_file(str(weights)):
             weights = str(Path(weights).absolute())
-        return replace(self, data=anchored(self.data), root=str(Path(self.root).absolute()), weights=weights)
+        data = None if self.data is None else anchored(self.data)
+        return replace(self, data=data, root=str(Path(self.root).absolute()), weights=weights)
 
     def describe(self) -> dict[str, Any]:
         """Return the task as plain data, for the record: callables by their name, the same in every process."""

@@ -1,0 +1,415 @@
+"""The trial as a training loop of the user's own sees it.
+
+B batch, C channels, H height, W width, K classes
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from copy import deepcopy
+from functools import cached_property, partial
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from autoaug.checkpoint import Checkpoint
+from autoaug.data import Data, Split, as_float
+from autoaug.interruption import Interruption
+from autoaug.learners import straight
+from autoaug.lookup import suggest
+from autoaug.mixing import Mix
+from autoaug.models import Part, head_of
+from autoaug.photos import Photos
+from autoaug.policy import Policy
+from autoaug.record import Phase
+from autoaug.train import Labelled, Learner, Lesson, Task, apply_standard, pick_device, shown_size, spawn
+from autoaug.trial._generators import GlobalGenerators
+from autoaug.trial._state import check_kept, check_plain
+from autoaug.trial._steps import Steps
+
+SplitName = Literal["train", "val", "test"]
+
+
+class Trial:
+    """One attempt at one point, as a training loop of the user's own is given it.
+
+    The loop is a generator function of a trial. It yields the metrics of an epoch at the end of each:
+
+        def finetune(trial):
+            model, optimiser = ...
+            for epoch in trial.epochs(20, model=model, optimiser=optimiser):
+                for images, targets in loader:
+                    mixed, soft = trial.augment(images, targets)
+                    ...
+                yield {"val_accuracy": ...}
+
+    At a `yield` the epoch is reported, and judged: where the trial ends early the generator is closed there, which runs
+    its `finally` blocks.
+
+    Args:
+        params: what the point sets of the loop's own dimensions, by name without "train.".
+        task: its data, and how many epochs, where the study says so.
+        metric: what the study goes by, such as "val_accuracy".
+        data: of the task; None where the loop reads its own.
+        final: whether it is a final run, which alone reads the test split.
+    """
+
+    def __init__(
+        self,
+        params: Mapping[str, Any],
+        policy: Policy,
+        mix: Mix,
+        learner: Learner,
+        task: Task,
+        seed: int,
+        *,
+        metric: str = "val_accuracy",
+        final: bool = False,
+        data: Data | None = None,
+        checkpoint: Checkpoint | None = None,
+        validates: bool = True,
+        pulse: Callable[[], None] = lambda: None,
+        interruption: Interruption | None = None,
+    ) -> None:
+        self.params, self.policy, self.mix, self.learner, self.task = params, policy, mix, learner, task
+        self.seed, self.metric, self.final = seed, metric, final
+        self.data, self.checkpoint, self.validates = data, checkpoint, validates
+        self.pulse, self.interruption = pulse, interruption or Interruption()
+        self.streams = spawn(Generator().manual_seed(seed))
+        """Generators by purpose, on the CPU: "weights", "order", "augment", "mix", "model" and "learner"."""
+        self.device = pick_device(task.device)
+        self.policy.to(self.device)
+        self.epoch = 0
+        """The present epoch, counted from 1."""
+        self.step = 0
+        """The training steps that were made with the policy on, as `learn` counts them."""
+        self.augmented_epochs: int | None = None
+        """How many epochs have the policy on; None before the loop said so."""
+        self.steps_per_epoch: int | None = None
+        self.steps, self.generators = Steps(), GlobalGenerators()
+        self.read: set[str] = set()
+        """The names of the params that the loop has asked for."""
+        self.used: set[str] = set()
+        """What of the trial the loop has used: "policy", "mix", "learner"."""
+        self.images = 0
+        """That were augmented in the present epoch."""
+        self.outputs: int | None = None
+        """Of the network that was named in `epochs`, where there is one and its head is known."""
+        self.steps_taught = 0
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of one of the loop's own dimensions, such as `trial["lr"]` of "train.lr".
+
+        Raises:
+            KeyError: the study has no such dimension; the message names near matches.
+        """
+        if name not in self.params:
+            known = suggest(name, self.params) if self.params else "the space has no 'train.' dimension"
+            raise KeyError(f"trial[{name!r}]: the study has no dimension 'train.{name}': {known}")
+        self.read.add(name)
+        return self.params[name]
+
+    def get(self, name: str, default: Any) -> Any:
+        """Return the value of one of the loop's own dimensions, or a default in studies that do not search it."""
+        return self[name] if name in self.params else default
+
+    @property
+    def phase(self) -> Phase:
+        """Whether the present epoch is one of augmentation or of refinement, in which policy and mix are off."""
+        known = self.augmented_epochs
+        return "augment" if known is None or self.epoch <= known else "refine"
+
+    @property
+    def refining(self) -> bool:
+        """Whether the present epoch is one of refinement, in which a loop may lower its learning rate."""
+        return self.phase == "refine"
+
+    @property
+    def total_epochs(self) -> int | None:
+        """Return the augmented epochs and the refinement epochs together; None before the loop said how many."""
+        return None if self.augmented_epochs is None else self.augmented_epochs + self.task.refine_epochs
+
+    def epochs(self, total: int | None = None, *, steps: int | None = None, **kept: Any) -> Iterator[int]:
+        """Yield the numbers of the epochs that are left, from 1 or from where an interrupted attempt stopped.
+
+        After them come those of refinement, where the study has any (`Task.refine_epochs`, `refining`).
+
+        Args:
+            total: epochs with the policy on; None is `Task.epochs`. The proxy of a search may have fewer.
+            steps: training steps of an epoch, such as `len(loader)`, where they are known: the cost of a trial can then
+                be predicted, and a learner that fits its updates to them need not count them first.
+            kept: what an interrupted trial goes on with: networks, optimisers, schedules, anything with `state_dict`
+                and `load_state_dict`. Policy, learner and generators are kept beside them.
+
+        Raises:
+            ValueError: a number is none, or what is named cannot be kept; the message names it.
+        """
+        self.begin(total, steps, kept)
+        while self.epoch < (self.total_epochs or 0):
+            self.enter_epoch()
+            yield self.epoch
+            self.leave_epoch(kept)
+
+    def begin(self, total: int | None, steps: int | None, kept: Mapping[str, Any]) -> None:
+        """Take in what the loop says of itself, and restore what is kept from the latest attempt that left it."""
+        for name, number in {"total": total, "steps": steps}.items():
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+                raise ValueError(f"trial.epochs({name}={number!r}): give a whole number of at least 1")
+        if self.augmented_epochs is not None:
+            raise ValueError("trial.epochs was called a second time: a trial is one training")
+        self.augmented_epochs, self.steps_per_epoch = total or self.task.epochs, steps
+        check_kept(kept)
+        self.outputs = outputs_of(kept.values())
+        if self.checkpoint:
+            self.checkpoint.load(partial(self.restore, kept))
+
+    def enter_epoch(self) -> None:
+        """Begin the next epoch."""
+        self.epoch += 1
+        self.images = 0
+        self.policy.at(min(self.epoch, self.augmented_epochs or self.epoch))
+        self.pulse()
+
+    def leave_epoch(self, kept: Mapping[str, Any]) -> None:
+        """End an epoch that was reported: write a checkpoint where one is due, and go where that was asked for.
+
+        Raises:
+            KeyboardInterrupt: the end was asked for.
+        """
+
+        def save() -> None:
+            if self.checkpoint:
+                self.checkpoint.save(partial(self.state_dict, kept))
+
+        if self.epoch == self.total_epochs:
+            return
+        if self.checkpoint and not self.interruption.requested and self.checkpoint.due():
+            save()
+        self.interruption.obey(save)
+
+    def state_dict(self, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all that a resumed loop needs, as tensors and plain data.
+
+        Raises:
+            ValueError: a state cannot be kept.
+        """
+        parts = {name: part.state_dict() for name, part in kept.items()}
+        for name, state in parts.items():
+            check_plain(name, state)
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "steps_per_epoch": self.steps_per_epoch,
+            "kept": parts,
+            "policy": self.policy.state_dict(),
+            "learner": self.learner.state_dict(),
+            "streams": {name: stream.get_state() for name, stream in self.streams.items()},
+            "generators": self.generators.state_dict(),
+        }
+
+    def load_state_dict(self, kept: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        for name, part in kept.items():
+            part.load_state_dict(state["kept"][name])
+        self.policy.load_state_dict(state["policy"])
+        self.learner.load_state_dict(state["learner"])
+        for name, stream in self.streams.items():
+            stream.set_state(state["streams"][name].cpu())
+        self.generators.load_state_dict(state["generators"])
+        self.steps_per_epoch = state["steps_per_epoch"] or self.steps_per_epoch
+        self.epoch, self.step = state["epoch"], state["step"]
+
+    def restore(self, kept: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        """Go on from a state, or stay as it was.
+
+        Raises:
+            Exception: whatever makes the state unfit for this loop.
+        """
+        before = deepcopy(self.state_dict(kept))
+        try:
+            if state["kept"].keys() != kept.keys() or not 0 < state["epoch"] < (self.total_epochs or 0):
+                raise ValueError("of another loop")
+            self.load_state_dict(kept, state)
+        except Exception:
+            self.load_state_dict(kept, before)
+            raise
+
+    def augment(self, images: Tensor, targets: Tensor, classes: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return images and soft targets [B, K] as a training step sees them: by the policy, then mixed.
+
+        While refining neither is done. No graph is made, unless the training loss moves the policy.
+
+        Args:
+            images: [B, C, H, W] with 1 or 3 channels, of uint8 or of floats in [0, 1]; what normalises comes after.
+            targets: classes [B], int64, or soft targets [B, K].
+            classes: K; None is that of the task, or else what the network has outputs for that `epochs` was given.
+
+        Returns:
+            Images [B, C, H, W], floats in [0, 1], and soft targets [B, K] of the same type, on their device.
+
+        Raises:
+            ValueError: the images are none of these, or nobody knows how many classes there are.
+        """
+        self.used.add("policy")
+        images, soft = self.checked(images), self.soft(targets, classes)
+        if self.refining:
+            return images, soft.to(images.dtype)
+        with torch.set_grad_enabled(self.learner.joins_loss and torch.is_grad_enabled()):
+            return self.mixed(self.policy(images, self.streams["augment"]), soft, classes)
+
+    def mixed(self, images: Tensor, targets: Tensor, classes: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return images and soft targets as `augment` does, but for the policy: for images that a transform has met.
+
+        Args:
+            images: [B, C, H, W], floats.
+            targets: classes [B], int64, or soft targets [B, K].
+            classes: K, as in `augment`.
+        """
+        self.used.add("mix")
+        self.pulse()
+        self.images += len(images)
+        soft = self.soft(targets, classes).to(images.dtype)
+        return (images, soft) if self.refining else self.mix(images, soft, self.streams["mix"])
+
+    def checked(self, images: Tensor) -> Tensor:
+        """Return a batch of images as floats; the first of an epoch is looked at.
+
+        Raises:
+            ValueError: it is no batch of images with values in [0, 1].
+        """
+        if not isinstance(images, Tensor) or images.dim() != 4:
+            what = f"a tensor {list(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+            raise ValueError(f"trial.augment was given {what}: give a batch of images [B, C, H, W]")
+        images = as_float(images)
+        if not self.images:
+            low, high = (float(value) for value in images.aminmax())
+            if not (low >= 0 and high <= 1):
+                raise ValueError(
+                    f"trial.augment was given images with values from {low:.3g} to {high:.3g}: give uint8, or floats "
+                    "in [0, 1], and normalise after it"
+                )
+        return images
+
+    def soft(self, targets: Tensor, classes: int | None) -> Tensor:
+        """Return soft targets [B, K] of classes [B]; those that are soft already as they are."""
+        if targets.is_floating_point() and targets.dim() == 2:
+            return targets
+        known = classes or (len(self.data.classes) if self.data is not None else None) or self.outputs
+        if known is None:
+            raise ValueError(
+                "trial.augment does not know how many classes there are: give trial.augment(images, targets, "
+                "classes=...), or name the network in trial.epochs"
+            )
+        return F.one_hot(targets, known).float()
+
+    def standard(self, images: Tensor | Photos) -> Tensor:
+        """Return images of the task's data [B, C, H, W], float32 in [0, 1], with the augmentation that is always on.
+
+        Raises:
+            ValueError: the task has no data; a loop that reads its own images augments them as it likes.
+        """
+        data = self.data_on_device
+        if self.refining and not self.task.refine_standard:
+            return as_float(images)
+        return apply_standard(data.standard, images, shown_size(data), self.streams["augment"])
+
+    def split(self, name: SplitName) -> Split:
+        """Return the images of a split of the task's data, on the device, and their classes.
+
+        Raises:
+            ValueError: there is no such split, or none that this trial may read.
+        """
+        data = self.data_on_device
+        splits = {"train": data.train, "val": data.scored, "test": data.test}
+        if name not in splits:
+            raise ValueError(f"trial.split({name!r}): {suggest(name, splits)}")
+        split = splits[name]
+        if split is None:
+            raise ValueError("trial.split('test'): only a final run reads the test split: ask trial.final first")
+        return split
+
+    @cached_property
+    def data_on_device(self) -> Data:
+        """Return the data of the task; raise ValueError where it has none."""
+        if self.data is None:
+            raise ValueError(
+                "the study has no data of its own, the loop reads them: give Study(task=Task(data=...)) to have a split"
+            )
+        return self.data.to(self.device)
+
+    def learn(
+        self,
+        model: nn.Module,
+        train: Labelled,
+        val: Labelled | Callable[[], Labelled],
+        optimiser: torch.optim.Optimizer,
+        logits: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor] = straight,
+        *,
+        weights: Part | Collection[str] | None = None,
+        criterion: Callable[[Tensor, Tensor], Tensor] | None = None,
+        clip_norm: float | None = None,
+        micro_batch: int | None = None,
+    ) -> None:
+        """Let a learner move the policy, after a step of the optimiser; nothing where none does.
+
+        Args:
+            model: in the mode in which it trains.
+            train: the images of the step before `augment`, [B, C, H, W] in [0, 1], and their classes [B].
+            val: images that the policy never touches, and their classes; or what gives them, called where they are
+                needed alone.
+            optimiser: of the network; `truncated` looks ahead through its steps.
+            logits: how images in [0, 1] go through a network, such as `lambda images, network: network(norm(images))`.
+            weights: what of the network a hypergradient goes through: "head", "last-block", "all", or names of its
+                parameters. None is what the strategy says.
+            criterion: the training loss of each image [B] from logits [B, K] and classes [B]; None is cross-entropy.
+            clip_norm: what the loop clips the norm of the gradient to.
+            micro_batch: images that go through the network at once in an update; None is all of them.
+        """
+        self.used.add("learner")
+        self.pulse()
+        if self.steps.count == self.steps_taught or self.refining:
+            return
+        self.steps_taught = self.steps.count
+        self.step += 1
+        if not self.learner.moves_policy:
+            return
+        lesson = Lesson(
+            epoch=self.epoch,
+            epochs=self.augmented_epochs or self.task.epochs,
+            step=self.step,
+            steps_per_epoch=self.steps_per_epoch,
+            model=model,
+            optimiser=optimiser,
+            train=train,
+            val=val if callable(val) else lambda: val,
+            rng=self.streams["learner"],
+            logits=logits,
+            criterion=criterion,
+            weights=weights,
+            clip_norm=clip_norm,
+            micro_batch=micro_batch,
+        )
+        with self.steps.not_counted():
+            self.learner.learn(lesson)
+
+    def seed_everything(self) -> int:
+        """Seed the global generators of Python, numpy and torch by the seed of the trial, and return it.
+
+        For code that has no generator of its own. A checkpoint keeps them from then on; outside of the loop they are
+        what they were.
+        """
+        self.generators.seed(self.seed)
+        return self.seed
+
+
+def outputs_of(kept: Collection[Any]) -> int | None:
+    """Return how many outputs the head of the first network among some objects has; None where nobody knows."""
+    for part in kept:
+        if isinstance(part, nn.Module):
+            try:
+                head = part.get_submodule(head_of(part))
+            except ValueError:
+                continue
+            outputs = head.weight.shape[0] if isinstance(head.weight, Tensor) else None
+            return int(outputs) if outputs else None
+    return None
