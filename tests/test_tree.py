@@ -27,17 +27,20 @@ FLOORS = (
     {"study", "store"},
     {"execution", "compare"},
     {"executors"},
-    {"testing"},
+    {"testing", "integrations"},
     {"cli"},
     {"__main__", "__init__"},
 )
 """From the ground up. A module imports from floors below its own, and from its own folder."""
 
 HOMES = {
+    "accelerate": {"integrations"},
     "cloudpickle": {"executors"},
     "cmaes": {"strategies"},
     "fsspec": {"artifacts"},
+    "greenlet": {"trial"},
     "kornia": {"ops"},
+    "lightning": {"integrations"},
     "optuna": {"strategies", "study", "store", "execution", "executors", "compare", "testing"},
     "optuna_dashboard": {"cli"},
     "plotly": set(),  # figures are the user's: dashboards/
@@ -47,9 +50,10 @@ HOMES = {
     "safetensors": {"models"},
     "sklearn": set(),  # its files are read, see data/_sklearn_files.py
     "sqlalchemy": {"store"},
-    "timm": {"models"},
+    "timm": {"models", "integrations"},
     "torchvision.datasets": {"data"},
     "torchvision.models": {"models"},
+    "transformers": {"integrations"},
     "typer": {"cli"},
     "waitress": {"cli"},
 }
