@@ -53,6 +53,8 @@ def public_packages() -> list[ModuleType]:
 
 
 PACKAGES = public_packages()
+INTEGRATIONS = sorted(f"autoaug.integrations.{path.stem}" for path in (ROOT / "autoaug/integrations").glob("[a-z]*.py"))
+"""Not imported before a test needs one: each brings its framework."""
 
 
 def tables() -> Iterator[MutableMapping[str, Any]]:
@@ -88,6 +90,11 @@ def test_the_glossary_explains_every_public_class(package: ModuleType) -> None:
     offered = {name for name in package.__all__ if inspect.isclass(getattr(package, name))}
     missing = offered - words()
     assert not missing, f"docs/glossary.md has no entry for {sorted(missing)} of {package.__name__}"
+
+
+@pytest.mark.parametrize("name", INTEGRATIONS)
+def test_the_glossary_explains_every_class_of_an_integration(name: str) -> None:
+    test_the_glossary_explains_every_public_class(import_module(name))
 
 
 def test_the_glossary_is_in_alphabetical_order() -> None:
@@ -183,7 +190,7 @@ def is_read_as_text(package: ModuleType) -> bool:
 def test_every_public_package_has_a_page_of_reference() -> None:
     documented = re.findall(r"^::: (\S+)$", "\n".join(path.read_text() for path in PAGES), re.MULTILINE)
     wanted = {package.__name__ for package in PACKAGES if is_read_as_text(package)} - {"autoaug.cli"}
-    assert sorted(documented) == sorted(wanted), "the page of autoaug.cli is of commands"
+    assert sorted(documented) == sorted({*wanted, *INTEGRATIONS}), "the page of autoaug.cli is of commands"
 
 
 def commands(path: Path) -> Iterator[list[str]]:
