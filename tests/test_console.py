@@ -14,12 +14,12 @@ from autoaug import Budget, Study
 from autoaug.cli._console import (
     LineProgress,
     LiveProgress,
-    ProgressState,
     finite,
     json_line,
     leaderboard_table,
     plan_table,
     print_event,
+    progress_block,
 )
 from autoaug.cli._output import alone_on_stdout
 from autoaug.compare import (
@@ -34,6 +34,7 @@ from autoaug.compare import (
     show_seconds,
 )
 from autoaug.execution import Event, Job
+from autoaug.executors import Progress
 from autoaug.record import Outcome, Record, TrialKind
 from autoaug.strategies import none, randaugment, random_policy, trivialaugment
 from autoaug.study import Prediction, plan
@@ -274,7 +275,7 @@ def test_a_plan_shows_what_is_expected_of_searches_re_runs_and_final_runs() -> N
 
 def test_a_re_run_counts_no_trial_and_alone_says_what_is_best() -> None:
     study = tiny(strategies={"p": randaugment().proxied(epochs=1)})
-    watch = ProgressState(study, [])
+    watch = Progress(study, [])
     for k, (value, kind) in enumerate([(0.9, TrialKind.SEARCH), (0.7, TrialKind.RERUN)]):
         ran = Job("p", k, k, {}, 1, k, kind)
         watch.see(Event(ran, record=Record(epoch=1, phase="augment", metrics={"val_accuracy": value})))
@@ -310,8 +311,8 @@ def trial(job: Job, *values: float, state: str = "COMPLETE", **more: Any) -> lis
     return [Event(job, state="RUNNING"), *epochs, Event(job, state=state)]
 
 
-def watched(study: Study, events: Sequence[Event], outcomes: Sequence[Outcome] = (), **more: Any) -> ProgressState:
-    watch = ProgressState(study, outcomes, **more)
+def watched(study: Study, events: Sequence[Event], outcomes: Sequence[Outcome] = (), **more: Any) -> Progress:
+    watch = Progress(study, outcomes, **more)
     for event in events:
         watch.see(event)
     return watch
@@ -327,7 +328,7 @@ def test_progress_fits_on_a_terminal() -> None:
             *trial(final_run(7, 2), 0.3, 0.4)[:-1],
         ],
     )
-    found = lines(watch.block())
+    found = lines(progress_block(watch))
     fits(found)
     assert found[0].split() == ["strategy", "trials", "best", "val", "CPU", "s", "failed", "now"]
     assert found[1].split()[2:] == ["0/12", "–", "0.0/20", "final", "run", "2", "epoch", "2"]
@@ -364,7 +365,7 @@ def test_progress_shows_only_what_runs() -> None:
 
 def test_bars_show_the_limit_that_ends_a_search_first() -> None:
     def bar(budget: Budget, events: Sequence[Event], **more: Any) -> float:
-        return watched(tiny(budget=budget, **more), events).bar("none").completed
+        return watched(tiny(budget=budget, **more), events).used("none")
 
     events = [*trial(job(), 0.5), *trial(job("none", 1), 0.5)]  # two trials, one second
     assert bar(Budget(trials=4), events) == 0.5
@@ -375,7 +376,7 @@ def test_bars_show_the_limit_that_ends_a_search_first() -> None:
 
 def test_where_there_is_no_terminal_each_trial_is_a_line() -> None:
     file = io.StringIO()
-    watch = ProgressState(tiny(), [])
+    watch = Progress(tiny(), [])
     listen = LineProgress(Console(file=file, width=20), watch)
     last = measured(2, 0.7, metrics={"test_accuracy": 0.65})
     final = final_run(5, 1, attempt=2)
@@ -397,7 +398,7 @@ def test_where_there_is_no_terminal_each_trial_is_a_line() -> None:
 def test_on_a_terminal_one_block_is_drawn_again_and_leaves_nothing() -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, force_terminal=True, legacy_windows=False)
-    with LiveProgress(console, ProgressState(four(), [])) as listen:
+    with LiveProgress(console, Progress(four(), [])) as listen:
         for event in trial(job(), 0.5, 0.61, device="cuda"):
             listen(event)
     drawn = file.getvalue()

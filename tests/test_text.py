@@ -15,10 +15,11 @@ from rich.console import Console
 from studies_for_tests import tiny
 
 from autoaug.cli._checks import Finding
-from autoaug.cli._console import LineProgress, ProgressState, leaderboard_table, plan_table
+from autoaug.cli._console import LineProgress, leaderboard_table, plan_table
 from autoaug.cli._report import report
 from autoaug.compare import Comparison, to_csv
 from autoaug.execution import Event, Job
+from autoaug.executors import Progress
 from autoaug.export import EXPORTERS, export
 from autoaug.policy import PolicyTree, apply, load_tree, policy_tree
 from autoaug.policy._errors import PolicyError
@@ -153,7 +154,7 @@ def test_the_plan_and_the_progress_show_names_safely() -> None:
     harmless(drawn(plan_table(tiny(), lines)))
     event = Event(Job("none", 1, 0, {}, 1, 0), state="FAIL", reason=HOSTILE)
     file = io.StringIO()
-    LineProgress(Console(file=file, width=20), ProgressState(tiny(), []))(event)
+    LineProgress(Console(file=file, width=20), Progress(tiny(), []))(event)
     harmless(file.getvalue())
     assert file.getvalue().count("\n") == 1
 

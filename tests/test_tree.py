@@ -27,13 +27,14 @@ FLOORS = (
     {"study", "store"},
     {"execution", "compare"},
     {"executors"},
-    {"testing", "integrations"},
+    {"testing", "integrations", "notebook"},
     {"cli"},
     {"__main__", "__init__"},
 )
 """From the ground up. A module imports from floors below its own, and from its own folder."""
 
 HOMES = {
+    "IPython": {"notebook"},
     "accelerate": {"integrations"},
     "cloudpickle": {"executors"},
     "cmaes": {"strategies"},
@@ -213,7 +214,7 @@ def test_star_and_dir_give_the_public_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["data", "learners", "strategies", "strategies.samplers", "execution", "compare", "testing"]
+    "room", ["data", "learners", "strategies", "strategies.samplers", "execution", "executors", "compare", "testing"]
 )
 def test_names_that_are_imported_late_are_listed_and_others_refused(room: str) -> None:
     found = import_module(f"autoaug.{room}")

@@ -49,12 +49,11 @@ def where(storage: str | None, study: "Study | None" = None) -> str:
     Raises:
         ValueError: there is a password on the command line.
     """
-    if storage:
-        from autoaug.store import refuse_exposed
+    from autoaug.store import refuse_exposed, usual_storage
 
+    if storage:
         refuse_exposed(storage)
-    in_environment = "env:AUTOAUG_STORAGE" if os.environ.get("AUTOAUG_STORAGE") else None
-    return storage or (study.storage if study else None) or in_environment or "sqlite:///autoaug.db"
+    return storage or (study.storage if study else None) or usual_storage()
 
 
 def open_existing(storage_url: str, write: bool = False) -> "Store":

@@ -257,13 +257,12 @@ def execute(
     facts: "list[DataFacts]",
 ) -> Stop | None:
     """Run a study with progress; return what ended it early."""
-    from autoaug.cli._console import ProgressState
     from autoaug.execution import saving_on_sigterm
-    from autoaug.executors import conduct
+    from autoaug.executors import Progress, conduct
     from autoaug.store import Unreachable
 
     outcomes = store.outcomes(study.name)
-    progress = ProgressState(study, outcomes, options.only)
+    progress = Progress(study, outcomes, options.only)
     verb = agreeing(len(outcomes), "was", "were")
     begun_before = f" · {counted(len(outcomes), 'trial')} {verb} begun before" if outcomes else ""
     if not output.quiet:

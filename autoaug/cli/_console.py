@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console, Group
@@ -13,14 +13,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoaug.compare import Comparison, headline, legend, short, show_seconds, show_value, tables, unit_of
+from autoaug.compare import Comparison, headline, legend, show_limit, show_seconds, tables
 from autoaug.compare import Table as Figures
 from autoaug.metrics import on_split
-from autoaug.record import Outcome, Record, TrialKind, last_attempts
+from autoaug.record import Record, TrialKind
 from autoaug.text import by_clock, counted, shown
 
 if TYPE_CHECKING:  # what runs and plans loads torch, and a leaderboard is shown without it
     from autoaug.execution import Event
+    from autoaug.executors import Progress
     from autoaug.study import Advice, DataFacts, Knob, Line, Study
 
 SECONDS_BETWEEN_FRAMES = 0.1
@@ -102,11 +103,6 @@ def show_cost(study: "Study", lines: "Sequence[Line]", unit: str) -> str:
     return text
 
 
-def show_limit(seconds: float) -> str:
-    """Return a limit as it was given, without an exponent: 0.5, 1,000,000."""
-    return f"{seconds:,.10g}"
-
-
 def show_total(seconds: float, at_once: int) -> str:
     """Return how long a whole plan takes."""
     many = "one trial" if at_once == 1 else f"{at_once} trials"
@@ -144,109 +140,28 @@ def title(text: str) -> Text:
     return Text(shown(text), "table.title")
 
 
-@dataclass
-class StrategyProgress:
-    """Count the progress of one strategy."""
-
-    trials: int = 0
-    finals: int = 0
-    failed: int = 0
-    best: float | None = None
-    seconds: float = 0.0
-    now: str = ""
-    searched: bool = False
-    """Whether its final runs have begun: nothing is left to search then."""
-
-
-class ProgressState:
-    """Follow a study event by event. It starts from what the storage already holds."""
-
-    def __init__(self, study: "Study", outcomes: Sequence[Outcome], only: Sequence[str] = ()) -> None:
-        self.study = study
-        self.better = max if study.direction == "maximize" else min
-        self.strategies = {name: StrategyProgress() for name in study.strategies if not only or name in only}
-        self.unit = unit_of(outcome.device for outcome in outcomes)
-        self.last: dict[int, Record] = {}
-        selected = [outcome for outcome in outcomes if outcome.strategy in self.strategies]
-        for outcome in last_attempts(outcome for outcome in selected if outcome.kind.charged):
-            if outcome.over:
-                self.count(outcome.strategy, outcome.state, outcome.value, outcome.kind)
-        for outcome in selected:
-            counts = self.strategies[outcome.strategy]
-            counts.seconds += outcome.gpu_seconds if outcome.kind.charged else 0.0
-            counts.finals += outcome.kind is TrialKind.FINAL and outcome.state == "COMPLETE"
-            counts.searched |= outcome.kind is TrialKind.FINAL
-
-    def see(self, event: "Event") -> None:
-        """Take in one event."""
-        job, counts = event.job, self.strategies[event.job.strategy]
-        counts.searched |= job.kind is TrialKind.FINAL
-        if event.record:
-            self.unit = unit_of([event.record.device])
-            if not event.record.training:
-                self.last[job.trial_id] = event.record
-            counts.seconds += event.record.gpu_seconds if job.kind.charged else 0.0
-            again = f" {event.record.training.replace('_', ' ')}" if event.record.training else ""
-            counts.now = f"{job.name}{again} epoch {event.record.epoch}"
-        elif event.state in ("COMPLETE", "PRUNED", "FAIL"):
-            counts.now = ""
-            last = self.last.pop(job.trial_id, None)
-            value = last.metrics.get(self.study.metric) if last else None
-            self.count(job.strategy, event.state, value, job.kind)
-
-    def count(self, strategy: str, state: str, value: float | None, kind: TrialKind) -> None:
-        """Take in how a trial ended. What was reached on a proxy is not the best of anything."""
-        counts = self.strategies[strategy]
-        in_full = kind is TrialKind.RERUN or not self.study.reruns_of(strategy)
-        counts.failed += state == "FAIL"
-        if kind is TrialKind.FINAL:
-            counts.finals += state == "COMPLETE"
-            return
-        counts.trials += kind is TrialKind.SEARCH
-        if state == "COMPLETE" and value is not None and in_full:
-            counts.best = value if counts.best is None else self.better(counts.best, value)
-
-    def block(self) -> Group:
-        """Return a table with one line per strategy."""
-        drawn = Table(box=None, pad_edge=False, header_style="dim")
-        failed = [f"{counts.failed or ''}" for counts in self.strategies.values()]
-        drawn.add_column("strategy", overflow="fold")
-        drawn.add_column("")
-        for heading in ("trials", f"best {short(self.study.metric)}", self.unit, "failed" if any(failed) else ""):
-            drawn.add_column(heading, justify="right", no_wrap=True)
-        drawn.add_column("now", no_wrap=True)
-        for (name, counts), lost in zip(self.strategies.items(), failed, strict=True):
-            now = plain(counts.now or self.finals(counts))
-            drawn.add_row(plain(name), self.bar(name), *self.figures(name), lost, now)
-        return Group(drawn, Text("Ctrl-C keeps what is there", style="dim"))
-
-    def bar(self, name: str) -> ProgressBar:
-        """Return how much of its budget a search has used."""
-        counts, limit = self.strategies[name], self.study.trials_of(name)
-        used = max(counts.trials / limit if limit else 0.0, self.study.budget.spent(0, counts.seconds))
-        return ProgressBar(total=1.0, completed=1.0 if counts.searched else min(used, 1.0), width=8)
-
-    def figures(self, name: str) -> tuple[str, str, str]:
-        """Return trials, best value and seconds, each with its limit where it has one."""
-        counts, trials, seconds = self.strategies[name], self.study.trials_of(name), self.study.budget.gpu_seconds
-        return (
-            f"{counts.trials}/{trials}" if trials else str(counts.trials),
-            show_value(counts.best),
-            show_seconds(counts.seconds) + (f"/{show_limit(seconds)}" if seconds else ""),
-        )
-
-    def finals(self, counts: StrategyProgress) -> str:
-        """Return how many final runs are done, empty before the first."""
-        return f"{counts.finals}/{counted(self.study.seeds, 'final run')}" if counts.finals else ""
+def progress_block(progress: "Progress") -> Group:
+    """Return how a study stands: a table with one line per strategy."""
+    drawn = Table(box=None, pad_edge=False, header_style="dim")
+    failed = [f"{counts.failed or ''}" for counts in progress.strategies.values()]
+    drawn.add_column("strategy", overflow="fold")
+    drawn.add_column("")
+    for heading in (*progress.headings, "failed" if any(failed) else ""):
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    drawn.add_column("now", no_wrap=True)
+    for name, lost in zip(progress.strategies, failed, strict=True):
+        used = ProgressBar(total=1.0, completed=progress.used(name), width=8)
+        drawn.add_row(plain(name), used, *progress.figures(name), lost, plain(progress.now(name)))
+    return Group(drawn, Text("Ctrl-C keeps what is there", style="dim"))
 
 
 class LiveProgress:
     """Show progress as one live block on a terminal."""
 
-    def __init__(self, console: Console, progress: ProgressState) -> None:
+    def __init__(self, console: Console, progress: "Progress") -> None:
         self.progress = progress
         # drawn on events only: a thread that draws would be counted as cost of the trials
-        self.live = Live(progress.block(), console=console, auto_refresh=False, transient=True)
+        self.live = Live(progress_block(progress), console=console, auto_refresh=False, transient=True)
         self.drawn = 0.0
 
     def __enter__(self) -> "LiveProgress":
@@ -259,14 +174,14 @@ class LiveProgress:
     def __call__(self, event: "Event") -> None:
         self.progress.see(event)
         if event.state or time.monotonic() - self.drawn > SECONDS_BETWEEN_FRAMES:
-            self.live.update(self.progress.block(), refresh=True)
+            self.live.update(progress_block(self.progress), refresh=True)
             self.drawn = time.monotonic()
 
 
 class LineProgress:
     """Print one plain line per trial that ended, where there is no terminal."""
 
-    def __init__(self, console: Console, progress: ProgressState) -> None:
+    def __init__(self, console: Console, progress: "Progress") -> None:
         self.console, self.progress = console, progress
 
     def __call__(self, event: "Event") -> None:

@@ -16,8 +16,8 @@ from rich.text import Text
 from autoaug.text import LONGEST, shown
 
 if TYPE_CHECKING:
-    from autoaug.cli._console import ProgressState
     from autoaug.execution import Event, Listen
+    from autoaug.executors import Progress
 
 FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 """Exit codes beside 0."""
@@ -83,7 +83,7 @@ class Output:
         else:  # a file has no width that a table must fit into
             (out if out.is_terminal else Console(highlight=False, width=1000)).print(picture)
 
-    def progress(self, state: "ProgressState") -> AbstractContextManager["Listen"]:
+    def progress(self, state: "Progress") -> AbstractContextManager["Listen"]:
         """Return a listener to the events of a study."""
         from autoaug.cli._console import LineProgress, LiveProgress
         from autoaug.executors import ignore

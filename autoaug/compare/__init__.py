@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 from autoaug.compare._anytime import Band, CurvePoint, anytime, bands
 from autoaug.compare._classes import ClassCounts, ClassEffect, ClassEffects, class_effects
-from autoaug.compare._figures import short, show_interval, show_p, show_seconds, show_value, unit_of
+from autoaug.compare._figures import short, show_interval, show_limit, show_p, show_seconds, show_value, unit_of
 from autoaug.compare._final_runs import FinalRun
+from autoaug.compare._html import to_html, to_table
 from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, OtherMetric, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
@@ -47,6 +48,7 @@ __all__ = [
     "legend",
     "short",
     "show_interval",
+    "show_limit",
     "show_p",
     "show_seconds",
     "show_value",
@@ -54,7 +56,9 @@ __all__ = [
     "stored_leaderboard",
     "tables",
     "to_csv",
+    "to_html",
     "to_json",
+    "to_table",
     "unit_of",
     "verdict",
     "winning_policy",

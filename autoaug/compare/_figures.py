@@ -133,3 +133,13 @@ def show_seconds(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     return f"{seconds:.1f}" if seconds < 1000 else f"{seconds:.0f}"
+
+
+def show_limit(seconds: float) -> str:
+    """Return a limit as it was given, without an exponent.
+
+    >>> from autoaug.compare import show_limit
+    >>> show_limit(0.5), show_limit(1e6)
+    ('0.5', '1,000,000')
+    """
+    return f"{seconds:,.10g}"

@@ -100,6 +100,12 @@ class Comparison:
         """Whether more of the metric is better."""
         return self.ruling.maximize
 
+    def _repr_html_(self) -> str:
+        """Return the leaderboard as a notebook shows it."""
+        from autoaug.compare._html import to_html  # it reads comparisons
+
+        return to_html(self)
+
     def label(self, name: str) -> str:
         """Return what stands over a column, or along an axis, for a measured value: "test nll" of "test_nll"."""
         return label_of(name, self.metrics)

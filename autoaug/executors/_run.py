@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from autoaug.data import Standard
 from autoaug.execution import (
@@ -16,9 +17,12 @@ from autoaug.execution import (
 )
 from autoaug.executors._check import check, warn_of_unshared
 from autoaug.executors._table import EXECUTORS
-from autoaug.store import Store, running_trials
+from autoaug.store import Store, running_trials, usual_storage
 from autoaug.study import DataFacts, Loader, Prediction, Study, complete_definition, data_facts
 from autoaug.text import LOG
+
+if TYPE_CHECKING:
+    from autoaug.compare import Comparison
 
 
 def ignore(event: Event) -> None:
@@ -27,25 +31,37 @@ def ignore(event: Event) -> None:
 
 def run(
     study: Study,
-    store: Store,
+    store: Store | None = None,
     executor: str = "local",
     options: Options | None = None,
     listen: Listen = ignore,
-) -> None:
-    """Run a study to its end, or go on with one that was interrupted.
+) -> "Comparison":
+    """Run a study to its end, or go on with one that was interrupted, and return what it has shown.
 
-    All results are in the storage when this returns, and at any moment before.
+    All results are in the storage when this returns, and at any moment before. The comparison that is returned counts
+    as a look at them, as any does (`stored_comparison`); in a notebook it is the leaderboard.
+
+    Args:
+        study: to run.
+        store: None opens that of `Study.storage`, else of AUTOAUG_STORAGE, else autoaug.db in this folder.
+        executor: a row of `EXECUTORS`.
+        options: of the run, not of the study; None is the usual ones.
+        listen: hears of each epoch, and of each trial that begins or ends.
 
     Raises:
         ValueError: the study cannot run as it is defined; nothing was written.
         KeyboardInterrupt: after the running trials were queued again.
     """
+    from autoaug.compare import stored_comparison  # with scipy, which no process that trains needs
+
+    store = store or Store(study.storage or usual_storage())
     load = Loader()
     predictions = check(study, executor, options or Options(), store.storage_url, load=load)
     facts = data_facts(study, load, (options or Options()).only)
     for text in (text for each in facts for text in each.warnings()):
         LOG.warning(text)
     conduct(study, store, executor, options or Options(), listen, predictions, facts)
+    return stored_comparison([(store, study.name)], with_importance=False)
 
 
 def conduct(

@@ -17,7 +17,7 @@ from autoaug.store._some_epochs import epochs_of, thinned_epochs
 from autoaug.store._spool import FOLDER as SPOOL_FOLDER
 from autoaug.store._spool import Spool, replay, settle
 from autoaug.store._store import Store, open_retrying
-from autoaug.store._url import address_of, is_file, is_new, resolve
+from autoaug.store._url import address_of, is_file, is_new, resolve, usual_storage
 
 __all__ = [
     "BY_CLASS",
@@ -67,5 +67,6 @@ __all__ = [
     "study_sizes",
     "table_sizes",
     "thinned_epochs",
+    "usual_storage",
     "waiting",
 ]

@@ -44,6 +44,11 @@ def resolve(storage_url: str) -> str:
     return url
 
 
+def usual_storage() -> str:
+    """Return the storage that is meant where nobody names one: AUTOAUG_STORAGE, or else autoaug.db in this folder."""
+    return "env:AUTOAUG_STORAGE" if os.environ.get("AUTOAUG_STORAGE") else "sqlite:///autoaug.db"
+
+
 def portable(storage_url: str) -> str:
     """Return what another process can open: without a relative path, and without a password."""
     if storage_url.startswith("env:"):
