@@ -35,7 +35,10 @@ class PolicyTransform(v2.Transform):
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw what happens to each image: buckets and strengths, and a seed for operations that draw themselves."""
-        rng = generator(torch.initial_seed())
+        return self.draw(flat_inputs, generator(torch.initial_seed()))
+
+    def draw(self, flat_inputs: list[Any], rng: Generator) -> dict[str, Any]:
+        """Draw it from a generator on the CPU."""
         draws = self.policy.draw(count_images(flat_inputs), rng)
         return {"draws": draws, "seed": int(torch.randint(2**32, (), generator=rng))}
 

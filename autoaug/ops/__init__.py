@@ -7,6 +7,7 @@ for what every operation accepts.
 
 from autoaug.ops._clouds import fog, plasma_brightness, plasma_contrast, plasma_shadow
 from autoaug.ops._discrete import auto_contrast, equalize, posterize, solarize
+from autoaug.ops._followers import affine_mask, affine_points
 from autoaug.ops._geometric import (
     affine,
     compose,
@@ -32,6 +33,8 @@ __all__ = [
     "RANGES",
     "Op",
     "affine",
+    "affine_mask",
+    "affine_points",
     "auto_contrast",
     "brightness",
     "channel_shuffle",

@@ -9,7 +9,7 @@ where a position crosses a pixel centre).
 """
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn.functional import grid_sample, pad
 
 from autoaug.ops._contract import check_images, per_image, working_dtype
@@ -96,14 +96,18 @@ def shear_y_matrix(tangent: Tensor, height: int, width: int) -> Tensor:
 
 def translate_x_matrix(fraction: Tensor, height: int, width: int) -> Tensor:
     """Return matrices [B, 2, 3] of `translate_x`; the image is 2 wide in these coordinates, whatever its size."""
-    one, zero = torch.ones_like(fraction), torch.zeros_like(fraction)
-    return _matrix(one, zero, -2 * fraction, zero, one, zero)
+    return translation(-2 * fraction, torch.zeros_like(fraction))
 
 
 def translate_y_matrix(fraction: Tensor, height: int, width: int) -> Tensor:
     """Return matrices [B, 2, 3] of `translate_y`; the image is 2 high in these coordinates, whatever its size."""
-    one, zero = torch.ones_like(fraction), torch.zeros_like(fraction)
-    return _matrix(one, zero, zero, zero, one, -2 * fraction)
+    return translation(torch.zeros_like(fraction), -2 * fraction)
+
+
+def translation(across: Tensor, down: Tensor) -> Tensor:
+    """Return matrices [B, 2, 3] that look so far to the right and below, in these coordinates."""
+    one, zero = torch.ones_like(across), torch.zeros_like(across)
+    return _matrix(one, zero, across, zero, one, down)
 
 
 def rotate_matrix(degrees: Tensor, height: int, width: int) -> Tensor:
@@ -129,6 +133,18 @@ def vflip(images: Tensor) -> Tensor:
     """Mirror every image top and bottom."""
     check_images(images)
     return images.flip(2)
+
+
+def hflip_matrix(amount: Tensor, height: int, width: int, rng: Generator) -> Tensor:
+    """Return matrices [B, 2, 3] of `hflip`, which has no amount and draws nothing."""
+    one, zero = torch.ones_like(amount), torch.zeros_like(amount)
+    return _matrix(-one, zero, zero, zero, one, zero)
+
+
+def vflip_matrix(amount: Tensor, height: int, width: int, rng: Generator) -> Tensor:
+    """Return matrices [B, 2, 3] of `vflip`, which has no amount and draws nothing."""
+    one, zero = torch.ones_like(amount), torch.zeros_like(amount)
+    return _matrix(one, zero, zero, zero, -one, zero)
 
 
 def _matrix(*entries: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from autoaug.devices import to_device
 from autoaug.ops._contract import chord, per_image, unchanged, with_local_grads, working
+from autoaug.ops._geometric import translation
 
 
 def cutout(images: Tensor, side: Tensor, rng: Generator) -> Tensor:
@@ -94,6 +95,12 @@ def crop(images: Tensor, padding: Tensor, rng: Generator) -> Tensor:
     return with_local_grads(cropped(images, amount), (images, amount), (0, chord(cropped, pixel))).to(images.dtype)
 
 
+def crop_matrix(padding: Tensor, height: int, width: int, rng: Generator) -> Tensor:
+    """Return the matrices [B, 2, 3] of `crop` by amounts [B], as it draws them from the same state of the generator."""
+    across, down = (draw.flatten() for draw in _uniform(padding, rng, 2))
+    return translation(2 * _offset(across, padding, width) / width, 2 * _offset(down, padding, height) / height)
+
+
 def _uniform(images: Tensor, rng: Generator, numbers: int) -> tuple[Tensor, ...]:
     """Return numbers in [0, 1) per image, each as [B, 1, 1, 1]."""
     uniform = torch.rand(len(images), numbers, generator=rng, device=rng.device, dtype=torch.float32)
@@ -124,7 +131,11 @@ def _cropped(images: Tensor, padding: Tensor, draws: tuple[Tensor, ...]) -> Tens
 
 def _looked_up(draw: Tensor, fraction: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return which old row or column each new one shows, [..., B, 1, 1, size], and whether it lies inside the image."""
-    pixels = (fraction.detach().clamp(min=0) * size).round()
-    offset = (draw * (2 * pixels + 1)).floor()
-    old = torch.arange(size, device=draw.device) + (offset - pixels).long()
+    old = torch.arange(size, device=draw.device) + _offset(draw, fraction, size).long()
     return old.clamp(0, size - 1), (old >= 0) & (old < size)
+
+
+def _offset(draw: Tensor, fraction: Tensor, size: int) -> Tensor:
+    """Return by how many pixels a crop begins after the image does, before it where negative."""
+    pixels = (fraction.detach().clamp(min=0) * size).round()
+    return (draw * (2 * pixels + 1)).floor() - pixels

@@ -17,6 +17,7 @@ from autoaug.ops._contract import per_image
 from autoaug.ops._discrete import auto_contrast, equalize, posterize, solarize
 from autoaug.ops._geometric import (
     hflip,
+    hflip_matrix,
     rotate,
     rotate_matrix,
     shear_x,
@@ -28,13 +29,22 @@ from autoaug.ops._geometric import (
     translate_y,
     translate_y_matrix,
     vflip,
+    vflip_matrix,
     zoom,
     zoom_matrix,
 )
 from autoaug.ops._jpeg import jpeg
 from autoaug.ops._kornia import elastic, gamma, gaussian_blur, motion_blur, perspective, planckian_jitter
 from autoaug.ops._photometric import brightness, color, contrast, grayscale, hue, invert, saturation, sharpness
-from autoaug.ops._stochastic import channel_shuffle, crop, cutout, gaussian_noise, random_erasing, salt_and_pepper
+from autoaug.ops._stochastic import (
+    channel_shuffle,
+    crop,
+    crop_matrix,
+    cutout,
+    gaussian_noise,
+    random_erasing,
+    salt_and_pepper,
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,11 @@ class Op:
     """Geometric rows: (amounts [B] in `unit`, H, W) -> [B, 2, 3], with which `affine(images, matrix)` is `function`.
     So images of one batch that need different geometric rows can share one `affine`, and consecutive rows can be
     joined by `compose`."""
+    moves: Callable[[Tensor, int, int, Generator], Tensor] | None = None
+    """Rows that move pixels by an affine map, but not through `affine`: (amounts [B] in `unit`, H, W, the generator in
+    the state in which the row meets it) -> [B, 2, 3]. Masks and boxes follow it."""
+    bends: bool = False
+    """Rows that move pixels by what is no affine map: no box can follow."""
 
     def __call__(self, images: Tensor, strength: Tensor, rng: Generator | None = None) -> Tensor:
         """Apply to each image at its own strength; ValueError for wrong shapes and for a missing generator."""
@@ -120,20 +135,22 @@ _CLASSIC = (
     Op("saturation",      saturation,     0.9,   "factor - 1",         True,  "exact",            _ONLINE),
     Op("cutout",          cutout,         0.5,   "of the shorter side", False, "exact",           _CUTOUT,
        random=True),
-    Op("hflip",           hflip,          None,  "",                   False, "exact",            _STANDARD),
-    Op("vflip",           vflip,          None,  "",                   False, "exact",            _ONLINE),
+    Op("hflip",           hflip,          None,  "",                   False, "exact",            _STANDARD,
+       moves=hflip_matrix),
+    Op("vflip",           vflip,          None,  "",                   False, "exact",            _ONLINE,
+       moves=vflip_matrix),
     Op("gaussian_noise",  gaussian_noise, 0.2,   "standard deviation", False, "exact",            _NOISE,
        random=True),
     Op("crop",            crop,           0.125, "of the size, padded", False, "straight-through", _STANDARD,
-       random=True),
+       random=True, moves=crop_matrix),
 )
 _EXTENDED = (
     Op("zoom",            zoom,              0.336, "log of the scale",      True,  "exact",            _NNUNET,
        matrix=zoom_matrix),
     Op("perspective",     perspective,       0.5,   "of half the size",      False, "exact",            _PERSPECTIVE,
-       random=True),
+       random=True, bends=True),
     Op("elastic",         elastic,           0.048, "of the shorter side",   False, "exact",            _ELASTIC,
-       random=True),
+       random=True, bends=True),
     Op("random_erasing",  random_erasing,    0.577, "root of the area",      False, "exact",            _ERASING,
        random=True),
     Op("gaussian_blur",   gaussian_blur,     1/32,  "of the shorter side",   False, "exact",            _CIFAR_C),

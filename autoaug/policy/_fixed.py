@@ -9,6 +9,7 @@ from autoaug.ops import RANGES
 from autoaug.policy._compiled import CompiledPolicy, Draws, compile_policy, draw
 from autoaug.policy._execute import as_floats, execute
 from autoaug.policy._files import load_tree, save
+from autoaug.policy._movements import movements
 from autoaug.policy._tree import PolicyTree, Schedule
 
 
@@ -62,6 +63,18 @@ class Fixed(nn.Module):
         if not len(compiled.base):
             return as_floats(images)
         return execute(compiled.ops, images, draws, rng, compose=self.compose)
+
+    def movements(self, draws: Draws, shape: tuple[int, int, int], rng: Generator) -> list[Tensor]:
+        """Return the affine maps [2, 3] that one image of shape (C, H, W) goes through in turn, for what goes with it.
+
+        Args:
+            draws: of a single image.
+            rng: in the state in which `apply_draws` got it for the image.
+
+        Raises:
+            PolicyError: an operation of the policy moves pixels by what is no affine map.
+        """
+        return movements(self.compiled(rng.device).ops, draws, shape, rng, compose=self.compose)
 
     def compiled(self, device: torch.device) -> CompiledPolicy:
         """Return the compiled tree of this epoch, with its tables on the device where the random numbers are drawn."""

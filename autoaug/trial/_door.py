@@ -96,6 +96,7 @@ class Door:
             )
         if trial.augmented_epochs is None:
             trial.epoch += 1  # the loop counts its epochs itself
+            trial.tell_workers()
         self.check_order()
         metrics = finite_figures(trial.epoch, {**trial.learner.metrics(), **reported}, remedy)
         self.check_metrics(metrics)

@@ -6,7 +6,7 @@ B batch, C channels, H height, W width, K classes
 from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -26,6 +26,9 @@ from autoaug.train import Labelled, Learner, Lesson, Task, apply_standard, pick_
 from autoaug.trial._generators import GlobalGenerators
 from autoaug.trial._state import check_kept, check_plain
 from autoaug.trial._steps import Steps
+
+if TYPE_CHECKING:
+    from autoaug.trial._transform import Items, NumberedItems, TrialTransform
 
 SplitName = Literal["train", "val", "test"]
 
@@ -96,6 +99,7 @@ class Trial:
         self.outputs: int | None = None
         """Of the network that was named in `epochs`, where there is one and its head is known."""
         self.steps_taught = 0
+        self.taken_transform: TrialTransform | None = None
 
     def __getitem__(self, name: str) -> Any:
         """Return the value of one of the loop's own dimensions, such as `trial["lr"]` of "train.lr".
@@ -168,6 +172,7 @@ class Trial:
         self.epoch += 1
         self.images = 0
         self.policy.at(min(self.epoch, self.augmented_epochs or self.epoch))
+        self.tell_workers()
         self.pulse()
 
     def leave_epoch(self, kept: Mapping[str, Any]) -> None:
@@ -250,12 +255,69 @@ class Trial:
         Raises:
             ValueError: the images are none of these, or nobody knows how many classes there are.
         """
+        if self.taken_transform is not None:
+            raise ValueError(
+                "trial.augment would apply the policy a second time, after trial.transform: call "
+                "trial.mixed(images, targets), or leave the transform out"
+            )
         self.used.add("policy")
         images, soft = self.checked(images), self.soft(targets, classes)
         if self.refining:
             return images, soft.to(images.dtype)
         with torch.set_grad_enabled(self.learner.joins_loss and torch.is_grad_enabled()):
             return self.mixed(self.policy(images, self.streams["augment"]), soft, classes)
+
+    @property
+    def transform(self) -> "TrialTransform":
+        """Return the policy as a transform of torchvision v2 that DataLoader workers may hold.
+
+        It takes PIL images (RGB or L), and tensors [..., C, H, W] with 1 or 3 channels, of uint8 or of floats in
+        [0, 1], alone or within tuples and dicts; what normalises comes after. `tv_tensors.Mask` and
+        `tv_tensors.BoundingBoxes` beside an image follow it: masks by the nearest value, with 0 where nothing was, and
+        boxes around their four corners, cut off at the border. A box that left the image is empty then, which
+        torchvision's `SanitizeBoundingBoxes` removes. Other tensors beside an image pass through.
+
+        What an image meets depends on the seed of the trial, the epoch and the index of the item alone, where the
+        dataset is read through `trial.dataset`. Elsewhere what the image holds stands for the index: equal images, such
+        as several views of one, then meet the same. In refinement epochs the transform does nothing. Workers hear of a
+        new epoch wherever they are, also with `persistent_workers`; what they read ahead of it is of the old one. The
+        mix is `trial.mixed(images, targets)`.
+
+        Raises:
+            ValueError: a learner moves the policy, of which a worker would hold an old copy; the policy was applied by
+                `trial.augment` before; or no tree says what it does.
+            PolicyError: when a mask or a box is given and the policy has an operation that it cannot follow.
+        """
+        if self.taken_transform is None:
+            from autoaug.trial._transform import Present, transform_of  # here: torchvision takes long to import
+
+            if "policy" in self.used:
+                raise ValueError(
+                    "trial.transform would apply the policy a second time, beside trial.augment: call "
+                    "trial.mixed(images, targets) instead of trial.augment, or leave the transform out"
+                )
+            self.taken_transform = transform_of(self.policy, self.learner.moves_policy, self.seed, Present())
+            self.tell_workers()
+        self.used.add("policy")
+        return self.taken_transform
+
+    def dataset(self, dataset: "Items") -> "NumberedItems":
+        """Return a map-style dataset that reads another, and tells `transform` the index of the item that it reads.
+
+        Wrap the one that applies the transform; a sampler or `Subset` around it changes no draw. Each call of the
+        transform for one item has draws of its own, so that two views of an image differ.
+
+        Raises:
+            TypeError: the dataset has no length, or no items by index.
+        """
+        from autoaug.trial._transform import numbered
+
+        return numbered(dataset)
+
+    def tell_workers(self) -> None:
+        """Let the transform know the present epoch, in whichever process it is."""
+        if self.taken_transform is not None:
+            self.taken_transform.present.enter(self.epoch, self.refining)
 
     def mixed(self, images: Tensor, targets: Tensor, classes: int | None = None) -> tuple[Tensor, Tensor]:
         """Return images and soft targets as `augment` does, but for the policy: for images that a transform has met.
