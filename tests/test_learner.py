@@ -71,6 +71,9 @@ class Minimal:
 
     joins_loss = False
 
+    def looks_at(self, epoch: int, step: int) -> bool:
+        return False
+
     def learn(self, lesson: Lesson) -> None:
         self._calls.append("learn")
 

@@ -24,6 +24,7 @@ from autoaug.learners._checks import (
 from autoaug.learners._diagnose import alignment
 from autoaug.learners._estimators import ESTIMATORS
 from autoaug.learners._following import check_unrolled, with_optimiser_state
+from autoaug.learners._lessons import Length, check_epochs, check_loop, check_moves, length_of, problem_of
 from autoaug.learners._problem import Batch, Problem, Weights
 from autoaug.learners._updates import Scale, Updates
 from autoaug.policy import Relaxed
@@ -52,6 +53,11 @@ class Bilevel:
     an update is that of the task, with its smoothed targets and its weights of classes, on images transformed by the
     policy, which are not mixed, whatever the training mixes. The validation loss is a plain cross-entropy.
 
+    In the loop of a study's `train=`, which calls `Trial.learn`, an update has the training batch of the step that was
+    just made and the validation images that are given: `Updates.hyper_batch` and `val_batch` have no part, nor has
+    `reuse_graph`, as the graph of that step is gone. An `unrolled` hypergradient looks ahead from the weights after it.
+    Where there is a `scale`, no update is made before the steps of an epoch are known (`Trial.epochs`).
+
     Args:
         policy: an `nn.Module` with parameters, such as `Relaxed` or `Warp`.
         hypergrad: how the derivative is taken; None is `identity()`. An `unrolled` one takes the steps that the model's
@@ -79,7 +85,9 @@ class Bilevel:
         scale: Scale | None = None,
     ) -> None:
         self.policy, self.hypergrad, self.updates = policy, hypergrad or identity(), updates or Updates()
-        self.scale = scale
+        self.scale, self.unscaled = scale, self.updates
+        self.length: Length | None = None
+        self.looked = False
         check_policy(policy, self.updates.estimator)
         self.optimiser = self.updates.optimiser(policy.parameters())
         self.estimate = ESTIMATORS[self.updates.estimator]
@@ -100,23 +108,40 @@ class Bilevel:
         hyper = Batch(run.standard(images, rng), targets)
         self.advance(self.problem(run, hyper, batch_of(val, seen)), run.optimiser)
 
+    def looks_at(self, epoch: int, step: int) -> bool:
+        """Return whether an update is due with this step of a loop, or may be, as its length is not known."""
+        return self.waits or self.due(epoch, step)
+
     def learn(self, lesson: "Lesson") -> None:
         """Make an update where one is due, on the batch of the step that was made and images of the user's."""
-        if not self.due(lesson.epoch, lesson.step):
-            return
-        part = lesson.weights if isinstance(lesson.weights, str) else self.updates.part
-        problem = Problem(
-            self.policy,
-            lesson.model,
-            Batch(*lesson.train),
-            Batch(*lesson.val()),
-            lesson.rng,
-            lesson.logits,
-            lesson.micro_batch or self.updates.micro_batch,
-            part=part,  # type: ignore[arg-type]
-            clip_norm=lesson.clip_norm,
-        )
-        self.advance(problem, lesson.optimiser)
+        self.look_at_loop(lesson)
+        if not self.waits and self.due(lesson.epoch, lesson.step):
+            self.advance(problem_of(self.policy, lesson, self.updates), lesson.optimiser)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the settings are to be fitted to the length of a loop, and that is not known yet."""
+        return self.scale is not None and self.length is None
+
+    def look_at_loop(self, lesson: "Lesson") -> None:
+        """Refuse a loop that cannot work when it begins, and fit the settings to its length as soon as it is known."""
+        first, self.looked = not self.looked, True
+        length = length_of(lesson) if self.length is None else None
+        if first:
+            check_loop(lesson, self.hypergrad, self.updates)
+        if length is not None:
+            self.fit(length)
+        if first:
+            check_epochs(self.updates, lesson.epochs, self.waits)
+        if length is not None:
+            check_moves(self.updates, length, lesson.epoch if self.scale else 1)
+
+    def fit(self, length: Length | None) -> None:
+        """Take the settings for a loop of this length; None are those before it was known."""
+        self.length = length
+        if self.scale is not None:
+            self.updates = self.unscaled if length is None else self.scale(length.task, length.images)
+            self.optimiser = self.updates.optimiser(self.policy.parameters())
 
     def wants_graph(self, run: "TrainingRun") -> bool:
         """Return whether an update is due in the coming step that differentiates this very step."""
@@ -315,13 +340,20 @@ class Bilevel:
         return {**measured, **counts, "hyper_seconds": self.watch.take()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the policy's optimiser, the counts, and what the hypergradient keeps between calls."""
+        """Return the state of the policy's optimiser, the counts, and what the hypergradient keeps between calls.
+
+        And the length of a loop of the user's own, where the settings were fitted to it.
+        """
         kept = self.hypergrad.state_dict() if isinstance(self.hypergrad, Stateful) else {}
         state = {"optimiser": self.optimiser.state_dict(), "counts": self.counts, "last": self.last}
-        return {**state, "hypergrad": kept, "through": self.through if kept else None}
+        length = None if self.length is None else list(self.length)
+        return {**state, "hypergrad": kept, "through": self.through if kept else None, "length": length}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
+        length = None if state["length"] is None else Length(*state["length"])
+        if length != self.length:
+            self.fit(length)
         self.optimiser.load_state_dict(state["optimiser"])
         self.counts, self.last = dict(state["counts"]), dict(state["last"])
         self.through = state["through"]

@@ -30,7 +30,14 @@ FOLLOWED: dict[type[torch.optim.Optimizer], Callable[[Group], UpdateRule]] = {
 """Optimisers whose steps are followed exactly. A class that is derived from one of them may step in another way."""
 
 
-def rule_of(group: Group, optimiser: torch.optim.Optimizer) -> UpdateRule:
+OF_A_TASK = 'give Task.optimiser="sgd" or "adamw", or another strategy'
+"""What to do where the trainer's optimiser is not followed."""
+
+OF_A_LOOP = "train with one of them, or search with another strategy"
+"""What to do where the optimiser of a loop of the user's own is not."""
+
+
+def rule_of(group: Group, optimiser: torch.optim.Optimizer, remedy: str = OF_A_TASK) -> UpdateRule:
     """Return how an optimiser moves the weights of a group of parameters next, as a function to differentiate.
 
     Raises:
@@ -40,7 +47,7 @@ def rule_of(group: Group, optimiser: torch.optim.Optimizer) -> UpdateRule:
     if follow is None:
         raise ValueError(
             f"an unrolled hypergradient looks ahead through {' or '.join(kind.__name__ for kind in FOLLOWED)} of "
-            f'torch.optim, not {type(optimiser).__name__}: give Task.optimiser="sgd" or "adamw", or another strategy'
+            f"torch.optim, not {type(optimiser).__name__}: {remedy}"
         )
     if group.get("dampening") or group.get("amsgrad") or group["maximize"]:
         raise ValueError(
@@ -50,14 +57,14 @@ def rule_of(group: Group, optimiser: torch.optim.Optimizer) -> UpdateRule:
     return follow(group)
 
 
-def check_unrolled(optimiser: torch.optim.Optimizer) -> None:
+def check_unrolled(optimiser: torch.optim.Optimizer, remedy: str = OF_A_TASK) -> None:
     """Refuse an optimiser whose steps an `unrolled` hypergradient cannot differentiate.
 
     Raises:
         ValueError: it is neither `torch.optim.SGD` nor `torch.optim.AdamW`, or has dampening, amsgrad or maximize.
     """
     for group in optimiser.param_groups:
-        rule_of(group, optimiser)
+        rule_of(group, optimiser, remedy)
 
 
 def with_optimiser_state(

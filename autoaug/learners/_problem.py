@@ -1,6 +1,6 @@
 """What one hyper step looks at: a network with weights that can be swapped, two batches, and repeatable draws."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -59,10 +59,13 @@ class Problem:
     logits: Logits = straight
     micro_batch: int | None = None
     """Images that go through the network at once, of both batches; None is all of them."""
-    criterion: Criterion = field(default_factory=Criterion)
+    criterion: Callable[[Tensor, Tensor], Tensor] = field(default_factory=Criterion)
     """The loss of each training image, from logits [B, K] and classes [B]. The validation loss is a cross-entropy."""
-    part: Part = "all"
-    """What of the network the hypergradient goes through; the rest is taken for constant."""
+    part: Part | Collection[str] = "all"
+    """What of the network the hypergradient goes through: a part, or names of parameters and modules. The rest is taken
+    for constant."""
+    still: Collection[str] = ()
+    """Names of parameters that no optimiser has, so that they stay as they are though they ask for gradients."""
     clip_norm: float | None = None
     """What the norm of the gradient is clipped to in a step of training; None leaves it as it is."""
     val_losses: list[Tensor] = field(default_factory=list)
@@ -71,15 +74,16 @@ class Problem:
     def __post_init__(self) -> None:
         self.seed = int(torch.randint(2**62, (), generator=self.rng, device=self.rng.device))
         self.start = self.rng.get_state()
-        names = names_of(self.model, self.part)
-        self.chosen = frozenset(name for name in self.trained if name in names)
-        if not self.chosen:
-            raise ValueError(f"nothing that trains is in part={self.part!r} of {type(self.model).__name__}: give 'all'")
+        self.chosen = chosen(self.model, self.part, self.trained)
 
     @property
     def trained(self) -> Weights:
         """Return the model's trainable parameters by name; those of a frozen backbone are not among them."""
-        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        return {
+            name: weight
+            for name, weight in self.model.named_parameters()
+            if weight.requires_grad and name not in self.still
+        }
 
     @property
     def weights(self) -> Weights:
@@ -133,6 +137,30 @@ class Problem:
         count = -(-total // (self.micro_batch or total))
         edges = [k * total // count for k in range(count + 1)]
         return [slice(*pair) for pair in pairwise(edges)]
+
+
+def chosen(model: nn.Module, part: Part | Collection[str], trained: Collection[str]) -> frozenset[str]:
+    """Return the names of the parameters in a part of a model, or of those that are named, that train.
+
+    Raises:
+        ValueError: there are none, or a name stands for none.
+    """
+    kind = type(model).__name__
+    if isinstance(part, str):
+        found = names_of(model, part).intersection(trained)
+        if not found:
+            raise ValueError(f"nothing that trains is in part={part!r} of {kind}: give 'all'")
+        return found
+    parts = {name: names_of(model, [name]).intersection(trained) for name in part}
+    for name, found in parts.items():
+        if not found:
+            raise ValueError(
+                f"weights={list(part)!r}: {name!r} of {kind} does not train, as it is frozen or the optimiser does not "
+                "have it: name what does"
+            )
+    if not parts:
+        raise ValueError(f"weights={part!r} names nothing: give names of parameters or modules of {kind}")
+    return frozenset().union(*parts.values())
 
 
 @contextmanager

@@ -4,10 +4,12 @@ The head is the layer that makes the logits: what is drawn anew where weights co
 while the rest is frozen, and what `Task.backbone_lr` does not slow down. All else is called the backbone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 from torch import nn
+
+from autoaug.lookup import suggest
 
 Part = Literal["all", "head", "last-block"]
 """Which weights of a network a hypergradient goes through."""
@@ -72,8 +74,8 @@ def head_of(network: nn.Module) -> str:
     )
 
 
-def names_of(network: nn.Module, part: Part) -> frozenset[str]:
-    """Return the names of the parameters of a part of a network.
+def names_of(network: nn.Module, part: Part | Collection[str]) -> frozenset[str]:
+    """Return the names of the parameters of a part of a network, or of those that are named, alone or by their module.
 
     "last-block" is the head and all that comes after the body's last block but one: of a residual network its last
     block, of a transformer its last layer and the normalisation behind it. The block is found from the end: the last
@@ -81,15 +83,24 @@ def names_of(network: nn.Module, part: Part) -> frozenset[str]:
     the last again.
 
     Raises:
-        ValueError: the head is not known (`head_of`).
+        ValueError: the head is not known (`head_of`), or a name is; the message has the near matches.
 
     >>> from autoaug.models import MODELS, names_of
     >>> sorted(names_of(MODELS["convnet"](10), "head"))
     ['12.bias', '12.weight']
     >>> sorted({name.split(".")[0] for name in names_of(MODELS["convnet"](10), "last-block")}, key=int)
     ['7', '8', '12']
+    >>> sorted(names_of(MODELS["convnet"](10), ["7.weight", "12"]))
+    ['12.bias', '12.weight', '7.weight']
     """
     every = [name for name, _ in network.named_parameters()]
+    if not isinstance(part, str):
+        return frozenset().union(*(named(network, name, every) for name in part))
+    if part not in PARTS:
+        raise ValueError(
+            f"{part!r} is no part of a network, which are {', '.join(map(repr, PARTS))}: give names of parameters or "
+            f"modules in a list, as in [{part!r}]"
+        )
     if part == "all":
         return frozenset(every)
     head = head_of(network)
@@ -98,6 +109,19 @@ def names_of(network: nn.Module, part: Part) -> frozenset[str]:
         return frozenset(of_head)
     blocks = list(from_the_end(network, "", head))
     return frozenset(of_head | {name for name in every if any(within(name, block) for block in blocks)})
+
+
+def named(network: nn.Module, name: str, every: Collection[str]) -> frozenset[str]:
+    """Return which of all parameters a name means: one of them, or those of a module.
+
+    Raises:
+        ValueError: the network has neither.
+    """
+    found = frozenset(each for each in every if name and within(each, name))
+    if not found:
+        modules = [module for module, inner in network.named_modules() if module and has_weights(inner)]
+        raise ValueError(f"{type(network).__name__} has no weights {name!r}: {suggest(name, [*every, *modules])}")
+    return found
 
 
 def within(name: str, module: str) -> bool:

@@ -19,8 +19,8 @@ class Learner(Protocol):
     `cautions` and `expected_updates`, and make one training step with the `rehearsal`. A training calls `check` once,
     then in every step with the policy on `wants_graph`, `backward` and `step`, at the end of every epoch `metrics`, and
     for its checkpoints `state_dict` and `load_state_dict`. In refinement epochs the policy is off, and so is the
-    learner: only `metrics` is called. In a loop of the user's own `learn` stands for `wants_graph`, `backward` and
-    `step`.
+    learner: only `metrics` is called. In a loop of the user's own `looks_at` and `learn` stand for `check`,
+    `wants_graph`, `backward` and `step`.
 
     A learner of one's own may inherit from `NullLearner` and override what differs:
 
@@ -112,10 +112,22 @@ class Learner(Protocol):
         Asked in a loop of the user's own alone, where `wants_graph` and `backward` are not called.
         """
 
+    def looks_at(self, epoch: int, step: int) -> bool:
+        """Return whether `learn` may look at the training images of this step of a loop of the user's own.
+
+        Asked before the step is made, perhaps several times, to keep what its gradient is gathered from where that is
+        of use. Draw no random numbers here.
+
+        Args:
+            epoch: counted from 1.
+            step: as `Lesson.step` will be.
+        """
+
     def learn(self, lesson: "Lesson") -> None:
         """Move the policy where an update is due, as `step` does, after a step of a loop of the user's own.
 
-        Draw random numbers from `lesson.rng`. Call `lesson.val()` where an update is due only: it may read files.
+        Draw random numbers from `lesson.rng`. Call `lesson.val()` where an update is due only: it may read files. The
+        first call refuses what cannot work, as `check` does.
 
         Raises:
             ValueError: it cannot learn in such a loop; the message names what to change.
@@ -144,7 +156,8 @@ class NullLearner:
     """The learner of a policy that stays as it was built: gradients as usual, no updates, no state.
 
     It stands where a strategy has none (`Strategy.within` is None) and in refinement epochs. As a base class it gives
-    every member of `Learner` its harmless meaning; a subclass that moves the policy sets `moves_policy = True`.
+    every member of `Learner` its harmless meaning; a subclass that moves the policy sets `moves_policy = True`, and has
+    a `learn` of its own if it is to move it in a loop of the user's own too.
     """
 
     moves_policy: bool = False
@@ -176,8 +189,21 @@ class NullLearner:
     def step(self, run: "TrainingRun") -> None:
         """Move nothing."""
 
+    def looks_at(self, epoch: int, step: int) -> bool:
+        """Return whether it moves the policy."""
+        return self.moves_policy
+
     def learn(self, lesson: "Lesson") -> None:
-        """Move nothing."""
+        """Move nothing.
+
+        Raises:
+            ValueError: the learner moves the policy in autoaug's own trainer, and would not in a loop.
+        """
+        if self.moves_policy:
+            raise ValueError(
+                f"{type(self).__name__} moves the policy in autoaug's own trainer alone: give it a method "
+                "learn(lesson), which moves it after a step of the loop of train=, or search with another strategy"
+            )
 
     def metrics(self) -> dict[str, float]:
         """Return no figures."""

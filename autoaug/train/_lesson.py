@@ -19,7 +19,7 @@ class Lesson:
     epoch: int
     """The present one, counted from 1."""
     epochs: int
-    """Of all epochs with the policy on."""
+    """How many have the policy on."""
     step: int
     """The steps of the network's optimiser that were made with the policy on, this one included."""
     steps_per_epoch: int | None
@@ -27,16 +27,18 @@ class Lesson:
     model: nn.Module
     optimiser: torch.optim.Optimizer
     train: Labelled
-    """Of the step that was made, before the policy."""
+    """Of the step that was made, before the policy: all of them, where its gradient was gathered over several calls and
+    `Learner.looks_at` asked for them; otherwise those of the last call."""
     val: Callable[[], Labelled]
-    """Gives images that the policy never touches."""
+    """Gives images that the policy never touches. Call it where they are needed only: it may read files."""
     rng: Generator
     logits: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
     """How images in [0, 1] go through a network: normalised, perhaps under autocast."""
     criterion: Callable[[Tensor, Tensor], Tensor] | None = None
     """The training loss of each image, [B], from logits [B, K] and classes [B]; None is the cross-entropy."""
     weights: Part | Collection[str] | None = None
-    """What of the network a hypergradient goes through: a part or names of parameters; None is as the learner says."""
+    """What of the network a hypergradient goes through: a part, or names of parameters and modules; None is as the
+    learner says."""
     clip_norm: float | None = None
     """The norm that the loop clips the gradient to."""
     micro_batch: int | None = None

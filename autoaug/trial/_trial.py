@@ -24,6 +24,15 @@ from autoaug.policy import Policy
 from autoaug.record import Phase
 from autoaug.train import Labelled, Learner, Lesson, Task, apply_standard, pick_device, shown_size, spawn
 from autoaug.trial._generators import GlobalGenerators
+from autoaug.trial._lessons import (
+    check_numbers,
+    check_range,
+    counted_steps,
+    device_of,
+    joined,
+    labelled,
+    source_of,
+)
 from autoaug.trial._state import check_kept, check_plain
 from autoaug.trial._steps import Steps
 
@@ -98,8 +107,11 @@ class Trial:
         """That were augmented in the present epoch."""
         self.outputs: int | None = None
         """Of the network that was named in `epochs`, where there is one and its head is known."""
-        self.steps_taught = 0
         self.taken_transform: TrialTransform | None = None
+        self.steps_taught, self.last_lesson = 0, 0
+        """The steps of optimisers before the last lesson, and the epoch of it."""
+        self.gathered: list[Labelled] = []
+        """Training batches of the step that is not made yet, as `learn` was given them."""
 
     def __getitem__(self, name: str) -> Any:
         """Return the value of one of the loop's own dimensions, such as `trial["lr"]` of "train.lr".
@@ -403,7 +415,7 @@ class Trial:
         self,
         model: nn.Module,
         train: Labelled,
-        val: Labelled | Callable[[], Labelled],
+        val: Labelled | Callable[[], Labelled] | None,
         optimiser: torch.optim.Optimizer,
         logits: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor] = straight,
         *,
@@ -414,36 +426,58 @@ class Trial:
     ) -> None:
         """Let a learner move the policy, after a step of the optimiser; nothing where none does.
 
+        Where a gradient is gathered from several batches, call it after each of them: it acts once the optimiser has
+        made a step, on all that it was given since the step before. Network, gradients and optimiser stay as they are.
+
+        A learner that fits its settings to the length of the training, as that of `madao` does, begins in the second
+        epoch, unless `epochs` was given the steps of an epoch.
+
         Args:
-            model: in the mode in which it trains.
-            train: the images of the step before `augment`, [B, C, H, W] in [0, 1], and their classes [B].
+            model: in the mode in which it trains; not compiled and not wrapped, as it is differentiated twice.
+            train: the images of the step before `augment`, [B, C, H, W], uint8 or floats in [0, 1], and their classes
+                [B], integers.
             val: images that the policy never touches, and their classes; or what gives them, called where they are
-                needed alone.
-            optimiser: of the network; `truncated` looks ahead through its steps.
+                needed alone. None is for learners that need none, such as that of `stn`.
+            optimiser: of the network; `truncated` looks ahead through its steps. Weights that it does not have are
+                taken for constant.
             logits: how images in [0, 1] go through a network, such as `lambda images, network: network(norm(images))`.
             weights: what of the network a hypergradient goes through: "head", "last-block", "all", or names of its
-                parameters. None is what the strategy says.
+                parameters and modules. None is what the strategy says.
             criterion: the training loss of each image [B] from logits [B, K] and classes [B]; None is cross-entropy.
             clip_norm: what the loop clips the norm of the gradient to.
             micro_batch: images that go through the network at once in an update; None is all of them.
+
+        Raises:
+            ValueError: an argument is not as above, or the learner cannot learn in this loop.
         """
-        self.used.add("learner")
         self.pulse()
-        if self.steps.count == self.steps_taught or self.refining:
+        epoch = self.epoch + (self.augmented_epochs is None)  # a loop that counts its epochs itself is a report behind
+        if self.refining or not self.learner.moves_policy:
+            self.used.add("learner")
             return
-        self.steps_taught = self.steps.count
+        device = device_of(model, optimiser, self.device)
+        batch, looked_at = labelled(train, "training", device), self.learner.looks_at(epoch, self.step + 1)
+        self.gathered = [*self.gathered, batch] if looked_at else [batch]
+        if self.steps.count == self.steps_taught:
+            return
+        self.used.add("learner")
+        whole, self.gathered = joined(self.gathered), []
+        if looked_at:
+            check_range(whole, "training")
+        check_numbers(clip_norm, micro_batch)
+        if epoch != self.last_lesson:
+            self.steps_per_epoch = counted_steps(self.steps_per_epoch, self.step, epoch - 1)
+        self.steps_taught, self.last_lesson = self.steps.count, epoch
         self.step += 1
-        if not self.learner.moves_policy:
-            return
         lesson = Lesson(
-            epoch=self.epoch,
+            epoch=epoch,
             epochs=self.augmented_epochs or self.task.epochs,
             step=self.step,
             steps_per_epoch=self.steps_per_epoch,
             model=model,
             optimiser=optimiser,
-            train=train,
-            val=val if callable(val) else lambda: val,
+            train=whole,
+            val=source_of(val, device, needed=not self.learner.joins_loss),
             rng=self.streams["learner"],
             logits=logits,
             criterion=criterion,
