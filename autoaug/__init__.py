@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from autoaug.record import Record
     from autoaug.study import Budget, Study
     from autoaug.train import Task
-    from autoaug.trial import Trial
+    from autoaug.trial import Command, Trial, current
 else:
     __getattr__, _ = lazily(
         __name__,
@@ -23,11 +23,11 @@ else:
             "record": "Record",
             "study": "Budget Study",
             "train": "Task",
-            "trial": "Trial",
+            "trial": "Command Trial current",
         },
     )
 
-__all__ = ["Budget", "Policy", "Record", "Study", "Task", "Trial", "load_policy", "run"]
+__all__ = ["Budget", "Command", "Policy", "Record", "Study", "Task", "Trial", "current", "load_policy", "run"]
 
 
 def __dir__() -> list[str]:

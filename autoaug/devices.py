@@ -43,12 +43,27 @@ def device_name(device: torch.device) -> str:
     return f"{platform.machine()} CPU, {os.cpu_count()} cores"
 
 
+class Elsewhere:
+    """Sum the CPU-seconds that other processes spent on the work of this one."""
+
+    seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count what such a process has spent since it was asked last."""
+        self.seconds += seconds
+
+
+ELSEWHERE = Elsewhere()
+"""Of the processes that work for this one; whoever starts one adds to it."""
+
+
 def host_seconds(device_type: str) -> float:
     """Return a reading of the host's clock for work on a device: CPU-seconds of this process where it is a CPU.
 
-    For a GPU seconds on the wall: also where the device has failed, so that no `Clock` can be read.
+    Those of processes that work for it count too (`ELSEWHERE`). For a GPU seconds on the wall: also where the device
+    has failed, so that no `Clock` can be read.
     """
-    return time.process_time() if device_type == "cpu" else time.perf_counter()
+    return time.process_time() + ELSEWHERE.seconds if device_type == "cpu" else time.perf_counter()
 
 
 class Clock:

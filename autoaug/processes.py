@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -114,6 +115,27 @@ def parse_stat(text: str) -> tuple[str, int]:
     """Return state and start, the fields 3 and 22; the second field is a command in parentheses, and may hold any."""
     fields = text.rpartition(")")[2].split()
     return fields[0], int(fields[19])
+
+
+def having(setting: str) -> list[int]:
+    """Return the processes whose environment holds a setting, such as "NAME=value", whoever has started them.
+
+    Empty where the system does not show environments; those of other users are not seen.
+    """
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if setting.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Return the CPU-seconds of a process and of those that it waited for; None where they cannot be read."""
+    with suppress(OSError, ValueError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return None
 
 
 def cores() -> int:

@@ -61,7 +61,7 @@ HOMES = {
 """Where the library may import what is heavy or may be exchanged one day."""
 
 PUBLIC = {
-    "autoaug": "Budget Policy Record Study Task Trial load_policy run",
+    "autoaug": "Budget Command Policy Record Study Task Trial current load_policy run",
     "autoaug.ops": "OPS Op",
     "autoaug.mixing": "MIXES Mix",
     "autoaug.models": "MODELS build",

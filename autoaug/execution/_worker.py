@@ -26,7 +26,7 @@ from autoaug.store import BY_CLASS, Store, Unreachable, Unwritable, settle
 from autoaug.study import Setup, Study, applied, gpu_weight, unapplied
 from autoaug.text import read, shown
 from autoaug.train import Diverged, pick_device
-from autoaug.trial import Trial, records
+from autoaug.trial import Lost, Trial, records
 
 TAKEN = "cancelled, or taken over by another worker"
 """Why a trial goes on without its worker."""
@@ -111,6 +111,8 @@ def ending_of(attempt: Attempt, end_process: Callable[[], None] | None = None) -
         return Ending("FAIL", str(stop), to_write=False)
     except Unreachable as away:  # it cannot go on; the next attempt goes on from its checkpoint
         return Ending(left_behind(attempt, away), str(away), to_write=False)
+    except Lost as lost:
+        return Ending(give_back(study, store, job, shown(lost), "own"), shown(lost), to_write=False)
     except Cut as cut:
         return Ending("PRUNED", str(cut))
     except Exception as error:

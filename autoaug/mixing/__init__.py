@@ -6,7 +6,7 @@ one λ and one mask for each sample (`per="batch"` gives theirs), and labels wei
 
 from autoaug.mixing._masks import Mask
 from autoaug.mixing._pairs import Mix, PairMix
-from autoaug.mixing._table import MIXES, build, cutmix, gmix, hmix, mixup, mixup_or_cutmix, none, takes
+from autoaug.mixing._table import MIXES, build, cutmix, described, gmix, hmix, mixup, mixup_or_cutmix, none, takes
 
 __all__ = [
     "MIXES",
@@ -15,6 +15,7 @@ __all__ = [
     "PairMix",
     "build",
     "cutmix",
+    "described",
     "gmix",
     "hmix",
     "mixup",

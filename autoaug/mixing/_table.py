@@ -125,6 +125,15 @@ MIXES: dict[str, Callable[..., Mix]] = {
     "gmix": gmix,
 }
 
+MASKS: dict[str, Callable[..., Tensor]] = {
+    "mixup": mixup_mask,
+    "cutmix": cutmix_mask,
+    "mixup-or-cutmix": mixup_or_cutmix_mask,
+    "hmix": hmix_mask,
+    "gmix": gmix_mask,
+}
+"""What each row of MIXES draws, but "none"."""
+
 
 def build(name: str, **parameters: Any) -> Mix:
     """Return the mix of that name, such as `build("hmix", alpha=0.4, ratio=0.3)`.
@@ -145,6 +154,28 @@ def build(name: str, **parameters: Any) -> Mix:
         if parameter not in takes(name):
             raise ValueError(f"mix.{parameter} is {value!r}, and {name!r} takes {listed(takes(name))}")
     return row(**parameters)
+
+
+def described(mix: Mix) -> dict[str, Any]:
+    """Return the row and the parameters of a mix, as plain data from which `build` makes one that draws the same.
+
+    Raises:
+        ValueError: it is no mix of these rows, or a learner moves its alpha.
+
+    >>> from autoaug.mixing import build, described
+    >>> described(build("hmix", alpha=0.4, ratio=0.3))
+    {'kind': 'hmix', 'alpha': 0.4, 'probability': 1.0, 'per': 'sample', 'ratio': 0.3}
+    >>> described(build("none"))
+    {'kind': 'none'}
+    """
+    mask = mix.mask if isinstance(mix, PairMix) else None
+    function, more = (mask.func, mask.keywords) if isinstance(mask, partial) else (mask, {})
+    kind = next((kind for kind, drawn in MASKS.items() if drawn is function), None)
+    if not isinstance(mix, PairMix) or kind is None or isinstance(mix.alpha, Tensor):
+        raise ValueError(f"{short(mix)} cannot be written down: use a row of MIXES, with an alpha that is a number")
+    if mix.probability == 0 or mix.alpha == 0:
+        return {"kind": "none"}
+    return {"kind": kind, "alpha": mix.alpha, "probability": mix.probability, "per": mix.per, **more}
 
 
 def takes(name: str) -> tuple[str, ...]:

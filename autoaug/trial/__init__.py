@@ -1,8 +1,10 @@
 """One's own training loop: what a study hands to it, and how what it yields becomes the records of a trial."""
 
 from autoaug.trial._called_back import Report, called_back
+from autoaug.trial._command import Command, Lost
+from autoaug.trial._current import Current, current
 from autoaug.trial._door import Loop, fit, records
 from autoaug.trial._state import Kept
 from autoaug.trial._trial import Trial
 
-__all__ = ["Kept", "Loop", "Report", "Trial", "called_back", "fit", "records"]
+__all__ = ["Command", "Current", "Kept", "Loop", "Lost", "Report", "Trial", "called_back", "current", "fit", "records"]

@@ -36,7 +36,7 @@ def fit(trial: Trial) -> Iterator[Record]:
     )
 
 
-def records(loop: Loop, trial: Trial) -> Iterator[Record]:
+def records(loop: Loop, trial: Trial) -> Generator[Record, None, None]:
     """Run a loop, and yield a record of each epoch that it reports.
 
     Closing it closes the loop, whose `finally` blocks then run.

@@ -1,0 +1,108 @@
+"""The process of a command, and whatever it has started: told to end, and killed where it does not."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from autoaug.devices import ELSEWHERE
+from autoaug.processes import cpu_seconds, having
+from autoaug.text import shown
+
+POLL_SECONDS = 0.05
+"""Between two looks at a command."""
+
+TAIL = 5
+"""Last lines of the output that an error holds."""
+
+
+class Child:
+    """Run a command in a session of its own, and know its processes by a setting of their environment.
+
+    Launchers such as torchrun give their ranks sessions of their own: neither a group nor a session holds them all.
+
+    Raises:
+        ValueError: the command cannot be started.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], mark: tuple[str, str], log: Path, grace: float
+    ) -> None:
+        self.argv, self.log, self.grace = argv, log, grace
+        self.mark = "=".join(mark)
+        self.start, self.counted = time.perf_counter(), 0.0
+        environment = {**os.environ, **env, mark[0]: mark[1]}
+        try:
+            with log.open("wb") as output:
+                self.process = subprocess.Popen(
+                    argv,
+                    cwd=cwd,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise ValueError(
+                f"the command {argv[0]!r} cannot be started in {cwd}: {error.strerror}: give a program that is on the "
+                "PATH there, or Command(cwd=)"
+            ) from None
+
+    def is_over(self) -> bool:
+        """Wait a moment, and return whether the command has ended."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(POLL_SECONDS)
+        return self.process.returncode is not None
+
+    def stop(self) -> None:
+        """Ask it to end, wait for as long as it is given, and kill what is left."""
+        try:
+            if self.process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, signal.SIGTERM)
+                self.wait(self.grace)
+        finally:
+            self.count()
+            self.kill()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, but no longer than that."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """Kill whatever is left of the command and of what it has started."""
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        kill_all(self.mark)
+
+    def count(self) -> None:
+        """Count what its processes have spent since the last call as this process's."""
+        known = [cpu_seconds(pid) for pid in {self.process.pid, *having(self.mark)}]
+        spent = sum(seconds for seconds in known if seconds is not None)
+        if not Path("/proc/self/stat").exists():
+            spent = time.perf_counter() - self.start
+        if spent > self.counted:  # of a process that has just ended nothing can be read
+            ELSEWHERE.add(spent - self.counted)
+            self.counted = spent
+
+    def last_words(self) -> str:
+        """Return the last lines of its output, and where all of it is."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        words = shown(" / ".join([line for line in lines if line.strip()][-TAIL:]), 500)
+        return f"its last words: {words} (all are in {self.log})" if words else "it said nothing"
+
+
+def kill_all(mark: str) -> None:
+    """Kill every process with a setting in its environment, and those that they start meanwhile."""
+    while pids := having(mark):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(POLL_SECONDS)
