@@ -17,7 +17,7 @@ from autoaug.execution import Options, trials_at_once
 from autoaug.strategies import none, online_score, randaugment, trivialaugment
 from autoaug.study import Loader, Prediction, advise, by_the_clock, plan, predict, set_up
 from autoaug.study._measure import LEAST, Stopwatch
-from autoaug.study._predict import middle
+from autoaug.study._middle import middle
 from autoaug.text import by_clock
 from autoaug.train import Task
 

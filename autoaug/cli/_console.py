@@ -59,7 +59,7 @@ def plan_table(
         table.add_row(
             plain(line.strategy),
             ("by budget" if line.trials is None else str(line.trials)) + (f" + {line.reruns}" if line.reruns else ""),
-            f"≤ {line.epochs}",
+            "–" if line.epochs is None else f"≤ {line.epochs}",
             str(line.final_runs),
             *([show_expected(line)] if unit else []),
             plain(", ".join(line.dimensions) or "nothing"),
@@ -82,18 +82,19 @@ def show_expected(line: "Line") -> str:
 
 def show_cost(study: "Study", lines: "Sequence[Line]", unit: str) -> str:
     """Return the limit of what a plan can cost: in epochs, and in seconds where the budget has them."""
-    from autoaug.study import most_epochs
-
-    finals = sum(line.final_runs * most_epochs(study, line.strategy) for line in lines)
+    known = all(line.epochs is not None and line.final_epochs is not None for line in lines)
     limits = []
-    if all(line.trials is not None for line in lines):
-        limits.append(counted(sum((line.trials or 0) * line.epochs for line in lines), "epoch"))
+    if known and all(line.trials is not None for line in lines):
+        limits.append(counted(sum((line.trials or 0) * (line.epochs or 0) for line in lines), "epoch"))
     kinds = {
         "gpu_seconds": unit or "seconds (of a GPU, or of a CPU where there is none)",
         "wall_seconds": "wall seconds",
     }
     limits += [f"{len(lines)} x {show_limit(limit)} {kinds[name]}" for name, limit in study.budget.seconds.items()]
-    text = f"cost: searches at most {' and '.join(limits)}; final runs at most {counted(finals, 'epoch')}"
+    finals = sum(line.final_runs * (line.final_epochs or 0) for line in lines)
+    at_most = [f"searches at most {' and '.join(limits)}"] if limits else []
+    at_most += [f"final runs at most {counted(finals, 'epoch')}"] if known else []
+    text = f"cost: {'; '.join(at_most) or 'only the loop knows how many epochs there are'}"
     if any(line.reruns for line in lines):
         text += "\ntrials a + b: a search of a trials on a proxy, b of its points in full"
     if any(line.unit for line in lines):

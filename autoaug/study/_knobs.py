@@ -3,25 +3,26 @@
 Two points that differ in one dimension are made, from equal seeds, into what is trained; then what they lead to is
 compared bit for bit, the cheapest first: the learning rates and updates that are due, what the policy and the mix make
 of images, and the weights after a few steps of a small network. The first difference proves that the dimension is live.
+Of a loop of the user's own the first steps are made, which say nothing of what it does later.
 """
 
-import hashlib
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice, product
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 from torch.nn import functional as F
 
 from autoaug.data import Data, Split, as_float
-from autoaug.study._conditions import extremes, never, others
+from autoaug.study._bench import Bench, Evidence
+from autoaug.study._conditions import never
 from autoaug.study._definition import Study
+from autoaug.study._knobs_of_loop import made_of, mixed_of, stages_of_loop, unread
 from autoaug.study._loading import Loader
-from autoaug.study._predict import midpoint
+from autoaug.study._rehearse import STEPS
 from autoaug.study._setup import Setup, set_up
 from autoaug.train import (
     TrainingRun,
@@ -39,9 +40,6 @@ BY_DESIGN = {
     "task.precision": "'auto' is float32 on a CPU",
 }
 """Dimensions that may change nothing, and why."""
-
-BASES = 4
-"""Points around which a dimension is varied, at most, before it counts as one that changes nothing."""
 
 IMAGES, PIXELS, BATCH = 64, 16, 16
 """How many images the policy and the mix are shown; the side that larger images are reduced to; the batch of a step."""
@@ -87,20 +85,19 @@ def knobs(
         seconds: after so many, what is left is not tried, and its effect is None.
         say: is called with the name of each strategy before it is tried.
     """
-    if study.train is not None:
-        return []
+    stages_of = stages_of_trainer if study.train is None else stages_of_loop
     load, deadline, results = load or Loader(), time.monotonic() + seconds, []
     for name in list(only) or study.strategies:
         say(name)
-        trials = [Bench(study, name, load, search=True)] if study.strategies[name].proxy else []
-        full = Bench(study, name, load)
+        trials = [Bench(study, name, stages_of(study, name, load, True))] if study.strategies[name].proxy else []
+        full = Bench(study, name, stages_of(study, name, load))
         for dimension, rule in study.space_of(name).items():
             if not rule.single():
                 late = time.monotonic() > deadline
                 results.append(
                     Knob(name, dimension, None, f"the {seconds:g} s for it were over")
                     if late
-                    else judged(dimension, full, trials)
+                    else judged(dimension, full, trials, load)
                 )
     return results
 
@@ -123,12 +120,15 @@ def knob_warnings(results: Sequence[Knob]) -> list[str]:
     ]
 
 
-def judged(dimension: str, full: "Bench", trials: "list[Bench]") -> Knob:
+def judged(dimension: str, full: Bench, trials: list[Bench], load: Loader) -> Knob:
     """Return whether one dimension has an effect; where a search has a proxy, in its trials as well."""
     study, strategy = full.study, full.strategy
     if reason := never(dimension, study.space_of(strategy), study.conditions_of(strategy)):
         return Knob(strategy, dimension, False, reason)
+    own = study.train is not None
     try:
+        if own and unread(dimension, full, load):
+            return Knob(strategy, dimension, False, f"the loop does not read it in its first {STEPS} steps")
         live = full.is_live(dimension)
         blind = live and not all(bench.is_live(dimension) for bench in trials)
     except Exception as error:  # whatever a user's function may raise: the trials that fail will say more
@@ -137,72 +137,40 @@ def judged(dimension: str, full: "Bench", trials: "list[Bench]") -> Knob:
         return Knob(
             strategy, dimension, True, "has an effect in re-runs and final runs only: the search's proxy has none"
         )
+    if own and not live:
+        return Knob(strategy, dimension, None, f"{STEPS} steps of the loop come to the same, bit for bit")
     alike = "whatever its value, what is trained is the same bit for bit"
     return Knob(strategy, dimension, live, "" if live else BY_DESIGN.get(dimension, alike))
 
 
+def stages_of_trainer(study: Study, strategy: str, load: Loader, search: bool = False) -> list[Evidence]:
+    """Return the kinds of evidence of a study that autoaug's own trainer trains.
+
+    Args:
+        search: as a trial of the search is trained, on its proxy.
+    """
+    reduced = Reduced()
+
+    def evidence(stage: Stage, point: Mapping[str, Any], repeat: int) -> Iterator[Any]:
+        setup = set_up(study, strategy, point, search=search)
+        data = load(setup.task)
+        return stage(setup, data, reduced.few(data))
+
+    return [partial(evidence, stage) for stage in STAGES]
+
+
 @dataclass
-class Bench:
-    """Make points of a strategy into evidence, each once."""
+class Reduced:
+    """Keep few and small images of data."""
 
-    study: Study
-    strategy: str
-    load: Loader
-    search: bool = False
-    """As a trial of the search is trained, on its proxy."""
-    known: dict[tuple[int, str, int], str] = field(default_factory=dict)
-    reduced: list[tuple[Split, Data]] = field(default_factory=list)
-
-    def is_live(self, dimension: str) -> bool:
-        """Whether a change of a dimension changes anything: any at the first point that uses it, one at a few more."""
-        rule = self.study.space_of(self.strategy)[dimension]
-        return any(
-            self.differ(base, {**base, dimension: value})
-            for k, base in enumerate(islice(self.bases(dimension), BASES))
-            for value in islice(others(rule, base[dimension]), 1 if k else None)
-        )
-
-    def bases(self, dimension: str) -> Iterator[dict[str, Any]]:
-        """Yield points that use a dimension: the middle of the space, where its deciders say so, and others."""
-        space = self.study.space_of(self.strategy)
-        middle = {name: midpoint(rule) for name, rule in space.items()}
-        deciders = self.study.conditions_of(self.strategy)
-        names = [name for name in deciders[dimension].on if name in space] if dimension in deciders else []
-        decided = product(*((midpoint(space[name]), *extremes(space[name])) for name in names))
-        points = [{**middle, **dict(zip(names, values, strict=True))} for values in decided]
-        points += [{**middle, name: value} for name, rule in space.items() for value in extremes(rule)]
-        seen: list[dict[str, Any]] = []
-        for point in points:
-            if self.study.uses(self.strategy, dimension, point) and point not in seen:
-                seen.append(point)
-                yield point
-
-    def differ(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-        """Whether two points lead to different evidence, by a kind of it that is the same twice at one point."""
-        return any(
-            self.evidence(stage, one) != self.evidence(stage, other)
-            and self.evidence(stage, one) == self.evidence(stage, one, repeat=1)
-            for stage in range(len(STAGES))
-        )
-
-    def evidence(self, stage: int, point: Mapping[str, Any], repeat: int = 0) -> str:
-        """Return a digest of one kind of evidence at a point; `repeat` counts the makings from the same seed."""
-        key = (stage, repr(sorted(point.items())), repeat)
-        if key not in self.known:
-            with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-                warnings.simplefilter("ignore")  # preflight has shown them
-                torch.manual_seed(0)
-                setup = set_up(self.study, self.strategy, point, search=self.search)
-                data = self.load(setup.task)
-                self.known[key] = digest(STAGES[stage](setup, data, self.few(data)))
-        return self.known[key]
+    made: list[tuple[Split, Data]] = field(default_factory=list)
 
     def few(self, data: Data) -> Data:
         """Return few and small images of the data, made once."""
-        reduced = next((few for train, few in self.reduced if train is data.train), None)
+        reduced = next((few for train, few in self.made if train is data.train), None)
         if reduced is None:
             reduced = replace(data, train=few_of(data.train), val=few_of(data.val), test=None)
-            self.reduced.append((data.train, reduced))
+            self.made.append((data.train, reduced))
         return reduced
 
 
@@ -226,17 +194,12 @@ def due(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
 def mixed(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """Yield what the mix makes of a few images and their targets."""
     shown = spread(few.train, IMAGES)
-    targets = F.one_hot(shown.targets, len(data.classes)).float()
-    yield from setup.mix(shown.images, targets, Generator().manual_seed(0))
+    yield from mixed_of(setup, shown.images, F.one_hot(shown.targets, len(data.classes)).float())
 
 
 def made(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
-    """Yield what the policy makes of a few images, in the first and in the last epoch that has it."""
-    images = spread(few.train, IMAGES).images
-    setup.policy.to(torch.device("cpu"))
-    for epoch in {1: None, setup.task.epochs: None}:
-        setup.policy.at(epoch)
-        yield setup.policy(images, Generator().manual_seed(0))
+    """Yield what the policy makes of a few images."""
+    yield from made_of(setup, spread(few.train, IMAGES).images)
 
 
 def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
@@ -259,8 +222,8 @@ def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     yield from run.policy.state_dict().values()
 
 
-Evidence = Callable[[Setup, Data, Data], Iterator[Any]]
-STAGES: tuple[Evidence, ...] = (due, mixed, made, moved)
+Stage = Callable[[Setup, Data, Data], Iterator[Any]]
+STAGES: tuple[Stage, ...] = (due, mixed, made, moved)
 """Kinds of evidence, the cheapest first."""
 
 
@@ -277,15 +240,3 @@ def few_of(split: Split) -> Split:
 def spread(split: Split, most: int) -> Split:
     """Return so many images of a split at most, evenly taken."""
     return split.at(torch.linspace(0, len(split) - 1, min(most, len(split))).long())
-
-
-def digest(values: Iterable[Any]) -> str:
-    """Return one text for all values: equal for equal ones, bit for bit."""
-    hasher = hashlib.sha256()
-    for value in values:
-        if isinstance(value, Tensor):
-            hasher.update(repr(tuple(value.shape)).encode())
-            hasher.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        else:
-            hasher.update(repr(value).encode())
-    return hasher.hexdigest()

@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoaug.data import Data, DataError, data_name
 from autoaug.study._definition import Study
 from autoaug.train import Task
 
+if TYPE_CHECKING:
+    from autoaug.study._rehearse import Rehearsal
+
 
 class Loader:
-    """Load each dataset that a study's tasks name, once."""
+    """Load each dataset that a study's tasks name, once; and keep what was seen of its own loop."""
 
     def __init__(self) -> None:
         self.loaded: list[tuple[Any, Data]] = []
+        self.rehearsals: dict[tuple[Any, ...], tuple[Study, Rehearsal, float]] = {}
+        """With the study, and the seconds that each could have taken."""
 
     def __call__(self, task: Task) -> Data:
         """Return what a search sees of the data of a task: no test images."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from autoaug.study._definition import Study, most_epochs
 from autoaug.study._loading import Loader
+from autoaug.study._middle import middle
 from autoaug.study._predict import Prediction
+from autoaug.study._rehearse import Rehearsal, kept_rehearsal
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,8 @@ class Line:
     dimensions: tuple[str, ...]
     trials: int | None
     """None: as many as the budget buys."""
-    epochs: int
-    """Of one trial at most."""
+    epochs: int | None
+    """Of one trial at most; None where the loop of a study says that itself, and nobody has asked it."""
     reruns: int
     """Points that are trained again in full, where the search runs on a proxy."""
     final_runs: int
@@ -28,7 +30,9 @@ class Line:
     unit: str = ""
     """What the seconds are of: "CPU-seconds" or "GPU-seconds"."""
     notes: tuple[str, ...] = ()
-    """What there is to say of settings that follow the length of the training."""
+    """What there is to say of settings that follow the length of the training, and of a cost that nobody knows."""
+    final_epochs: int | None = None
+    """Of one final run at most; None as for `epochs`."""
 
 
 def plan(study: Study, predictions: Mapping[str, Prediction] | None = None, load: Loader | None = None) -> list[Line]:
@@ -36,7 +40,8 @@ def plan(study: Study, predictions: Mapping[str, Prediction] | None = None, load
 
     Args:
         predictions: by the name of the strategy; without one its costs are None.
-        load: counts the training images, on which the notes depend; without it there are none.
+        load: counts the training images, on which the notes depend, and has kept what `predict` saw of a loop of the
+            user's own; without it there are no notes, and nobody knows how many epochs such a loop makes.
     """
     return [line(study, name, (predictions or {}).get(name), load) for name in study.strategies]
 
@@ -47,14 +52,51 @@ def line(study: Study, name: str, prediction: Prediction | None, load: Loader | 
         strategy=name,
         dimensions=tuple(study.space_of(name)),
         trials=study.trials_of(name),
-        epochs=most_epochs(study, name, search=True),
+        epochs=epochs_of(study, name, load, search=True),
         reruns=study.reruns_of(name),
         final_runs=study.seeds,
         search_seconds=round(prediction.search(study, name), 3) if prediction else None,
         final_seconds=round(prediction.finals(study), 3) if prediction else None,
         unit=prediction.unit if prediction else "",
-        notes=notes(study, name, load) if load and study.train is None else (),
+        notes=(notes if study.train is None else loop_notes)(study, name, load) if load else (),
+        final_epochs=epochs_of(study, name, load),
     )
+
+
+def epochs_of(study: Study, name: str, load: Loader | None, *, search: bool = False) -> int | None:
+    """Return the epochs of the longest trial that a strategy can propose; None where only its loop knows.
+
+    Args:
+        search: of its search, which may run on a proxy.
+    """
+    most = most_epochs(study, name, search=search)
+    if study.train is None:
+        return most
+    seen = seen_of(study, name, load, search) if load else None
+    if seen is None or seen.augmented_epochs is None or seen.total_epochs is None:
+        return None
+    asked = study.task_of(name) if search else study.task
+    longest = "task.epochs" in study.space_of(name)
+    return most if longest else most - asked.epochs + seen.augmented_epochs
+
+
+def seen_of(study: Study, name: str, load: Loader, search: bool) -> Rehearsal | None:
+    """Return what was seen of the loop at the middle of a space, where anybody looked."""
+    on_proxy = search and bool(study.strategies[name].proxy)
+    return kept_rehearsal(study, name, middle(study.space_of(name)), load, search=on_proxy)
+
+
+def loop_notes(study: Study, name: str, load: Loader) -> tuple[str, ...]:
+    """Return what a loop would have to say of itself for its cost to be predicted."""
+    seen = seen_of(study, name, load, search=True)
+    if seen is None or seen.step_seconds is None:
+        return ()
+    step = f"{seen.step_seconds:.3g} s per step of the loop"
+    if seen.total_epochs is None:
+        return (f"{step}; write `for epoch in trial.epochs(...)` to have the cost predicted",)
+    if seen.steps_per_epoch is None:
+        return (f"{step}; give trial.epochs(..., steps=len(loader)) to have the cost predicted",)
+    return ()
 
 
 def notes(study: Study, name: str, load: Loader) -> tuple[str, ...]:

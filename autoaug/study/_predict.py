@@ -1,17 +1,16 @@
 """What a training will cost: its parts are measured and scaled up to its epochs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-
-from autoaug.strategies import Space
 from autoaug.study._budget import unit
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
-from autoaug.study._measure import Stopwatch
+from autoaug.study._measure import Cost, Stopwatch
+from autoaug.study._measure_loop import Measure, loop_watched
+from autoaug.study._middle import middle
 from autoaug.study._price import price
 from autoaug.study._setup import set_up
 
@@ -56,7 +55,7 @@ def predict(
 ) -> dict[str, Prediction]:
     """Return what a training of each strategy costs, as measured on this machine at the middle of its space.
 
-    A strategy that fails there is left out.
+    A strategy that fails there is left out, and so is one whose loop does not say how many epochs and steps it makes.
 
     Args:
         only: these strategies; none named means all.
@@ -65,36 +64,39 @@ def predict(
         say: is called with the name of each strategy before it is measured.
         patience: how many times the usual few seconds it may take.
     """
-    load, watch, predictions = load or Loader(), Stopwatch(patience), {}
-    if study.train is not None:
-        return {}
+    load, predictions = load or Loader(), {}
+    measure = (watched if study.train is None else loop_watched)(study, load, patience)
     for name in list(only) or study.strategies:
         say(name)
         with suppress(Exception):  # the trials that fail in the same way will say why
-            predictions[name] = of_strategy(study, name, share, load, watch)
+            if prediction := of_strategy(study, name, share, measure):
+                predictions[name] = prediction
     return predictions
 
 
-def of_strategy(study: Study, name: str, share: float, load: Loader, watch: Stopwatch) -> Prediction:
-    """Return what the trainings of one strategy cost, as measured at the middle of its space."""
+def watched(study: Study, load: Loader, patience: float) -> Measure:
+    """Return what measures a training by autoaug's own trainer."""
+    watch = Stopwatch(patience)
+
+    def measure(name: str, point: Mapping[str, Any], search: bool) -> Cost:
+        setup = set_up(study, name, point, search=search)
+        return watch(setup, load(setup.task))
+
+    return measure
+
+
+def of_strategy(study: Study, name: str, share: float, measure: Measure) -> Prediction | None:
+    """Return what the trainings of one strategy cost, as measured at the middle of its space; None where nobody knows.
+
+    Args:
+        share: of a GPU, that each trial has.
+        measure: of the strategy of a name at a point, in the search or in full.
+    """
     point = middle(study.space_of(name))
-    setup, cheap = (set_up(study, name, point, search=search) for search in (False, True))
-    full = watch(setup, load(setup.task))
-    trial = watch(cheap, load(cheap.task)) if study.strategies[name].proxy else full
-    paid = price(study, share, full.device)
-    deployed = len(study.deploy) * full.alone if setup.learner.moves_policy else 0.0
+    full = measure(name, point, False)
+    trial = measure(name, point, True) if study.strategies[name].proxy else full
+    if full is None or trial is None:
+        return None
+    paid, learns = price(study, share, full.device), set_up(study, name, point).learner.moves_policy
+    deployed = len(study.deploy) * full.alone if learns else 0.0
     return Prediction(paid * trial.whole, paid * full.whole, paid * deployed, unit("gpu_seconds", full.device))
-
-
-def middle(space: Space) -> dict[str, Any]:
-    """Return the point in the middle of every range, and at the first of every choice."""
-    return {name: midpoint(rule) for name, rule in space.items()}
-
-
-def midpoint(rule: BaseDistribution) -> Any:
-    """Return the middle of a range, on its scale, or the first choice."""
-    if isinstance(rule, CategoricalDistribution):
-        return rule.choices[0]
-    low, high = rule.low, rule.high  # type: ignore[attr-defined]
-    centre = (low * high) ** 0.5 if rule.log else (low + high) / 2  # type: ignore[attr-defined]
-    return round(centre) if isinstance(low, int) else centre

@@ -14,9 +14,11 @@ from torch.nn import functional as F
 from autoaug.data import Data, Split
 from autoaug.study._conditions import part
 from autoaug.study._definition import Study
+from autoaug.study._draws import try_draws
 from autoaug.study._loading import Loader, read_data
 from autoaug.study._measurable import try_metrics
-from autoaug.study._probes import probes
+from autoaug.study._preflight_loop import preflight_loop
+from autoaug.study._probes import probes, tried
 from autoaug.study._setup import Setup, set_up
 from autoaug.train import (
     TrainingRun,
@@ -27,9 +29,6 @@ from autoaug.train import (
     smallest_part,
     train_step,
 )
-
-DRAWS = 8
-"""Images that a policy and a mix are tried on: so many that a mix with probability 1/2 mixes at least one of them."""
 
 FLAT = (0.0, 0.5, 1.0)
 """Values of images whose pixels are all the same, which a network must give numbers for."""
@@ -42,12 +41,15 @@ def preflight(study: Study, load: Loader | None = None) -> None:
     """Try everything a study needs, once and small: data, metrics, models, every strategy's policy, mix and learner.
 
     Each dimension is tried at both ends and at every choice that is made by name, and each network in a training step.
+    A loop of the user's own makes its first steps at the lowest point of each strategy, and for some seconds where
+    dimensions of its own change.
 
     Raises:
         ValueError: something cannot work; the message names it. No time was spent and nothing was written.
     """
     load = load or Loader()
     if study.train is not None:
+        preflight_loop(study, load)
         return
     read_data(study, load)
     try_metrics(study, load)
@@ -62,13 +64,6 @@ def preflight(study: Study, load: Loader | None = None) -> None:
                 raise ValueError(
                     f"strategy {name!r} of study {study.name!r}: {cause}{tried(changed, point)}"
                 ) from error
-
-
-def tried(changed: str, point: Mapping[str, Any]) -> str:
-    """Return the point at which something failed; what was changed to get there comes first."""
-    first = {changed: point[changed]} if changed else {}
-    values = [f"{name}={value!r}" for name, value in {**first, **point}.items()]
-    return f" (tried: {', '.join(values)})" if values else ""
 
 
 class Rehearsal:
@@ -86,7 +81,7 @@ class Rehearsal:
         """
         setup = make()
         task, learner, data = setup.task, setup.learner, self.load(setup.task)
-        try_draws(setup, data)
+        try_draws(setup, data.train.images.shape[1:], len(data.classes))
         learner.check(task, len(data.train), len(data.val))
         network = (task.model, task.weights, task.dropout, task.precision, data.fingerprint, data.standard)
         moved = (strategy, part("policy", point), part("learner", point)) if learner.moves_policy else ()
@@ -115,32 +110,6 @@ class Rehearsal:
             return False
         self.done.append(what)
         return True
-
-
-def try_draws(setup: Setup, data: Data) -> None:
-    """Send a few images of noise through the policy and the mix.
-
-    Raises:
-        ValueError: what comes out are no images of the same shape, or no numbers.
-    """
-    rng = Generator().manual_seed(0)
-    images = torch.rand(DRAWS, *data.train.images.shape[1:], generator=rng)
-    soft = F.one_hot(torch.arange(DRAWS) % len(data.classes), len(data.classes)).float()
-    setup.policy.at(1)
-    with torch.no_grad():
-        drawn = setup.policy(images, rng)
-        if not isinstance(drawn, Tensor) or drawn.shape != images.shape:
-            result = list(drawn.shape) if isinstance(drawn, Tensor) else f"a {type(drawn).__name__}"
-            raise ValueError(f"the policy makes {result} of images {list(images.shape)}: give back the same shape")
-        refuse_no_numbers(drawn, "policy")
-        for mixed in setup.mix(drawn, soft, rng):
-            refuse_no_numbers(mixed, "mix")
-
-
-def refuse_no_numbers(made: Tensor, maker: str) -> None:
-    """Raise ValueError where a tensor holds NaN or infinity; `maker` is what made it."""
-    if not bool(made.isfinite().all()):
-        raise ValueError(f"the {maker} makes values that are NaN or infinite: narrow the ranges of its parameters")
 
 
 def rehearsed(setup: Setup, data: Data, device: str = "cpu") -> TrainingRun:

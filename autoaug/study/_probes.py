@@ -47,3 +47,10 @@ def enabling_changes(
 def lowest(space: Space) -> dict[str, Any]:
     """Return a point of the space that is cheap to try: low ends and first choices."""
     return {name: extremes(rule)[0] for name, rule in space.items()}
+
+
+def tried(changed: str, point: Mapping[str, Any]) -> str:
+    """Return the point at which something failed; what was changed to get there comes first."""
+    first = {changed: point[changed]} if changed else {}
+    values = [f"{name}={value!r}" for name, value in {**first, **point}.items()]
+    return f" (tried: {', '.join(values)})" if values else ""

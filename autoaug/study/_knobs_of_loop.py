@@ -1,0 +1,65 @@
+"""Evidence of points of a study with a loop of the user's own: what policy, mix and the loop's first steps come to."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from autoaug.study._bench import BASES, Bench, Evidence
+from autoaug.study._definition import Study
+from autoaug.study._loading import Loader
+from autoaug.study._rehearse import rehearsed
+from autoaug.study._setup import Setup, set_up
+
+NOISE, CLASSES = (16, 3, 16, 16), 10
+"""Images that the policy and the mix are shown: the loop has its own, or looks at those of the task itself."""
+
+
+def stages_of_loop(study: Study, strategy: str, load: Loader, search: bool = False) -> list[Evidence]:
+    """Return the kinds of evidence of a study with a loop of the user's own, the cheapest first.
+
+    Args:
+        search: as a trial of the search is trained, on its proxy.
+    """
+
+    def mixed(point: Mapping[str, Any], repeat: int) -> Iterator[Any]:
+        images, targets = noise()
+        return mixed_of(set_up(study, strategy, point, search=search), images, targets)
+
+    def made(point: Mapping[str, Any], repeat: int) -> Iterator[Any]:
+        return made_of(set_up(study, strategy, point, search=search), noise()[0])
+
+    def trained(point: Mapping[str, Any], repeat: int) -> Iterator[Any]:
+        yield rehearsed(study, strategy, point, load, search=search, repeat=repeat).evidence
+
+    return [mixed, made, trained]
+
+
+def noise() -> tuple[Tensor, Tensor]:
+    """Return a few images of noise and soft targets."""
+    images = torch.rand(NOISE, generator=Generator().manual_seed(0))
+    return images, F.one_hot(torch.arange(len(images)) % CLASSES, CLASSES).float()
+
+
+def mixed_of(setup: Setup, images: Tensor, targets: Tensor) -> Iterator[Any]:
+    """Yield what the mix makes of images and their soft targets."""
+    yield from setup.mix(images, targets, Generator().manual_seed(0))
+
+
+def made_of(setup: Setup, images: Tensor) -> Iterator[Any]:
+    """Yield what the policy makes of images, in the first and in the last epoch that has it."""
+    setup.policy.to(torch.device("cpu"))
+    for epoch in {1: None, setup.task.epochs: None}:
+        setup.policy.at(epoch)
+        yield setup.policy(images, Generator().manual_seed(0))
+
+
+def unread(dimension: str, bench: Bench, load: Loader) -> bool:
+    """Whether the loop does not read one of its own dimensions in its first steps, whatever the others are."""
+    name = dimension.removeprefix("train.")
+    seen = partial(rehearsed, bench.study, bench.strategy, load=load)
+    return name != dimension and not any(name in seen(base).read for base in islice(bench.bases(dimension), BASES))

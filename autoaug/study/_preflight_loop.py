@@ -1,0 +1,121 @@
+"""What a study with a loop of the user's own needs, tried once and small before any time is spent."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from autoaug.data import Data
+from autoaug.policy import ready
+from autoaug.study._conditions import part
+from autoaug.study._definition import Study
+from autoaug.study._draws import try_draws
+from autoaug.study._loading import Loader, read_data
+from autoaug.study._probes import probes, tried
+from autoaug.study._rehearse import Rehearsal, place_of, rehearsed
+from autoaug.study._setup import Setup, set_up
+from autoaug.text import read
+from autoaug.train import Diverged
+
+SECONDS = 10.0
+"""By the clock, after which no more values of the loop's own dimensions are tried: a rehearsal may take long."""
+
+SHAPE, CLASSES = (3, 32, 32), 10
+"""Of the noise that a policy and a mix are shown where the loop has its own data."""
+
+
+def preflight_loop(study: Study, load: Loader) -> None:
+    """Draw from the policy and the mix of every point that is tried, and rehearse the loop at some of them.
+
+    Those are the lowest point of each strategy, on its proxy too; and for `SECONDS` points where one of the loop's own
+    dimensions has another value, each value once.
+
+    Raises:
+        ValueError: something cannot work; the message names strategy, point and line.
+    """
+    if study.task.data is not None:
+        read_data(study, load)
+    deadline, own_values = time.monotonic() + SECONDS, list[Mapping[str, Any]]()
+    for name, strategy in study.strategies.items():
+        for k, (changed, point) in enumerate(probes(study.space_of(name), study.conditions_of(name))):
+            own = part("train", point)
+            wanted = k == 0 or (own not in own_values and time.monotonic() < deadline)
+            try:
+                for search in (False, True) if strategy.proxy else (False,):
+                    try_point(study, name, point, load, search)
+                    if wanted:
+                        try_loop(study, name, point, load, search, cheap=k == 0)
+            except Exception as error:  # whatever a user's code may raise
+                what = f"{read(error)}" if isinstance(error, ValueError) else f"{type(error).__name__}: {read(error)}"
+                raise ValueError(
+                    f"strategy {name!r} of study {study.name!r}: {what}{place_of(error)}{tried(changed, point)}"
+                ) from error
+            if wanted:
+                own_values.append(own)
+
+
+def try_point(study: Study, strategy: str, point: Mapping[str, Any], load: Loader, search: bool) -> None:
+    """Make a point into what is trained, and draw from its policy and its mix."""
+    setup = set_up(study, strategy, point, search=search)
+    try_draws(setup, *shown(None if setup.task.data is None else load(setup.task)))
+
+
+def shown(data: Data | None) -> tuple[tuple[int, ...], int]:
+    """Return the shape of the noise that stands for the images of a study, and how many classes they have."""
+    return (SHAPE, CLASSES) if data is None else (tuple(data.train.images.shape[1:]), len(data.classes))
+
+
+def try_loop(
+    study: Study, strategy: str, point: Mapping[str, Any], load: Loader, search: bool, cheap: bool = True
+) -> None:
+    """Rehearse the loop at a point.
+
+    Args:
+        cheap: it is the lowest of the space, where a metric that is no number is a mistake, and no bad luck.
+
+    Raises:
+        Exception: it cannot work there.
+    """
+    try:
+        seen = rehearsed(study, strategy, point, load, search=search)
+    except Diverged:
+        if cheap:
+            raise
+        return
+    setup = set_up(study, strategy, point, search=search)
+    refuse_unaugmented(setup, seen)
+    refuse_untaught(setup, seen)
+    refuse_own_number(study, strategy, setup, seen, search)
+
+
+def refuse_unaugmented(setup: Setup, seen: Rehearsal) -> None:
+    """Refuse a loop that left out the policy, where that does anything."""
+    if seen.step_seconds is not None and not {"policy", "mix"} & seen.used and setup.policy.tree() != ready.none():
+        raise ValueError(
+            "the loop has made its first steps without the policy: give each batch to trial.augment(images, targets)"
+        )
+
+
+def refuse_untaught(setup: Setup, seen: Rehearsal) -> None:
+    """Refuse a loop that never asked the learner to move the policy."""
+    if seen.step_seconds is not None and setup.learner.moves_policy and "learner" not in seen.used:
+        raise ValueError(
+            "the policy never moved: after each step of the optimiser call trial.learn(model, (images, targets), "
+            "(val_images, val_targets), optimiser)"
+        )
+
+
+def refuse_own_number(study: Study, strategy: str, setup: Setup, seen: Rehearsal, search: bool) -> None:
+    """Refuse epochs that are set by the space, the task or a proxy, and that the loop does not ask for."""
+    refined = "task.refine_epochs" in study.space_of(strategy) or setup.task.refine_epochs
+    if seen.augmented_epochs is None and refined:
+        raise ValueError(
+            "the loop never asks trial.epochs, so that it has no refinement epochs: write `for epoch in "
+            "trial.epochs(...)`, or take task.refine_epochs away"
+        )
+    shorter = search and "epochs" in study.strategies[strategy].proxy
+    searched = "task.epochs" in study.space_of(strategy)
+    if (shorter or searched) and seen.augmented_epochs != setup.task.epochs:
+        what = "the proxy sets epochs" if shorter else "the space has task.epochs"
+        raise ValueError(
+            f"{what}={setup.task.epochs}, and the loop has a number of its own: write trial.epochs() without one"
+        )

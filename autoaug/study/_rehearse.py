@@ -1,0 +1,282 @@
+"""The rehearsal of a loop of the user's own: its first steps at a point, to see that it works and what it costs.
+
+The loop runs in this process until one of its optimisers has made two steps. It is ended there as a pruned one is at a
+`yield`, so that its `finally` blocks run. Nothing is written, and there is no checkpoint.
+"""
+
+import sysconfig
+import time
+import traceback
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from autoaug.data import Data
+from autoaug.devices import Clock
+from autoaug.study._definition import Study
+from autoaug.study._digest import digest
+from autoaug.study._loading import Loader
+from autoaug.study._setup import Setup, set_up
+from autoaug.train import Learner, NullLearner, Task, spelt
+from autoaug.trial import Trial, records
+
+STEPS = 2
+"""Of one optimiser, that a rehearsal makes at least: after the first a learner moves the policy, and the second meets
+what it made."""
+
+LONGEST = 60.0
+"""Seconds by the clock, after which a rehearsal ends at the next call of the trial, however little it saw."""
+
+GUESSED_STEPS = 100
+"""Of an epoch, where a learner asks for them and nobody knows."""
+
+LIBRARIES = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")]
+"""Where code lies that is not the user's, beside this library."""
+
+
+class Enough(BaseException):
+    """The rehearsal has seen enough. No `except Exception` of the loop may swallow it."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Hold what was seen of the first steps of a loop."""
+
+    device: str
+    """The type of the device that the seconds are of."""
+    read: frozenset[str]
+    """The names of the loop's own dimensions that it asked for."""
+    used: frozenset[str]
+    """What of the trial it used: see `Trial.used`."""
+    ended: bool
+    """The first epoch came to its end."""
+    augmented_epochs: int | None
+    """With the policy on; None where the loop does not say how many there are."""
+    total_epochs: int | None
+    steps_per_epoch: int | None
+    """As counted where the epoch came to its end, or else as the loop says; None where it does not."""
+    begin_seconds: float
+    """Until the first step was made, beyond what another step takes."""
+    step_seconds: float | None
+    """Of one step of the first epoch, with what goes before it; None where there was none, nor the end of the epoch."""
+    rest_seconds: float | None
+    """From the last step of an epoch to its end, as validation takes them; None where it did not come to its end."""
+    evidence: str
+    """A digest of what the steps came to: weights, settings of the optimisers, policy, and how many epochs there are.
+    """
+
+
+class Watch:
+    """Look on while a loop trains, and end it once enough was seen.
+
+    Args:
+        patience: seconds by the clock, for which it may go on after that towards the end of its first epoch.
+    """
+
+    def __init__(self, setup: Setup, patience: float) -> None:
+        self.setup, self.began, self.patience = setup, time.monotonic(), patience
+        self.trial: Trial | None = None
+        self.counts: Counter[int] = Counter()
+        self.clock: Clock | None = None
+        self.seconds: list[float] = []
+        self.seen: list[str] = []
+        self.over = False
+
+    def look_at(self, trial: Trial) -> None:
+        """Begin to look on."""
+        self.trial, self.clock = trial, Clock(trial.device)
+
+    def step(self, optimiser: Optimizer) -> None:
+        """Look at a step of an optimiser that was made.
+
+        Raises:
+            Enough: it was the last that is wanted.
+        """
+        assert self.trial is not None
+        assert self.clock is not None
+        if self.trial.steps.muted:
+            return
+        self.seconds.append(self.clock.seconds())
+        self.counts[id(optimiser)] += 1
+        if self.counts[id(optimiser)] <= STEPS:
+            self.seen.append(digest(made_of(optimiser)))
+            self.seen.append(digest(self.setup.policy.state_dict().values()))
+        if self.counts[id(optimiser)] >= STEPS and time.monotonic() - self.began > self.patience:
+            self.end()
+        self.clock = Clock(self.trial.device)
+
+    def pulse(self) -> None:
+        """Look at the time, wherever the loop calls its trial.
+
+        Raises:
+            Enough: it is over.
+        """
+        if time.monotonic() - self.began > max(LONGEST, self.patience):
+            self.end()
+
+    def end(self) -> None:
+        """Leave the loop where it is."""
+        self.over = True
+        raise Enough
+
+    def summary(self, ended: bool) -> Rehearsal:
+        """Return what was seen.
+
+        Args:
+            ended: the first epoch came to its end.
+        """
+        trial, seconds = self.trial, self.seconds
+        assert trial is not None
+        assert self.clock is not None
+        step = median(seconds[1:] or seconds) if seconds else (0.0 if ended else None)
+        counted = max(1, len(seconds)) if ended else trial.steps_per_epoch
+        said = (trial.augmented_epochs, trial.total_epochs, counted)
+        return Rehearsal(
+            device=trial.device.type,
+            read=frozenset(trial.read),
+            used=frozenset(trial.used),
+            ended=ended,
+            augmented_epochs=trial.augmented_epochs,
+            total_epochs=trial.total_epochs,
+            steps_per_epoch=counted,
+            begin_seconds=max(0.0, seconds[0] - (step or 0.0)) if seconds else 0.0,
+            step_seconds=step,
+            rest_seconds=self.clock.seconds() if ended else None,
+            evidence=digest([said, updates_of(self.setup.learner, trial.augmented_epochs, counted), *self.seen]),
+        )
+
+
+def made_of(optimiser: Optimizer) -> list[Any]:
+    """Return the weights that an optimiser moves, and its settings as they are now."""
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    settings = [
+        sorted((name, repr(value)) for name, value in group.items() if name != "params")
+        for group in optimiser.param_groups
+    ]
+    return [*weights, type(optimiser).__name__, settings]
+
+
+def updates_of(learner: Learner, epochs: int | None, steps: int | None) -> list[int]:
+    """Return how often a learner moves the policy in a training of each number of epochs up to that of a loop."""
+    task = Task(data=None, batch_size=2, schedule="constant", warmup=0)
+    images = 2 * (steps or GUESSED_STEPS)
+    return [learner.expected_updates(replace(task, epochs=k), images) for k in range(1, (epochs or task.epochs) + 1)]
+
+
+def rehearse(study: Study, setup: Setup, data: Data | None, patience: float = 0.0, learner: bool = True) -> Rehearsal:
+    """Run the loop of a study for its first steps, and throw away what it made.
+
+    Args:
+        setup: what the loop is given; its policy may be moved.
+        data: of the task, without its test images; None where the loop reads its own.
+        patience: seconds by the clock, for which the loop may go on towards the end of its first epoch.
+        learner: with a learner that moves the policy in every step; otherwise with none.
+
+    Raises:
+        Exception: what the loop raises, and what the door refuses.
+    """
+    watch = Watch(setup, patience)
+    stand_in = Task(data=None, device=setup.task.device)
+    taught = setup.learner.rehearsal(stand_in, GUESSED_STEPS, GUESSED_STEPS, 0.0) if learner else NullLearner()
+    trial = Trial(
+        setup.params,
+        setup.policy,
+        setup.mix,
+        taught,
+        setup.task,
+        study.seed,
+        metric=study.metric,
+        data=data,
+        pulse=watch.pulse,
+    )
+    watch.look_at(trial)
+    hook = register_optimizer_step_post_hook(lambda optimiser, *_: watch.step(optimiser))
+    ended = False
+    try:
+        with trial.generators.in_use(), closing(records(study.loop, trial)) as epochs:
+            ended = next(epochs, None) is not None
+    except Enough:
+        refuse_eager(study, trial)
+    except Exception:
+        if not watch.over:
+            raise
+    finally:
+        hook.remove()
+    return watch.summary(ended)
+
+
+def refuse_eager(study: Study, trial: Trial) -> None:
+    """Refuse a loop that trains as soon as it is called, before anything is asked of its generator.
+
+    Raises:
+        TypeError: it does.
+    """
+    if not trial.steps.count:
+        raise TypeError(
+            f"{spelt(study.loop)} trains when it is called, and is no generator function: yield the metrics of an "
+            f"epoch at its end, as in `yield {{{study.metric!r}: ...}}`"
+        )
+
+
+def rehearsed(
+    study: Study,
+    strategy: str,
+    point: Mapping[str, Any],
+    load: Loader,
+    *,
+    search: bool = False,
+    patience: float = 0.0,
+    learner: bool = True,
+    repeat: int = 0,
+) -> Rehearsal:
+    """Return the rehearsal of a strategy at a point, as `rehearse` makes it; one that was made before is kept.
+
+    Args:
+        load: reads the data once, and keeps the rehearsals.
+        search: on the strategy's proxy.
+        repeat: counts rehearsals of the same.
+    """
+    setup = set_up(study, strategy, point, search=search)
+    key = key_of(study, strategy, point, search, learner and setup.learner.moves_policy, repeat)
+    _, kept, most = load.rehearsals.get(key, (study, None, 0.0))
+    if kept is None or (patience > most and not kept.ended):
+        data = None if setup.task.data is None else load(setup.task)
+        kept = rehearse(study, setup, data, patience, learner)
+        load.rehearsals[key] = study, kept, patience
+    return kept
+
+
+def kept_rehearsal(
+    study: Study, strategy: str, point: Mapping[str, Any], load: Loader, *, search: bool = False
+) -> Rehearsal | None:
+    """Return the rehearsal without a learner that was made of a point; None where there was none."""
+    return load.rehearsals.get(key_of(study, strategy, point, search, False), (study, None, 0.0))[1]
+
+
+def key_of(
+    study: Study, strategy: str, point: Mapping[str, Any], search: bool, learner: bool, repeat: int = 0
+) -> tuple[Any, ...]:
+    """Return under what a rehearsal is kept."""
+    return id(study), strategy, search, repr(sorted(point.items())), learner, repeat
+
+
+def place_of(error: BaseException) -> str:
+    """Return the last line of the user's own that an error went through, as " (file.py:12)"; empty where none did."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+
+
+def is_own(file: str) -> bool:
+    """Whether a file holds code of the user's own, and not of a library or of this one."""
+    path = Path(file).resolve()
+    made = file.startswith("<") and not file.startswith("<ipython")  # such as the methods of a dataclass
+    if made or path.is_relative_to(Path(__file__).resolve().parents[1]):
+        return False
+    return not any(path.is_relative_to(library) for library in LIBRARIES)
