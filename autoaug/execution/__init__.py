@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         refuse_remote,
         trials_at_once,
     )
+    from autoaug.execution._explain import explain
     from autoaug.execution._job import Event, Job, Listen
     from autoaug.execution._pending_writes import pending_folder, refuse_displaced, spool_of, write_pending
     from autoaug.execution._progress import check_only, is_over, outdated
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from autoaug.execution._scheduling import Scheduler
     from autoaug.execution._signals import saving_on_sigterm
     from autoaug.execution._status import Status, StrategyStatus, TrialStatus, status
-    from autoaug.execution._worker import end, explain, work
+    from autoaug.execution._worker import end, work
 else:  # how a study stands is read without torch
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "_capacity": "ON_A_SERVER places refuse_misplaced refuse_more_than refuse_remote trials_at_once",
+            "_explain": "explain",
             "_job": "Event Job Listen",
             "_pending_writes": "pending_folder refuse_displaced spool_of write_pending",
             "_progress": "check_only is_over outdated",
@@ -37,7 +39,7 @@ else:  # how a study stands is read without torch
             "_scheduling": "Scheduler",
             "_signals": "saving_on_sigterm",
             "_status": "Status StrategyStatus TrialStatus status",
-            "_worker": "end explain work",
+            "_worker": "end work",
         },
     )
 

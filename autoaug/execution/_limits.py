@@ -1,7 +1,8 @@
 """What ends a trial before its last epoch: the budget of its strategy, or a pruner."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from copy import deepcopy
 
 import optuna
@@ -56,16 +57,19 @@ def load_search(study: Study, job: Job, store: Store) -> optuna.Study:
     return optuna.load_study(study_name=f"{study.name}/{job.strategy}", storage=store.optuna, sampler=RandomSampler())
 
 
-def metered(epochs: Iterator[Record], device: str, lose: Callable[[Record], object]) -> Iterator[Record]:
-    """Return the epochs as they come. What was spent on one that an error cut off goes to `lose`, as epoch 0."""
-    while True:
-        cost, wall = host_seconds(device), time.perf_counter()
-        try:
-            record = next(epochs)
-        except StopIteration:
-            return
-        except BaseException:
-            seconds, wall = host_seconds(device) - cost, time.perf_counter() - wall
-            lose(Record(epoch=0, phase="augment", gpu_seconds=seconds, wall_seconds=wall, device=device))
-            raise
-        yield record
+def metered(
+    epochs: Generator[Record, None, None], device: str, lose: Callable[[Record], object]
+) -> Generator[Record, None, None]:
+    """Yield the epochs as they come. What was spent on one that an error cut off goes to `lose`, as epoch 0."""
+    with closing(epochs):
+        while True:
+            cost, wall = host_seconds(device), time.perf_counter()
+            try:
+                record = next(epochs)
+            except StopIteration:
+                return
+            except BaseException:
+                seconds, wall = host_seconds(device) - cost, time.perf_counter() - wall
+                lose(Record(epoch=0, phase="augment", gpu_seconds=seconds, wall_seconds=wall, device=device))
+                raise
+            yield record

@@ -1,10 +1,8 @@
 """The worker runs one trial and writes everything about it straight into the storage."""
 
-import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
@@ -12,6 +10,7 @@ from optuna.trial import TrialState
 
 from autoaug.data import Data
 from autoaug.execution._attempt import Attempt
+from autoaug.execution._explain import explain
 from autoaug.execution._job import Event, Job, Listen
 from autoaug.execution._lease import Hung, interruptible, lease
 from autoaug.execution._limits import Cut, Limits, metered
@@ -24,8 +23,8 @@ from autoaug.processes import process_name
 from autoaug.record import Record, State
 from autoaug.store import BY_CLASS, Store, Unreachable, Unwritable, settle
 from autoaug.study import Setup, Study, applied, gpu_weight, unapplied
-from autoaug.text import read, shown
-from autoaug.train import Diverged, pick_device
+from autoaug.text import shown
+from autoaug.train import pick_device
 from autoaug.trial import Lost, Trial, records
 
 TAKEN = "cancelled, or taken over by another worker"
@@ -240,9 +239,10 @@ def deploy(name: str, attempt: Attempt) -> list[Record]:
     """
     seen = []
     setup = attempt.deployed(name, stored_epochs(attempt))
-    for record in train_signed(attempt, setup, trial_of(attempt, setup, name), name):
-        keep(record, attempt)
-        seen.append(record)
+    with closing(train_signed(attempt, setup, trial_of(attempt, setup, name), name)) as epochs:
+        for record in epochs:
+            keep(record, attempt)
+            seen.append(record)
     return seen
 
 
@@ -253,8 +253,9 @@ def train_signed(attempt: Attempt, setup: Setup, trial: Trial, training: str = "
     def lose(record: Record) -> None:
         attempt.store.write_epoch(attempt.job.trial_id, attempt.sign(record, training))
 
-    for record in metered(train_from_checkpoint(attempt, setup, trial, training), device, lose):
-        yield attempt.sign(record, training)
+    with closing(metered(train_from_checkpoint(attempt, setup, trial, training), device, lose)) as epochs:
+        for record in epochs:
+            yield attempt.sign(record, training)
 
 
 def trial_of(attempt: Attempt, setup: Setup, training: str = "") -> Trial:
@@ -277,27 +278,36 @@ def trial_of(attempt: Attempt, setup: Setup, training: str = "") -> Trial:
     )
 
 
-def train_from_checkpoint(attempt: Attempt, setup: Setup, trial: Trial, training: str = "") -> Iterator[Record]:
+def train_from_checkpoint(
+    attempt: Attempt, setup: Setup, trial: Trial, training: str = ""
+) -> Generator[Record, None, None]:
     """Run the loop of the study, and keep what there is to know of the training and what went wrong in it."""
     warnings = [note_training(attempt, setup, trial.data)]
     if not training:
         note_applied(attempt, setup, trial.data)
 
     def note_trouble() -> None:
-        checkpoint = trial.checkpoint
-        troubles = (checkpoint.passed_over, checkpoint.trouble) if checkpoint else ()
-        trouble = "; ".join(filter(None, (warnings[0], *troubles)))
+        trouble = "; ".join(filter(None, (warnings[0], *troubles(trial))))
         if trouble not in ("", warnings[-1]):
             warnings.append(trouble)
             attempt.store.annotate(attempt.job.trial_id, warning=trouble)
 
     try:
-        for record in records(attempt.study.loop, trial):
-            yield record
-            note_trouble()
-    except KeyboardInterrupt:  # the checkpoint that was asked for may be the one that could not be written
-        note_trouble()
+        with closing(records(attempt.study.loop, trial)) as epochs:
+            for record in epochs:
+                yield record
+                note_trouble()
+    except (KeyboardInterrupt, GeneratorExit):
+        note_trouble()  # of the checkpoint that was asked for, or of a loop that was closed
         raise
+
+
+def troubles(trial: Trial) -> Iterator[str]:
+    """Yield what went wrong in a training without ending it."""
+    if trial.checkpoint:
+        yield from (trial.checkpoint.passed_over, trial.checkpoint.trouble)
+    if trial.close_error:
+        yield f"when the loop was closed: {explain(trial.close_error)}"
 
 
 def note_training(attempt: Attempt, setup: Setup, data: Data | None) -> str:
@@ -363,11 +373,3 @@ def settled(store: Store, trial_id: int) -> bool:
         store.spool.release(trial_id)
         return False
     return True
-
-
-def explain(error: Exception) -> str:
-    """Return one line for the database: what went wrong, and where, unless the error says that."""
-    if isinstance(error, Diverged):
-        return str(error)
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return shown(f"{type(error).__name__}: {read(error)} ({Path(where.filename).name}:{where.lineno})")

@@ -75,9 +75,14 @@ class PairMix:
     def __post_init__(self) -> None:
         check_fields(self, message=as_mix)
 
+    @property
+    def mixes(self) -> bool:
+        """Whether it ever mixes anything; the row "none" of `MIXES` never does."""
+        return self.probability > 0 and (isinstance(self.alpha, Tensor) or self.alpha > 0)
+
     def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         check_batch(images, targets)
-        if self.probability == 0 or (not isinstance(self.alpha, Tensor) and self.alpha == 0):
+        if not self.mixes:
             return images, targets
         mask = self.draw(images, rng)
         pair = to_device(torch.randperm(len(images), generator=rng, device=rng.device), images.device)

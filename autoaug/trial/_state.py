@@ -1,5 +1,6 @@
 """What a loop of the user's own keeps in its checkpoint, and which of it no checkpoint may hold."""
 
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,6 +11,9 @@ from autoaug.fields import short
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.device, torch.dtype)
 """What is read back without running code, beside tensors and containers of both."""
+
+NAMED, LISTED = (dict, OrderedDict, Counter), (list, tuple, set, torch.Size)
+"""The containers that are read back so; no subclass of them is."""
 
 
 @runtime_checkable
@@ -56,12 +60,12 @@ def check_plain(name: str, state: Any) -> None:
 
 def strange(state: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield where a state holds what a checkpoint may not, and what is there."""
-    if isinstance(state, Mapping):
+    if type(state) in NAMED:
         for key, value in state.items():
             if type(key) not in PLAIN:
                 yield f"{path} (a key)", key
             yield from strange(value, f"{path}[{key!r}]")
-    elif type(state) in (list, tuple, set, torch.Size):
+    elif type(state) in LISTED:
         for k, value in enumerate(state):
             yield from strange(value, f"{path}[{k}]")
     elif not isinstance(state, Tensor) and type(state) not in PLAIN:

@@ -99,6 +99,7 @@ class Trial:
         """How many epochs have the policy on; None before the loop said so."""
         self.steps_per_epoch: int | None = None
         self.steps, self.generators = Steps(), GlobalGenerators()
+        self.steps.listeners.append(lambda optimiser: self.pulse())
         self.read: set[str] = set()
         """The names of the params that the loop has asked for."""
         self.used: set[str] = set()
@@ -112,6 +113,10 @@ class Trial:
         """The steps of optimisers before the last lesson, and the epoch of it."""
         self.gathered: list[Labelled] = []
         """Training batches of the step that is not made yet, as `learn` was given them."""
+        self.refusal = ""
+        """Why `epochs` may not be begun now; empty where it may."""
+        self.close_error: Exception | None = None
+        """What went wrong in the `finally` blocks of a loop that was closed."""
 
     def __getitem__(self, name: str) -> Any:
         """Return the value of one of the loop's own dimensions, such as `trial["lr"]` of "train.lr".
@@ -171,8 +176,12 @@ class Trial:
         for name, number in {"total": total, "steps": steps}.items():
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
                 raise ValueError(f"trial.epochs({name}={number!r}): give a whole number of at least 1")
+        if self.refusal:
+            raise TypeError(self.refusal)
         if self.augmented_epochs is not None:
             raise ValueError("trial.epochs was called a second time: a trial is one training")
+        if self.epoch:
+            raise ValueError("the loop yields before trial.epochs is begun: yield once, at the end of each epoch")
         self.augmented_epochs, self.steps_per_epoch = total or self.task.epochs, steps
         check_kept(kept)
         self.outputs = outputs_of(kept.values())
@@ -489,10 +498,10 @@ class Trial:
             self.learner.learn(lesson)
 
     def seed_everything(self) -> int:
-        """Seed the global generators of Python, numpy and torch by the seed of the trial, and return it.
+        """Seed the global generators of Python, numpy and torch by the seed of the trial once more, and return it.
 
-        For code that has no generator of its own. A checkpoint keeps them from then on; outside of the loop they are
-        what they were.
+        They are seeded so when the loop begins, and a checkpoint keeps them. For code that has no generator of its own,
+        and is to draw the same whatever was drawn before. Outside of the loop they are what they were.
         """
         self.generators.seed(self.seed)
         return self.seed
