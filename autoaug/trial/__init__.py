@@ -4,7 +4,20 @@ from autoaug.trial._called_back import Report, called_back
 from autoaug.trial._command import Command, Lost
 from autoaug.trial._current import Current, current
 from autoaug.trial._door import Loop, fit, records
-from autoaug.trial._state import Kept
+from autoaug.trial._state import Kept, check_kept
 from autoaug.trial._trial import Trial
 
-__all__ = ["Command", "Current", "Kept", "Loop", "Lost", "Report", "Trial", "called_back", "current", "fit", "records"]
+__all__ = [
+    "Command",
+    "Current",
+    "Kept",
+    "Loop",
+    "Lost",
+    "Report",
+    "Trial",
+    "called_back",
+    "check_kept",
+    "current",
+    "fit",
+    "records",
+]

@@ -6,9 +6,15 @@ judged. Signals and errors reach it where it is, and closing the loop raises Gre
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from autoaug.trial._trial import Trial
+
+if TYPE_CHECKING:
+    from greenlet import greenlet as Greenlet
 
 Report = Callable[[Mapping[str, Any]], None]
 """To be called once at the end of each epoch, with its metrics, from wherever the training is."""
@@ -21,21 +27,17 @@ def called_back(
 
     Args:
         fit: trains all epochs that are left, from `trial.epoch` on, which is the first when it is called. It calls what
-            it is given at the end of each.
+            it is given at the end of each, in the thread in which it was called.
         total: as in `Trial.epochs`.
         steps: as in `Trial.epochs`.
-        kept: as in `Trial.epochs`; it is restored before `fit` is called.
+        kept: as in `Trial.epochs`; it is restored before `fit` is called. Its state is read while `fit` rests.
 
     Raises:
         ModuleNotFoundError: greenlet is missing, which the extras of the integrations bring.
         ValueError: the training reports an epoch after its last.
+        RuntimeError: it reports from another thread, or goes on after it was ended.
     """
-    from greenlet import GreenletExit, getcurrent, greenlet
-
-    def report(metrics: Mapping[str, Any]) -> None:
-        getcurrent().parent.switch(metrics)
-
-    training = greenlet(fit)
+    training, report = resting(fit)
     try:
         for _ in trial.epochs(total, steps=steps, **kept):
             metrics = training.switch() if training else training.switch(report)
@@ -46,5 +48,44 @@ def called_back(
         if not training.dead:
             raise ValueError(f"the training goes on after epoch {trial.epoch}, the last: report each epoch once")
     finally:
-        if training:
-            training.throw(GreenletExit)
+        end(training)
+
+
+def resting(fit: Callable[[Report], object]) -> "tuple[Greenlet, Report]":
+    """Return a training that has not begun, and the report that it is to be given: there it rests.
+
+    Raises:
+        ModuleNotFoundError: greenlet is missing.
+    """
+    try:
+        from greenlet import getcurrent, greenlet
+    except ModuleNotFoundError as error:
+        fix = "pip install 'autoaug[lightning]' or 'autoaug[hf]'"
+        raise ModuleNotFoundError(f"a training that calls back needs greenlet: {fix}") from error
+
+    def report(metrics: Mapping[str, Any]) -> None:
+        if getcurrent() is not training:
+            raise RuntimeError(
+                "an epoch was reported from outside its training: report it in the thread that trains, before that ends"
+            )
+        with torch.inference_mode(False):  # whoever judges the epoch may be called within a validation
+            training.parent.switch(metrics)
+
+    training = greenlet(fit)
+    training.gr_context = copy_context()  # it sees what its caller has set, as a call would
+    return training, report
+
+
+def end(training: "Greenlet") -> None:
+    """End a training where it rests, if it has not ended.
+
+    Raises:
+        RuntimeError: it goes on all the same.
+    """
+    from greenlet import GreenletExit
+
+    if not training:
+        return
+    training.throw(GreenletExit)
+    if not training.dead:
+        raise RuntimeError("the training was ended in a report, and reports again: let GreenletExit through")
