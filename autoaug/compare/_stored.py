@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from optuna.trial import FrozenTrial
 
 from autoaug.compare._classes import ClassCounts, ClassEffects, class_effects
+from autoaug.compare._figures import show_value
 from autoaug.compare._final_runs import FinalRun
 from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, leaderboard, lost_runs, shared_runs
@@ -23,7 +24,7 @@ from autoaug.study import complete_definition
 from autoaug.text import counted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Hold what is known about one question; `stored_comparison` makes it of stored studies.
 
@@ -48,6 +49,10 @@ class Comparison:
     the first itself, or where fewer than two final runs tell."""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Commits, versions, seeds and data, as they can be printed."""
+
+    def __repr__(self) -> str:
+        """Return one line: epochs and trials are too many to print."""
+        return f"Comparison({self.name!r}, {self.test_metric} of {', '.join(map(short_row, self.rows)) or 'nothing'})"
 
     @property
     def name(self) -> str:
@@ -109,6 +114,11 @@ class Comparison:
     def label(self, name: str) -> str:
         """Return what stands over a column, or along an axis, for a measured value: "test nll" of "test_nll"."""
         return label_of(name, self.metrics)
+
+
+def short_row(row: LeaderboardRow) -> str:
+    """Return a strategy with the mean of its final runs: "none 0.8800"."""
+    return f"{row.name} {show_value(row.test.mean if row.test else None)}"
 
 
 class Figure(Protocol):

@@ -96,6 +96,7 @@ def make_tuner(searcher: "SchedulerSearcher", code: Code, sent: Errand) -> tune.
             log_to_file=True,
             sync_config=tune.SyncConfig(sync_artifacts=True),  # a trial's log comes from its node to our folder
             callbacks=[Looking(searcher.waiting)],
+            progress_reporter=Silent(),
             verbose=0,
         ),
     )
@@ -175,6 +176,16 @@ class Looking(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing, as a searcher does."""
         return {}
+
+
+class Silent(tune.ProgressReporter):
+    """Reports nothing. In a notebook Tune's own one clears the cell, and with it what our listener shows there."""
+
+    def should_report(self, trials: list[Any], done: bool = False) -> bool:
+        return False
+
+    def report(self, trials: list[Any], done: bool, *sys_info: str) -> None:
+        """Do nothing: it is never asked."""
 
 
 def trial_name(trial: Any) -> str:
