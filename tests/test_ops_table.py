@@ -49,8 +49,9 @@ def test_ranges_differ_from_the_table_in_how_far_they_go_and_in_nothing_else() -
     for table in RANGES.values():
         for name, op in table.items():
             base = OPS[name]
-            assert (op.function, op.unit, op.signed, op.gradient, op.random, op.matrix) == (
+            assert (op.function, op.unit, op.signed, op.gradient, op.random, op.matrix, op.moves, op.bends) == (
                 base.function, base.unit, base.signed, base.gradient, base.random, base.matrix,
+                base.moves, base.bends,
             )  # fmt: skip
             assert (op.most is None) == (base.most is None)
 

@@ -23,7 +23,8 @@ from autoaug.policy import Fixed, Policy, PolicyError, PolicyTree, Warp, apply, 
 from autoaug.testing import eight_bit, photographs
 from autoaug.train import NullLearner, Task
 from autoaug.trial import Trial, records
-from autoaug.trial._transform import digest, reading
+from autoaug.trial._dataset import reading
+from autoaug.trial._transform import digest
 
 FEW_CORES = pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")
 BRIGHTNESS = policy_tree(apply("brightness", (0.1, 1.0)))

@@ -6,16 +6,13 @@ are, or of the order in which they come to it.
 B images, C channels, H height, W width
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Protocol, SupportsIndex, runtime_checkable
+from collections.abc import Sequence
+from typing import Any
 from zlib import crc32
 
 import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
@@ -25,6 +22,7 @@ from autoaug.export import to_torchvision
 from autoaug.ops import affine_mask, affine_points
 from autoaug.policy import APPROXIMATION, Composed, Fixed, Policy
 from autoaug.seeding import derive_seed
+from autoaug.trial._dataset import key_of_draw
 
 XYXY = tv_tensors.BoundingBoxFormat.XYXY
 
@@ -51,73 +49,6 @@ class Present:
         return self
 
 
-class Reading:
-    """The item that a dataset is being asked for, and how many draws were made for it."""
-
-    def __init__(self, index: object) -> None:
-        self.index, self.draws = index, 0
-
-    def next_key(self) -> str:
-        """Return what the next draw for the item goes by: views of one image have draws of their own."""
-        self.draws += 1
-        return f"item {self.index}, draw {self.draws}"
-
-
-READING: ContextVar[Reading | None] = ContextVar("READING", default=None)
-"""The item that is being read; None where the dataset is none of `Trial.dataset`."""
-
-
-@runtime_checkable
-class Items(Protocol):
-    """Whatever has items by number."""
-
-    def __getitem__(self, index: Any, /) -> Any: ...
-
-    def __len__(self) -> int: ...
-
-
-class NumberedItems(Dataset[Any]):
-    """Read a dataset so that the transform knows the number of the item. `dataset` is the one that is read."""
-
-    def __init__(self, dataset: Items) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: Any) -> Any:
-        with reading(plain(index, len(self))):
-            return self.dataset[index]
-
-
-@contextmanager
-def reading(index: object) -> Iterator[None]:
-    """Let draws in the block be those of an item."""
-    token = READING.set(Reading(index))
-    try:
-        yield
-    finally:
-        READING.reset(token)
-
-
-def numbered(dataset: Items) -> NumberedItems:
-    """Return a dataset that knows which item is read; raise TypeError where there are no items by number."""
-    if not isinstance(dataset, Items):
-        raise TypeError(
-            f"trial.dataset was given a {type(dataset).__name__}, which has no __len__ and __getitem__: give a "
-            "map-style dataset, or leave trial.dataset out, then what an image holds decides what it meets"
-        )
-    return NumberedItems(dataset)
-
-
-def plain(index: Any, count: int) -> object:
-    """Return the same number for the same item, whatever type it has and from whichever end it counts."""
-    if not isinstance(index, SupportsIndex):
-        return index
-    number = index.__index__()
-    return number + count if number < 0 else number
-
-
 class TrialTransform(v2.Transform):
     """Run the policy of a trial as a `torchvision.transforms.v2.Transform`; see `Trial.transform`."""
 
@@ -134,8 +65,8 @@ class TrialTransform(v2.Transform):
             return {}
         check_images(images)
         self.policy.at(max(epoch, 1))
-        key = (reading := READING.get()) and reading.next_key()
-        params = self.policy.draw(images, self.generator(epoch, key or digest(images)))
+        key = key_of_draw() or digest(images)
+        params = self.policy.draw(images, self.generator(epoch, key))
         if len(images) < len(flat_inputs):
             params["movements"] = self.movements([inpt for inpt in flat_inputs if follows(inpt)], images, params)
         return params

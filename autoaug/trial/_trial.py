@@ -23,6 +23,7 @@ from autoaug.photos import Photos
 from autoaug.policy import Policy
 from autoaug.record import Phase
 from autoaug.train import Labelled, Learner, Lesson, Task, apply_standard, pick_device, shown_size, spawn
+from autoaug.trial._dataset import Items, NumberedItems, numbered
 from autoaug.trial._generators import GlobalGenerators
 from autoaug.trial._lessons import (
     check_numbers,
@@ -37,7 +38,7 @@ from autoaug.trial._state import check_kept, check_plain
 from autoaug.trial._steps import Steps
 
 if TYPE_CHECKING:
-    from autoaug.trial._transform import Items, NumberedItems, TrialTransform
+    from autoaug.trial._transform import TrialTransform
 
 SplitName = Literal["train", "val", "test"]
 
@@ -322,7 +323,7 @@ class Trial:
         self.used.add("policy")
         return self.taken_transform
 
-    def dataset(self, dataset: "Items") -> "NumberedItems":
+    def dataset(self, dataset: Items) -> NumberedItems:
         """Return a map-style dataset that reads another, and tells `transform` the index of the item that it reads.
 
         Wrap the one that applies the transform; a sampler or `Subset` around it changes no draw. Each call of the
@@ -331,8 +332,6 @@ class Trial:
         Raises:
             TypeError: the dataset has no length, or no items by index.
         """
-        from autoaug.trial._transform import numbered
-
         return numbered(dataset)
 
     def tell_workers(self) -> None:
