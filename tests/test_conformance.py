@@ -37,7 +37,7 @@ from autoaug.testing import (
     SamplerTestCase,
     StrengthTestCase,
 )
-from autoaug.train import MinibatchLoss, NullLearner, Task, TrainingRun
+from autoaug.train import Lesson, MinibatchLoss, NullLearner, Task, TrainingRun
 
 # Ops
 
@@ -678,7 +678,13 @@ class Nudge(NullLearner):
         self.policy, self.velocity = policy, 0.0
 
     def step(self, run: TrainingRun) -> None:
-        self.velocity = 0.9 * self.velocity + float(torch.randn((), generator=self.stream(run)))
+        self.nudge(self.stream(run))
+
+    def learn(self, lesson: Lesson) -> None:
+        self.nudge(lesson.rng)
+
+    def nudge(self, rng: Generator) -> None:
+        self.velocity = 0.9 * self.velocity + float(torch.randn((), generator=rng))
         with torch.no_grad():
             self.policy.most.add_(0.002 * self.velocity)
 
@@ -859,6 +865,56 @@ class Modest(Nudge):
     moves_policy = False
 
 
+class StillInLoops(Nudge):
+    def learn(self, lesson: Lesson) -> None: ...
+
+
+class DecayingInLoops(Nudge):
+    """Changes the network too."""
+
+    def learn(self, lesson: Lesson) -> None:
+        super().learn(lesson)
+        with torch.no_grad():
+            next(lesson.model.parameters()).mul_(0.99)
+
+
+class LookingTwiceInLoops(Nudge):
+    """Sends images through the network, and its running statistics with them."""
+
+    def learn(self, lesson: Lesson) -> None:
+        super().learn(lesson)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            lesson.model(lesson.val()[0])
+
+
+class ClearingInLoops(Nudge):
+    """Takes the gradients away that the loop may still need."""
+
+    def learn(self, lesson: Lesson) -> None:
+        super().learn(lesson)
+        lesson.optimiser.zero_grad()
+
+
+class FromGlobalInLoops(Nudge):
+    def learn(self, lesson: Lesson) -> None:
+        self.nudge(torch.default_generator)
+
+
+class UnseededInLoops(Nudge):
+    def learn(self, lesson: Lesson) -> None:
+        rng = Generator()
+        rng.seed()
+        self.nudge(rng)
+
+
+class AskingInLoops(Nudge):
+    """Changes where it is only asked."""
+
+    def looks_at(self, epoch: int, step: int) -> bool:
+        self.velocity *= 0.9
+        return True
+
+
 class Partial:
     """Has only what a training calls."""
 
@@ -894,6 +950,15 @@ LEARNER_FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "counts what is left over": (Counting, "expected_updates_is_how_often_the_policy_moves"),
     "says more than it moves": (Rare, "expected_updates_is_how_often_the_policy_moves"),
     "rehearses what it seldom does": (Rare, "a_rehearsal_moves_the_policy_in_every_step"),
+    "moves nothing in a loop": (StillInLoops, "in_a_loop_it_moves_the_policy_while_augmenting_and_not_while_refining"),
+    "moves while a loop refines": (Late, "in_a_loop_it_moves_the_policy_while_augmenting_and_not_while_refining"),
+    "changes weights in a loop": (DecayingInLoops, "in_a_loop_it_touches_nothing_but_the_policy"),
+    "changes running statistics in a loop": (LookingTwiceInLoops, "in_a_loop_it_touches_nothing_but_the_policy"),
+    "clears gradients in a loop": (ClearingInLoops, "in_a_loop_it_touches_nothing_but_the_policy"),
+    "uses the global generator in a loop": (FromGlobalInLoops, "in_a_loop_it_touches_nothing_but_the_policy"),
+    "changes when a loop asks": (AskingInLoops, "in_a_loop_it_touches_nothing_but_the_policy"),
+    "has a seed of its own in a loop": (UnseededInLoops, "in_a_loop_the_generator_decides_everything"),
+    "forgets its state in a loop": (Starting, "a_loop_that_is_resumed_equals_one_that_never_stopped"),
     "says that it moves nothing": (Modest, "it_has_every_member_of_the_protocol"),
     "has no check": (lambda policy: Partial(), "it_has_every_member_of_the_protocol"),
 }

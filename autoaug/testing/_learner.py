@@ -19,6 +19,7 @@ from autoaug.interruption import Interruption
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.record import Record
+from autoaug.testing._lessons import WatchedInLoop, loop
 from autoaug.train import (
     Learner,
     MinibatchLoss,
@@ -30,6 +31,7 @@ from autoaug.train import (
     train,
     train_step,
 )
+from autoaug.trial import Trial, records
 
 MEASURED = "seconds"
 """What figures that end like this say depends on the machine."""
@@ -183,6 +185,10 @@ class LearnerTestCase:
         """Override where it needs another training than the tiny one of `TASK`, or cannot refine."""
         return TASK
 
+    def in_loops(self) -> bool:
+        """Override where it has no `learn`, and so moves the policy in autoaug's own trainer alone."""
+        return True
+
     def impossible(self) -> Sequence[tuple[Task, int, int]]:
         """Override: return tasks, with the images to train on and to validate, that `check` refuses."""
         return ()
@@ -196,6 +202,19 @@ class LearnerTestCase:
         policy = self.policy()
         for record in train(self.task(), policy, MIXES[mix](), self.learner(policy), seeded(seed), **more):
             yield record, copy.deepcopy(policy.state_dict())
+
+    def lessons(self, seed: int = 0, **more: Any) -> Iterator[tuple[Record, Any]]:
+        """Train by a loop of one's own; yield as `epochs` does."""
+        if not self.in_loops():
+            pytest.skip("it has no learn")
+        policy = self.policy()
+        for record in records(loop, self.trial(policy, self.learner(policy), seed, **more)):
+            yield record, copy.deepcopy(policy.state_dict())
+
+    def trial(self, policy: Any, learner: Learner, seed: int = 0, **more: Any) -> Trial:
+        """Return what such a loop is given."""
+        task = self.task()
+        return Trial({}, policy, MIXES["none"](), learner, task, seed, data=task.load(), **more)
 
     def under_way(self, learner: Learner | None, policy: Any, task: Task | None = None) -> TrainingRun:
         """Return a training of the task in its first epoch; without one, of the suite's."""
@@ -373,3 +392,38 @@ class LearnerTestCase:
         run = self.under_way(learner.rehearsal(task, len(data.train), len(data.val), share), policy)
         with global_generators_guarded(run):
             assert take_steps(run) == run.steps_per_epoch
+
+    # In a loop of one's own
+
+    def test_in_a_loop_it_moves_the_policy_while_augmenting_and_not_while_refining(self) -> None:
+        before = copy.deepcopy(self.policy().state_dict())
+        for record, state in self.lessons():
+            augmented = record.phase == "augment"
+            assert same(state, before) is not augmented, f"epoch {record.epoch}, {record.phase}"
+            before = state
+
+    def test_in_a_loop_it_touches_nothing_but_the_policy(self) -> None:
+        if not self.in_loops():
+            pytest.skip("it has no learn")
+        policy, task = self.policy(), self.task()
+        watched = WatchedInLoop(self.learner(policy))
+        list(records(loop, self.trial(policy, watched)))
+        assert watched.lessons == task.epochs * (len(task.load().train) // task.batch_size)
+        assert {name for name, before, after in watched.found if not same(before, after)} == set()
+
+    def test_in_a_loop_the_generator_decides_everything(self) -> None:
+        first, again = ([(unmeasured(r), r.policy) for r, _ in self.lessons()] for _ in range(2))
+        assert first == again
+
+    @pytest.mark.parametrize("stop", [1, 2])
+    def test_a_loop_that_is_resumed_equals_one_that_never_stopped(self, stop: int, tmp_path: Path) -> None:
+        whole = list(self.lessons())
+        interrupted = self.lessons(checkpoint=Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0))
+        for _ in range(stop + 1):
+            next(interrupted)
+        interrupted.close()  # type: ignore[attr-defined]
+        rest = list(self.lessons(99, checkpoint=Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])))
+        assert [record.epoch for record, _ in rest] == list(range(stop + 1, self.task().total_epochs + 1))
+        for (one, state), (two, wanted) in zip(rest, whole[stop:], strict=True):
+            assert unmeasured(one) == unmeasured(two)
+            assert same(state, wanted), f"the policy of epoch {one.epoch} is another"
