@@ -33,8 +33,14 @@ def on_data(study: "Study", data: str) -> "Study":
     """Return a study on other data, under a name that says so: what was found on the one says nothing of the other.
 
     Raises:
-        ValueError: a strategy searches on data of its own, which would be those of the study as it was.
+        ValueError: its loop reads data of its own, or a strategy searches on such, which would be those of the study as
+            it was.
     """
+    if study.task.data is None:
+        raise ValueError(
+            f"the loop of study {study.name!r} reads data of its own: leave --data {data} out, or let it read those of "
+            "Study(task=Task(data=...)) by trial.split"
+        )
     if own := [name for name, strategy in study.strategies.items() if "data" in strategy.proxy]:
         raise ValueError(
             f"{', '.join(own)} of study {study.name!r} searches on data of its own: leave --data out, or write a study"

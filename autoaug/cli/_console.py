@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoaug.compare import Comparison, headline, legend, show_limit, show_seconds, tables
+from autoaug.compare import OWN_DATA, Comparison, headline, legend, show_limit, show_seconds, tables
 from autoaug.compare import Table as Figures
 from autoaug.metrics import on_split
 from autoaug.record import Record, TrialKind
@@ -64,13 +64,20 @@ def plan_table(
             *([show_expected(line)] if unit else []),
             plain(", ".join(line.dimensions) or "nothing"),
         )
-    facts = [shown(text) for entry in data_facts for text in entry.sentences()]
+    facts = [shown(text) for entry in data_facts for text in entry.sentences()] or of_loop(study)
     inert = [shown(text) for text in knob_warnings(dimensions)]
     notes = [shown(f"{line.strategy}: {text}", MOST_OF_A_LEGEND) for line in lines for text in line.notes]
     total = [show_total(seconds, at_once)] if (seconds := by_the_clock(lines, at_once, share)) else []
     advised = [str(advice)] if advice else []
     summary = "\n".join([*facts, *notes, show_cost(study, lines, unit), *total, *advised, *inert])
     return Group(table, Text(summary, style="dim"))
+
+
+def of_loop(study: "Study") -> list[str]:
+    """Return what is to be said of data that a loop of the user's own brings; nothing where it does not."""
+    if study.task.data is not None:
+        return []
+    return [f"data: {OWN_DATA}", "always on: what the loop does itself"]
 
 
 def show_expected(line: "Line") -> str:

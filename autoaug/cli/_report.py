@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from autoaug.compare import Comparison, Figure, Table, headline, legend, tables
+from autoaug.compare import OWN_DATA, Comparison, Figure, Table, headline, legend, tables
 from autoaug.data import public_name
 from autoaug.text import counted, shown
 
@@ -106,11 +106,12 @@ def draw(title: str, figure: Figure, comparison: Comparison) -> Any:
 def about(comparison: Comparison) -> str:
     """Return the question in a line: what is trained on what, for how long, and what is always done to it."""
     task = comparison.definition["task"]
+    own, epochs = comparison.loop, counted(task["epochs"], "epoch")
     facts = [
-        f"{task['model']} on {public_name(task['data'])}",
+        f"{own or task['model']} on {'data ' + OWN_DATA if comparison.own_data else public_name(task['data'])}",
         counted_images(comparison.definition.get("data", {}).get(task["data"], {}).get("images", {})),
         f"always on: {comparison.always_on}" if comparison.always_on else "",
-        counted(task["epochs"], "epoch"),
+        epochs if not own else "",
         f"optimising {comparison.metric}",
     ]
     return ", ".join(filter(None, facts))

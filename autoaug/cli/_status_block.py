@@ -68,7 +68,11 @@ def running_table(trials: Sequence[TrialStatus], at: datetime) -> Table:
     for trial in trials:
         again = f", attempt {trial.attempt}" if trial.attempt > 1 else ""
         retrained = f" + {trial.retrained}" if trial.retrained else ""
-        cells = [f"{trial.strategy} {trial.name}{again}", f"{trial.epoch}/{trial.epochs}{retrained}", where(trial)]
+        cells = [
+            f"{trial.strategy} {trial.name}{again}",
+            f"{trial.epoch}/{trial.epochs or UNKNOWN}{retrained}",
+            where(trial),
+        ]
         cells += [trial.device or UNKNOWN, clock(datetime.fromisoformat(trial.since), at)]
         table.add_row(*map(plain, [*cells, by_clock(trial.silent_seconds)]), style="yellow" if trial.stale else "")
     return table

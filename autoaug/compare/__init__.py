@@ -11,7 +11,7 @@ from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, OtherMetric, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
 from autoaug.compare._statistics import Difference, Interval, interval
-from autoaug.compare._stored import ALWAYS_ON, Comparison, Figure, stored_comparison, stored_leaderboard
+from autoaug.compare._stored import ALWAYS_ON, OWN_DATA, Comparison, Figure, stored_comparison, stored_leaderboard
 from autoaug.compare._tables import Table, tables, to_csv, to_json
 from autoaug.lazy import lazily
 
@@ -22,6 +22,7 @@ else:  # it makes a policy, and all else needs no torch
 
 __all__ = [
     "ALWAYS_ON",
+    "OWN_DATA",
     "Band",
     "ClassCounts",
     "ClassEffect",

@@ -7,7 +7,7 @@ from autoaug.compare._classes import NO_EVIDENCE, ClassEffect
 from autoaug.compare._figures import equal, number, show_p, show_seconds, significant, unit_of
 from autoaug.compare._leaderboard import LeaderboardRow, unequal_cost
 from autoaug.compare._statistics import MOST_SEEDS, Difference
-from autoaug.compare._stored import Comparison
+from autoaug.compare._stored import OWN_DATA, Comparison
 from autoaug.metrics import words_of
 from autoaug.record import Outcome
 from autoaug.text import counted, enumerated, plural
@@ -84,6 +84,7 @@ def legend(comparison: Comparison, wide: bool = False) -> list[str]:
     unit = "study" if repeated else "seed"
     return [
         *([f"always on, whatever the strategy: {comparison.always_on}"] if comparison.always_on else []),
+        *([f"data: {OWN_DATA}: what stands for the test split is what the loop says"] if comparison.own_data else []),
         *intervals(comparison.rows, "study" if repeated else "final run"),
         *differences_to(comparison, compared, unit),
         *starred(comparison, compared, other_metrics(comparison.rows, wide)),

@@ -82,7 +82,17 @@ class Comparison:
     @property
     def always_on(self) -> str:
         """Return the augmentation that every training had, whatever its strategy; empty where that was not recorded."""
-        return self.provenance.get(ALWAYS_ON, "")
+        return by_loop(self.loop) if self.loop else self.provenance.get(ALWAYS_ON, "")
+
+    @property
+    def loop(self) -> str:
+        """Return the name of the training loop of the user's own; empty where autoaug's own trainer trained."""
+        return self.definition.get("train") or ""
+
+    @property
+    def own_data(self) -> bool:
+        """Whether the loop brought the data and their splits, of which nothing is known here."""
+        return bool(self.loop) and self.definition.get("task", {}).get("data") is None
 
     @property
     def strategies(self) -> list[str]:
@@ -303,8 +313,16 @@ def refuse_unlike(names: Sequence[str], definitions: Sequence[Mapping[str, Any]]
 ALWAYS_ON = "always on"
 """The fact that says which augmentation every training had, whatever its strategy."""
 
+OWN_DATA = "of the loop's own, as are the splits"
+"""What is said of data that a loop of the user's own brought."""
+
 FACTS = {"git_commit": "git commit", "data": "data fingerprint", "device": "device", "standard": ALWAYS_ON}
 """User attributes of a trial that say where it comes from, beside its versions, and how they are called in print."""
+
+
+def by_loop(name: str) -> str:
+    """Return what is always on where a loop of the user's own trains."""
+    return f"what the loop {name} does itself"
 
 
 def provenance(

@@ -6,6 +6,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from autoaug.compare import ALWAYS_ON, LeaderboardRow, show_interval, stored_leaderboard, verdict
+from autoaug.compare._stored import OWN_DATA, by_loop
 from autoaug.data import Standard, public_name
 from autoaug.learners import learned
 from autoaug.lookup import lookup
@@ -15,7 +16,7 @@ from autoaug.policy import Sequence as InTurn
 from autoaug.record import Outcome, best_complete
 from autoaug.store import Store, epochs_of, id_of_trial
 from autoaug.study import Study, set_up
-from autoaug.train import resolved_standard
+from autoaug.train import resolved_standard, spelt
 
 
 def winning_policy(
@@ -50,7 +51,7 @@ def winning_policy(
     facts = tree.provenance | provenance(study, best, attributes) | evidence(rows[name], definition)
     standard = Standard(**attributes["standard"]) if "standard" in attributes else None
     before = nodes_of(standard) if standard and with_standard else []
-    facts[ALWAYS_ON] = told(standard, with_standard) if standard else "not recorded: the trial is of an earlier version"
+    facts[ALWAYS_ON] = told(standard, with_standard) if standard else untold(study)
     return policy_tree(with_nodes_before(before, tree.root) if before else tree.root, tree.ranges, facts)
 
 
@@ -64,6 +65,13 @@ def told(standard: Standard, with_standard: bool) -> str:
     crop = f"RandomResizedCrop(size, scale={standard.scale}, ratio={ratio})"
     rest = ", which begins with the rest" if nodes_of(standard) else ""
     return f"{standard}, of which torchvision's {crop} comes before this policy{rest}"
+
+
+def untold(study: Study) -> str:
+    """Return what was always on where a trial does not say it."""
+    if study.train is not None:
+        return by_loop(spelt(study.train))
+    return "not recorded: the trial is of an earlier version"
 
 
 Node = Apply | InTurn | Choice
@@ -114,8 +122,8 @@ def provenance(study: Study, best: Outcome, attributes: Mapping[str, Any]) -> di
         "trial": best.root,
         "seed": best.seed,
         study.metric: best.value,
-        "data": public_name(task["data"]),
-        "model": task["model"],
+        "data": OWN_DATA if study.task.data is None else public_name(task["data"]),
+        **({"model": task["model"]} if study.train is None else {"train": spelt(study.train)}),
         "epochs": best.epochs,
         **{f"point {name}": value for name, value in best.point.items()},
         "git_commit": attributes.get("git_commit", "unknown"),

@@ -32,16 +32,16 @@ def of_attempt(study: Study, job: Job) -> dict[str, Any]:
     }
 
 
-def of_training(data: Data | None, device: torch.device) -> dict[str, Any]:
-    """Return what a training sees and what it runs on, known once the data are loaded; of None the loop's own are."""
+def of_training(data: Data | None, device: torch.device, own_loop: bool = False) -> dict[str, Any]:
+    """Return what a training sees and what it runs on, known once the data are loaded; of None the loop's own are.
+
+    Args:
+        own_loop: a loop of the user's own trains, which decides itself what is always on.
+    """
     if data is None:
         return {"device": device_name(device)}
-    return {
-        "device": device_name(device),
-        "data": data.fingerprint,
-        "val_images": len(data.scored),
-        "standard": data.standard.plain(),
-    }
+    facts = {"device": device_name(device), "data": data.fingerprint, "val_images": len(data.scored)}
+    return facts if own_loop else {**facts, "standard": data.standard.plain()}
 
 
 def fingerprint(plain: Any) -> str:

@@ -32,8 +32,8 @@ class TrialStatus:
     attempt: int
     epoch: int
     """How many epochs have been trained, those of earlier attempts included."""
-    epochs: int
-    """How many there will be, refinement included."""
+    epochs: int | None
+    """How many there will be, refinement included; None where the loop of a study has not said it yet."""
     retrained: int
     """Epochs of the trainings from scratch that follow, with the policy that was learned."""
     owner: str
@@ -170,14 +170,16 @@ def trial_status(
     seconds = max(0.0, (now - start).total_seconds())
     lease = leases.get(trial_id)
     owner, silent = (lease.owner, lease.age) if lease else ("", seconds)
-    epochs, (host, pid) = planned_epochs(outcome, definition), process_of(owner)
+    epochs, (host, pid) = planned_epochs(outcome, definition, trial.user_attrs), process_of(owner)
     return TrialStatus(
         strategy=outcome.strategy,
         name=outcome.name,
         attempt=outcome.attempt,
         epoch=outcome.epochs,
         epochs=epochs,
-        retrained=max(0, store.reached(trial_id) - epochs),  # what was reached may be more than the outcome has by now
+        retrained=max(0, store.reached(trial_id) - epochs)
+        if epochs
+        else 0,  # what was reached may be more than the outcome has by now
         owner=owner,
         host=host,
         pid=pid,
@@ -195,8 +197,13 @@ def process_of(owner: str) -> tuple[str, str]:
     return (process.host, str(process.pid)) if process else (owner, "")
 
 
-def planned_epochs(outcome: Outcome, definition: Mapping[str, Any]) -> int:
-    """Return how many epochs a trial trains for, refinement included: by its point, and in a search by the proxy."""
+def planned_epochs(outcome: Outcome, definition: Mapping[str, Any], attributes: Mapping[str, Any]) -> int | None:
+    """Return how many epochs a trial trains for, refinement included: by its point, and in a search by the proxy.
+
+    Where a loop of the user's own trains it is as the loop has said; None where it has not yet.
+    """
+    if definition["train"]:
+        return attributes.get("total_epochs")
     task = definition["task"]
     proxy = definition["proxies"].get(outcome.strategy, {}) if outcome.proxy else {}
     names = ("epochs", "refine_epochs")

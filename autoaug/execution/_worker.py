@@ -25,7 +25,7 @@ from autoaug.store import BY_CLASS, Store, Unreachable, Unwritable, settle
 from autoaug.study import Setup, Study, applied, gpu_weight, unapplied
 from autoaug.text import shown
 from autoaug.train import pick_device
-from autoaug.trial import Lost, Trial, records
+from autoaug.trial import Command, Lost, Trial, records
 
 TAKEN = "cancelled, or taken over by another worker"
 """Why a trial goes on without its worker."""
@@ -219,8 +219,8 @@ def run_trial(attempt: Attempt) -> None:
     note_summary(attempt, seen)
 
 
-def note_applied(attempt: Attempt, setup: Setup, data: Data | None) -> None:
-    """Keep what is trained, and which values that were asked for cannot be seen in it.
+def note_applied(attempt: Attempt, setup: Setup, data: Data | None) -> list[str]:
+    """Keep what is trained, and which values that were asked for cannot be seen in it; return the latter.
 
     Settings of a learner that follow the length of a training are known once it was checked.
     """
@@ -230,6 +230,20 @@ def note_applied(attempt: Attempt, setup: Setup, data: Data | None) -> None:
     attempt.store.annotate(job.trial_id, applied=applied(setup, study.task))
     if missing := unapplied(study, job.strategy, job.point, search=attempt.is_search):
         attempt.store.annotate(job.trial_id, unapplied=missing)
+    return missing
+
+
+def note_unread(attempt: Attempt, trial: Trial, missing: Sequence[str]) -> None:
+    """Keep which of its own dimensions a loop has not asked for in a whole training, beside what is `missing` else."""
+    told = trial.params if isinstance(attempt.study.train, Command) else trial.read  # what a command reads nobody knows
+    if unread := [f"train.{name}" for name in trial.params if name not in told]:
+        attempt.store.annotate(attempt.job.trial_id, unapplied=[*missing, *unread])
+
+
+def note_epochs(attempt: Attempt, trial: Trial) -> None:
+    """Keep after the first epoch how many there will be, where the loop alone knows."""
+    if attempt.study.train is not None and trial.epoch == 1 and trial.total_epochs is not None:
+        attempt.store.annotate(attempt.job.trial_id, total_epochs=trial.total_epochs)
 
 
 def deploy(name: str, attempt: Attempt) -> list[Record]:
@@ -283,8 +297,7 @@ def train_from_checkpoint(
 ) -> Generator[Record, None, None]:
     """Run the loop of the study, and keep what there is to know of the training and what went wrong in it."""
     warnings = [note_training(attempt, setup, trial.data)]
-    if not training:
-        note_applied(attempt, setup, trial.data)
+    missing = [] if training else note_applied(attempt, setup, trial.data)
 
     def note_trouble() -> None:
         trouble = "; ".join(filter(None, (warnings[0], *troubles(trial))))
@@ -295,8 +308,10 @@ def train_from_checkpoint(
     try:
         with closing(records(attempt.study.loop, trial)) as epochs:
             for record in epochs:
+                note_epochs(attempt, trial)
                 yield record
                 note_trouble()
+        note_unread(attempt, trial, missing)
     except (KeyboardInterrupt, GeneratorExit):
         note_trouble()  # of the checkpoint that was asked for, or of a loop that was closed
         raise
@@ -312,9 +327,9 @@ def troubles(trial: Trial) -> Iterator[str]:
 
 def note_training(attempt: Attempt, setup: Setup, data: Data | None) -> str:
     """Keep on what a training runs, and with which settings; return what there is to warn of, or nothing."""
-    facts = of_training(data, pick_device(setup.task.device))
-    strategy = attempt.study.strategies[attempt.job.strategy]
-    if data is not None and setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
+    facts = of_training(data, pick_device(setup.task.device), attempt.study.train is not None)
+    strategy, ours = attempt.study.strategies[attempt.job.strategy], attempt.study.train is None
+    if ours and data is not None and setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
         facts["notes"] = list(notes)
     weight, unweighed = gpu_weight(attempt.study)
     if weight is not None:

@@ -61,7 +61,7 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
 
     Fields of a task that one of them lists as `unrecorded` are not compared.
     """
-    for part in ("metric", "seed", "final_data"):
+    for part in ("train", "metric", "seed", "final_data"):
         if stored.get(part) != wanted.get(part):
             yield part, stored.get(part), wanted.get(part)
     pairs = {"task": tuple(recorded(each, (stored, wanted)) for each in (stored, wanted))}

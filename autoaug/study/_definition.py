@@ -149,7 +149,8 @@ class Study:
         searchable = [on_split("val", name) for name in METRICS]
         if self.metric not in searchable:
             known = suggest(self.metric, searchable)
-            raise ValueError(f"unknown metric {self.metric!r} of study {self.name!r}: {known}")
+            own = "" if self.train is None else "; if the loop of train= gives it, say minimize=True or minimize=False"
+            raise ValueError(f"unknown metric {self.metric!r} of study {self.name!r}: {known}{own}")
         for name in self.deploy:
             lookup(DEPLOYS, name, f"entry of Study.deploy of {self.name!r}")
         for name in self.strategies:

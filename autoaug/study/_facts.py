@@ -9,7 +9,8 @@ from autoaug.metrics import metric_of, row_of
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
 from autoaug.text import agreeing, counted, enumerated
-from autoaug.train import Task
+from autoaug.train import Task, spelt
+from autoaug.trial import Loop
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ def figure(value: float) -> str:
 def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[DataFacts]:
     """Return the facts of a study's data, and of the proxies that some of its strategies search on.
 
+    There are none where a loop of the user's own has its own data.
+
     Args:
         load: reads the data, test images included: they are counted and compared.
         only: these strategies; none named means all.
@@ -156,7 +159,7 @@ def data_facts(study: Study, load: Loader, only: Sequence[str] = ()) -> list[Dat
         searches.setdefault((task.data, task.standard, task.size), []).append(name)
     main_data = (study.task.data, study.task.standard, study.task.size)
     proxies = [(study.task_of(names[0]), names) for key, names in searches.items() if key != main_data]
-    return [of_task(task, names, load, study.metric) for task, names in [(study.task, []), *proxies]]
+    return [of_task(task, names, load, study.metric, study.train) for task, names in [(study.task, []), *proxies]]
 
 
 def width_at(metric: str, score: float, images: int) -> dict[str, float]:
@@ -165,8 +168,12 @@ def width_at(metric: str, score: float, images: int) -> dict[str, float]:
     return {} if half is None else {row_of(metric): score, "half_width": round(half, 4)}
 
 
-def of_task(task: Task, strategies: Sequence[str], load: Loader, metric: str) -> DataFacts:
-    """Return the facts of the data of one task, which the searches of these strategies train on; none is all else."""
+def of_task(task: Task, strategies: Sequence[str], load: Loader, metric: str, loop: Loop | None = None) -> DataFacts:
+    """Return the facts of the data of one task, which the searches of these strategies train on; none is all else.
+
+    Args:
+        loop: of the user's own, that trains on them.
+    """
     data = load.whole(task)
     cut = tuple(name for name, is_cut in {"val": data.val_is_cut, "test": data.test_is_cut}.items() if is_cut)
     held_out = {"learner": data.val} if data.selection else {}
@@ -187,7 +194,7 @@ def of_task(task: Task, strategies: Sequence[str], load: Loader, metric: str) ->
         own_splits=() if is_named(task.data) else tuple(name for name in ("val", "test") if name not in cut),
         no_effect=() if data.val_is_cut else tuple(name for name in OF_THE_SPLIT if is_given(task, name)),
         validation=width_at(metric, TYPICAL, len(data.scored)),
-        standard=standard_of(data),
+        standard=standard_of(data) if loop is None else by_loop(loop),
     )
 
 
@@ -199,3 +206,8 @@ def is_given(task: Task, name: str) -> bool:
 def standard_of(data: Data) -> dict[str, Any]:
     """Return the augmentation that is always on for some data, as plain data."""
     return {"name": str(data.standard), **data.standard.plain(), "reason": data.standard_reason}
+
+
+def by_loop(loop: Loop) -> dict[str, Any]:
+    """Return what is always on where a loop of the user's own trains, as plain data."""
+    return {"name": "what the loop does itself", "reason": f"train={spelt(loop)}"}

@@ -1,5 +1,6 @@
 """What a study with a training loop of the user's own may say, beside what every study may."""
 
+import inspect
 from dataclasses import fields
 from typing import Any
 
@@ -10,8 +11,12 @@ from autoaug.trial import Loop
 
 
 def loop_of(given: Any) -> Loop | None:
-    """Return a `Study.train` as it is; raise Refused where it cannot be called."""
-    if given is not None and not callable(given):
+    """Return a `Study.train` as it is; raise Refused where it cannot be called, or makes no generator when it is.
+
+    What an ordinary function gives is known when it is rehearsed: it may return the generator of another one.
+    """
+    asynchronous = inspect.iscoroutinefunction(given) or inspect.isasyncgenfunction(given)
+    if given is not None and (not callable(given) or isinstance(given, type) or asynchronous):
         raise Refused("a generator function of a trial, which yields the metrics of each epoch")
     loop: Loop | None = given
     return loop
