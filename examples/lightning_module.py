@@ -42,26 +42,19 @@ class Digits(lightning.LightningModule):
         self.log("test_accuracy", (self.net(batch[0]).argmax(1) == batch[1]).float().mean())
 
 
-def loader(split, **more):
-    return DataLoader(TensorDataset(as_float(split.images), split.targets), **more)
-
-
 def finetune(trial):
     warnings.filterwarnings("ignore", module="lightning")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # or each trial tells which GPUs there are
-    val = trial.split("val")
-    train = loader(trial.split("train"), batch_size=64, shuffle=True, generator=trial.streams["order"])
-    test = loader(trial.split("test"), batch_size=512) if trial.final else None  # +
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    train, val = trial.split("train"), trial.split("val")
+    shuffled = {"batch_size": 64, "shuffle": True, "generator": trial.streams["order"]}
+    loaders = [DataLoader(TensorDataset(as_float(train.images), train.targets), **shuffled)]
+    for split in (val, trial.split("test")) if trial.final else (val,):
+        loaders.append(DataLoader(TensorDataset(as_float(split.images), split.targets), batch_size=512))
     off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     trainer = lightning.Trainer(max_epochs=6, accelerator=trial.device.type, devices=1, **off)
-    yield from fit_epochs(trial, trainer, Digits(trial, val), train, loader(val, batch_size=512), test)  # +
+    yield from fit_epochs(trial, trainer, Digits(trial, val), *loaders)  # +
 
 
-study = Study(
-    name="lightning",
-    train=finetune,
-    task=Task(data="digits-rotated"),
-    budget=Budget(trials=3),
-    space={"train.lr": FloatDistribution(1e-3, 1e-2, log=True)},
-    strategies={"none": none(), "trivialaugment": trivialaugment(), "online_score": online_score()},
-)
+task, space = Task(data="digits-rotated"), {"train.lr": FloatDistribution(1e-3, 1e-2, log=True)}
+plans = {"none": none(), "trivialaugment": trivialaugment(), "online_score": online_score()}
+study = Study(name="lightning", train=finetune, task=task, space=space, strategies=plans, budget=Budget(trials=3))

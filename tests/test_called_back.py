@@ -205,6 +205,34 @@ def test_a_report_to_the_loop_around_is_refused() -> None:
     assert len(list(reported(fit, 1))) == 1
 
 
+def test_a_loop_that_is_closed_within_another_training_goes_back_there() -> None:
+    """As when the garbage of a trial that failed is collected in the next one."""
+    ended = []
+
+    def first(report: Report) -> None:
+        try:
+            three(report)
+        finally:
+            ended.append(True)
+
+    def second(report: Report) -> None:
+        left.close()
+        report({"ended": bool(ended)})
+
+    left = reported(first)
+    next(left)
+    assert list(reported(second, 1)) == [{"ended": True}]
+
+
+def test_a_loop_may_be_gone_on_with_within_another_training() -> None:
+    def second(report: Report) -> None:
+        report({"rest": list(left)})
+
+    left = reported(three)
+    next(left)
+    assert list(reported(second, 1)) == [{"rest": [{"val_accuracy": 0.25}, {"val_accuracy": 0.5}]}]
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_who_judges_an_epoch_has_gradients_though_it_was_reported_within_a_validation(mode: Callable[[], Any]) -> None:
     modes = []

@@ -11,6 +11,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from autoaug.integrations._in_memory import KEPT, InMemory
 from autoaug.trial import Report, Trial, called_back, check_kept
 
+__all__ = ["fit_epochs"]
+
 
 def fit_epochs(
     trial: Trial,
@@ -57,11 +59,7 @@ def fit_epochs(
 
 
 def check(trial: Trial, trainer: Trainer) -> None:
-    """Refuse a trainer that cannot train a trial.
-
-    Raises:
-        ValueError: it says what to give instead.
-    """
+    """Raise a ValueError where a trainer cannot train a trial."""
     if trainer.world_size > 1 or trainer.strategy.launcher is not None:
         raise ValueError(
             f"the Trainer starts processes ({trainer.world_size}, by a {type(trainer.strategy).__name__}): give "
@@ -77,14 +75,12 @@ def check(trial: Trial, trainer: Trainer) -> None:
             f"Trainer(check_val_every_n_epoch={trainer.check_val_every_n_epoch}) leaves epochs without validation, and "
             "each is judged: give 1"
         )
+    if trainer.max_steps != -1:
+        raise ValueError(f"Trainer(max_steps={trainer.max_steps}) ends within an epoch: give max_epochs alone")
 
 
 def interruptible(run: Callable[..., object], *args: Any, **more: Any) -> None:
-    """Call an entry of a trainer, where Ctrl-C and SIGTERM become an exit of the process, and make them what they were.
-
-    Raises:
-        KeyboardInterrupt: the process was asked to end.
-    """
+    """Call what turns Ctrl-C and SIGTERM into an exit of the process, and raise KeyboardInterrupt in its place."""
     try:
         run(*args, **more)
     except SystemExit as end:

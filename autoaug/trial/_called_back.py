@@ -40,11 +40,11 @@ def called_back(
     training, report = resting(fit)
     try:
         for _ in trial.epochs(total, steps=steps, **kept):
-            metrics = training.switch() if training else training.switch(report)
+            metrics = to(training).switch() if training else to(training).switch(report)
             if training.dead:
                 return  # the door says how many epochs are missing
             yield metrics
-        training.switch()
+        to(training).switch()
         if not training.dead:
             raise ValueError(f"the training goes on after epoch {trial.epoch}, the last: report each epoch once")
     finally:
@@ -76,6 +76,14 @@ def resting(fit: Callable[[Report], object]) -> "tuple[Greenlet, Report]":
     return training, report
 
 
+def to(training: "Greenlet") -> "Greenlet":
+    """Return a training that comes back to where it is switched to: a loop may be closed from within another one."""
+    from greenlet import getcurrent
+
+    training.parent = getcurrent()
+    return training
+
+
 def end(training: "Greenlet") -> None:
     """End a training where it rests, if it has not ended.
 
@@ -86,6 +94,6 @@ def end(training: "Greenlet") -> None:
 
     if not training:
         return
-    training.throw(GreenletExit)
+    to(training).throw(GreenletExit)
     if not training.dead:
         raise RuntimeError("the training was ended in a report, and reports again: let GreenletExit through")
