@@ -23,6 +23,9 @@ FENCE = re.compile(r"^```(?P<kind>\w+)(?P<title>[^\n]*)\n(?P<text>.*?)^```$", re
 NOT_RUN = 'title="not run"'
 """What the fence of a Python example says that needs data, hardware or time that a test does not have."""
 
+RUN_BY_OTHERS = {DOCS / "how-to" / name for name in ("ultralytics.md", "way-back.md")}
+"""Pages whose examples are files of their own; tests/test_ultralytics.py and tests/test_way_back.py run them."""
+
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)[^)]*\)|\b(?:src|href)=\"(?P<other>[^\"]+)\"")
 CODE = re.compile(r"`[^`\n]*`")
 ELSEWHERE = re.compile(r"[a-z]+:|#")
@@ -104,7 +107,7 @@ def test_the_glossary_is_in_alphabetical_order() -> None:
     assert len(words()) == sum(entry.count(", ") + 1 for entry in entries()), "a word stands twice"
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if examples(path)], ids=page_id)
+@pytest.mark.parametrize("path", [path for path in PAGES if examples(path) and path not in RUN_BY_OTHERS], ids=page_id)
 @pytest.mark.usefixtures("tables_as_before")
 def test_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of a page in turn, in one namespace and in an empty folder."""
