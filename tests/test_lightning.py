@@ -52,6 +52,11 @@ class Module(lightning.LightningModule):
         self.trial, self.net = trial, network(kind)
         self.at_step: Callable[[], object] = lambda: None
 
+    def setup(self, stage: str) -> None:
+        """Draw, as one does that builds its layers here: once more where a trial goes on."""
+        torch.rand(1)
+        torch.rand(1, generator=self.trial.streams["order"])
+
     def configure_optimizers(self) -> Any:
         optimiser = torch.optim.AdamW(self.parameters(), lr=0.01)
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=0, mode="max")
