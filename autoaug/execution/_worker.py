@@ -328,9 +328,9 @@ def troubles(trial: Trial) -> Iterator[str]:
 def note_training(attempt: Attempt, setup: Setup, data: Data | None) -> str:
     """Keep on what a training runs, and with which settings; return what there is to warn of, or nothing."""
     facts = of_training(data, pick_device(setup.task.device), attempt.study.train is not None)
-    strategy, ours = attempt.study.strategies[attempt.job.strategy], attempt.study.train is None
-    if ours and data is not None and setup.learner.moves_policy and (notes := strategy.notes(setup.task, len(data.train))):
-        facts["notes"] = list(notes)
+    if data is not None and attempt.study.train is None and setup.learner.moves_policy:
+        notes = attempt.study.strategies[attempt.job.strategy].notes(setup.task, len(data.train))
+        facts |= {"notes": list(notes)} if notes else {}
     weight, unweighed = gpu_weight(attempt.study)
     if weight is not None:
         facts |= {"gpu_weight": weight, **({"warning": unweighed} if unweighed else {})}
