@@ -32,7 +32,7 @@ from autoaug.study._choices import check_choices
 from autoaug.study._conditions import in_order, mix_conditions, never, refuse_useless_mix, task_conditions
 from autoaug.study._dimensions import ends, in_plain_python
 from autoaug.study._known import first_points
-from autoaug.study._loops import check_task, loop_of, make_row, refuse_unread
+from autoaug.study._loops import check_command, check_task, loop_of, make_row, refuse_unread
 from autoaug.study._versions import described, without_defaults
 from autoaug.train import SAME_IN_ALL_TRIALS, Task, spelt
 from autoaug.trial import Loop, fit
@@ -136,6 +136,7 @@ class Study:
         check_fields(self)
         check_kinds(self)
         check_task(self.name, self.task, self.train, self.final_data)
+        check_command(self.name, self.strategies, self.train)
         object.__setattr__(self, "space", in_plain_python(self.space))
         plain = {name: each._replace(space=in_plain_python(each.space)) for name, each in self.strategies.items()}
         object.__setattr__(self, "strategies", plain)

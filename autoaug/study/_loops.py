@@ -1,13 +1,15 @@
 """What a study with a training loop of the user's own may say, beside what every study may."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from autoaug.fields import Refused
 from autoaug.metrics import given
+from autoaug.strategies import Strategy
 from autoaug.train import READ_BY_LOOPS, Task
-from autoaug.trial import Loop
+from autoaug.trial import Command, Loop
 
 
 def loop_of(given: Any) -> Loop | None:
@@ -54,6 +56,20 @@ def check_task(study: str, task: Task, loop: Loop | None, final_data: str) -> No
             f"Study.final_data={final_data!r} of study {study!r}: a loop of one's own chooses itself what it trains "
             "on, by trial.final; leave it out"
         )
+
+
+def check_command(study: str, strategies: Mapping[str, Strategy], loop: Loop | None) -> None:
+    """Refuse a command beside a strategy whose policy moves within a trial.
+
+    Raises:
+        ValueError: it names the strategy, and what to give instead.
+    """
+    for name, strategy in strategies.items() if isinstance(loop, Command) else ():
+        if strategy.within is not None:
+            raise ValueError(
+                f"strategy {name!r} of study {study!r} moves its policy within a trial, and a command gets policy.json "
+                "once, before it starts: leave the strategy out, or give Study(train=) a function instead of a Command"
+            )
 
 
 def refuse_unread(where: str, name: str) -> None:

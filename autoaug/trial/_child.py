@@ -15,6 +15,9 @@ from autoaug.text import shown
 POLL_SECONDS = 0.05
 """Between two looks at a command."""
 
+KILLED = "told to end by SIGTERM, it had not ended after {:g} s and was killed"
+"""What the output of a command ends with that did not end when it was told to."""
+
 TAIL = 5
 """Last lines of the output that an error holds."""
 
@@ -54,29 +57,37 @@ class Child:
 
     def is_over(self) -> bool:
         """Wait a moment, and return whether the command has ended."""
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(POLL_SECONDS)
+        self.wait(POLL_SECONDS)
         return self.process.returncode is not None
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, but no longer than that, and count what it has spent before the system forgets it."""
+        end = time.monotonic() + seconds
+        while self.process.returncode is None:
+            if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                self.count()
+                self.process.wait()
+            elif time.monotonic() > end:
+                return
+            else:
+                time.sleep(min(seconds, POLL_SECONDS) / 4)
 
     def stop(self) -> None:
         """Ask it to end, wait for as long as it is given, and kill what is left."""
         try:
-            if self.process.poll() is None:
+            if self.process.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGTERM)
                 self.wait(self.grace)
         finally:
-            self.count()
             self.kill()
-
-    def wait(self, seconds: float) -> None:
-        """Wait for its end, but no longer than that."""
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(seconds)
 
     def kill(self) -> None:
         """Kill whatever is left of the command and of what it has started."""
-        if self.process.poll() is None:
+        self.count()
+        if self.process.returncode is None:
+            with self.log.open("a", encoding="utf-8") as output:
+                print(f"autoaug: {KILLED.format(self.grace)}", file=output)
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

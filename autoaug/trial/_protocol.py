@@ -85,7 +85,7 @@ def write_trial(trial: Trial, files: Files, grace: float) -> None:
     """
     if trial.learner.moves_policy or not isinstance(trial.policy, Fixed):
         raise ValueError(
-            f"the policy of this strategy is a {type(trial.policy).__name__} that a training may move, and policy.json "
+            f"the policy of this strategy, a {type(trial.policy).__name__}, may move while it trains, and policy.json "
             "is written once, before the command starts: give Study(train=) a function instead of a Command"
         )
     for path in (files.metrics, files.pulse):
@@ -113,7 +113,7 @@ def write_trial(trial: Trial, files: Files, grace: float) -> None:
         "task": plain_task(trial.task),
         "checkpoint": plain_checkpoint(trial.checkpoint),
     }
-    files.trial.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    files.trial.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def plain_task(task: Task) -> dict[str, Any]:

@@ -1,0 +1,347 @@
+"""Any command as a training loop: what it is told, what it says, and how it ends."""
+
+import json
+import pickle
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from commands_for_tests import alive, epochs, line_of, none_left, shell, trial_in
+from optuna.distributions import FloatDistribution
+
+from autoaug import Budget, Command, Study, Task
+from autoaug.execution import Options
+from autoaug.executors import run
+from autoaug.interruption import Interruption
+from autoaug.mixing import MIXES, build, described, none
+from autoaug.policy import load_tree, ready
+from autoaug.store import Store
+from autoaug.strategies import none as no_policy
+from autoaug.strategies import online_score, trivialaugment
+from autoaug.train import Diverged, NullLearner
+from autoaug.trial import Lost, records
+
+
+def study_of(command: Command, **more: Any) -> Study:
+    given: dict[str, Any] = {
+        "name": "tiny",
+        "train": command,
+        "task": Task(data=None, device="cpu"),
+        "space": {"train.lr": FloatDistribution(0.1, 1.0)},
+        "strategies": {"none": no_policy()},
+        "budget": Budget(trials=1),
+        "seeds": 1,
+    }
+    return Study(**given | more)
+
+
+# What it is told
+
+
+def test_it_is_told_of_its_trial(tmp_path: Path) -> None:
+    task = Task(data="digits", epochs=2, refine_epochs=1, device="cpu", root=tmp_path / "data")
+    trial = trial_in(tmp_path, task=task, metric="val_nll", final=False)
+    command = shell('say \'{"epoch": 1, "epochs": 3, "val_nll": 1}\'', grace=0.5)
+    with pytest.raises(ValueError, match="after epoch 1 of 3"):
+        list(records(command, trial))
+    folder = tmp_path / "command" / "attempt-1"
+    told = json.loads((folder / "trial.json").read_text())
+    for name in ("worker", "task", "checkpoint"):
+        assert told.pop(name)
+    assert told == {
+        "format": "autoaug.trial/1",
+        "params": {"lr": 0.25},
+        "policy": str(folder / "policy.json"),
+        "compose": False,
+        "mix": {"kind": "mixup", "alpha": 0.4, "probability": 1.0, "per": "sample"},
+        "seed": 7,
+        "metric": "val_nll",
+        "final": False,
+        "epochs": 2,
+        "refine_epochs": 1,
+        "reported": 0,
+        "folder": str(tmp_path / "command"),
+        "metrics": str(folder / "metrics.jsonl"),
+        "pulse": str(folder / "pulse"),
+        "grace": 0.5,
+        "validates": True,
+    }
+    assert load_tree(folder / "policy.json") == ready.trivialaugment()
+
+
+@pytest.mark.parametrize("kind", MIXES)
+def test_a_mix_that_was_written_down_draws_the_same(kind: str) -> None:
+    given = {"none": {}, "hmix": {"alpha": 0.3, "ratio": 0.2}, "mixup-or-cutmix": {"switch": 0.3}}
+    mix = build(kind, **given.get(kind, {"alpha": 0.3, "per": "batch"}))
+    told = json.loads(json.dumps(described(mix)))
+    again = build(told.pop("kind"), **told)
+    images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    drawn = [each(images, torch.eye(6), torch.Generator().manual_seed(1)) for each in (mix, again)]
+    assert all(torch.equal(one, other) for one, other in zip(*drawn, strict=True))
+
+
+@pytest.mark.parametrize("mix", [lambda images, targets, rng: (images, targets), build("mixup", alpha=torch.ones(()))])
+def test_a_mix_that_cannot_be_written_down_is_refused(mix: Any) -> None:
+    with pytest.raises(ValueError, match="cannot be written down: use a row of MIXES"):
+        described(mix)
+
+
+def test_no_mix_is_written_as_none() -> None:
+    assert described(none(alpha=0.5)) == {"kind": "none"}
+
+
+def test_where_it_runs_and_in_which_environment(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    command = shell(f'pwd -P; echo "$NAME"; {epochs(1, 1)}', cwd=tmp_path / "here", env={"NAME": "a value"})
+    list(records(command, trial_in(tmp_path)))
+    log = (tmp_path / "command" / "attempt-1" / "log.txt").read_text()
+    assert log == f"{(tmp_path / 'here').resolve()}\na value\n"
+
+
+# What it says
+
+
+def test_each_line_is_an_epoch(tmp_path: Path) -> None:
+    task = Task(data=None, refine_epochs=1, device="cpu")
+    found = list(records(shell(epochs(3, 3)), trial_in(tmp_path, task=task)))
+    assert [(record.epoch, record.phase, dict(record.metrics)) for record in found] == [
+        (1, "augment", {"val_accuracy": 0.1}),
+        (2, "augment", {"val_accuracy": 0.2}),
+        (3, "refine", {"val_accuracy": 0.3}),
+    ]
+
+
+def test_epochs_without_numbers_are_counted(tmp_path: Path) -> None:
+    command = shell('say \'{"val_accuracy": 0.5, "images": 60}\'; say \'{"val_accuracy": 0.25}\'')
+    found = list(records(command, trial_in(tmp_path)))
+    assert [(record.epoch, record.metrics["val_accuracy"], record.images) for record in found] == [
+        (1, 0.5, 60),
+        (2, 0.25, 0),
+    ]
+
+
+def test_a_line_is_waited_for_until_it_ends(tmp_path: Path) -> None:
+    halves = 'printf \'{"val_accur\' >> "$metrics"; sleep 0.3; printf \'acy": 0.5}\' >> "$metrics"'
+    (record,) = records(shell(halves), trial_in(tmp_path))  # and the last needs no end
+    assert record.metrics == {"val_accuracy": 0.5}
+
+
+def test_what_it_spends_is_counted(tmp_path: Path) -> None:
+    burn = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.5: pass'"
+    first, last = records(shell(f"{epochs(1, 2)}; {burn}; {epochs(2, 2, first=2)}"), trial_in(tmp_path))
+    assert last.gpu_seconds >= 0.5 > first.gpu_seconds
+
+
+def test_a_touched_pulse_shows_that_it_gets_on(tmp_path: Path) -> None:
+    steps: list[None] = []
+    silent, touching = "sleep 0.4", 'touch "$(told pulse)"; sleep 0.4'
+    for number, words in enumerate((silent, touching)):
+        steps.clear()
+        trial = trial_in(tmp_path / str(number), pulse=lambda: steps.append(None))
+        list(records(shell(f"{words}; {epochs(1, 1)}"), trial))
+        assert len(steps) == 1 + number
+
+
+BAD_LINES = {
+    "no JSON": ("say hello", ValueError, "line 1 of .*metrics.jsonl is no JSON object: 'hello': append"),
+    "a list": ("say ''; say '[1]'", ValueError, r"line 2 of .*metrics.jsonl is no JSON object: '\[1\]'"),
+    "torn": ("printf '{\"val' >> $metrics", ValueError, "line 1 of .* is no JSON object"),
+    "deep": (f"say {'[' * 20000}", ValueError, "is no JSON object"),
+    "twice": (f"{epochs(2, 3)}; {epochs(2, 3, first=2)}", ValueError, "line 3 .*: epoch 2 comes after epoch 2"),
+    "backwards": (f"{epochs(2, 3)}; {epochs(1, 3)}", ValueError, "line 3 .*: epoch 1 comes after epoch 2"),
+    "beyond": (epochs(2, 1), ValueError, "epoch 2 of 1: give all epochs"),
+    "half": (
+        'say \'{"epoch": 1.5, "val_accuracy": 1}\'',
+        ValueError,
+        "epoch is 1.5: give a whole number of at least 1",
+    ),
+    "true": ('say \'{"epochs": true, "val_accuracy": 1}\'', ValueError, "epochs is True: give a whole number"),
+    "other metric": ("say '{\"val_acuracy\": 1}'", ValueError, "yields no 'val_accuracy'.*val_acuracy"),
+    "a text": ('say \'{"val_accuracy": "good"}\'', TypeError, "'val_accuracy' is 'good': give a number"),
+    "NaN": ("say '{\"val_accuracy\": NaN}'", Diverged, "diverged: .* is nan in epoch 1"),
+    "of the test": ('say \'{"val_accuracy": 1, "test_accuracy": 1}\'', ValueError, "only a final run reads the test"),
+}
+
+
+@pytest.mark.parametrize(("script", "kind", "words"), BAD_LINES.values(), ids=BAD_LINES)
+def test_what_is_no_report_ends_the_trial(script: str, kind: type[Exception], words: str, tmp_path: Path) -> None:
+    with none_left(tmp_path), pytest.raises(kind, match=words):
+        list(records(shell(f"{script}; sleep 0.2"), trial_in(tmp_path)))
+
+
+# How it ends
+
+BAD_ENDS = {
+    "nothing": (
+        "echo hi",
+        ValueError,
+        "reported no epoch: append a line such as .*its last words: hi",
+    ),
+    "too early": (epochs(2, 5), ValueError, "exit status 0 after epoch 2 of 5; it said nothing"),
+    "status": (
+        "echo a; echo b >&2; exit 3",
+        RuntimeError,
+        r"exit status 3; its last words: a / b \(all .*log.txt",
+    ),
+    "status after all": (f"{epochs(1, 1)}; exit 1", RuntimeError, "ended with exit status 1"),
+    "error": ('say \'{"error": "no GPU"}\'; exit 1', RuntimeError, "the command failed: no GPU"),
+    "error, goes on": ('say \'{"error": "no GPU"}\'; sleep 60', RuntimeError, "the command failed: no GPU"),
+    "error, first": ("say '{\"error\": 1}'; say '{\"error\": 2}'", RuntimeError, "the command failed: 1"),
+    "promised": ("say '{\"begun\": true}'; exit 1", Lost, r"ended without a word \(exit status 1\)"),
+    "promised and kept": ("say '{\"begun\": true}'; say '{\"ended\": true}'; exit 1", RuntimeError, "exit status 1"),
+    "killed": ("kill -9 $$", Lost, "ended by SIGKILL"),
+    "its own was killed": ("sh -c 'kill -9 $$'; exit $?", Lost, "ended by SIGKILL"),
+}
+
+
+@pytest.mark.parametrize(("script", "kind", "words"), BAD_ENDS.values(), ids=BAD_ENDS)
+def test_how_it_ends_is_judged(script: str, kind: type[Exception], words: str, tmp_path: Path) -> None:
+    with none_left(tmp_path), pytest.raises(kind, match=words):
+        list(records(shell(script, grace=0.3), trial_in(tmp_path)))
+
+
+def test_a_pruned_command_is_told_to_end_and_may_clean_up(tmp_path: Path) -> None:
+    script = f"trap 'echo clean; exit 0' TERM; {epochs(1, 9)}; while :; do sleep 0.05; done"
+    with none_left(tmp_path), closing(records(shell(script), trial_in(tmp_path))) as epoch:
+        next(epoch)
+        assert alive(tmp_path)
+    assert (tmp_path / "command" / "attempt-1" / "log.txt").read_text().endswith("clean\n")
+
+
+def test_what_does_not_end_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    """Also what has left its session, as the ranks of torchrun do."""
+    elsewhere = f"{sys.executable} -c 'import os, time; os.setsid(); time.sleep(600)' &"
+    script = f"trap '' TERM; {elsewhere} {epochs(1, 9)}; while :; do sleep 0.05; done"
+    with none_left(tmp_path), closing(records(shell(script, grace=0.2), trial_in(tmp_path))) as epoch:
+        next(epoch)
+        assert len(alive(tmp_path)) >= 2
+    log = (tmp_path / "command" / "attempt-1" / "log.txt").read_text()
+    assert log == "autoaug: told to end by SIGTERM, it had not ended after 0.2 s and was killed\n"
+
+
+def test_what_goes_on_after_its_last_epoch_is_ended(tmp_path: Path) -> None:
+    with none_left(tmp_path):
+        assert len(list(records(shell(f"{epochs(2, 2)}; sleep 600", grace=0.3), trial_in(tmp_path)))) == 2
+
+
+def test_an_interruption_ends_it_first(tmp_path: Path) -> None:
+    interruption = Interruption()
+    trial = trial_in(tmp_path, interruption=interruption)
+    script = f"trap 'echo saved; exit 0' TERM; {epochs(1, 9)}; while :; do sleep 0.05; done"
+    with none_left(tmp_path), closing(records(shell(script), trial)) as epoch:
+        next(epoch)
+        interruption.request()
+        with pytest.raises(KeyboardInterrupt):
+            next(epoch)
+    assert (tmp_path / "command" / "attempt-1" / "log.txt").read_text().endswith("saved\n")
+
+
+def test_the_next_attempt_knows_what_was_reported_and_ends_what_still_runs(tmp_path: Path) -> None:
+    """As where its worker was killed, and nobody told the command."""
+    first = records(shell(f"{epochs(2, 9)}; sleep 600"), trial_in(tmp_path))
+    next(first)
+    next(first)
+    assert alive(tmp_path)
+    list(records(shell(epochs(1, 1)), trial_in(tmp_path, attempt=2)))
+    assert alive(tmp_path) == []
+    told = json.loads((tmp_path / "command" / "attempt-2" / "trial.json").read_text())
+    assert (told["reported"], told["folder"]) == (2, str(tmp_path / "command"))
+    first.close()
+
+
+def test_without_a_folder_of_checkpoints_it_has_a_temporary_one(tmp_path: Path) -> None:
+    command = shell(f'echo "$AUTOAUG_TRIAL" > {tmp_path / "path"}; {epochs(1, 1)}')
+    list(records(command, trial_in(tmp_path, checkpoint=None)))
+    path = Path((tmp_path / "path").read_text().strip())
+    assert path.name == "trial.json"
+    assert not path.exists()
+
+
+# As a study has it
+
+
+def test_it_is_stored_as_it_is_anywhere() -> None:
+    command = Command([sys.executable, "/home/me/train.py", "--fast"], cwd=Path("/home/me"), env={"TOKEN": "secret"})
+    assert study_of(command).describe()["train"] == "Command(['python', 'train.py', '--fast'])"
+    assert pickle.loads(pickle.dumps(command)) == command
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"argv": "python train.py"}, r"Command.argv is 'python train.py': give a list of words"),
+        ({"argv": []}, r"Command.argv is \[\]: give a list of words"),
+        ({"argv": ["python", 1]}, "Command.argv .*: give texts"),
+        ({"argv": [" "]}, "Command.argv .*: give texts without NUL, the first of which is a program"),
+        ({"argv": ["true"], "grace": 0}, "Command.grace is 0: give a number from 0.1 to 3600"),
+        ({"argv": ["true"], "env": {"A": 1}}, "Command.env .*: give a dict from texts to texts"),
+    ],
+)
+def test_a_field_that_cannot_be_used_is_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Command(**fields)
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"the command 'tocrhrun' cannot be started in .*: No such file"):
+        list(records(Command(["tocrhrun", "train.py"]), trial_in(tmp_path)))
+
+
+def test_a_strategy_that_moves_its_policy_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="strategy 'online' of study 'tiny' moves its policy within a trial"):
+        study_of(shell("true"), strategies={"none": no_policy(), "online": online_score()})
+
+    class Moving(NullLearner):
+        moves_policy = True
+
+    with pytest.raises(ValueError, match=r"and policy\.json is written once"):
+        list(records(shell("true"), trial_in(tmp_path, learner=Moving())))
+
+
+def test_a_study_runs_commands(store: Store, options: Options) -> None:
+    """Search, final runs with the test metric, and nothing left of the folders."""
+    test = '[ "$(told final)" = true ] && extra=\', "test_accuracy": 0.5\' || extra=""\n'
+    say = 'say "{\\"epoch\\": 1, \\"epochs\\": 1, \\"val_accuracy\\": $(told lr)$extra}"'
+    study = study_of(
+        shell(test + say), strategies={"none": no_policy(), "ta": trivialaugment()}, budget=Budget(trials=2)
+    )
+    run(study, store, options=options)
+    outcomes = store.outcomes("tiny")
+    assert [outcome.state for outcome in outcomes] == ["COMPLETE"] * 6
+    for outcome in outcomes:
+        assert outcome.metrics["val_accuracy"] == pytest.approx(outcome.point["train.lr"])
+        assert ("test_accuracy" in outcome.metrics) == (outcome.kind == "final")
+    assert list(options.artifacts.rglob("trial.json")) == []
+
+
+def test_a_command_that_is_killed_is_queued_again_and_one_that_fails_is_not(store: Store, options: Options) -> None:
+    once = 'state="$(told folder)/killed"; [ -f "$state" ] || { touch "$state"; kill -9 $$; }\n'
+    final = f'{{ [ "$(told final)" = true ] && say \'{line_of(1, 1)[:-1]}, "test_accuracy": 1}}\'; }} || {epochs(1, 1)}'
+    run(study_of(shell(once + final)), store, options=options)
+    ends = [(outcome.attempt, outcome.state) for outcome in store.outcomes("tiny") if outcome.kind != "final"]
+    assert ends == [(1, "FAIL"), (2, "COMPLETE")]
+    assert "SIGKILL" in store.outcomes("tiny")[0].reason
+    run(study_of(shell("echo no data; exit 2"), name="broken"), store, options=options)
+    (outcome,) = store.outcomes("broken")
+    assert (outcome.state, outcome.attempt) == ("FAIL", 1)
+    assert "exit status 2; its last words: no data" in outcome.reason
+
+
+def test_a_command_that_is_always_killed_is_given_up(store: Store, options: Options) -> None:
+    run(study_of(shell("kill -9 $$")), store, options=options)
+    *_, last = store.outcomes("tiny")
+    assert (last.state, last.attempt) == ("FAIL", 3)
+    assert last.reason.endswith("3 times without progress")
+
+
+def test_a_command_that_never_reports_is_given_up(store: Store, options: Options) -> None:
+    hanging = replace(options, hang_seconds=0.3, lease_seconds=0.1, expiry_seconds=5.0)
+    run(study_of(shell("sleep 600", grace=0.2)), store, options=hanging)
+    *_, last = store.outcomes("tiny")
+    assert last.state == "FAIL"
+    assert last.reason.startswith("hung: no step for 0.3 s")
+    assert not [pid for path in options.artifacts.rglob("trial.json") for pid in alive(path.parents[2])]
