@@ -25,7 +25,7 @@ BY_CLASS = "by_class"
 COMPARED = {"root", "attempt", "reason", "warning", "point", "seed", FINAL_RUN, "val_images", "unapplied", SUMMARY}
 """User attributes from which an outcome is made."""
 
-READ = COMPARED | SIGNED_BY | {*ORIGIN}
+READ = COMPARED | SIGNED_BY | {*ORIGIN, "total_epochs"}
 """User attributes that are read of every trial of a study; others may be large."""
 
 

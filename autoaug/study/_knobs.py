@@ -33,6 +33,7 @@ from autoaug.train import (
     pick_device,
     train_step,
 )
+from autoaug.trial import Command
 
 BY_DESIGN = {
     "task.compile": "it saves time and changes nothing else but the last digits",
@@ -125,7 +126,9 @@ def judged(dimension: str, full: Bench, trials: list[Bench], load: Loader) -> Kn
     study, strategy = full.study, full.strategy
     if reason := never(dimension, study.space_of(strategy), study.conditions_of(strategy)):
         return Knob(strategy, dimension, False, reason)
-    own = study.train is not None
+    own, steps = study.train is not None, "no step of a command is made for it"
+    if not isinstance(study.train, Command):
+        steps = f"{STEPS} steps of the loop come to the same, bit for bit"
     try:
         if own and unread(dimension, full, load):
             return Knob(strategy, dimension, False, f"the loop does not read it in its first {STEPS} steps")
@@ -138,7 +141,7 @@ def judged(dimension: str, full: Bench, trials: list[Bench], load: Loader) -> Kn
             strategy, dimension, True, "has an effect in re-runs and final runs only: the search's proxy has none"
         )
     if own and not live:
-        return Knob(strategy, dimension, None, f"{STEPS} steps of the loop come to the same, bit for bit")
+        return Knob(strategy, dimension, None, steps)
     alike = "whatever its value, what is trained is the same bit for bit"
     return Knob(strategy, dimension, live, "" if live else BY_DESIGN.get(dimension, alike))
 

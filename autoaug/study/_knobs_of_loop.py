@@ -14,6 +14,7 @@ from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
 from autoaug.study._rehearse import rehearsed
 from autoaug.study._setup import Setup, set_up
+from autoaug.trial import Command
 
 NOISE, CLASSES = (16, 3, 16, 16), 10
 """Images that the policy and the mix are shown: the loop has its own, or looks at those of the task itself."""
@@ -36,7 +37,7 @@ def stages_of_loop(study: Study, strategy: str, load: Loader, search: bool = Fal
     def trained(point: Mapping[str, Any], repeat: int) -> Iterator[Any]:
         yield rehearsed(study, strategy, point, load, search=search, repeat=repeat).evidence
 
-    return [mixed, made, trained]
+    return [mixed, made] if isinstance(study.train, Command) else [mixed, made, trained]
 
 
 def noise() -> tuple[Tensor, Tensor]:
@@ -62,4 +63,5 @@ def unread(dimension: str, bench: Bench, load: Loader) -> bool:
     """Whether the loop does not read one of its own dimensions in its first steps, whatever the others are."""
     name = dimension.removeprefix("train.")
     seen = partial(rehearsed, bench.study, bench.strategy, load=load)
-    return name != dimension and not any(name in seen(base).read for base in islice(bench.bases(dimension), BASES))
+    own = name != dimension and not isinstance(bench.study.train, Command)
+    return own and not any(name in seen(base).read for base in islice(bench.bases(dimension), BASES))

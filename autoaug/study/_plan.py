@@ -8,6 +8,7 @@ from autoaug.study._loading import Loader
 from autoaug.study._middle import middle
 from autoaug.study._predict import Prediction
 from autoaug.study._rehearse import Rehearsal, kept_rehearsal
+from autoaug.trial import Command
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def seen_of(study: Study, name: str, load: Loader, search: bool) -> Rehearsal | 
 def loop_notes(study: Study, name: str, load: Loader) -> tuple[str, ...]:
     """Return what a loop would have to say of itself for its cost to be predicted."""
     seen = seen_of(study, name, load, search=True)
+    if isinstance(study.train, Command):
+        return ("what a command costs is known when a trial of it has ended",)
     if seen is None or seen.step_seconds is None:
         return ()
     step = f"{seen.step_seconds:.3g} s per step of the loop"

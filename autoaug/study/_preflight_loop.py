@@ -1,20 +1,22 @@
 """What a study with a loop of the user's own needs, tried once and small before any time is spent."""
 
+import shutil
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from autoaug.data import Data
-from autoaug.policy import ready
+from autoaug.origin import origin
 from autoaug.study._conditions import part
 from autoaug.study._definition import Study
 from autoaug.study._draws import try_draws
 from autoaug.study._loading import Loader, read_data
 from autoaug.study._probes import probes, tried
-from autoaug.study._rehearse import Rehearsal, place_of, rehearsed
+from autoaug.study._rehearse import Rehearsal, rehearsed, updates_of
 from autoaug.study._setup import Setup, set_up
-from autoaug.text import read
+from autoaug.text import counted, read
 from autoaug.train import Diverged
+from autoaug.trial import Command
 
 SECONDS = 10.0
 """By the clock, after which no more values of the loop's own dimensions are tried: a rehearsal may take long."""
@@ -27,13 +29,15 @@ def preflight_loop(study: Study, load: Loader) -> None:
     """Draw from the policy and the mix of every point that is tried, and rehearse the loop at some of them.
 
     Those are the lowest point of each strategy, on its proxy too; and for `SECONDS` points where one of the loop's own
-    dimensions has another value, each value once.
+    dimensions has another value, each value once. A command is not run: it may take all GPUs, and write where it likes.
 
     Raises:
         ValueError: something cannot work; the message names strategy, point and line.
     """
     if study.task.data is not None:
         read_data(study, load)
+    if isinstance(study.train, Command):
+        refuse_missing(study.train)
     deadline, own_values = time.monotonic() + SECONDS, list[Mapping[str, Any]]()
     for name, strategy in study.strategies.items():
         for k, (changed, point) in enumerate(probes(study.space_of(name), study.conditions_of(name))):
@@ -42,12 +46,13 @@ def preflight_loop(study: Study, load: Loader) -> None:
             try:
                 for search in (False, True) if strategy.proxy else (False,):
                     try_point(study, name, point, load, search)
-                    if wanted:
+                    if wanted and not isinstance(study.train, Command):
                         try_loop(study, name, point, load, search, cheap=k == 0)
             except Exception as error:  # whatever a user's code may raise
+                where = origin(error, own_only=True)
                 what = f"{read(error)}" if isinstance(error, ValueError) else f"{type(error).__name__}: {read(error)}"
                 raise ValueError(
-                    f"strategy {name!r} of study {study.name!r}: {what}{place_of(error)}{tried(changed, point)}"
+                    f"strategy {name!r} of study {study.name!r}: {what}{where}{tried(changed, point)}"
                 ) from error
             if wanted:
                 own_values.append(own)
@@ -56,7 +61,25 @@ def preflight_loop(study: Study, load: Loader) -> None:
 def try_point(study: Study, strategy: str, point: Mapping[str, Any], load: Loader, search: bool) -> None:
     """Make a point into what is trained, and draw from its policy and its mix."""
     setup = set_up(study, strategy, point, search=search)
+    if setup.learner.moves_policy and isinstance(study.train, Command):
+        raise ValueError(
+            f"{type(setup.learner).__name__} moves the policy within the training, and a command is another process: "
+            "give a generator function as train=, or search with a strategy without a learner"
+        )
     try_draws(setup, *shown(None if setup.task.data is None else load(setup.task)))
+
+
+def refuse_missing(command: Command) -> None:
+    """Refuse a command whose program is not on this machine.
+
+    Raises:
+        ValueError: it names the program.
+    """
+    program, path = command.argv[0], command.env.get("PATH")
+    if shutil.which(program, path=path) is None and shutil.which(command.cwd / program) is None:
+        raise ValueError(
+            f"Command.argv begins with {program!r}, and no such program is on PATH: install it, or mend it"
+        )
 
 
 def shown(data: Data | None) -> tuple[tuple[int, ...], int]:
@@ -82,25 +105,19 @@ def try_loop(
             raise
         return
     setup = set_up(study, strategy, point, search=search)
-    refuse_unaugmented(setup, seen)
-    refuse_untaught(setup, seen)
+    refuse_no_updates(setup, seen)
     refuse_own_number(study, strategy, setup, seen, search)
 
 
-def refuse_unaugmented(setup: Setup, seen: Rehearsal) -> None:
-    """Refuse a loop that left out the policy, where that does anything."""
-    if seen.step_seconds is not None and not {"policy", "mix"} & seen.used and setup.policy.tree() != ready.none():
+def refuse_no_updates(setup: Setup, seen: Rehearsal) -> None:
+    """Refuse a loop that ends before its learner moves the policy for the first time."""
+    epochs, steps = seen.augmented_epochs, seen.steps_per_epoch
+    if epochs is None or steps is None or not setup.learner.moves_policy:
+        return
+    if not updates_of(setup.learner, epochs, steps):
         raise ValueError(
-            "the loop has made its first steps without the policy: give each batch to trial.augment(images, targets)"
-        )
-
-
-def refuse_untaught(setup: Setup, seen: Rehearsal) -> None:
-    """Refuse a loop that never asked the learner to move the policy."""
-    if seen.step_seconds is not None and setup.learner.moves_policy and "learner" not in seen.used:
-        raise ValueError(
-            "the policy never moved: after each step of the optimiser call trial.learn(model, (images, targets), "
-            "(val_images, val_targets), optimiser)"
+            f"the policy would never move in {counted(epochs, 'epoch')} of {counted(steps, 'step')}: train longer, "
+            "or let the learner begin earlier"
         )
 
 

@@ -4,14 +4,11 @@ The loop runs in this process until one of its optimisers has made two steps. It
 `yield`, so that its `finally` blocks run. Nothing is written, and there is no checkpoint.
 """
 
-import sysconfig
 import time
-import traceback
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -24,8 +21,8 @@ from autoaug.study._definition import Study
 from autoaug.study._digest import digest
 from autoaug.study._loading import Loader
 from autoaug.study._setup import Setup, set_up
-from autoaug.train import Learner, NullLearner, Task, spelt
-from autoaug.trial import Trial, records
+from autoaug.train import Learner, NullLearner, Task
+from autoaug.trial import Trial, check_use, records
 
 STEPS = 2
 """Of one optimiser, that a rehearsal makes at least: after the first a learner moves the policy, and the second meets
@@ -34,11 +31,8 @@ what it made."""
 LONGEST = 60.0
 """Seconds by the clock, after which a rehearsal ends at the next call of the trial, however little it saw."""
 
-GUESSED_STEPS = 100
-"""Of an epoch, where a learner asks for them and nobody knows."""
-
-LIBRARIES = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")]
-"""Where code lies that is not the user's, beside this library."""
+GUESSED_EPOCHS, GUESSED_STEPS = 30, 100
+"""Of a training and of an epoch, where a learner asks for them and nobody knows."""
 
 
 class Enough(BaseException):
@@ -121,6 +115,11 @@ class Watch:
         if time.monotonic() - self.began > max(LONGEST, self.patience):
             self.end()
 
+    @property
+    def steps(self) -> int:
+        """Return the steps of the optimiser that has made most."""
+        return max(self.counts.values(), default=0)
+
     def end(self) -> None:
         """Leave the loop where it is."""
         self.over = True
@@ -149,7 +148,7 @@ class Watch:
             begin_seconds=max(0.0, seconds[0] - (step or 0.0)) if seconds else 0.0,
             step_seconds=step,
             rest_seconds=self.clock.seconds() if ended else None,
-            evidence=digest([said, updates_of(self.setup.learner, trial.augmented_epochs, counted), *self.seen]),
+            evidence=digest([said, updates_until(self.setup.learner, trial.augmented_epochs, counted), *self.seen]),
         )
 
 
@@ -163,11 +162,17 @@ def made_of(optimiser: Optimizer) -> list[Any]:
     return [*weights, type(optimiser).__name__, settings]
 
 
-def updates_of(learner: Learner, epochs: int | None, steps: int | None) -> list[int]:
-    """Return how often a learner moves the policy in a training of each number of epochs up to that of a loop."""
-    task = Task(data=None, batch_size=2, schedule="constant", warmup=0)
-    images = 2 * (steps or GUESSED_STEPS)
-    return [learner.expected_updates(replace(task, epochs=k), images) for k in range(1, (epochs or task.epochs) + 1)]
+def updates_of(learner: Learner, epochs: int, steps: int) -> int:
+    """Return how often a learner moves the policy in so many epochs of so many steps."""
+    task = Task(data=None, batch_size=2, epochs=epochs, schedule="constant", warmup=0)
+    return learner.expected_updates(task, 2 * steps)
+
+
+def updates_until(learner: Learner, epochs: int | None, steps: int | None) -> list[int]:
+    """Return how often a learner moves the policy in a training of some numbers of epochs up to that of a loop."""
+    most = epochs or GUESSED_EPOCHS
+    lengths = {*range(1, most + 1, max(1, most // GUESSED_EPOCHS)), most}
+    return [updates_of(learner, length, steps or GUESSED_STEPS) for length in sorted(lengths)]
 
 
 def rehearse(study: Study, setup: Setup, data: Data | None, patience: float = 0.0, learner: bool = True) -> Rehearsal:
@@ -203,26 +208,16 @@ def rehearse(study: Study, setup: Setup, data: Data | None, patience: float = 0.
         with trial.generators.in_use(), closing(records(study.loop, trial)) as epochs:
             ended = next(epochs, None) is not None
     except Enough:
-        refuse_eager(study, trial)
+        if trial.refusal:
+            raise TypeError(trial.refusal) from None
+        if watch.steps >= STEPS:
+            check_use(trial)
     except Exception:
         if not watch.over:
             raise
     finally:
         hook.remove()
     return watch.summary(ended)
-
-
-def refuse_eager(study: Study, trial: Trial) -> None:
-    """Refuse a loop that trains as soon as it is called, before anything is asked of its generator.
-
-    Raises:
-        TypeError: it does.
-    """
-    if not trial.steps.count:
-        raise TypeError(
-            f"{spelt(study.loop)} trains when it is called, and is no generator function: yield the metrics of an "
-            f"epoch at its end, as in `yield {{{study.metric!r}: ...}}`"
-        )
 
 
 def rehearsed(
@@ -265,18 +260,3 @@ def key_of(
 ) -> tuple[Any, ...]:
     """Return under what a rehearsal is kept."""
     return id(study), strategy, search, repr(sorted(point.items())), learner, repeat
-
-
-def place_of(error: BaseException) -> str:
-    """Return the last line of the user's own that an error went through, as " (file.py:12)"; empty where none did."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
-    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-
-
-def is_own(file: str) -> bool:
-    """Whether a file holds code of the user's own, and not of a library or of this one."""
-    path = Path(file).resolve()
-    made = file.startswith("<") and not file.startswith("<ipython")  # such as the methods of a dataclass
-    if made or path.is_relative_to(Path(__file__).resolve().parents[1]):
-        return False
-    return not any(path.is_relative_to(library) for library in LIBRARIES)

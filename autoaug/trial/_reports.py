@@ -46,7 +46,7 @@ class Reports:
         self.check_order()
         metrics = finite_figures(trial.epoch, {**trial.learner.metrics(), **reported}, remedy)
         self.check_metrics(metrics)
-        self.check_use()
+        check_use(trial)
         cost = {"gpu_seconds": clock.seconds(), "wall_seconds": time.perf_counter() - wall}
         seconds = finite_figures(trial.epoch, cost, remedy)
         return Record(
@@ -120,27 +120,6 @@ class Reports:
             )
         self.tested = bool(tested)
 
-    def check_use(self) -> None:
-        """Refuse a loop that leaves out what its strategy is about; while refining all of that is off."""
-        trial = self.trial
-        if trial.refining:
-            return
-        if "policy" not in trial.used and (trial.learner.moves_policy or stages(trial.policy.tree().root)):
-            raise ValueError(
-                "the loop trains without the policy of its strategy: give each batch to it, images in [0, 1], by "
-                "images, targets = trial.augment(images, targets)"
-            )
-        if "mix" not in trial.used and not (isinstance(trial.mix, PairMix) and not trial.mix.mixes):
-            raise ValueError(
-                "the loop trains without the mix that the study asks for: after the policy give each batch to it, by "
-                "images, targets = trial.mixed(images, targets)"
-            )
-        if "learner" not in trial.used and trial.learner.moves_policy:
-            raise ValueError(
-                "the policy never moved: after each step of the optimiser call trial.learn(model, (images, targets), "
-                "(val_images, val_targets), optimiser)"
-            )
-
     def check_end(self) -> None:
         """Refuse a loop that ended too early, or a final run without a score on the test split."""
         trial, total, last = self.trial, self.trial.total_epochs, self.last_epoch
@@ -151,6 +130,31 @@ class Reports:
         if trial.final and not self.tested:
             name = on_split("test", trial.metric)
             raise ValueError(f"a final run gave no {name!r}: yield it in the last epoch, where trial.final is true")
+
+
+def check_use(trial: Trial) -> None:
+    """Refuse a loop that leaves out what its strategy is about; while refining all of that is off.
+
+    Raises:
+        ValueError: it does; the message has the line to add.
+    """
+    if trial.refining:
+        return
+    if "policy" not in trial.used and (trial.learner.moves_policy or stages(trial.policy.tree().root)):
+        raise ValueError(
+            "the loop trains without the policy of its strategy: give each batch to it, images in [0, 1], by "
+            "images, targets = trial.augment(images, targets)"
+        )
+    if "mix" not in trial.used and not (isinstance(trial.mix, PairMix) and not trial.mix.mixes):
+        raise ValueError(
+            "the loop trains without the mix that the study asks for: after the policy give each batch to it, by "
+            "images, targets = trial.mixed(images, targets)"
+        )
+    if "learner" not in trial.used and trial.learner.moves_policy:
+        raise ValueError(
+            "the policy never moved: after each step of the optimiser call trial.learn(model, (images, targets), "
+            "(val_images, val_targets), optimiser)"
+        )
 
 
 def tests_in(metrics: Mapping[str, float]) -> list[str]:
