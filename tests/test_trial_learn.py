@@ -558,7 +558,7 @@ def looking_ahead(policy: Any) -> Bilevel:
 
 def test_optimisers_that_cannot_be_followed_are_refused_at_the_first_step() -> None:
     adam = refused(
-        r"SGD or AdamW of torch.optim, not Adam: train with one of them, or search with another strategy$",
+        r"SGD or AdamW of torch.optim, not Adam: give one of them to trial.learn, .* or search with another strategy$",
         looking_ahead,
         lambda model: torch.optim.Adam(model.parameters()),
     )
@@ -610,6 +610,22 @@ def test_learn_without_a_step_is_refused_at_the_first_report() -> None:
     with pytest.raises(ValueError, match=re.escape("after each step of the optimiser call trial.learn(model")):
         training.run()
     assert training.learner.lessons == []
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # dynamo, of weights that are swapped
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_compiled_network_is_named(in_place: bool) -> None:
+    policy, model = relaxed(), network().double()
+    compiled: Any = (
+        model.compile(backend="aot_eager") or model if in_place else torch.compile(model, backend="aot_eager")
+    )
+    kind = "Smooth" if in_place else "OptimizedModule"
+    learner = Bilevel(policy, identity(), OFTEN)
+    with pytest.raises(RuntimeError, match=rf"the {kind} that trial.learn was given is compiled, .* give the network"):
+        learner.learn(lesson(compiled, sgd(model)))
+    if not in_place:
+        learner.learn(lesson(model, sgd(model)))
+        assert moved(values(policy), values(relaxed()))
 
 
 def test_it_works_where_gradients_are_off() -> None:

@@ -24,7 +24,15 @@ from autoaug.learners._checks import (
 from autoaug.learners._diagnose import alignment
 from autoaug.learners._estimators import ESTIMATORS
 from autoaug.learners._following import check_unrolled, with_optimiser_state
-from autoaug.learners._lessons import Length, check_epochs, check_loop, check_moves, length_of, problem_of
+from autoaug.learners._lessons import (
+    Length,
+    check_epochs,
+    check_loop,
+    check_moves,
+    compiled_named,
+    length_of,
+    problem_of,
+)
 from autoaug.learners._problem import Batch, Problem, Weights
 from autoaug.learners._updates import Scale, Updates
 from autoaug.policy import Relaxed
@@ -113,10 +121,17 @@ class Bilevel:
         return self.waits or self.due(epoch, step)
 
     def learn(self, lesson: "Lesson") -> None:
-        """Make an update where one is due, on the batch of the step that was made and images of the user's."""
+        """Make an update where one is due, on the batch of the step that was made and images of the user's.
+
+        Raises:
+            ValueError: the policy would never move in this loop, its optimiser cannot be followed, or weights that were
+                chosen do not train.
+            RuntimeError: the network has no second derivatives, as one that is compiled.
+        """
         self.look_at_loop(lesson)
         if not self.waits and self.due(lesson.epoch, lesson.step):
-            self.advance(problem_of(self.policy, lesson, self.updates), lesson.optimiser)
+            with compiled_named(lesson):
+                self.advance(problem_of(self.policy, lesson, self.updates), lesson.optimiser)
 
     @property
     def waits(self) -> bool:

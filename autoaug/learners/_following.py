@@ -33,7 +33,7 @@ FOLLOWED: dict[type[torch.optim.Optimizer], Callable[[Group], UpdateRule]] = {
 OF_A_TASK = 'give Task.optimiser="sgd" or "adamw", or another strategy'
 """What to do where the trainer's optimiser is not followed."""
 
-OF_A_LOOP = "train with one of them, or search with another strategy"
+OF_A_LOOP = "give one of them to trial.learn, and not what wraps it, or search with another strategy"
 """What to do where the optimiser of a loop of the user's own is not."""
 
 

@@ -1,6 +1,7 @@
 """What a `Bilevel` makes of a loop of the user's own: its length, its refusals, and its problem after a step."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -89,6 +90,21 @@ def per_image(criterion: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor
         return found
 
     return losses
+
+
+@contextmanager
+def compiled_named(lesson: "Lesson") -> Iterator[None]:
+    """Say in the error, where a network has no second derivative for it is compiled, what to give instead."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "compiled" not in str(error) and "double backward" not in str(error):  # PyTorch's words
+            raise
+        raise RuntimeError(
+            f"the {type(lesson.model).__name__} that trial.learn was given is compiled, and so has no second "
+            "derivative: give the network that torch.compile was given, which shares its weights, and do not compile "
+            f"it in place. {error}"
+        ) from error
 
 
 def check_loop(lesson: "Lesson", hypergrad: Hypergrad, updates: Updates) -> None:

@@ -71,6 +71,9 @@ def madao(preset: str = "scaled", *, part: Part = "all", search: Sequence[str] =
     `online_score`. A series of 5 steps of 0.001 is nearly the identity, so that `madao` and `madao_first_order` differ
     by chance here. The temperature is not public, and of few seeds: 1 is worth a try.
 
+    A loop of one's own says its length by `trial.epochs(..., steps=...)`; otherwise it is counted in the first epoch,
+    which then is warm-up.
+
     Args:
         preset: a row of `PRESETS`. "paper" has the published numbers: RMSprop with learning rate 0.01, an update every
             60 steps, after 30 epochs of warm-up. "scaled" fits these three to the length of the training (`scaled`) and

@@ -66,6 +66,9 @@ def truncated(
     So the published network turns all images one way rather than each its own way: nothing ties its mean to the
     identity, and a shift of the mean is easier to learn than a spread. Use it to compare, not to train.
 
+    In a loop of one's own the updates have the batches that `Trial.learn` is given: `learner.batch` and `reuse_graph`
+    have no part there.
+
     What "range" found is worth as much to a network that is trained from scratch, if it is run as one resampling
     (`Warp.compose`): .95 within ±50 degrees (n = 3). Its operations in turn blur these small images: .92.
 
