@@ -46,7 +46,7 @@ def finetune(trial):
         eval_dataset=examples(trial.split("val")),
         compute_metrics=accuracy,
     )
-    yield from trainer.epochs()  # +
+    yield from trainer.train_epochs()  # +
 
 
 study = Study(

@@ -80,7 +80,7 @@ def trainer() -> TrialTrainer:
         yield {}
 
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
-        patch.setattr(TrialTrainer, "epochs", remember)
+        patch.setattr(TrialTrainer, "train_epochs", remember)
         next(hf_trainer.finetune(a_trial()))
     return made[0]
 
@@ -101,7 +101,7 @@ def epochs_of(trainer: TrialTrainer) -> "closing[Iterator[Record]]":
 
     def loop(trial: Trial) -> Iterator[Any]:
         trial.seed_everything()
-        yield from trainer.epochs()
+        yield from trainer.train_epochs()
 
     return closing(records(loop, trainer.of_trial))
 
@@ -160,7 +160,7 @@ def test_a_policy_that_learns_needs_images_of_its_own(trainer: TrialTrainer) -> 
     policy = stn().policy()
     trainer.of_trial = a_trial(policy=policy, learner=stn().within(policy))
     with pytest.raises(ValueError, match=r"from images that the policy never touches: give TrialTrainer\(val="):
-        next(trainer.epochs())
+        next(trainer.train_epochs())
 
 
 @pytest.mark.parametrize(
@@ -180,21 +180,18 @@ def test_arguments_that_do_not_go_with_a_trial_are_refused(
     for name, value in given.items():
         setattr(trainer.args, name, value)
     with pytest.raises(ValueError, match=message):
-        next(trainer.epochs())
+        next(trainer.train_epochs())
 
 
 def test_a_trainer_elsewhere_than_the_policy_is_refused(trainer: TrialTrainer) -> None:
     trainer.of_trial.device = torch.device("cuda", 0)
     with pytest.raises(ValueError, match=r"policy on cuda:0: give TrainingArguments\(use_cpu=False\), or"):
-        next(trainer.epochs())
+        next(trainer.train_epochs())
 
 
 def test_images_that_were_not_normalised_as_was_said_are_refused(trainer: TrialTrainer) -> None:
     trainer.normalisation = Normalisation((0.0,), (1.0,))
-    with (
-        closing(trainer.epochs()) as epochs,
-        pytest.raises(ValueError, match=r"trial.augment was given images with val"),
-    ):
+    with epochs_of(trainer) as epochs, pytest.raises(ValueError, match=r"trial.augment was given images with values"):
         next(epochs)
 
 

@@ -32,7 +32,7 @@ class TrialTrainer(Trainer):
             trial.seed_everything()  # the weights of a new head are drawn from the global generator
             args = TrainingArguments(num_train_epochs=5, learning_rate=trial["lr"], seed=trial.seed)
             trainer = TrialTrainer(trial, model=..., args=args, train_dataset=..., eval_dataset=..., ...)
-            yield from trainer.epochs()
+            yield from trainer.train_epochs()
 
     The policy meets each batch of a training step on the device, whatever has collated and loaded it; an evaluation
     never meets it. The loss is that of soft targets, `soft_cross_entropy`, unless `compute_loss_func` says another.
@@ -56,7 +56,7 @@ class TrialTrainer(Trainer):
         test: Callable[[], Any] | None = None,
         **of_trainer: Any,
     ) -> None:
-        args.output_dir = gettempdir()  # until `epochs`
+        args.output_dir = gettempdir()  # until `train_epochs`
         super().__init__(args=args, **{"compute_loss_func": soft_cross_entropy} | of_trainer)
         self.of_trial, self.val, self.test = trial, val, test
         self.normalisation = normalisation or Normalisation((0.0,), (1.0,))
@@ -66,7 +66,7 @@ class TrialTrainer(Trainer):
             self.remove_callback(talkative)
         disable_progress_bar()
 
-    def epochs(self) -> Iterator[Mapping[str, Any]]:
+    def train_epochs(self) -> Iterator[Mapping[str, Any]]:
         """Train for `num_train_epochs`, and those of refinement after them, and yield the metrics of each epoch.
 
         The Trainer evaluates and saves after each, into a temporary folder in place of `output_dir`; what it saves goes
