@@ -238,6 +238,19 @@ def test_in_micro_batches_the_update_is_the_same() -> None:
     torch.testing.assert_close(*still, rtol=1e-10, atol=1e-10)
 
 
+def test_an_update_is_diagnosed_beside_a_schedule_and_counts_no_step() -> None:
+    """The short trainings of a diagnosis step copies of the optimiser."""
+    policy = relaxed()
+    updates = replace(OFTEN, every=2, diagnose=1, optimiser=partial(torch.optim.SGD, lr=0.1))
+    training = Training(policy, Bilevel(policy, identity(), updates), adamw)
+    schedule = torch.optim.lr_scheduler.StepLR(training.optimiser, 1)
+    [record] = training.run()
+    assert -1 <= record.metrics["hypergradient_cosine"] <= 1
+    assert record.metrics["hyper_updates"] == 2
+    assert training.trial.steps.count == 4
+    schedule.step()
+
+
 # Which strategies move the policy
 
 STRATEGIES: dict[str, Strategy] = {

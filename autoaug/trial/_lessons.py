@@ -72,14 +72,42 @@ def check_range(batch: Labelled, which: str) -> None:
         )
 
 
+class Gathered:
+    """Keep the training batches that a step of an optimiser is made of, until it is made."""
+
+    def __init__(self) -> None:
+        self.batches: list[Labelled] = []
+        self.steps = 0
+        """That optimisers had made by the last lesson."""
+
+    def taken(self, batch: Labelled, whole: bool, steps: int) -> Labelled | None:
+        """Return what the step that was just made is of, with images as floats; None where none was made.
+
+        Args:
+            batch: as it was given.
+            whole: whether the batches before it in the same step are kept.
+            steps: that optimisers have made by now.
+
+        Raises:
+            ValueError: the images of a step differ in size, or are not in [0, 1].
+        """
+        self.batches = [*self.batches, batch] if whole else [batch]
+        if steps == self.steps:
+            return None
+        self.steps = steps
+        batches, self.batches = self.batches, []
+        found = floats(batches[0] if len(batches) == 1 else joined(batches))
+        if whole:
+            check_range(found, "training")
+        return found
+
+
 def joined(batches: Sequence[Labelled]) -> Labelled:
-    """Return the batches of a step as one, with images as floats.
+    """Return the batches of a step as one.
 
     Raises:
         ValueError: their images differ in size.
     """
-    if len(batches) == 1:
-        return floats(batches[0])
     shapes = {tuple(images.shape[1:]) for images, _ in batches}
     if len(shapes) > 1:
         raise ValueError(
@@ -87,7 +115,7 @@ def joined(batches: Sequence[Labelled]) -> Labelled:
             "hypergradient can be taken of: give images of one size"
         )
     images, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    return floats((images, targets))
+    return images, targets
 
 
 def source_of(val: Any, device: torch.device, needed: bool) -> Callable[[], Labelled]:

@@ -26,11 +26,10 @@ from autoaug.train import Labelled, Learner, Lesson, Task, apply_standard, pick_
 from autoaug.trial._dataset import Items, NumberedItems, numbered
 from autoaug.trial._generators import GlobalGenerators
 from autoaug.trial._lessons import (
+    Gathered,
     check_numbers,
-    check_range,
     counted_steps,
     device_of,
-    joined,
     labelled,
     source_of,
 )
@@ -110,10 +109,9 @@ class Trial:
         self.outputs: int | None = None
         """Of the network that was named in `epochs`, where there is one and its head is known."""
         self.taken_transform: TrialTransform | None = None
-        self.steps_taught, self.last_lesson = 0, 0
-        """The steps of optimisers before the last lesson, and the epoch of it."""
-        self.gathered: list[Labelled] = []
-        """Training batches of the step that is not made yet, as `learn` was given them."""
+        self.gathered = Gathered()
+        self.last_lesson = 0
+        """The epoch of it."""
         self.refusal = ""
         """Why `epochs` may not be begun now; empty where it may."""
         self.close_error: Exception | None = None
@@ -159,7 +157,8 @@ class Trial:
         Args:
             total: epochs with the policy on; None is `Task.epochs`. The proxy of a search may have fewer.
             steps: training steps of an epoch, such as `len(loader)`, where they are known: the cost of a trial can then
-                be predicted, and a learner that fits its updates to them need not count them first.
+                be predicted, and a learner that fits its updates to them need not count them first. Steps of the
+                optimiser are meant, so that batches whose gradients are gathered count as one.
             kept: what an interrupted trial goes on with: networks, optimisers, schedules, anything with `state_dict`
                 and `load_state_dict`. Policy, learner and generators are kept beside them.
 
@@ -466,18 +465,15 @@ class Trial:
             self.used.add("learner")
             return
         device = device_of(model, optimiser, self.device)
-        batch, looked_at = labelled(train, "training", device), self.learner.looks_at(epoch, self.step + 1)
-        self.gathered = [*self.gathered, batch] if looked_at else [batch]
-        if self.steps.count == self.steps_taught:
+        looked_at = self.learner.looks_at(epoch, self.step + 1)
+        whole = self.gathered.taken(labelled(train, "training", device), looked_at, self.steps.count)
+        if whole is None:
             return
         self.used.add("learner")
-        whole, self.gathered = joined(self.gathered), []
-        if looked_at:
-            check_range(whole, "training")
         check_numbers(clip_norm, micro_batch)
         if epoch != self.last_lesson:
             self.steps_per_epoch = counted_steps(self.steps_per_epoch, self.step, epoch - 1)
-        self.steps_taught, self.last_lesson = self.steps.count, epoch
+        self.last_lesson = epoch
         self.step += 1
         lesson = Lesson(
             epoch=epoch,
