@@ -1,6 +1,7 @@
 """A study with a loop of one's own, before, around and after its trials."""
 
 import inspect
+import multiprocessing
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from loops_for_tests import plain, train_one_epoch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from small_problems import Smooth, batch, network
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 from autoaug import Budget, Command, Study, Task, Trial
 from autoaug.compare import legend, stored_comparison, winning_policy
@@ -300,6 +302,32 @@ def test_global_generators_are_what_they_were_after_a_rehearsal() -> None:
         yield from plain(trial)
 
     preflight(own(drawing))
+
+
+def test_what_a_loop_prints_before_the_run_does_not_mix_with_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    def talking(trial: Trial) -> Iterator[Mapping[str, Any]]:
+        print("epoch 1")
+        yield from plain(trial)
+
+    preflight(own(talking))
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "epoch 1\n")
+
+
+def test_workers_of_a_loader_that_is_left_end_with_the_rehearsal() -> None:
+    def loading(trial: Trial) -> Iterator[Mapping[str, Any]]:
+        loader = DataLoader(TensorDataset(*VAL), batch_size=2, num_workers=1, generator=trial.streams["order"])
+        weights = torch.nn.Linear(64, 10)
+        optimiser = torch.optim.SGD(weights.parameters(), lr=0.1)
+        for _ in trial.epochs(2):
+            for images, targets in loader:
+                optimiser.zero_grad()
+                F.cross_entropy(weights(images.flatten(1)), targets).backward()
+                optimiser.step()
+            yield {"val_accuracy": 0.5}
+
+    preflight(own(loading))
+    assert multiprocessing.active_children() == []
 
 
 # The prediction

@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 import ray
 import ray.cloudpickle
+import torch
+from optuna.distributions import FloatDistribution
 from studies_for_tests import tiny
 from torch import Generator, Tensor, nn
 
-from autoaug import Budget, Study, Task
+from autoaug import Budget, Study, Task, Trial
 from autoaug.cli._project import load_study
 from autoaug.execution import Event, Options, Scheduler
 from autoaug.executors import EXECUTORS, run
 from autoaug.executors.ray import Looking, SchedulerSearcher, run_ray
+from autoaug.metrics import METRICS
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Policy, ready
 from autoaug.processes import Process, process_name
@@ -86,6 +89,46 @@ def test_both_executors_find_the_same_one_trial_at_a_time(tmp_path: Path, option
     assert process_name() not in workers, "the driver trains nothing"
 
 
+def test_a_loop_of_ones_own_and_the_metric_that_it_gives_reach_the_workers(tmp_path: Path, options: Options) -> None:
+    """The loop is a closure, which no worker could import, and the row of its metric is made where the study is."""
+    offset = 3.0
+
+    def costly(trial: Trial) -> Iterator[dict[str, float]]:
+        weight = torch.nn.Parameter(torch.zeros(1))
+        optimiser = torch.optim.SGD([weight], lr=trial["lr"])
+        for epoch in trial.epochs(2):
+            optimiser.zero_grad()
+            (weight - 1).square().sum().backward()
+            optimiser.step()
+            cost = (weight - 1).square().item() + offset
+            yield {"val_cost_on_ray": cost, **({"test_cost_on_ray": cost} if trial.final and epoch == 2 else {})}
+
+    study = Study(
+        name="costly",
+        train=costly,
+        task=Task(data=None, device="cpu"),
+        space={"train.lr": FloatDistribution(0.01, 0.4)},
+        strategies={"none": none()},
+        metric="val_cost_on_ray",
+        minimize=True,
+        budget=Budget(trials=2),
+        seeds=2,
+    )
+    stores = {executor: open_store(tmp_path, executor) for executor in ("local", "ray")}
+    try:
+        for executor, store in stores.items():
+            run(study, store, executor, options)
+    finally:
+        del METRICS["cost_on_ray"]
+    seen = [
+        sorted((o.kind.name, o.root, o.seed, o.state, o.value, o.epochs) for o in store.outcomes("costly"))
+        for store in stores.values()
+    ]
+    assert seen[0] == seen[1]
+    assert {state for *_, state, _, _ in seen[0]} == {"COMPLETE"}
+    assert len(seen[0]) == 4
+
+
 def test_a_worker_that_is_killed_is_replaced_and_its_trial_resumed(tmp_path: Path, options: Options) -> None:
     study = tiny(strategies={"none": none()}, budget=Budget(trials=2), seeds=1)
     longer = replace(study, task=replace(study.task, epochs=60))
@@ -144,7 +187,7 @@ class Net(nn.Module):
         return self.net(images)
 """,
     "studies/ours.py": """
-from autoaug import Budget, Study, Task
+from autoaug import Budget, Study, Task, Trial
 from autoaug.strategies import Strategy
 from search_spaces.mine import strength
 from studies.helpers import Net, policy, squares

@@ -1,17 +1,21 @@
 """The rehearsal of a loop of the user's own: its first steps at a point, to see that it works and what it costs.
 
 The loop runs in this process until one of its optimisers has made two steps. It is ended there as a pruned one is at a
-`yield`, so that its `finally` blocks run. Nothing is written, and there is no checkpoint.
+`yield`, so that its `finally` blocks run. Nothing is written by it here, and there is no checkpoint; what the loop
+prints goes to stderr, for the plan may be read by a machine.
 """
 
+import gc
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -205,7 +209,7 @@ def rehearse(study: Study, setup: Setup, data: Data | None, patience: float = 0.
     hook = register_optimizer_step_post_hook(lambda optimiser, *_: watch.step(optimiser))
     ended = False
     try:
-        with trial.generators.in_use(), closing(records(study.loop, trial)) as epochs:
+        with redirect_stdout(sys.stderr), trial.generators.in_use(), closing(records(study.loop, trial)) as epochs:
             ended = next(epochs, None) is not None
     except Enough:
         if trial.refusal:
@@ -217,7 +221,15 @@ def rehearse(study: Study, setup: Setup, data: Data | None, patience: float = 0.
             raise
     finally:
         hook.remove()
+    forget(trial.device)
     return watch.summary(ended)
+
+
+def forget(device: torch.device) -> None:
+    """Give back the memory of a GPU: the trials may run in other processes, and this one lives as long as they do."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def rehearsed(
