@@ -101,6 +101,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(call: Call, tmp_path: Path
         "epochs": 1,
         "reruns": 0,
         "final_runs": 2,
+        "final_epochs": 1,
         "notes": [],
         "unit": ra["unit"],
     }

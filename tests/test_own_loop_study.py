@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from command_line import Call, calling, refused
-from loops_for_tests import plain, train_one_epoch
+from loops_for_tests import VAL, plain, train_one_epoch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from small_problems import Smooth, batch, network
 from torch.nn import functional as F
