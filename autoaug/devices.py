@@ -1,10 +1,14 @@
 """The way of tensors to a GPU, its name and its clock: the host stops for none, so that it stays ahead with orders."""
 
+import multiprocessing
 import os
 import platform
+import resource
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,7 +48,7 @@ def device_name(device: torch.device) -> str:
 
 
 class Elsewhere:
-    """Sum the CPU-seconds that other processes spent on the work of this one."""
+    """Sum the CPU-seconds that living processes spent on the work of this one; those of the dead are known."""
 
     seconds = 0.0
 
@@ -54,20 +58,33 @@ class Elsewhere:
 
 
 ELSEWHERE = Elsewhere()
-"""Of the processes that work for this one; whoever starts one adds to it."""
+"""Of the living processes that work for this one; whoever starts one adds to it, and takes that back at its end."""
 
 
 def host_seconds(device_type: str) -> float:
-    """Return a reading of the host's clock for work on a device: CPU-seconds of this process where it is a CPU.
+    """Return a reading of the host's clock for work on a device: CPU-seconds where it is a CPU.
 
-    Those of processes that work for it count too (`ELSEWHERE`). For a GPU seconds on the wall: also where the device
-    has failed, so that no `Clock` can be read.
+    They are those of this process, and of the processes that it has started: of all that have ended, of the workers of
+    a `DataLoader` while they live, and of what else works for it (`ELSEWHERE`). For a GPU seconds on the wall: also
+    where the device has failed, so that no `Clock` can be read.
     """
-    return time.process_time() + ELSEWHERE.seconds if device_type == "cpu" else time.perf_counter()
+    if device_type != "cpu":
+        return time.perf_counter()
+    living = sum(cpu_seconds(child.pid) or 0.0 for child in multiprocessing.active_children())
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime + living + ELSEWHERE.seconds
+
+
+def cpu_seconds(pid: int | None) -> float | None:
+    """Return the CPU-seconds of a process and of those that it waited for; None where they cannot be read."""
+    with suppress(OSError, ValueError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return None
 
 
 class Clock:
-    """Measure a stretch of work: seconds of a GPU, or CPU-seconds of this process where it works on the CPU.
+    """Measure a stretch of work: seconds of a GPU, or CPU-seconds (`host_seconds`) where it works on the CPU.
 
     It starts when it is made. Only `seconds` waits for a GPU, and not where the work is done by then.
     """

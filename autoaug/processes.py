@@ -130,14 +130,6 @@ def having(setting: str) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float | None:
-    """Return the CPU-seconds of a process and of those that it waited for; None where they cannot be read."""
-    with suppress(OSError, ValueError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    return None
-
-
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

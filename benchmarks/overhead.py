@@ -176,7 +176,7 @@ class Bench:
             job = self.scheduler.next()
         assert job is not None, "the budget has no end"
         asked = CLOCK()
-        with mock.patch.object(worker, "train", self.train):
+        with mock.patch.object(worker, "records", self.train):
             worker.work(self.asked, job, self.store, self.options, lambda event: None)
         self.costs.append(Cost(asked - begin - self.proposing, self.proposing, CLOCK() - asked))
 
@@ -188,7 +188,7 @@ class Bench:
 
     def train(self, *args: Any, **more: Any) -> Iterator[Record]:
         epochs = self.asked.task.epochs
-        return iter([measured(k, epochs, random.Random(k)) for k in range(1, epochs + 1)])
+        yield from [measured(k, epochs, random.Random(k)) for k in range(1, epochs + 1)]
 
     def found(self) -> Found:
         usual = self.costs[2:]  # the first ones open files and load data

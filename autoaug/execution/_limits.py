@@ -69,7 +69,7 @@ def metered(
             except StopIteration:
                 return
             except BaseException:
-                seconds, wall = host_seconds(device) - cost, time.perf_counter() - wall
+                seconds, wall = max(0.0, host_seconds(device) - cost), time.perf_counter() - wall
                 lose(Record(epoch=0, phase="augment", gpu_seconds=seconds, wall_seconds=wall, device=device))
                 raise
             yield record

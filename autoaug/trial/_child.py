@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from autoaug.devices import ELSEWHERE
-from autoaug.processes import cpu_seconds, having
+from autoaug.devices import ELSEWHERE, cpu_seconds
+from autoaug.processes import having
 from autoaug.text import shown
 
 POLL_SECONDS = 0.05
@@ -81,6 +81,7 @@ class Child:
                 self.wait(self.grace)
         finally:
             self.kill()
+            self.count()
 
     def kill(self) -> None:
         """Kill whatever is left of the command and of what it has started."""
@@ -94,7 +95,14 @@ class Child:
         kill_all(self.mark)
 
     def count(self) -> None:
-        """Count what its processes have spent since the last call as this process's."""
+        """Count what its processes have spent since the last call as this process's.
+
+        Of a command that has ended the system knows it, with what it had started: then nothing is counted beside that.
+        """
+        if self.process.returncode is not None:
+            ELSEWHERE.add(-self.counted)
+            self.counted = 0.0
+            return
         known = [cpu_seconds(pid) for pid in {self.process.pid, *having(self.mark)}]
         spent = sum(seconds for seconds in known if seconds is not None)
         if not Path("/proc/self/stat").exists():

@@ -284,7 +284,7 @@ class Trial:
         self.used.add("policy")
         images, soft = self.checked(images), self.soft(targets, classes)
         if self.refining:
-            return images, soft.to(images.dtype)
+            return self.mixed(images, soft)
         with torch.set_grad_enabled(self.learner.joins_loss and torch.is_grad_enabled()):
             return self.mixed(self.policy(images, self.streams["augment"]), soft, classes)
 
