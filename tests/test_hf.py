@@ -17,6 +17,7 @@ from autoaug import Task
 from autoaug.data import load_data
 from autoaug.integrations._folder import KeptFolder
 from autoaug.integrations._pixels import normalised, pixels_of
+from autoaug.integrations._trainer_checks import REFUSED, check_arguments
 from autoaug.integrations.transformers import TrialTrainer, soft_cross_entropy
 from autoaug.mixing import build as build_mix
 from autoaug.models import Normalisation
@@ -54,6 +55,7 @@ def test_each_epoch_is_reported_once_and_the_test_split_is_read_at_the_end_of_a_
     assert undisturbed[TrialKind.SEARCH, EPOCHS]["val_accuracy"] > 0.6
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_interrupted_again_and_again_ends_as_if_nothing_had_happened(
     tmp_path: Path, undisturbed: Any
 ) -> None:
@@ -181,6 +183,12 @@ def test_arguments_that_do_not_go_with_a_trial_are_refused(
         setattr(trainer.args, name, value)
     with pytest.raises(ValueError, match=message):
         next(trainer.train_epochs())
+
+
+def test_a_trainer_of_several_processes_is_refused() -> None:
+    args = SimpleNamespace(world_size=2, **dict.fromkeys(REFUSED, False))
+    with pytest.raises(ValueError, match=r"one of 2 processes, .* by Study\(train=Command"):
+        check_arguments(a_trial(), args, validates=True)
 
 
 def test_a_trainer_elsewhere_than_the_policy_is_refused(trainer: TrialTrainer) -> None:

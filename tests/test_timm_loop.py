@@ -39,6 +39,7 @@ def test_each_epoch_is_reported_once_and_the_test_split_is_read_at_the_end_of_a_
     assert undisturbed[TrialKind.SEARCH, EPOCHS]["val_accuracy"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_interrupted_again_and_again_ends_as_if_nothing_had_happened(
     tmp_path: Path, undisturbed: Any
 ) -> None:

@@ -24,6 +24,11 @@ def check_arguments(trial: Trial, args: Any, validates: bool) -> None:
     for name, why in REFUSED.items():
         if vars(args)[name]:
             raise ValueError(f"TrainingArguments({name}={vars(args)[name]!r}): {why}")
+    if args.world_size > 1:
+        raise ValueError(
+            f"the Trainer is one of {args.world_size} processes, each of which would report: train in one, or run a "
+            "script of several processes by Study(train=Command([...]))"
+        )
     if args.seed != trial.seed:
         raise ValueError(
             f"TrainingArguments(seed={args.seed}) of a trial with the seed {trial.seed}: give seed=trial.seed, for "

@@ -51,10 +51,12 @@ def learn(
 ) -> None:
     """Let a strategy's learner move the policy, as `Trial.learn` does, by way of what was prepared.
 
-    A micro-batch after which Accelerate made no step is no step of the learner either: then nothing happens.
+    To be called after `optimiser.step()`. Within `accelerator.accumulate`, a micro-batch after which no step was made is
+    no step of the learner either: then nothing happens.
 
     Args:
-        train: the images of the step before `augment`, and their classes; as in `Trial.learn`, like all that follows.
+        train: the images before `augment`, and their classes, as in `Trial.learn`, like all that follows. Of a step that
+            was accumulated, those of its last micro-batch will do.
     """
     trial.learn(accelerator.unwrap_model(model), train, val, unwrapped(optimiser), **more)
 
