@@ -51,12 +51,12 @@ def learn(
 ) -> None:
     """Let a strategy's learner move the policy, as `Trial.learn` does, by way of what was prepared.
 
-    To be called after `optimiser.step()`. Within `accelerator.accumulate`, a micro-batch after which no step was made is
-    no step of the learner either: then nothing happens.
+    To be called after `optimiser.step()`. Within `accelerator.accumulate` nothing happens after a micro-batch that made
+    no step.
 
     Args:
-        train: the images before `augment`, and their classes, as in `Trial.learn`, like all that follows. Of a step that
-            was accumulated, those of its last micro-batch will do.
+        train: the images before `augment`, and their classes, as in `Trial.learn`, like all that follows. Of a step of
+            several micro-batches those of the last will do.
     """
     trial.learn(accelerator.unwrap_model(model), train, val, unwrapped(optimiser), **more)
 
