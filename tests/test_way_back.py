@@ -45,12 +45,18 @@ def run(script: str, folder: Path) -> str:
     return done.stdout
 
 
+LOOPS = ("PyTorch", "Lightning", "Hugging Face", "timm", "Ultralytics")
+
+OF_FILES = ("PyTorch", "Lightning", "Hugging Face", "Ultralytics")
+"""That read policy.json; with timm that is the loop of PyTorch."""
+
+
 def test_every_loop_has_a_way_back() -> None:
-    assert list(SCRIPTS) == ["PyTorch", "Lightning", "Hugging Face", "timm", "Ultralytics", "policy.json"]
+    assert list(SCRIPTS) == [*LOOPS, *(f"{name}, policy.json" for name in OF_FILES)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["PyTorch", "Lightning", "Hugging Face", "timm", "Ultralytics"])
+@pytest.mark.parametrize("name", LOOPS)
 def test_an_exported_policy_trains_without_autoaug(name: str, tmp_path: Path) -> None:
     """It is applied to each of the 16 training images once, whether in batches or one by one."""
     script = SCRIPTS[name].replace("num_workers=2", "num_workers=0")
@@ -59,6 +65,32 @@ def test_an_exported_policy_trains_without_autoaug(name: str, tmp_path: Path) ->
     assert printed.splitlines()[-1] == "16"
 
 
-def test_a_policy_file_is_applied_to_batches(tmp_path: Path) -> None:
-    check = "\nprint(augmented.shape == images.shape, bool((augmented != images).any()))"
-    assert run(SCRIPTS["policy.json"] + check, tmp_path) == "True True\n"
+READ = """
+from autoaug.policy import Fixed
+
+given = []
+def counted(self, images, *more, before=Fixed.__call__):
+    given.append(len(images))
+    return before(self, images, *more)
+Fixed.__call__ = counted
+"""
+"""Before a script: what the policy of a file is given."""
+
+
+TRAININGS = {"Lightning": "\ntrainer = ", "Hugging Face": "\nmodel = ", "Ultralytics": "\noff = "}
+"""Where in a script that imports policy.py all is defined, and the training begins."""
+
+
+def from_file(name: str) -> str:
+    """A script that reads policy.json: what it defines takes part in the training of the other script."""
+    script, defined = SCRIPTS[name], SCRIPTS[f"{name}, policy.json"]
+    if name not in TRAININGS:
+        return defined
+    head, begins, training = script.partition(TRAININGS[name])
+    return head + "\n" + defined + begins + training.replace("\nTrainer(", "\nAugmentingTrainer(")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_FILES)
+def test_a_policy_file_trains(name: str, tmp_path: Path) -> None:
+    assert run(READ + from_file(name) + "\nprint(sum(given))", tmp_path).splitlines()[-1] == "16"
