@@ -22,6 +22,7 @@ from autoaug.policy import load_tree, ready
 from autoaug.store import Store
 from autoaug.strategies import none as no_policy
 from autoaug.strategies import online_score, trivialaugment
+from autoaug.study import preflight
 from autoaug.train import Diverged, NullLearner
 from autoaug.trial import Lost, records
 
@@ -289,6 +290,33 @@ def test_a_field_that_cannot_be_used_is_refused(fields: dict[str, Any], words: s
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"the command 'tocrhrun' cannot be started in .*: No such file"):
         list(records(Command(["tocrhrun", "train.py"]), trial_in(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (Command(["tocrhrun", "train.py"]), "there is no program 'tocrhrun' to be run in "),
+        (Command(["./none.sh"]), r"there is no program './none\.sh'"),
+        (Command(["true"], cwd=Path("/nowhere")), "runs in /nowhere, and there is no such folder"),
+    ],
+)
+def test_what_cannot_be_started_is_refused_before_time_is_spent(command: Command, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        preflight(study_of(command))
+
+
+def test_a_command_is_not_run_by_the_preflight(tmp_path: Path) -> None:
+    preflight(study_of(shell(f"touch {tmp_path / 'ran'}")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refinement_wants_the_number_of_all_epochs(tmp_path: Path) -> None:
+    task = Task(data=None, refine_epochs=1, device="cpu")
+    with (
+        none_left(tmp_path),
+        pytest.raises(ValueError, match=r"has refinement epochs \(1\): say in each line"),
+    ):
+        list(records(shell("say '{\"val_accuracy\": 1}'"), trial_in(tmp_path, task=task)))
 
 
 def test_a_strategy_that_moves_its_policy_is_refused(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def described(mix: Mix) -> dict[str, Any]:
     kind = next((kind for kind, drawn in MASKS.items() if drawn is function), None)
     if not isinstance(mix, PairMix) or kind is None or isinstance(mix.alpha, Tensor):
         raise ValueError(f"{short(mix)} cannot be written down: use a row of MIXES, with an alpha that is a number")
-    if mix.probability == 0 or mix.alpha == 0:
+    if not mix.mixes:
         return {"kind": "none"}
     return {"kind": kind, "alpha": mix.alpha, "probability": mix.probability, "per": mix.per, **more}
 

@@ -1,6 +1,5 @@
 """What a study with a loop of the user's own needs, tried once and small before any time is spent."""
 
-import shutil
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +36,7 @@ def preflight_loop(study: Study, load: Loader) -> None:
     if study.task.data is not None:
         read_data(study, load)
     if isinstance(study.train, Command):
-        refuse_missing(study.train)
+        study.train.check()
     deadline, own_values = time.monotonic() + SECONDS, list[Mapping[str, Any]]()
     for name, strategy in study.strategies.items():
         for k, (changed, point) in enumerate(probes(study.space_of(name), study.conditions_of(name))):
@@ -67,19 +66,6 @@ def try_point(study: Study, strategy: str, point: Mapping[str, Any], load: Loade
             "give a generator function as train=, or search with a strategy without a learner"
         )
     try_draws(setup, *shown(None if setup.task.data is None else load(setup.task)))
-
-
-def refuse_missing(command: Command) -> None:
-    """Refuse a command whose program is not on this machine.
-
-    Raises:
-        ValueError: it names the program.
-    """
-    program, path = command.argv[0], command.env.get("PATH")
-    if shutil.which(program, path=path) is None and shutil.which(command.cwd / program) is None:
-        raise ValueError(
-            f"Command.argv begins with {program!r}, and no such program is on PATH: install it, or mend it"
-        )
 
 
 def shown(data: Data | None) -> tuple[tuple[int, ...], int]:

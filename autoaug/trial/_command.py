@@ -3,6 +3,7 @@
 docs/how-to/command.md is the protocol.
 """
 
+import shutil
 import signal
 import sys
 import time
@@ -76,6 +77,18 @@ class Command:
         """Return it as a study stores it: the same wherever it runs, without folders and the environment."""
         return f"Command({[anywhere(word) for word in self.argv]})"
 
+    def check(self) -> None:
+        """Refuse a command that cannot be started here.
+
+        Raises:
+            ValueError: its folder or its program is not there; the message names it.
+        """
+        if not self.cwd.is_dir():
+            raise ValueError(f"the command runs in {self.cwd}, and there is no such folder: give Command(cwd=)")
+        program = self.argv[0]
+        if shutil.which(self.cwd / program if "/" in program else program, path=self.env.get("PATH")) is None:
+            raise ValueError(f"there is no program {program!r} to be run in {self.cwd}: give one that is on the PATH")
+
     def __call__(self, trial: Trial) -> Iterator[Mapping[str, Any]]:
         """Run the command for a trial, and yield the metrics of each epoch that it reports.
 
@@ -84,6 +97,7 @@ class Command:
             RuntimeError: it failed; the message holds its last words.
             ValueError: it cannot be started, wrote what is no report, or ended too early.
         """
+        trial.used |= {"policy", "mix"}  # whether it uses what it is told nobody can see from here
         with folder_of(trial) as folder:
             files = Files(folder, Path(trial.checkpoint.write).stem if trial.checkpoint else "1")
             for earlier in folder.glob("attempt-*/trial.json"):
@@ -166,6 +180,11 @@ class Conversation:
                 f"{self.where}: epoch {epoch} of {total}: give all epochs, and those of refinement ({refining}) too"
             )
         self.epoch, self.total = epoch, total
+        if total is None and refining:
+            raise ValueError(
+                f"{self.where}: the study has refinement epochs ({refining}): say in each line how many epochs there "
+                f"are with them, such as {EXAMPLE}"
+            )
         if total is None:
             trial.epoch = epoch - 1  # the door counts from there
             return

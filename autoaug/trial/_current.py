@@ -21,7 +21,7 @@ from autoaug.processes import is_gone
 from autoaug.seeding import derive_seed
 from autoaug.text import read, shown
 from autoaug.train import NullLearner, Task
-from autoaug.trial._door import Loop, begun, records
+from autoaug.trial._door import Loop, opened, records
 from autoaug.trial._protocol import VARIABLE, append, read_trial
 from autoaug.trial._ranks import Ranks, lost_peer
 from autoaug.trial._trial import Trial
@@ -146,8 +146,7 @@ class Current(Trial):
 
     def unjudged(self, loop: Loop) -> Generator[Mapping[str, float], None, None]:
         """Yield nothing for each epoch of a rank that does not report."""
-        epochs = begun(loop, self)
-        with self.steps.watched(), closing(epochs):
+        with self.steps.watched(), opened(loop, self) as epochs:
             while True:
                 with self.generators.in_use():
                     try:
