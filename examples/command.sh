@@ -13,11 +13,11 @@ epoch=0 weight=0
 if [ -f "$state" ]; then read -r epoch weight < "$state"; fi
 
 while [ "$epoch" -lt 5 ]; do
+  echo "$epoch $weight" > "$state.new" && mv "$state.new" "$state" # whole or not at all
   epoch=$((epoch + 1))
   weight=$(awk -v w="$weight" -v lr="$(told lr)" 'BEGIN { printf "%.6f", w - lr * 2 * (w - 3) }')
   error=$(awk -v w="$weight" 'BEGIN { printf "%.6f", (w - 3) ^ 2 }')
   test=""
   if [ "$epoch" = 5 ] && [ "$(told final)" = true ]; then test=", \"test_error\": $error"; fi
   echo "{\"epoch\": $epoch, \"epochs\": 5, \"val_error\": $error$test}" >> "$(told metrics)"
-  echo "$epoch $weight" > "$state.new" && mv "$state.new" "$state"
 done

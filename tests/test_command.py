@@ -229,6 +229,12 @@ def test_what_goes_on_after_its_last_epoch_is_ended(tmp_path: Path) -> None:
         assert len(list(records(shell(f"{epochs(2, 2)}; sleep 600", grace=0.3), trial_in(tmp_path)))) == 2
 
 
+@pytest.mark.parametrize("end", ["kill -9 $$", "exit 1"])
+def test_what_is_killed_after_its_last_epoch_is_complete(end: str, tmp_path: Path) -> None:
+    script = f"say '{{\"begun\": true}}'; {epochs(2, 2)}; {end}"
+    assert len(list(records(shell(script), trial_in(tmp_path)))) == 2
+
+
 def test_an_interruption_ends_it_first(tmp_path: Path) -> None:
     interruption = Interruption()
     trial = trial_in(tmp_path, interruption=interruption)

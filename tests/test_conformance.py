@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from broken_laws import broken_laws
+from commands_for_tests import shell
 from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from torch import Generator, Tensor, nn
@@ -28,6 +29,7 @@ from autoaug.policy import PolicyTree, Relaxed, apply, policy_tree, ready, save
 from autoaug.store import Store
 from autoaug.study import Study
 from autoaug.testing import (
+    CommandTestCase,
     ExecutorTestCase,
     LearnerTestCase,
     MixTestCase,
@@ -1100,6 +1102,51 @@ def test_an_executor_that_is_right_breaks_none(tmp_path: Path) -> None:
     assert set.union(*broken) == set()
 
 
+# Commands
+
+PACED = """
+state="$(told folder)/state"
+epoch=0
+[ ! -f "$state" ] || epoch=$(cat "$state")
+trap 'exit 143' TERM
+while [ "$epoch" -lt 3 ]; do
+  echo "$epoch" > "$state"
+  epoch=$((epoch + 1))
+  sleep 0.2
+  test=""
+  [ "$epoch" != 3 ] || [ "$(told final)" != true ] || test=', "test_accuracy": 0.5'
+  say "{\\"epoch\\": $epoch, \\"epochs\\": 3, \\"val_accuracy\\": 0.$epoch$test}"
+done
+"""
+
+COMMAND_FAULTS: dict[str, tuple[str, str, str]] = {
+    "it does not say how many epochs there are": (
+        '\\"epochs\\": 3, ',
+        "",
+        "it_reports_every_epoch_and_says_how_many_there_are",
+    ),
+    "it never gives the test metric": (
+        '"$(told final)" != true',
+        "1 = 1",
+        "a_final_run_gives_the_test_metric_and_a_search_does_not",
+    ),
+    "it does not listen": ("'exit 143' TERM", "'' TERM", "it_ends_when_it_is_told_to"),
+    "it draws from elsewhere": ("0.$epoch$test", "0.$$$test", "the_same_trial_gives_the_same_figures"),
+    "it keeps nothing": ('echo "$epoch" > "$state"', ":", "it_goes_on_after_it_was_killed"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "law"), COMMAND_FAULTS.values(), ids=COMMAND_FAULTS)
+def test_a_broken_command_is_found(old: str, new: str, law: str, tmp_path: Path) -> None:
+    assert old in PACED
+    command = shell(PACED.replace(old, new), grace=0.2)
+    assert law in broken_laws(CommandTestCase(), law, command=command, tmp_path=tmp_path)
+
+
+def test_a_command_that_is_right_breaks_none(tmp_path: Path) -> None:
+    assert broken_laws(CommandTestCase(), command=shell(PACED), tmp_path=tmp_path) == set()
+
+
 # All of them
 
 EXAMPLES: dict[type, set[str]] = {
@@ -1109,6 +1156,7 @@ EXAMPLES: dict[type, set[str]] = {
     SamplerTestCase: {law for _, law in SAMPLER_FAULTS.values()},
     LearnerTestCase: {law for _, law in LEARNER_FAULTS.values()},
     ExecutorTestCase: {law for _, law in EXECUTOR_FAULTS.values()},
+    CommandTestCase: {law for *_, law in COMMAND_FAULTS.values()},
 }
 
 

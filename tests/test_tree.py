@@ -74,8 +74,8 @@ PUBLIC = {
     "uniformaugment validated_magnitude",
     "autoaug.compare": "anytime leaderboard",
     "autoaug.store": "Store",
-    "autoaug.testing": "ExecutorTestCase LearnerTestCase MixTestCase OpTestCase PolicyTestCase RandomOpTestCase "
-    "SamplerTestCase StrengthTestCase eight_bit photographs",
+    "autoaug.testing": "CommandTestCase ExecutorTestCase LearnerTestCase MixTestCase OpTestCase PolicyTestCase "
+    "RandomOpTestCase SamplerTestCase StrengthTestCase eight_bit photographs",
 }
 """Names that studies, dashboards and tests outside this project import."""
 

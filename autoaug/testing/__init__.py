@@ -1,4 +1,4 @@
-"""Conformance suites for what others add: an op, a mix, a policy, a sampler, a learner, an executor.
+"""Conformance suites for what others add: an op, a mix, a policy, a sampler, a learner, an executor or a command.
 
 A suite is a class whose test methods are laws. Inherit from it, or from several, in a test file, override the fixtures,
 and run pytest:
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from autoaug.lazy import lazily
 
 if TYPE_CHECKING:
+    from autoaug.testing._command import CommandTestCase
     from autoaug.testing._executor import ExecutorTestCase
     from autoaug.testing._images import eight_bit, photographs
     from autoaug.testing._learner import LearnerTestCase
@@ -29,6 +30,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "_command": "CommandTestCase",
             "_executor": "ExecutorTestCase",
             "_images": "eight_bit photographs",
             "_learner": "LearnerTestCase",
@@ -40,6 +42,7 @@ else:
     )
 
 __all__ = [
+    "CommandTestCase",
     "ExecutorTestCase",
     "LearnerTestCase",
     "MixTestCase",
@@ -54,5 +57,8 @@ __all__ = [
 
 if "pytest" in sys.modules:  # only then a suite is run, and a law that is broken shows its values
     sys.modules["pytest"].register_assert_rewrite(
-        *(f"{__name__}.{suite}" for suite in ("_executor", "_learner", "_mix", "_op", "_policy", "_sampler"))
+        *(
+            f"{__name__}.{suite}"
+            for suite in ("_command", "_executor", "_learner", "_mix", "_op", "_policy", "_sampler")
+        )
     )

@@ -223,10 +223,12 @@ class Conversation:
 
     def check_end(self, status: int) -> None:
         """Judge how a command has ended by its exit status, negative where a signal ended it."""
-        said = self.child.last_words()
+        said, number = self.child.last_words(), signal_of(status)
         if self.error:
             raise RuntimeError(f"the command failed: {self.error}")
-        if number := signal_of(status):
+        if self.epoch == self.total and (number or (self.begun and not self.ended)):
+            return  # it was killed, and had nothing more to say
+        if number:
             raise Lost(f"its command was ended by {number}; {said}")
         if self.begun and not self.ended:
             raise Lost(f"its command, or one of its processes, ended without a word (exit status {status}); {said}")
