@@ -647,7 +647,7 @@ def test_a_command_is_not_run_before_its_trials() -> None:
     [
         (
             lambda: commanded("no-such-program"),
-            "Command.argv begins with 'no-such-program', and no such program is on PATH",
+            "there is no program 'no-such-program' to be run in ",
         ),
         (
             lambda: commanded(strategies={"online": online_score()}),
