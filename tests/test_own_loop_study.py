@@ -651,7 +651,7 @@ def test_a_command_is_not_run_before_its_trials() -> None:
         ),
         (
             lambda: commanded(strategies={"online": online_score()}),
-            "moves the policy within the training, and a command",
+            "strategy 'online' of study 'own' moves its policy within a trial, and a command gets",
         ),
     ],
 )

@@ -60,11 +60,6 @@ def preflight_loop(study: Study, load: Loader) -> None:
 def try_point(study: Study, strategy: str, point: Mapping[str, Any], load: Loader, search: bool) -> None:
     """Make a point into what is trained, and draw from its policy and its mix."""
     setup = set_up(study, strategy, point, search=search)
-    if setup.learner.moves_policy and isinstance(study.train, Command):
-        raise ValueError(
-            f"{type(setup.learner).__name__} moves the policy within the training, and a command is another process: "
-            "give a generator function as train=, or search with a strategy without a learner"
-        )
     try_draws(setup, *shown(None if setup.task.data is None else load(setup.task)))
 
 
