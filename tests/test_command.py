@@ -194,6 +194,7 @@ BAD_ENDS = {
     "error, first": ("say '{\"error\": 1}'; say '{\"error\": 2}'", RuntimeError, "the command failed: 1"),
     "promised": ("say '{\"begun\": true}'; exit 1", Lost, r"ended without a word \(exit status 1\)"),
     "promised and kept": ("say '{\"begun\": true}'; say '{\"ended\": true}'; exit 1", RuntimeError, "exit status 1"),
+    "ended too early": (f"{epochs(1, 2)}; say '{{\"ended\": true}}'", ValueError, "exit status 0 after epoch 1 of 2"),
     "killed": ("kill -9 $$", Lost, "ended by SIGKILL"),
     "its own was killed": ("sh -c 'kill -9 $$'; exit $?", Lost, "ended by SIGKILL"),
 }
@@ -229,10 +230,18 @@ def test_what_goes_on_after_its_last_epoch_is_ended(tmp_path: Path) -> None:
         assert len(list(records(shell(f"{epochs(2, 2)}; sleep 600", grace=0.3), trial_in(tmp_path)))) == 2
 
 
-@pytest.mark.parametrize("end", ["kill -9 $$", "exit 1"])
-def test_what_is_killed_after_its_last_epoch_is_complete(end: str, tmp_path: Path) -> None:
-    script = f"say '{{\"begun\": true}}'; {epochs(2, 2)}; {end}"
-    assert len(list(records(shell(script), trial_in(tmp_path)))) == 2
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"say '{{\"begun\": true}}'; {epochs(2, 2)}; kill -9 $$",
+        f"{epochs(2, 2)}; kill -9 $$",
+        f"say '{{\"begun\": true}}'; {epochs(2, 2)}; exit 1",
+        "say '{\"val_accuracy\": 1}'; say '{\"val_accuracy\": 1}'; say '{\"ended\": true}'; exit 1",
+    ],
+)
+def test_what_breaks_after_all_that_it_promised_is_complete(words: str, tmp_path: Path) -> None:
+    """As process groups of gloo do at times, when they are taken down."""
+    assert len(list(records(shell(words), trial_in(tmp_path)))) == 2
 
 
 def test_an_interruption_ends_it_first(tmp_path: Path) -> None:
@@ -275,6 +284,7 @@ def test_it_is_stored_as_it_is_anywhere() -> None:
     command = Command([sys.executable, "/home/me/train.py", "--fast"], cwd=Path("/home/me"), env={"TOKEN": "secret"})
     assert study_of(command).describe()["train"] == "Command(['python', 'train.py', '--fast'])"
     assert pickle.loads(pickle.dumps(command)) == command
+    assert Command(["true"], cwd=Path("here")).cwd == Path.cwd() / "here"
 
 
 @pytest.mark.parametrize(

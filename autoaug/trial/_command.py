@@ -72,6 +72,7 @@ class Command:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "cwd", self.cwd.absolute())  # workers run elsewhere
 
     def __repr__(self) -> str:
         """Return it as a study stores it: the same wherever it runs, without folders and the environment."""
@@ -199,6 +200,11 @@ class Conversation:
         return value
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all epochs are reported that it has spoken of."""
+        return self.epoch > 0 and self.total in (None, self.epoch)
+
+    @property
     def where(self) -> str:
         """Return which line is spoken of."""
         return f"line {self.lines.number} of {self.files.metrics}"
@@ -226,8 +232,8 @@ class Conversation:
         said, number = self.child.last_words(), signal_of(status)
         if self.error:
             raise RuntimeError(f"the command failed: {self.error}")
-        if self.epoch == self.total and (number or (self.begun and not self.ended)):
-            return  # it was killed, and had nothing more to say
+        if self.is_whole and (self.ended or (self.total and (number or self.begun))):
+            return  # it had nothing more to say: launchers and process groups may still break when they are taken down
         if number:
             raise Lost(f"its command was ended by {number}; {said}")
         if self.begun and not self.ended:
