@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 import torch
+from examples_for_tests import run_in
 from loops_for_tests import plain, train_one_epoch
 from loops_for_tests import run as run_loop
 from small_problems import Smooth
@@ -23,6 +24,7 @@ from autoaug.executors import conduct, ignore
 from autoaug.record import Outcome, TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none, trivialaugment
+from examples.plain_pytorch import study as example
 
 Loop = Callable[[Trial], Iterator[dict[str, Any]]]
 
@@ -198,15 +200,19 @@ def test_what_an_epoch_costs_is_measured_without_a_call(store: Store, options: O
 # What goes on with a trial
 
 
-def preempted(trial: Trial, told: list[int]) -> Iterator[dict[str, Any]]:
+def preempted(told: list[int]) -> Loop:
     """A loop that hears of SIGTERM within each of its epochs after the first, once."""
-    optimiser = torch.optim.AdamW((model := Smooth()).parameters(), lr=0.01)
-    for epoch in trial.epochs(4, model=model, optimiser=optimiser):
-        if epoch > 1 and epoch not in told and not trial.final:
-            told.append(epoch)
-            signal.raise_signal(signal.SIGTERM)
-        scores = train_one_epoch(trial, model, optimiser) | {"drawn": torch.rand(())}
-        yield scores | ({"test_accuracy": 0.5} if trial.final and epoch == 4 else {})
+
+    def loop(trial: Trial) -> Iterator[dict[str, Any]]:
+        optimiser = torch.optim.AdamW((model := Smooth()).parameters(), lr=0.01)
+        for epoch in trial.epochs(4, model=model, optimiser=optimiser):
+            if epoch > 1 and epoch not in told and not trial.final:
+                told.append(epoch)
+                signal.raise_signal(signal.SIGTERM)
+            scores = train_one_epoch(trial, model, optimiser) | {"drawn": torch.rand(())}
+            yield scores | ({"test_accuracy": 0.5} if trial.final and epoch == 4 else {})
+
+    return loop
 
 
 def test_sigterm_within_an_epoch_waits_for_its_end_and_nothing_is_lost(store: Store, tmp_path: Path) -> None:
@@ -215,13 +221,13 @@ def test_sigterm_within_an_epoch_waits_for_its_end_and_nothing_is_lost(store: St
         options = Options(artifacts=tmp_path / "artifacts", checkpoint_seconds=3600)
         try:
             with saving_on_sigterm(options):
-                run(study_of(partial(preempted, told=told)), store, options=options)
+                run(study_of(preempted(told)), store, options=options)
             break
         except KeyboardInterrupt:
             attempts += 1
     undisturbed = Store(f"sqlite:///{tmp_path / 'undisturbed.db'}")
     options = Options(artifacts=tmp_path / "others")
-    run(study_of(partial(preempted, told=[2, 3, 4])), undisturbed, options=options)
+    run(study_of(preempted([2, 3, 4])), undisturbed, options=options)
     assert (told, attempts) == ([2, 3, 4], 3), "within the last epoch it is met when the trial has ended"
     assert [(each.state, each.attempt) for each in searched(store)] == [("FAIL", 1), ("FAIL", 2), ("COMPLETE", 3)]
     assert [each.epoch for each in store.epochs("own") if each.kind is not TrialKind.FINAL] == [1, 2, 3, 4]
@@ -280,3 +286,11 @@ def test_the_workers_of_a_loader_are_paid_for(persistent: bool) -> None:
             yield {"val_accuracy": float(len(list(loader)))}
 
     assert all(record.gpu_seconds >= 8 * 0.05 - 0.04 for record in run_loop(loop)), "two processes, in ticks of 10 ms"
+
+
+def test_the_example_in_plain_pytorch_trains(tmp_path: Path) -> None:
+    store = run_in(tmp_path, replace(example, budget=Budget(trials=1), seeds=1))
+    assert [each.state for each in store.outcomes("plain")] == ["COMPLETE"] * 6
+    policies = [each.policy for each in store.epochs("plain") if each.strategy == "online_score" and not each.training]
+    assert policies[0] != policies[14], "it has learned"
+    store.close()
