@@ -109,13 +109,13 @@ async def streaming(trial: Trial) -> Any:
     yield {}
 
 
-@pytest.mark.parametrize("loop", [3, "finetune", Loops, Loops().asynchronous, streaming], ids=str)
+@pytest.mark.parametrize("loop", [3, "finetune", Loops, Loops().asynchronous, streaming], ids=range(5))
 def test_what_cannot_be_a_loop_is_refused_when_the_study_is_made(loop: Any) -> None:
     with pytest.raises(ValueError, match=r"Study.train is .*: give a generator function of a trial, which yields"):
         own(loop)
 
 
-@pytest.mark.parametrize("loop", [plain, Loops(), partial(plain), lambda trial: plain(trial)])
+@pytest.mark.parametrize("loop", [plain, Loops(), partial(plain), lambda trial: plain(trial)], ids=range(4))
 def test_whatever_gives_a_generator_is_a_loop(loop: Any) -> None:
     assert own(loop).loop is loop
     preflight(own(loop))
