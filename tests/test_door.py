@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from small_problems import Smooth
 from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
 
 from autoaug import Task, Trial
+from autoaug.artifacts import Folder
+from autoaug.checkpoint import Checkpoint
 from autoaug.interruption import Interruption
 from autoaug.policy import Fixed, policy_tree, ready, schedule
 from autoaug.strategies import none, online_score, trivialaugment
@@ -550,3 +553,18 @@ def test_a_loop_that_swallows_the_end_that_was_asked_for_ends_all_the_same() -> 
     interruption.request()
     with pytest.raises(KeyboardInterrupt):
         next(epochs)
+
+
+def test_a_loop_that_names_nothing_begins_anew_and_says_so(tmp_path: Path) -> None:
+    def bare(trial: Trial) -> Iterator[Mapping[str, Any]]:
+        for epoch in trial.epochs(3):
+            yield {"val_accuracy": float(epoch)}
+
+    files = Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0)
+    epochs = records(bare, trial_of(checkpoint=files))
+    assert [next(epochs).epoch, next(epochs).epoch] == [1, 2]
+    epochs.close()
+    later = Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"], missing="no checkpoint")
+    assert [record.epoch for record in records(bare, trial_of(checkpoint=later))] == [1, 2, 3]
+    assert later.passed_over == "began again: the loop names nothing in trial.epochs to go on with"
+    assert list(tmp_path.iterdir()) == []

@@ -4,27 +4,27 @@ B batch, C channels, H height, W width, K classes
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from copy import deepcopy
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
-from autoaug.checkpoint import Checkpoint
+from autoaug.checkpoint import BEGAN_AGAIN, Checkpoint
 from autoaug.data import Data, Split, as_float
 from autoaug.interruption import Interruption
 from autoaug.learners import straight
 from autoaug.lookup import suggest
 from autoaug.mixing import Mix
-from autoaug.models import Part, head_of
+from autoaug.models import Part
 from autoaug.photos import Photos
 from autoaug.policy import Policy
 from autoaug.record import Phase
 from autoaug.train import Labelled, Learner, Lesson, Task, apply_standard, pick_device, shown_size, spawn
+from autoaug.trial._batches import float_images, outputs_of, soft_targets
 from autoaug.trial._dataset import Items, NumberedItems, numbered
 from autoaug.trial._generators import GlobalGenerators
+from autoaug.trial._keeping import restore, state_of
 from autoaug.trial._lessons import (
     Gathered,
     check_numbers,
@@ -33,7 +33,7 @@ from autoaug.trial._lessons import (
     labelled,
     source_of,
 )
-from autoaug.trial._state import check_kept, check_plain
+from autoaug.trial._state import check_kept
 from autoaug.trial._steps import Steps
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Trial:
         self.taken_transform: TrialTransform | None = None
         self.gathered = Gathered()
         self.last_lesson = 0
-        """The epoch of it."""
+        """The epoch of the latest lesson."""
         self.refusal = ""
         """Why `epochs` may not be begun now; empty where it may."""
         self.close_error: Exception | None = None
@@ -155,12 +155,13 @@ class Trial:
         After them come those of refinement, where the study has any (`Task.refine_epochs`, `refining`).
 
         Args:
-            total: epochs with the policy on; None is `Task.epochs`. The proxy of a search may have fewer.
+            total: epochs with the policy on; None is `Task.epochs`, which a space may search and a proxy may lower.
             steps: training steps of an epoch, such as `len(loader)`, where they are known: the cost of a trial can then
                 be predicted, and a learner that fits its updates to them need not count them first. Steps of the
                 optimiser are meant, so that batches whose gradients are gathered count as one.
             kept: what an interrupted trial goes on with: networks, optimisers, schedules, anything with `state_dict`
-                and `load_state_dict`. Policy, learner and generators are kept beside them.
+                and `load_state_dict`. Policy, learner and generators are kept beside them. Where nothing is named, an
+                interrupted trial begins anew.
 
         Raises:
             ValueError: a number is none, or what is named cannot be kept; the message names it.
@@ -185,8 +186,10 @@ class Trial:
         self.augmented_epochs, self.steps_per_epoch = total or self.task.epochs, steps
         check_kept(kept)
         self.outputs = outputs_of(kept.values())
-        if self.checkpoint:
-            self.checkpoint.load(partial(self.restore, kept))
+        if self.checkpoint and kept:
+            self.checkpoint.load(partial(restore, self, kept))
+        elif self.checkpoint and self.checkpoint.missing:
+            self.checkpoint.passed_over = f"{BEGAN_AGAIN}: the loop names nothing in trial.epochs to go on with"
 
     def enter_epoch(self) -> None:
         """Begin the next epoch."""
@@ -204,61 +207,14 @@ class Trial:
         """
 
         def save() -> None:
-            if self.checkpoint:
-                self.checkpoint.save(partial(self.state_dict, kept))
+            if self.checkpoint and kept:
+                self.checkpoint.save(partial(state_of, self, kept))
 
         if self.epoch == self.total_epochs:
             return
         if self.checkpoint and not self.interruption.requested and self.checkpoint.due():
             save()
         self.interruption.obey(save)
-
-    def state_dict(self, kept: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all that a resumed loop needs, as tensors and plain data.
-
-        Raises:
-            ValueError: a state cannot be kept.
-        """
-        parts = {name: part.state_dict() for name, part in kept.items()}
-        for name, state in parts.items():
-            check_plain(name, state)
-        return {
-            "epoch": self.epoch,
-            "step": self.step,
-            "steps_per_epoch": self.steps_per_epoch,
-            "kept": parts,
-            "policy": self.policy.state_dict(),
-            "learner": self.learner.state_dict(),
-            "streams": {name: stream.get_state() for name, stream in self.streams.items()},
-            "generators": self.generators.state_dict(),
-        }
-
-    def load_state_dict(self, kept: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
-        for name, part in kept.items():
-            part.load_state_dict(state["kept"][name])
-        self.policy.load_state_dict(state["policy"])
-        self.learner.load_state_dict(state["learner"])
-        for name, stream in self.streams.items():
-            stream.set_state(state["streams"][name].cpu())
-        self.generators.load_state_dict(state["generators"])
-        self.steps_per_epoch = state["steps_per_epoch"] or self.steps_per_epoch
-        self.epoch, self.step = state["epoch"], state["step"]
-
-    def restore(self, kept: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-        """Go on from a state, or stay as it was.
-
-        Raises:
-            Exception: whatever makes the state unfit for this loop.
-        """
-        before = deepcopy(self.state_dict(kept))
-        try:
-            if state["kept"].keys() != kept.keys() or not 0 < state["epoch"] < (self.total_epochs or 0):
-                raise ValueError("of another loop")
-            self.load_state_dict(kept, state)
-        except Exception:
-            self.load_state_dict(kept, before)
-            raise
 
     def augment(self, images: Tensor, targets: Tensor, classes: int | None = None) -> tuple[Tensor, Tensor]:
         """Return images and soft targets [B, K] as a training step sees them: by the policy, then mixed.
@@ -282,7 +238,8 @@ class Trial:
                 "trial.mixed(images, targets), or leave the transform out"
             )
         self.used.add("policy")
-        images, soft = self.checked(images), self.soft(targets, classes)
+        images = float_images(images, look=not self.images)
+        soft = soft_targets(targets, self.known_classes(classes))
         if self.refining:
             return self.mixed(images, soft)
         with torch.set_grad_enabled(self.learner.joins_loss and torch.is_grad_enabled()):
@@ -349,39 +306,12 @@ class Trial:
         self.used.add("mix")
         self.pulse()
         self.images += len(images)
-        soft = self.soft(targets, classes).to(images.dtype)
+        soft = soft_targets(targets, self.known_classes(classes)).to(images.dtype)
         return (images, soft) if self.refining else self.mix(images, soft, self.streams["mix"])
 
-    def checked(self, images: Tensor) -> Tensor:
-        """Return a batch of images as floats; the first of an epoch is looked at.
-
-        Raises:
-            ValueError: it is no batch of images with values in [0, 1].
-        """
-        if not isinstance(images, Tensor) or images.dim() != 4:
-            what = f"a tensor {list(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
-            raise ValueError(f"trial.augment was given {what}: give a batch of images [B, C, H, W]")
-        images = as_float(images)
-        if not self.images:
-            low, high = (float(value) for value in images.aminmax())
-            if not (low >= 0 and high <= 1):
-                raise ValueError(
-                    f"trial.augment was given images with values from {low:.3g} to {high:.3g}: give uint8, or floats "
-                    "in [0, 1], and normalise after it"
-                )
-        return images
-
-    def soft(self, targets: Tensor, classes: int | None) -> Tensor:
-        """Return soft targets [B, K] of classes [B]; those that are soft already as they are."""
-        if targets.is_floating_point() and targets.dim() == 2:
-            return targets
-        known = classes or (len(self.data.classes) if self.data is not None else None) or self.outputs
-        if known is None:
-            raise ValueError(
-                "trial.augment does not know how many classes there are: give trial.augment(images, targets, "
-                "classes=...), or name the network in trial.epochs"
-            )
-        return F.one_hot(targets, known).float()
+    def known_classes(self, classes: int | None) -> int | None:
+        """Return how many classes there are: as given, or of the task, or of the network; None where nobody knows."""
+        return classes or (len(self.data.classes) if self.data is not None else None) or self.outputs
 
     def standard(self, images: Tensor | Photos) -> Tensor:
         """Return images of the task's data [B, C, H, W], float32 in [0, 1], with the augmentation that is always on.
@@ -502,16 +432,3 @@ class Trial:
         """
         self.generators.seed(self.seed)
         return self.seed
-
-
-def outputs_of(kept: Collection[Any]) -> int | None:
-    """Return how many outputs the head of the first network among some objects has; None where nobody knows."""
-    for part in kept:
-        if isinstance(part, nn.Module):
-            try:
-                head = part.get_submodule(head_of(part))
-            except ValueError:
-                continue
-            outputs = head.weight.shape[0] if isinstance(head.weight, Tensor) else None
-            return int(outputs) if outputs else None
-    return None

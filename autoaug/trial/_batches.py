@@ -1,0 +1,67 @@
+"""Batches as a loop of the user's own gives them to its trial, looked at before the policy is.
+
+B batch, C channels, H height, W width, K classes
+"""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autoaug.data import as_float
+from autoaug.models import head_of
+
+
+def float_images(images: Tensor, *, look: bool) -> Tensor:
+    """Return a batch of images [B, C, H, W] as floats.
+
+    Args:
+        images: uint8, or floats in [0, 1].
+        look: whether their values are looked at, for which a GPU is waited for.
+
+    Raises:
+        ValueError: it is no batch of images with values in [0, 1].
+    """
+    if not isinstance(images, Tensor) or images.dim() != 4:
+        what = f"a tensor {list(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise ValueError(f"trial.augment was given {what}: give a batch of images [B, C, H, W]")
+    images = as_float(images)
+    if look:
+        low, high = (float(value) for value in images.aminmax())
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"trial.augment was given images with values from {low:.3g} to {high:.3g}: give uint8, or floats "
+                "in [0, 1], and normalise after it"
+            )
+    return images
+
+
+def soft_targets(targets: Tensor, classes: int | None) -> Tensor:
+    """Return soft targets [B, K], floats, of classes [B]; those that are soft already as they are.
+
+    Args:
+        classes: K; None where nobody knows.
+
+    Raises:
+        ValueError: it is not known, and needed.
+    """
+    if targets.is_floating_point() and targets.dim() == 2:
+        return targets
+    if classes is None:
+        raise ValueError(
+            "trial.augment does not know how many classes there are: give trial.augment(images, targets, "
+            "classes=...), or name the network in trial.epochs"
+        )
+    return F.one_hot(targets, classes).float()
+
+
+def outputs_of(parts: Iterable[object]) -> int | None:
+    """Return how many outputs the head of the first network among some objects has; None where nobody knows."""
+    for part in parts:
+        if isinstance(part, nn.Module):
+            try:
+                head = part.get_submodule(head_of(part))
+            except ValueError:
+                continue
+            return int(head.weight.shape[0]) if isinstance(head.weight, Tensor) else None
+    return None
