@@ -28,7 +28,7 @@ from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, online_score, stn, trivialaugment
 from autoaug.study import Knob, Line, Loader, advise, data_facts, knobs, plan, predict, preflight
-from autoaug.study._rehearse import Rehearsal
+from autoaug.study._rehearse import Rehearsal, rehearsed
 from autoaug.train import NullLearner
 
 RATE: dict[str, BaseDistribution] = {"train.lr": FloatDistribution(1e-3, 1e-1, log=True)}
@@ -42,6 +42,13 @@ def own(loop: Any = plain, **more: Any) -> Study:
 
 def proof(study: Study) -> dict[str, Knob]:
     return {knob.dimension: knob for knob in knobs(study, seconds=1000.0)}
+
+
+def test_a_rehearsal_that_went_on_to_the_end_of_an_epoch_proves_the_same() -> None:
+    study = own(space=RATE)
+    short, whole = (rehearsed(study, "none", {"train.lr": 0.01}, Loader(), patience=seconds) for seconds in (0.0, 1e9))
+    assert (short.ended, whole.ended) == (False, True)
+    assert short.evidence == whole.evidence
 
 
 def planned(study: Study) -> Line:

@@ -6,6 +6,7 @@ prints goes to stderr, for the plan may be read by a machine.
 """
 
 import gc
+import math
 import sys
 import time
 from collections import Counter
@@ -67,21 +68,22 @@ class Rehearsal:
     rest_seconds: float | None
     """From the last step of an epoch to its end, as validation takes them; None where it did not come to its end."""
     evidence: str
-    """A digest of what the steps came to: weights, settings of the optimisers, policy, and how many epochs there are.
-    """
+    """A digest of what the steps came to: weights, settings of the optimisers, policy, and how many epochs there are;
+    the same however long the rehearsal went on."""
 
 
 class Watch:
     """Look on while a loop trains, and end it once enough was seen.
 
     Args:
-        patience: seconds by the clock, for which it may go on after that towards the end of its first epoch.
+        patience: seconds by the clock from the first step on, for which it may go on towards the end of its epoch.
     """
 
     def __init__(self, setup: Setup, patience: float) -> None:
         self.setup, self.began, self.patience = setup, time.monotonic(), patience
         self.trial: Trial | None = None
         self.counts: Counter[int] = Counter()
+        self.first_step = math.inf
         self.clock: Clock | None = None
         self.seconds: list[float] = []
         self.seen: list[str] = []
@@ -101,12 +103,13 @@ class Watch:
         assert self.clock is not None
         if self.trial.steps.muted:
             return
+        self.first_step = min(self.first_step, time.monotonic())
         self.seconds.append(self.clock.seconds())
         self.counts[id(optimiser)] += 1
         if self.counts[id(optimiser)] <= STEPS:
             self.seen.append(digest(made_of(optimiser)))
             self.seen.append(digest(self.setup.policy.state_dict().values()))
-        if self.counts[id(optimiser)] >= STEPS and time.monotonic() - self.began > self.patience:
+        if self.counts[id(optimiser)] >= STEPS and time.monotonic() - self.first_step >= self.patience:
             self.end()
         self.clock = Clock(self.trial.device)
 
@@ -140,7 +143,8 @@ class Watch:
         assert self.clock is not None
         step = median(seconds[1:] or seconds) if seconds else (0.0 if ended else None)
         counted = max(1, len(seconds)) if ended else trial.steps_per_epoch
-        said = (trial.augmented_epochs, trial.total_epochs, counted)
+        epochs, steps = trial.augmented_epochs, trial.steps_per_epoch  # not as counted: patience decides over that
+        said = [epochs, trial.total_epochs, steps, updates_until(self.setup.learner, epochs, steps)]
         return Rehearsal(
             device=trial.device.type,
             read=frozenset(trial.read),
@@ -152,7 +156,7 @@ class Watch:
             begin_seconds=max(0.0, seconds[0] - (step or 0.0)) if seconds else 0.0,
             step_seconds=step,
             rest_seconds=self.clock.seconds() if ended else None,
-            evidence=digest([said, updates_until(self.setup.learner, trial.augmented_epochs, counted), *self.seen]),
+            evidence=digest([said, *self.seen]),
         )
 
 
