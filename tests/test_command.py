@@ -3,6 +3,7 @@
 import json
 import pickle
 import sys
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from commands_for_tests import alive, epochs, line_of, none_left, shell, trial_i
 from optuna.distributions import FloatDistribution
 
 from autoaug import Budget, Command, Study, Task
+from autoaug.devices import host_seconds
 from autoaug.execution import Options
 from autoaug.executors import run
 from autoaug.interruption import Interruption
@@ -131,10 +133,14 @@ def test_a_line_is_waited_for_until_it_ends(tmp_path: Path) -> None:
     assert record.metrics == {"val_accuracy": 0.5}
 
 
-def test_what_it_spends_is_counted(tmp_path: Path) -> None:
-    burn = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.5: pass'"
+def test_what_it_spends_is_counted_once(tmp_path: Path) -> None:
+    """Half a second of a process that it starts, in the epoch in which that is."""
+    burn = f"{sys.executable} -S -c 'import time\nwhile time.process_time() < 0.5: pass'"
+    clock, own = host_seconds("cpu"), time.process_time()
     first, last = records(shell(f"{epochs(1, 2)}; {burn}; {epochs(2, 2, first=2)}"), trial_in(tmp_path))
+    spent = host_seconds("cpu") - clock - (time.process_time() - own)
     assert last.gpu_seconds >= 0.5 > first.gpu_seconds
+    assert 0.5 <= spent < 0.9
 
 
 def test_a_touched_pulse_shows_that_it_gets_on(tmp_path: Path) -> None:
