@@ -63,7 +63,7 @@ def script(folder: Path, act: str) -> Path:
 def loop_of(act: str = "pass") -> Callable[[Trial], Iterator[Mapping[str, Any]]]:
     """The same loop, for the process of the test."""
     space: dict[str, Any] = {"__name__": "loop"}
-    exec(LOOP.replace("ACT", act), space)
+    exec(compile(LOOP.replace("ACT", act), "train.py", "exec"), space)
     loop: Callable[[Trial], Iterator[Mapping[str, Any]]] = space["finetune"]
     return loop
 
@@ -135,7 +135,13 @@ def test_a_process_of_no_study_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_an_error_is_said_and_raised(begin: Begin, tmp_path: Path) -> None:
     with guarded(), pytest.raises(ZeroDivisionError):
         begin().run(loop_of("1 / 0"))
-    assert said(tmp_path)[1:] == [{"error": "ZeroDivisionError: division by zero (<string>:25)"}]
+    assert said(tmp_path)[1:] == [{"error": "ZeroDivisionError: division by zero (train.py:25)"}]
+
+
+def test_an_error_within_a_library_is_said_with_the_line_of_the_loop(begin: Begin, tmp_path: Path) -> None:
+    with guarded(), pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        begin().run(loop_of("network(images[:, :, 1:])"))
+    assert said(tmp_path)[-1]["error"].endswith("(train.py:25)")
 
 
 def test_what_the_door_refuses_is_said_too(begin: Begin, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         refuse_remote,
         trials_at_once,
     )
-    from autoaug.execution._explain import explain
     from autoaug.execution._job import Event, Job, Listen
     from autoaug.execution._pending_writes import pending_folder, refuse_displaced, spool_of, write_pending
     from autoaug.execution._progress import check_only, is_over, outdated
@@ -30,7 +29,6 @@ else:  # how a study stands is read without torch
         __name__,
         {
             "_capacity": "ON_A_SERVER places refuse_misplaced refuse_more_than refuse_remote trials_at_once",
-            "_explain": "explain",
             "_job": "Event Job Listen",
             "_pending_writes": "pending_folder refuse_displaced spool_of write_pending",
             "_progress": "check_only is_over outdated",
@@ -56,7 +54,6 @@ __all__ = [
     "TrialStatus",
     "check_only",
     "end",
-    "explain",
     "failed",
     "is_gone",
     "is_over",

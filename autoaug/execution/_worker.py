@@ -10,7 +10,6 @@ from optuna.trial import TrialState
 
 from autoaug.data import Data
 from autoaug.execution._attempt import Attempt
-from autoaug.execution._explain import explain
 from autoaug.execution._job import Event, Job, Listen
 from autoaug.execution._lease import Hung, interruptible, lease
 from autoaug.execution._limits import Cut, Limits, metered
@@ -25,7 +24,7 @@ from autoaug.store import BY_CLASS, Store, Unreachable, Unwritable, settle
 from autoaug.study import Setup, Study, applied, gpu_weight, unapplied
 from autoaug.text import shown
 from autoaug.train import pick_device
-from autoaug.trial import Command, Lost, Trial, records
+from autoaug.trial import Command, Lost, Trial, explain, records
 
 TAKEN = "cancelled, or taken over by another worker"
 """Why a trial goes on without its worker."""

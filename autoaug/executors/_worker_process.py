@@ -13,12 +13,13 @@ import cloudpickle
 import torch
 from optuna.trial import TrialState
 
-from autoaug.execution import Event, Job, Listen, Options, Scheduler, end, explain, work, write_pending
+from autoaug.execution import Event, Job, Listen, Options, Scheduler, end, work, write_pending
 from autoaug.metrics import METRICS, own_metrics
 from autoaug.record import State
 from autoaug.store import Loss, Store, Unreachable, open_retrying
 from autoaug.study import Study
 from autoaug.text import shown
+from autoaug.trial import explain
 
 
 @dataclass(frozen=True)

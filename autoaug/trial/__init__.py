@@ -4,6 +4,7 @@ from autoaug.trial._called_back import Report, called_back
 from autoaug.trial._command import Command, Lost
 from autoaug.trial._current import Current, current
 from autoaug.trial._door import Loop, fit, records
+from autoaug.trial._explain import explain
 from autoaug.trial._reports import check_use
 from autoaug.trial._state import Kept, check_kept
 from autoaug.trial._trial import Trial
@@ -20,6 +21,7 @@ __all__ = [
     "check_kept",
     "check_use",
     "current",
+    "explain",
     "fit",
     "records",
 ]

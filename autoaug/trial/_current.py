@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,9 +18,9 @@ from autoaug.mixing import build
 from autoaug.policy import Fixed, load_tree
 from autoaug.processes import is_gone
 from autoaug.seeding import derive_seed
-from autoaug.text import read, shown
 from autoaug.train import NullLearner, Task
 from autoaug.trial._door import Loop, opened, records
+from autoaug.trial._explain import explain
 from autoaug.trial._protocol import VARIABLE, append, read_trial
 from autoaug.trial._ranks import Ranks, lost_peer
 from autoaug.trial._trial import Trial
@@ -113,9 +112,7 @@ class Current(Trial):
             sys.exit(ENDED_BY_SIGTERM)
         except Exception as error:
             if not lost_peer(error):
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                place = f"{Path(where.filename).name}:{where.lineno}"
-                self.say(error=shown(f"{type(error).__name__}: {read(error)} ({place})"))
+                self.say(error=explain(error))
             raise
         if self.ranks.reports:
             self.say(ended=True)

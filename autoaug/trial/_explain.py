@@ -6,7 +6,7 @@ from autoaug.train import Diverged
 
 
 def explain(error: Exception) -> str:
-    """Return one line for the database: what went wrong, and where, unless the error says that."""
+    """Return one line: what went wrong, and at which line of the user's own, unless the error says that."""
     if isinstance(error, Diverged):
         return str(error)
     return shown(f"{type(error).__name__}: {read(error)}{origin(error)}")
