@@ -198,6 +198,7 @@ BAD_ENDS = {
     "error": ('say \'{"error": "no GPU"}\'; exit 1', RuntimeError, "the command failed: no GPU"),
     "error, goes on": ('say \'{"error": "no GPU"}\'; sleep 60', RuntimeError, "the command failed: no GPU"),
     "error, first": ("say '{\"error\": 1}'; say '{\"error\": 2}'", RuntimeError, "the command failed: 1"),
+    "error, without words": ('say \'{"error": ""}\'; sleep 60', RuntimeError, "the command failed: it does not say"),
     "promised": ("say '{\"begun\": true}'; exit 1", Lost, r"ended without a word \(exit status 1\)"),
     "promised and kept": ("say '{\"begun\": true}'; say '{\"ended\": true}'; exit 1", RuntimeError, "exit status 1"),
     "ended too early": (f"{epochs(1, 2)}; say '{{\"ended\": true}}'", ValueError, "exit status 0 after epoch 1 of 2"),

@@ -163,7 +163,7 @@ class Conversation:
         self.begun = bool(metrics.pop("begun", False)) or self.begun
         self.ended = bool(metrics.pop("ended", False)) or self.ended
         if "error" in metrics:
-            self.error = self.error or read(metrics.pop("error"))
+            self.error = self.error or read(metrics["error"]).strip() or "it does not say why"
             self.deadline = time.monotonic() + self.child.grace
             return {}
         if metrics:
