@@ -27,13 +27,22 @@ def float_images(images: Tensor, *, look: bool) -> Tensor:
         raise ValueError(f"trial.augment was given {what}: give a batch of images [B, C, H, W]")
     images = as_float(images)
     if look:
-        low, high = (float(value) for value in images.aminmax())
-        if not (low >= 0 and high <= 1):
-            raise ValueError(
-                f"trial.augment was given images with values from {low:.3g} to {high:.3g}: give uint8, or floats "
-                "in [0, 1], and normalise after it"
-            )
+        check_range(images, "trial.augment was given images", "uint8, or floats in [0, 1], and normalise after it")
     return images
+
+
+def check_range(images: Tensor, what: str, give: str) -> None:
+    """Raise ValueError where floats are not in [0, 1]; a GPU is waited for.
+
+    Args:
+        what: begins the message, such as "trial.augment was given images".
+        give: what is to be given instead.
+    """
+    if not images.numel():
+        return
+    low, high = (float(value) for value in images.aminmax())
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"{what} with values from {low:.3g} to {high:.3g}: give {give}")
 
 
 def soft_targets(targets: Tensor, classes: int | None) -> Tensor:

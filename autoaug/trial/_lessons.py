@@ -8,9 +8,13 @@ from torch import Tensor, nn
 
 from autoaug.data import as_float
 from autoaug.train import Labelled
+from autoaug.trial._batches import check_range
 
 LINE = "trial.learn(model, (images, targets), (val_images, val_targets), optimiser)"
 """The line to write."""
+
+BEFORE = "uint8, or floats in [0, 1] as they are before trial.augment, and what normalises them as logits="
+"""The images to give."""
 
 
 def labelled(given: Any, which: str, device: torch.device) -> Labelled:
@@ -62,16 +66,6 @@ def kind_of(given: Any) -> str:
     return f"a {type(given).__name__}"
 
 
-def check_range(batch: Labelled, which: str) -> None:
-    """Raise ValueError where images are not in [0, 1]; a GPU waits for the answer."""
-    low, high = (float(value) for value in batch[0].aminmax())
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"trial.learn was given {which} images with values from {low:.3g} to {high:.3g}: give uint8, or floats in "
-            "[0, 1] as they are before trial.augment, and what normalises them as logits="
-        )
-
-
 class Gathered:
     """Keep the training batches that a step of an optimiser is made of, until it is made."""
 
@@ -98,7 +92,7 @@ class Gathered:
         batches, self.batches = self.batches, []
         found = floats(batches[0] if len(batches) == 1 else joined(batches))
         if whole:
-            check_range(found, "training")
+            check_range(found[0], "trial.learn was given training images", BEFORE)
         return found
 
 
@@ -138,7 +132,7 @@ def source_of(val: Any, device: torch.device, needed: bool) -> Callable[[], Labe
                 "the validation data of trial.learn came to an end: give a function that begins anew, such as the "
                 "__next__ of itertools.cycle(loader)"
             ) from None
-        check_range(batch, "validation")
+        check_range(batch[0], "trial.learn was given validation images", BEFORE)
         return batch
 
     return source

@@ -22,9 +22,13 @@ from autoaug.export import to_torchvision
 from autoaug.ops import affine_mask, affine_points
 from autoaug.policy import APPROXIMATION, Composed, Fixed, Policy
 from autoaug.seeding import derive_seed
+from autoaug.trial._batches import check_range
 from autoaug.trial._dataset import key_of_draw
 
 XYXY = tv_tensors.BoundingBoxFormat.XYXY
+
+GIVE = "PIL images, uint8, or floats in [0, 1], and normalise after it"
+"""The images that a transform takes."""
 
 
 class Present:
@@ -150,13 +154,8 @@ def check_images(images: Sequence[Any]) -> None:
         raise ValueError("masks and boxes were given without their image: give trial.transform both in one call")
     for inpt in images:
         image = isinstance(inpt, tv_tensors.Image) or is_pure_tensor(inpt)
-        if image and inpt.is_floating_point() and inpt.numel():
-            low, high = (float(value) for value in inpt.aminmax())
-            if not (low >= 0 and high <= 1):
-                raise ValueError(
-                    f"trial.transform was given an image with values from {low:.3g} to {high:.3g}: give PIL images, "
-                    "uint8, or floats in [0, 1], and normalise after it"
-                )
+        if image and inpt.is_floating_point():
+            check_range(inpt, "trial.transform was given an image", GIVE)
 
 
 def digest(images: Sequence[Any]) -> str:
