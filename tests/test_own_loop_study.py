@@ -28,7 +28,8 @@ from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none, online_score, stn, trivialaugment
 from autoaug.study import Knob, Line, Loader, advise, data_facts, knobs, plan, predict, preflight
-from autoaug.study._rehearse import Rehearsal, rehearsed
+from autoaug.study._observer import Rehearsal
+from autoaug.study._rehearse import rehearsed
 from autoaug.train import NullLearner
 
 RATE: dict[str, BaseDistribution] = {"train.lr": FloatDistribution(1e-3, 1e-1, log=True)}

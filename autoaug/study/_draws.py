@@ -23,8 +23,7 @@ def try_draws(setup: Setup, shape: Sequence[int], classes: int) -> None:
         ValueError: what comes out are no images of the same shape, or no numbers.
     """
     rng = Generator().manual_seed(0)
-    images = torch.rand(DRAWS, *shape, generator=rng)
-    soft = F.one_hot(torch.arange(DRAWS) % classes, classes).float()
+    images, soft = noise(DRAWS, shape, classes, rng)
     setup.policy.at(1)
     with torch.no_grad():
         drawn = setup.policy(images, rng)
@@ -34,6 +33,18 @@ def try_draws(setup: Setup, shape: Sequence[int], classes: int) -> None:
         refuse_no_numbers(drawn, "policy")
         for mixed in setup.mix(drawn, soft, rng):
             refuse_no_numbers(mixed, "mix")
+
+
+def noise(count: int, shape: Sequence[int], classes: int, rng: Generator) -> tuple[Tensor, Tensor]:
+    """Return images of noise [B, C, H, W] in [0, 1] and soft targets [B, K], in which the classes take turns.
+
+    Args:
+        count: B.
+        shape: of an image, [C, H, W].
+        classes: K.
+    """
+    images = torch.rand(count, *shape, generator=rng)
+    return images, F.one_hot(torch.arange(count) % classes, classes).float()
 
 
 def refuse_no_numbers(made: Tensor, maker: str) -> None:

@@ -22,7 +22,7 @@ from autoaug.study._conditions import never
 from autoaug.study._definition import Study
 from autoaug.study._knobs_of_loop import made_of, mixed_of, stages_of_loop, unread
 from autoaug.study._loading import Loader
-from autoaug.study._rehearse import STEPS
+from autoaug.study._observer import STEPS
 from autoaug.study._setup import Setup, set_up
 from autoaug.train import (
     TrainingRun,

@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from autoaug.study._bench import BASES, Bench, Evidence
 from autoaug.study._definition import Study
+from autoaug.study._draws import noise
 from autoaug.study._loading import Loader
 from autoaug.study._rehearse import rehearsed
 from autoaug.study._setup import Setup, set_up
 from autoaug.trial import Command
 
-NOISE, CLASSES = (16, 3, 16, 16), 10
-"""Images that the policy and the mix are shown: the loop has its own, or looks at those of the task itself."""
+IMAGES, SHAPE, CLASSES = 16, (3, 16, 16), 10
+"""Of the noise that the policy and the mix are shown: the loop has images of its own, or looks at the task's itself."""
 
 
 def stages_of_loop(study: Study, strategy: str, load: Loader, search: bool = False) -> list[Evidence]:
@@ -28,11 +28,10 @@ def stages_of_loop(study: Study, strategy: str, load: Loader, search: bool = Fal
     """
 
     def mixed(point: Mapping[str, Any], repeat: int) -> Iterator[Any]:
-        images, targets = noise()
-        return mixed_of(set_up(study, strategy, point, search=search), images, targets)
+        return mixed_of(set_up(study, strategy, point, search=search), *shown())
 
     def made(point: Mapping[str, Any], repeat: int) -> Iterator[Any]:
-        return made_of(set_up(study, strategy, point, search=search), noise()[0])
+        return made_of(set_up(study, strategy, point, search=search), shown()[0])
 
     def trained(point: Mapping[str, Any], repeat: int) -> Iterator[Any]:
         yield rehearsed(study, strategy, point, load, search=search, repeat=repeat).evidence
@@ -40,10 +39,9 @@ def stages_of_loop(study: Study, strategy: str, load: Loader, search: bool = Fal
     return [mixed, made] if isinstance(study.train, Command) else [mixed, made, trained]
 
 
-def noise() -> tuple[Tensor, Tensor]:
-    """Return a few images of noise and soft targets."""
-    images = torch.rand(NOISE, generator=Generator().manual_seed(0))
-    return images, F.one_hot(torch.arange(len(images)) % CLASSES, CLASSES).float()
+def shown() -> tuple[Tensor, Tensor]:
+    """Return a few images of noise and soft targets, the same each time."""
+    return noise(IMAGES, SHAPE, CLASSES, Generator().manual_seed(0))
 
 
 def mixed_of(setup: Setup, images: Tensor, targets: Tensor) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from autoaug.study._definition import Study
 from autoaug.train import Task
 
 if TYPE_CHECKING:
-    from autoaug.study._rehearse import Rehearsal
+    from autoaug.study._observer import Rehearsal
 
 
 class Loader:

@@ -6,7 +6,8 @@ from typing import Any
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
 from autoaug.study._measure import Cost
-from autoaug.study._rehearse import Rehearsal, rehearsed, updates_of
+from autoaug.study._observer import Rehearsal, updates_of
+from autoaug.study._rehearse import rehearsed
 from autoaug.study._setup import set_up
 from autoaug.trial import Command
 

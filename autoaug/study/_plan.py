@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from autoaug.study._definition import Study, most_epochs
 from autoaug.study._loading import Loader
 from autoaug.study._middle import middle
+from autoaug.study._observer import Rehearsal
 from autoaug.study._predict import Prediction
-from autoaug.study._rehearse import Rehearsal, kept_rehearsal
+from autoaug.study._rehearse import kept_rehearsal
 from autoaug.trial import Command
 
 

@@ -10,8 +10,9 @@ from autoaug.study._conditions import part
 from autoaug.study._definition import Study
 from autoaug.study._draws import try_draws
 from autoaug.study._loading import Loader, read_data
+from autoaug.study._observer import Rehearsal, updates_of
 from autoaug.study._probes import probes, tried
-from autoaug.study._rehearse import Rehearsal, rehearsed, updates_of
+from autoaug.study._rehearse import rehearsed
 from autoaug.study._setup import Setup, set_up
 from autoaug.text import counted, read
 from autoaug.train import Diverged
