@@ -50,7 +50,8 @@ def device_name(device: torch.device) -> str:
 class Elsewhere:
     """Sum the CPU-seconds that living processes spent on the work of this one; those of the dead are known."""
 
-    seconds = 0.0
+    def __init__(self) -> None:
+        self.seconds = 0.0
 
     def add(self, seconds: float) -> None:
         """Count what such a process has spent since it was asked last."""

@@ -171,15 +171,14 @@ def trial_status(
     lease = leases.get(trial_id)
     owner, silent = (lease.owner, lease.age) if lease else ("", seconds)
     epochs, (host, pid) = planned_epochs(outcome, definition, trial.user_attrs), process_of(owner)
+    reached = store.reached(trial_id)  # it may be more than the outcome has by now
     return TrialStatus(
         strategy=outcome.strategy,
         name=outcome.name,
         attempt=outcome.attempt,
         epoch=outcome.epochs,
         epochs=epochs,
-        retrained=max(0, store.reached(trial_id) - epochs)
-        if epochs
-        else 0,  # what was reached may be more than the outcome has by now
+        retrained=max(0, reached - epochs) if epochs else 0,
         owner=owner,
         host=host,
         pid=pid,

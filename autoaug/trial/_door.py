@@ -20,8 +20,7 @@ Loop = Callable[[Trial], Iterator[Mapping[str, Any] | Record]]
 Epochs = Generator[Mapping[str, Any] | Record, None, None]
 """What a loop makes of a trial."""
 
-
-WENT_ON = RuntimeError(
+WENT_ON = (
     "the loop went on when it was closed: let GeneratorExit pass, which `except:` and `except BaseException` around a "
     "yield catch"
 )
@@ -108,7 +107,7 @@ def close(epochs: Epochs, trial: Trial) -> None:
     try:
         epochs.close()
     except Exception as error:
-        trial.close_error = WENT_ON if getgeneratorstate(epochs) == GEN_SUSPENDED else error
+        trial.close_error = RuntimeError(WENT_ON) if getgeneratorstate(epochs) == GEN_SUSPENDED else error
 
 
 def throw_into(epochs: Epochs, error: Exception, trial: Trial) -> None:
