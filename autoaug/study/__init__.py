@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from autoaug.study._advice import Advice, advise
     from autoaug.study._applied import applied, unapplied
     from autoaug.study._budget import SECONDS, Budget, unit
-    from autoaug.study._definition import Study, most_epochs
+    from autoaug.study._definition import Study
     from autoaug.study._facts import DataFacts, data_facts
     from autoaug.study._knobs import Knob, knob_warnings, knobs
     from autoaug.study._loading import Loader
+    from autoaug.study._most_epochs import most_epochs
     from autoaug.study._plan import Line, by_the_clock, plan
     from autoaug.study._predict import Prediction, predict
     from autoaug.study._preflight import preflight
@@ -26,10 +27,11 @@ else:  # what a stored study says is read without torch
             "_advice": "Advice advise",
             "_applied": "applied unapplied",
             "_budget": "SECONDS Budget unit",
-            "_definition": "Study most_epochs",
+            "_definition": "Study",
             "_facts": "DataFacts data_facts",
             "_knobs": "Knob knob_warnings knobs",
             "_loading": "Loader",
+            "_most_epochs": "most_epochs",
             "_plan": "Line by_the_clock plan",
             "_predict": "Prediction predict",
             "_preflight": "preflight",

@@ -1,13 +1,10 @@
 """A study as it is asked: checked when it is made, before any time is spent."""
 
-import inspect
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.pruners import NopPruner
+from optuna.distributions import distribution_to_json
 
 from autoaug.artifacts import NAME
 from autoaug.fields import SEED, TEXT, at_least, check_fields, short
@@ -24,17 +21,16 @@ from autoaug.metrics import (
     on_split,
     own_metrics,
 )
-from autoaug.mixing import MIXES
 from autoaug.record import LEADERBOARD
 from autoaug.strategies import Condition, Space, Strategy
 from autoaug.study._budget import Budget
-from autoaug.study._choices import check_choices
-from autoaug.study._conditions import in_order, mix_conditions, never, refuse_useless_mix, task_conditions
-from autoaug.study._dimensions import ends, in_plain_python
+from autoaug.study._checks import check_kinds, check_strategy
+from autoaug.study._conditions import in_order, mix_conditions, never, task_conditions
+from autoaug.study._dimensions import in_plain_python
 from autoaug.study._known import first_points
-from autoaug.study._loops import check_command, check_task, loop_of, make_row, refuse_unread
+from autoaug.study._loops import check_command, check_task, loop_of, make_row
 from autoaug.study._versions import described, without_defaults
-from autoaug.train import SAME_IN_ALL_TRIALS, Task, spelt
+from autoaug.train import Task, spelt
 from autoaug.trial import Loop, fit
 
 
@@ -155,12 +151,7 @@ class Study:
         for name in self.deploy:
             lookup(DEPLOYS, name, f"entry of Study.deploy of {self.name!r}")
         for name in self.strategies:
-            check_space(self, name)
-            check_choices(self.name, self.space_of(name))
-            check_mix(self, name)
-            check_first(self, name)
-            check_proxy(self, name)
-            check_pruner(self, name)
+            check_strategy(self, name)
 
     @property
     def baseline_name(self) -> str:
@@ -258,118 +249,3 @@ class Study:
         """Return what the proxy of a strategy changes of the task, as plain data; empty where it has none."""
         changed = self.task_of(strategy).describe()
         return {name: changed[name] for name in self.strategies[strategy].proxy}
-
-
-def check_kinds(study: Study) -> None:
-    """Refuse what is no strategy or no dimension; a function in place of what it returns is the usual slip."""
-    strategies: Mapping[str, Any] = study.strategies
-    for name, strategy in strategies.items():
-        if not isinstance(strategy, Strategy):
-            fix = "call it" if callable(strategy) else "give a Strategy, such as autoaug.strategies.none()"
-            raise ValueError(f"strategy {name!r} of study {study.name!r} is a {type(strategy).__name__}: {fix}")
-        space: Mapping[str, Any] = {**study.space, **strategy.space}
-        for dimension, rule in space.items():
-            if not isinstance(rule, BaseDistribution):
-                fix = "give one of Optuna's distributions, such as FloatDistribution(0, 1)"
-                raise ValueError(f"dimension {dimension!r} in study {study.name!r} is {rule!r}: {fix}")
-            if not all(math.isfinite(end) for end in ends(rule)):
-                raise ValueError(f"dimension {dimension!r} in study {study.name!r} is {rule!r}: give finite ends")
-
-
-def check_space(study: Study, strategy: str) -> None:
-    """Refuse a dimension that sets nothing that exists and can matter, or that two spaces set."""
-    twice = sorted(set(study.space) & set(study.strategies[strategy].space))
-    if twice:
-        raise ValueError(f"{twice[0]!r} is in the space of study {study.name!r} and of strategy {strategy!r}: keep one")
-    settable = settable_names(study, strategy)
-    for name in study.space_of(strategy):
-        noun, _, what = name.partition(".")
-        if noun not in settable:
-            raise ValueError(
-                f"unknown dimension {name!r} in study {study.name!r}: it starts with {' or '.join(settable)}"
-            )
-        names = settable[noun]
-        if names is not None and what not in names:
-            raise ValueError(f"unknown dimension {name!r} in study {study.name!r}: {suggest(what, names)}")
-        if noun == "task" and what in SAME_IN_ALL_TRIALS:
-            raise ValueError(
-                f"dimension {name!r} in study {study.name!r}: {SAME_IN_ALL_TRIALS[what]} is the same in all trials; "
-                f"leave it out, and give Task({what}=...)"
-            )
-        if noun == "task" and study.train is not None:
-            refuse_unread(f"dimension {name!r} of study {study.name!r}", what)
-    for name in study.strategies[strategy].conditions:
-        if name not in study.strategies[strategy].space:
-            known = suggest(name, study.strategies[strategy].space)
-            raise ValueError(f"strategy {strategy!r} has a condition for {name!r}, which it does not search: {known}")
-
-
-def check_mix(study: Study, strategy: str) -> None:
-    """Refuse what is set of a mix and could not matter."""
-    try:
-        refuse_useless_mix(study.space_of(strategy), study.mix_of(strategy))
-    except ValueError as error:
-        raise ValueError(f"strategy {strategy!r} of study {study.name!r}: {error}") from None
-
-
-def check_first(study: Study, strategy: str) -> None:
-    """Refuse points to try first that lie outside the space."""
-    try:
-        study.first_of(strategy)
-    except ValueError as error:
-        raise ValueError(f"strategy {strategy!r} of study {study.name!r}: {error}") from None
-
-
-def check_proxy(study: Study, strategy: str) -> None:
-    """Refuse a proxy that makes no task."""
-    for name in study.strategies[strategy].proxy if study.train is not None else ():
-        refuse_unread(f"the proxy of strategy {strategy!r} of study {study.name!r}", name)
-    try:
-        study.strategies[strategy].proxied(**study.strategies[strategy].proxy)
-        study.task_of(strategy)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"the proxy of strategy {strategy!r} of study {study.name!r}: {error}") from None
-
-
-def check_pruner(study: Study, strategy: str) -> None:
-    """Refuse a pruner for trials that report nothing before their end."""
-    rule = study.strategies[strategy].pruner
-    if not isinstance(rule, NopPruner) and study.train is None and most_epochs(study, strategy, search=True) < 2:
-        raise ValueError(
-            f"strategy {strategy!r} of study {study.name!r} has the pruner {type(rule).__name__} and trials of one "
-            "epoch, which report nothing before their end: take the pruner away, or give more epochs"
-        )
-
-
-def settable_names(study: Study, name: str) -> dict[str, set[str] | None]:
-    """Return what each noun of a point can set, for one strategy; None is whatever the loop of the study reads."""
-    strategy = study.strategies[name]
-    return {
-        **({} if study.train is None else {"train": None}),
-        "policy": parameters(strategy.policy),
-        "mix": {"kind"}.union(*(parameters(mix) for mix in MIXES.values())),
-        "task": {field.name for field in fields(Task)},
-        "learner": parameters(strategy.within) if strategy.within else set(),
-    }
-
-
-def parameters(function: Any) -> set[str]:
-    """Return the names of a function's parameters."""
-    return set(inspect.signature(function).parameters)
-
-
-def most_epochs(study: Study, strategy: str, *, search: bool = False) -> int:
-    """Return the epochs of the longest trial that a strategy can propose, refinement included.
-
-    Args:
-        search: count those of a trial of its search, which may run on a proxy.
-    """
-    space = study.space_of(strategy)
-    fixed = study.strategies[strategy].proxy if search else {}
-    longest = {
-        name: getattr(space[f"task.{name}"], "high", getattr(study.task, name))
-        if f"task.{name}" in space
-        else getattr(study.task, name)
-        for name in ("epochs", "refine_epochs")
-    }
-    return sum({**longest, **{name: fixed[name] for name in longest if name in fixed}}.values())

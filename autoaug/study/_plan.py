@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autoaug.study._definition import Study, most_epochs
+from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
 from autoaug.study._middle import middle
+from autoaug.study._most_epochs import most_epochs
 from autoaug.study._observer import Rehearsal
 from autoaug.study._predict import Prediction
 from autoaug.study._rehearse import kept_rehearsal
