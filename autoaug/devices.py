@@ -6,7 +6,7 @@ import platform
 import resource
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,20 @@ def all_to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tenso
     parts = to_device(torch.cat(bytes_of), device).split([len(tensor) for tensor in bytes_of])
     sent = {k: part.view(tensors[k].dtype).view(tensors[k].shape) for k, part in zip(widest_first, parts, strict=True)}
     return [sent[k] if k in sent else to_device(tensor, device) for k, tensor in enumerate(tensors)]
+
+
+def read_together(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return figures with those that are one number on a GPU read: of each GPU all at once, so that one wait does."""
+    there = {
+        name: value.detach().reshape(())
+        for name, value in figures.items()
+        if isinstance(value, Tensor) and value.is_cuda and value.numel() == 1 and not value.is_complex()
+    }
+    read = dict(figures)
+    for device in {value.device for value in there.values()}:
+        names = [name for name, value in there.items() if value.device == device]
+        read |= zip(names, torch.stack([there[name].double() for name in names]).tolist(), strict=True)
+    return read
 
 
 def device_name(device: torch.device) -> str:

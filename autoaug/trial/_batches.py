@@ -5,6 +5,7 @@ B batch, C channels, H height, W width, K classes
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,7 +26,7 @@ def float_images(images: Tensor, *, look: bool) -> Tensor:
     if not isinstance(images, Tensor) or images.dim() != 4:
         what = f"a tensor {list(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
         raise ValueError(f"trial.augment was given {what}: give a batch of images [B, C, H, W]")
-    images = as_float(images)
+    look, images = look and images.dtype != torch.uint8, as_float(images)
     if look:
         check_range(images, "trial.augment was given images", "uint8, or floats in [0, 1], and normalise after it")
     return images
@@ -40,7 +41,7 @@ def check_range(images: Tensor, what: str, give: str) -> None:
     """
     if not images.numel():
         return
-    low, high = (float(value) for value in images.aminmax())
+    low, high = torch.stack(images.aminmax()).tolist()
     if not (low >= 0 and high <= 1):
         raise ValueError(f"{what} with values from {low:.3g} to {high:.3g}: give {give}")
 

@@ -66,6 +66,19 @@ def kind_of(given: Any) -> str:
     return f"a {type(given).__name__}"
 
 
+class Looks:
+    """Look at the images of lessons, at the first of each kind in an epoch: a GPU is waited for."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, int] = {}
+
+    def at(self, batch: Labelled, which: str, epoch: int) -> None:
+        """Raise ValueError where images that are looked at are not in [0, 1]."""
+        if self.last.get(which) != epoch:
+            self.last[which] = epoch
+            check_range(batch[0], f"trial.learn was given {which} images", BEFORE)
+
+
 class Gathered:
     """Keep the training batches that a step of an optimiser is made of, until it is made."""
 
@@ -83,17 +96,14 @@ class Gathered:
             steps: that optimisers have made by now.
 
         Raises:
-            ValueError: the images of a step differ in size, or are not in [0, 1].
+            ValueError: the images of a step differ in size.
         """
         self.batches = [*self.batches, batch] if whole else [batch]
         if steps == self.steps:
             return None
         self.steps = steps
         batches, self.batches = self.batches, []
-        found = floats(batches[0] if len(batches) == 1 else joined(batches))
-        if whole:
-            check_range(found[0], "trial.learn was given training images", BEFORE)
-        return found
+        return floats(batches[0] if len(batches) == 1 else joined(batches))
 
 
 def joined(batches: Sequence[Labelled]) -> Labelled:
@@ -112,11 +122,12 @@ def joined(batches: Sequence[Labelled]) -> Labelled:
     return images, targets
 
 
-def source_of(val: Any, device: torch.device, needed: bool) -> Callable[[], Labelled]:
+def source_of(val: Any, device: torch.device, needed: bool, look: Callable[[Labelled], None]) -> Callable[[], Labelled]:
     """Return what gives a batch to validate on, from such a batch or a function that returns one.
 
     Args:
         needed: whether None is refused before it is asked for.
+        look: looks at a batch that is returned.
 
     Raises:
         ValueError: it is neither.
@@ -132,7 +143,7 @@ def source_of(val: Any, device: torch.device, needed: bool) -> Callable[[], Labe
                 "the validation data of trial.learn came to an end: give a function that begins anew, such as the "
                 "__next__ of itertools.cycle(loader)"
             ) from None
-        check_range(batch[0], "trial.learn was given validation images", BEFORE)
+        look(batch)
         return batch
 
     return source

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from autoaug.devices import Clock
+from autoaug.devices import Clock, read_together
 from autoaug.fields import short
 from autoaug.lookup import suggest
 from autoaug.metrics import on_split
@@ -35,6 +35,7 @@ class Reports:
         self.count += 1
         if isinstance(reported, Record):
             return self.whole(reported)
+        clock.stop()  # what waits for the metrics then has waited for its end too
         trial = self.trial
         if not isinstance(reported, Mapping):
             raise TypeError(
@@ -44,7 +45,8 @@ class Reports:
         if trial.augmented_epochs is None:
             self.count_epoch()
         self.check_order()
-        metrics = finite_figures(trial.epoch, {**trial.learner.metrics(), **reported}, remedy)
+        read = read_together(reported)  # first, for the times of a learner are then known without another wait
+        metrics = finite_figures(trial.epoch, {**trial.learner.metrics(), **read}, remedy)
         self.check_metrics(metrics)
         check_use(trial)
         cost = {"gpu_seconds": clock.seconds(), "wall_seconds": time.perf_counter() - wall}

@@ -27,6 +27,7 @@ from autoaug.trial._generators import GlobalGenerators
 from autoaug.trial._keeping import restore, state_of
 from autoaug.trial._lessons import (
     Gathered,
+    Looks,
     check_numbers,
     counted_steps,
     device_of,
@@ -109,7 +110,7 @@ class Trial:
         self.outputs: int | None = None
         """Of the network that was named in `epochs`, where there is one and its head is known."""
         self.taken_transform: TrialTransform | None = None
-        self.gathered = Gathered()
+        self.gathered, self.looks = Gathered(), Looks()
         self.last_lesson = 0
         """The epoch of the latest lesson."""
         self.refusal = ""
@@ -399,6 +400,8 @@ class Trial:
         whole = self.gathered.taken(labelled(train, "training", device), looked_at, self.steps.count)
         if whole is None:
             return
+        if looked_at:
+            self.looks.at(whole, "training", epoch)
         self.used.add("learner")
         check_numbers(clip_norm, micro_batch)
         if epoch != self.last_lesson:
@@ -413,7 +416,12 @@ class Trial:
             model=model,
             optimiser=optimiser,
             train=whole,
-            val=source_of(val, device, needed=not self.learner.joins_loss),
+            val=source_of(
+                val,
+                device,
+                needed=not self.learner.joins_loss,
+                look=lambda batch: self.looks.at(batch, "validation", epoch),
+            ),
             rng=self.streams["learner"],
             logits=logits,
             criterion=criterion,
