@@ -117,15 +117,18 @@ def parse_stat(text: str) -> tuple[str, int]:
     return fields[0], int(fields[19])
 
 
-def having(setting: str) -> list[int]:
+def having(setting: str, *, begins: bool = False) -> list[int]:
     """Return the processes whose environment holds a setting, such as "NAME=value", whoever has started them.
 
     Empty where the system does not show environments; those of other users are not seen.
+
+    Args:
+        begins: whether it is enough that a setting begins so.
     """
-    found = []
+    found, wanted = [], f"\0{setting}{'' if begins else chr(0)}".encode()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):  # it has ended, or is another user's
-            if setting.encode() in path.read_bytes().split(b"\0"):
+            if wanted in b"\0" + path.read_bytes() + b"\0":
                 found.append(int(path.parent.name))
     return found
 

@@ -7,6 +7,7 @@ of them.
 import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,9 +28,10 @@ from s3_server import s3
 
 from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import GIVEN_UP, Store
-from autoaug.testing.faults import ChaosPlan, Means, Round, audit, run_round
+from autoaug.testing.faults import Audit, ChaosPlan, Means, Round, audit, run_round
 from autoaug.testing.faults._audit import PROMISES
 from autoaug.testing.faults._process_group import ProcessGroup
+from autoaug.testing.faults._rounds import commands_below, orphaned
 from benchmarks.platform import drive_together
 
 TABLE = os.environ.get("AUTOAUG_CHAOS_TABLE")
@@ -48,6 +50,9 @@ PLANS = (
     replace(SMALL, faults=("pause", "preempt", "clock"), namespaces=True),
     replace(SMALL, faults=("worker", "driver"), artifacts="artifacts"),
     replace(SMALL, faults=("worker", "preempt"), artifacts="s3://bucket/runs"),
+    replace(SMALL, faults=("worker", "preempt"), train="loop"),
+    replace(SMALL, faults=("worker", "pause"), train="python"),
+    replace(SMALL, faults=("worker", "pause", "preempt"), train="shell"),
 )
 """Round k plays plan k modulo their number, on PostgreSQL, or every second time on SQLite where no server is struck."""
 
@@ -63,10 +68,14 @@ PLACES = {None: "", "artifacts": ", no disk is shared", "s3://bucket/runs": ", c
 """What a plan is called by where its checkpoints lie."""
 
 
+TRAINED_BY = {"fit": "", "loop": ", a loop", "python": ", a command in Python", "shell": ", a command of the shell"}
+"""What it is called by by what it trains."""
+
+
 def called(plan: ChaosPlan) -> str:
     """What was done, and where."""
     inside = ", PID namespaces" if plan.namespaces else ""
-    return f"{plan.executor}, {' + '.join(plan.faults)}{inside}{PLACES[plan.artifacts]}"
+    return f"{plan.executor}, {' + '.join(plan.faults)}{inside}{PLACES[plan.artifacts]}{TRAINED_BY[plan.train]}"
 
 
 def table(played: Sequence[tuple[int, Round]]) -> str:
@@ -130,6 +139,7 @@ def test_nothing_is_lost_whatever_is_killed(server: Server, tmp_path: Path, seed
     if TABLE:
         Path(TABLE).write_text(table(PLAYED))
     assert done.broken() == [], done
+    assert done.audit.failed == 0, done.audit.reasons
     assert done.faults, "somebody was hit"
     assert left == ([], {}, []), "and it was cleaned up"
 
@@ -283,6 +293,28 @@ def test_a_trial_that_is_killed_may_repeat_one_epoch() -> None:
     stored.epochs_.remove(epoch(2, 1))
     found = audit(stored, "x")  # type: ignore[arg-type]
     assert (found.broken(), found.repeated, found.failed, found.complete) == ([], 1, 0, 3)
+
+
+def test_what_a_command_trains_beside_the_next_attempt_is_counted(tmp_path: Path) -> None:
+    """An attempt ends when the next one begins; other trials go on beside it."""
+    trained = tmp_path / "trained"
+    assert orphaned(trained) == 0
+    trained.write_text("".join(f"/x/{line}\n" for line in ("1/attempt-1", "2/attempt-1", "1/attempt-2", "2/attempt-1")))
+    assert orphaned(trained) == 0
+    with trained.open("a") as file:
+        print("/x/1/attempt-1", file=file)
+    assert orphaned(trained) == 1
+
+
+def test_commands_that_are_left_are_found(tmp_path: Path) -> None:
+    environment = {**os.environ, "AUTOAUG_TRIAL": str(tmp_path / "a" / "trial.json")}
+    with subprocess.Popen(["sleep", "600"], env=environment) as process:
+        assert commands_below(tmp_path / "a") == commands_below(tmp_path) == [process.pid]
+        assert commands_below(tmp_path / "b") == []
+        process.kill()
+    given: dict[str, Any] = {"seed": 0, "executor": "local", "faults": (), "crashed": (), "seconds": 1.0}
+    done = Round(**given, audit=Audit(), orphaned=2, left=1)
+    assert [words.partition(" ")[0] for words in done.broken()] == ["2", "1"]
 
 
 # Who is given up

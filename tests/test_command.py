@@ -276,6 +276,71 @@ def test_the_next_attempt_knows_what_was_reported_and_ends_what_still_runs(tmp_p
     first.close()
 
 
+def test_what_it_says_when_it_is_told_to_end_is_stored(tmp_path: Path) -> None:
+    """A Python child ends its epoch first, reports it, and goes on after it the next time."""
+    interruption = Interruption()
+    trial = trial_in(tmp_path, interruption=interruption)
+    script = f"trap 'say {json.dumps(line_of(2, 9))}; exit 143' TERM; {epochs(1, 9)}; while :; do sleep 0.05; done"
+    with closing(records(shell(script), trial)) as epoch:
+        next(epoch)
+        interruption.request()
+        assert next(epoch).epoch == 2
+        with pytest.raises(KeyboardInterrupt):
+            next(epoch)
+
+
+def said_before(folder: Path, lines: dict[int, str], taken: tuple[int, int]) -> None:
+    """Earlier attempts whose workers were killed: what their commands have said, and which epoch the study has."""
+    for attempt, text in lines.items():
+        (place := folder / "command" / f"attempt-{attempt}").mkdir(parents=True)
+        (place / "metrics.jsonl").write_text(text)
+    attempt, epoch = taken
+    (folder / "command" / "taken.jsonl").write_text(f'{{"attempt": {attempt}, "epoch": {epoch}}}\n{{"atte\n')
+
+
+def said(last: int, total: int, first: int = 1) -> str:
+    return "".join(f"{line_of(epoch, total)}\n" for epoch in range(first, last + 1))
+
+
+OWED = {
+    "goes on": ({1: said(4, 6)}, (1, 2), epochs(6, 6, first=5), [3, 4, 5, 6]),
+    "an epoch again": ({1: said(4, 6)}, (1, 2), epochs(6, 6, first=4), [3, 4, 5, 6]),
+    "nothing was taken": ({1: said(4, 6)}, (0, 0), epochs(6, 6, first=5), [1, 2, 3, 4, 5, 6]),
+    "of two attempts": ({1: said(3, 6), 2: said(4, 6, first=4)}, (1, 2), epochs(6, 6, first=5), [3, 4, 5, 6]),
+    "begins anew": ({1: said(4, 6)}, (1, 2), epochs(6, 6), [1, 2, 3, 4, 5, 6]),
+    "counts": ({1: said(4, 6)}, (1, 2), "say '{\"val_accuracy\": 0.5}'", [1]),
+    "is done": ({1: said(4, 4)}, (1, 2), "", [3, 4]),
+    "is done, and said so": ({1: said(4, 4)}, (1, 4), "say '{\"begun\": true}'; say '{\"ended\": true}'", [4]),
+    "half a line": ({1: said(2, 4) + '{"epoch": 3'}, (1, 1), epochs(4, 4, first=3), [2, 3, 4]),
+}
+
+
+@pytest.mark.parametrize(("lines", "taken", "script", "found"), OWED.values(), ids=OWED)
+def test_what_a_killed_worker_had_not_read_is_reported_by_the_next_attempt(
+    lines: dict[int, str], taken: tuple[int, int], script: str, found: list[int], tmp_path: Path
+) -> None:
+    """Or else its epochs would be missing: the command goes on after them."""
+    said_before(tmp_path, lines, taken)
+    attempt = len(lines) + 1
+    assert [record.epoch for record in records(shell(script), trial_in(tmp_path, attempt))] == found
+    (after,) = records(shell(epochs(7, 7, first=7)), trial_in(tmp_path, attempt + 1))
+    assert after.epoch == 7, "and only once"
+
+
+def test_a_command_that_says_nothing_is_not_complete_because_of_an_earlier_attempt(tmp_path: Path) -> None:
+    said_before(tmp_path, {1: said(4, 6)}, (1, 4))
+    with pytest.raises(ValueError, match="reported no epoch"):
+        list(records(shell("true"), trial_in(tmp_path, 2)))
+
+
+def test_what_was_refused_is_not_reported_again(tmp_path: Path) -> None:
+    """Somebody mends the script and retries: the trial is not to fail at the old line for ever."""
+    with pytest.raises(ValueError, match="yields no 'val_accuracy'"):
+        list(records(shell('say \'{"epoch": 1, "epochs": 3, "val_acuracy": 1}\''), trial_in(tmp_path)))
+    again = records(shell(epochs(3, 3, first=2)), trial_in(tmp_path, 2))
+    assert [record.epoch for record in again] == [2, 3]
+
+
 def test_without_a_folder_of_checkpoints_it_has_a_temporary_one(tmp_path: Path) -> None:
     command = shell(f'echo "$AUTOAUG_TRIAL" > {tmp_path / "path"}; {epochs(1, 1)}')
     list(records(command, trial_in(tmp_path, checkpoint=None)))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,20 +62,60 @@ class Files:
         """Return where the command's output goes."""
         return self.of_attempt("log.txt")
 
+    @property
+    def taken(self) -> Path:
+        """Return where the worker notes which epochs the study has: a worker may be killed before it reads a line."""
+        return self.folder / "taken.jsonl"
+
+    def note_taken(self, attempt: int, epoch: int) -> None:
+        """Keep that the study has all of earlier attempts and this one up to an epoch, or wants no more of them."""
+        with suppress(OSError):  # then it is reported twice by the next attempt, if there is one
+            append(self.taken, {"attempt": attempt, "epoch": epoch})
+
+    def earlier(self) -> dict[int, dict[int, Mapping[str, Any]]]:
+        """Return what earlier attempts have reported, by attempt and epoch."""
+        numbers = [int(path.name.rpartition("-")[2]) for path in self.folder.glob("attempt-*")]
+        of = {number: Files(self.folder, str(number)) for number in sorted(numbers)}
+        return {number: reports_in(files.metrics) for number, files in of.items() if number != int(self.attempt)}
+
+    def owed(self, *, whole: bool = False) -> dict[int, tuple[int, Mapping[str, Any]]]:
+        """Return what earlier attempts have reported and the study has not taken: attempt and line by epoch.
+
+        Args:
+            whole: whether to return the last epoch even if it was taken, where it was the last of the training too.
+        """
+        taken = max([(line["attempt"], line["epoch"]) for line in lines_in(self.taken)], default=(0, 0))
+        every = {
+            (attempt, epoch): line for attempt, lines in self.earlier().items() for epoch, line in sorted(lines.items())
+        }
+        owed = {which[1]: (which[0], line) for which, line in every.items() if which > taken}
+        if whole and not owed and every:
+            (attempt, epoch), line = list(every.items())[-1]
+            return {epoch: (attempt, line)} if line.get("epochs") == epoch else {}
+        return owed
+
     def reported(self) -> int:
         """Return the last epoch that earlier attempts have reported, 0 where they reported none."""
-        files = set(self.folder.glob(f"attempt-*/{self.metrics.name}")) - {self.metrics}
-        return max((last_epoch(path) for path in files), default=0)
+        return max((epoch for lines in self.earlier().values() for epoch in lines), default=0)
+
+    def last_epoch(self) -> int:
+        """Return the last epoch that this attempt has reported, 0 where it reported none."""
+        return max(reports_in(self.metrics), default=0)
 
 
-def last_epoch(path: Path) -> int:
-    """Return the largest epoch in a file of metrics, 0 where there is none; what cannot be read is passed over."""
-    try:
-        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
-    except (OSError, ValueError):
-        return 0
-    epochs = [line.get("epoch") for line in lines if isinstance(line, dict)]
-    return max((epoch for epoch in epochs if isinstance(epoch, int)), default=0)
+def lines_in(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects in a file of lines; what cannot be read is passed over, and a file that is not there."""
+    with suppress(OSError):
+        for line in path.read_bytes().splitlines():
+            with suppress(ValueError, RecursionError):
+                if isinstance(value := json.loads(line), dict):
+                    yield value
+
+
+def reports_in(path: Path) -> dict[int, Mapping[str, Any]]:
+    """Return the lines of a file of metrics by their epoch; those that do not say theirs are left out."""
+    lines = [line for line in lines_in(path) if type(line.get("epoch")) is int]
+    return {line["epoch"]: line for line in lines}
 
 
 def write_trial(trial: Trial, files: Files, grace: float) -> None:

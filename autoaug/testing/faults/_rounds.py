@@ -9,32 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoaug.processes import Process, this_process
+from autoaug.processes import Process, having, this_process
 from autoaug.store import Store, age_leases, delete_study, file_of, running_trials
 from autoaug.testing.faults._audit import Audit, audit
 from autoaug.testing.faults._process_group import ProcessGroup
+from autoaug.testing.faults._studies import TRAINED
 from autoaug.text import counted
 
 STUDY = """
-from optuna.distributions import FloatDistribution
+from autoaug.testing.faults import study_of
 
-from autoaug import Budget, Study, Task
-from autoaug.strategies import none, randaugment
-
-study = Study(
-    name={name!r},
-    task=Task(data="digits-rotated", model="convnet", epochs={epochs}, batch_size=100, lr=0.2, device="cpu"),
-    space={{"mix.alpha": FloatDistribution(0, 1)}},
-    strategies={{"none": none(), "randaugment": randaugment()}},
-    budget=Budget(trials={trials}, gpu_seconds={gpu_seconds}),
-    seeds={finals},
-    seed={seed},
-)
+study = study_of({given})
 """
-"""scikit-learn's digits, which need no download: a trial takes about a second."""
 
 STRATEGIES = 2
-"""Of the study above."""
+"""Of such a study."""
 
 JUMP_SECONDS = 600.0
 """How far a clock jumps."""
@@ -50,6 +39,9 @@ class ChaosPlan:
     executor: str = "local"
     drivers: int = 2
     """Processes that run the study side by side."""
+    train: str = "fit"
+    """By what it is trained: "fit", autoaug's own trainer, "loop", a loop in its worker, or "python" and "shell", which
+    are commands."""
     faults: tuple[str, ...] = ("worker", "driver", "pause")
     """What is done, in random order and at random moments: rows of FAULTS."""
     namespaces: bool = False
@@ -99,10 +91,19 @@ class Round:
     """Drivers that ended by themselves and without success."""
     audit: Audit
     seconds: float
+    orphaned: int = 0
+    """Epochs that the command of an attempt trained after one of the next had."""
+    left: int = 0
+    """Processes of commands that went on when all was over."""
 
     def broken(self) -> list[str]:
         """Return the promises that were not kept, one line each."""
-        return [*self.audit.broken(), *(f"a driver crashed with {words}" for words in self.crashed)]
+        crashed = [f"a driver crashed with {words}" for words in self.crashed]
+        counts = {
+            "epochs were trained by a command after the next attempt had begun": self.orphaned,
+            "processes of commands were left": self.left,
+        }
+        return [*self.audit.broken(), *crashed, *(f"{count} {what}" for what, count in counts.items() if count)]
 
 
 def run_round(
@@ -146,14 +147,36 @@ def run_round(
         crashed=tuple(processes.crashed),
         audit=counts,
         seconds=time.monotonic() - started,
+        orphaned=orphaned(folder / TRAINED),
+        left=len(commands_below(folder)),
     )
+
+
+def orphaned(trained: Path) -> int:
+    """Return how many epochs the commands of earlier attempts trained after one of a later attempt, in a file of them.
+
+    It is appended to: what stands below was trained later.
+    """
+    latest: dict[str, int] = {}
+    count = 0
+    for line in trained.read_text(encoding="utf-8").splitlines() if trained.exists() else ():
+        trial, _, attempt = line.rpartition("-")
+        latest[trial] = max(latest.get(trial, 0), int(attempt))
+        count += int(attempt) < latest[trial]
+    return count
+
+
+def commands_below(folder: Path) -> list[int]:
+    """Return the processes whose trial is told of in a folder."""
+    return having(f"AUTOAUG_TRIAL={folder.absolute()}/", begins=True)
 
 
 def command(store: Store, folder: Path, name: str, seed: int, plan: ChaosPlan) -> list[str]:
     """Return what a driver is: the command that a user would type."""
     file = folder / f"{name.replace('-', '_')}.py"
-    fields = {"name": name, "seed": seed, "epochs": plan.epochs, "trials": plan.trials, "finals": plan.finals}
-    file.write_text(STUDY.format(**fields, gpu_seconds=plan.gpu_seconds))
+    fields = {"train": plan.train, "folder": str(folder), "name": name, "seed": seed, "epochs": plan.epochs}
+    fields |= {"finals": plan.finals, "trials": plan.trials, "gpu_seconds": plan.gpu_seconds}
+    file.write_text(STUDY.format(given=f"**{fields!r}"))
     options: dict[str, object] = {
         "storage": store.portable(),
         "executor": plan.executor,
