@@ -15,8 +15,8 @@ from transformers import Trainer, TrainingArguments
 
 from autoaug import Task
 from autoaug.data import load_data
+from autoaug.integrations._batches import normalised, pixels_of
 from autoaug.integrations._folder import KeptFolder
-from autoaug.integrations._pixels import normalised, pixels_of
 from autoaug.integrations._trainer_checks import REFUSED, check_arguments
 from autoaug.integrations.transformers import TrialTrainer, soft_cross_entropy
 from autoaug.mixing import build as build_mix

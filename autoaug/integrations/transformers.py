@@ -12,10 +12,9 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArg
 from transformers.trainer_utils import SaveStrategy, get_last_checkpoint, has_length
 from transformers.utils.logging import disable_progress_bar
 
+from autoaug.integrations._batches import normalised, pixels_of, soft_cross_entropy
 from autoaug.integrations._folder import KeptFolder
-from autoaug.integrations._pixels import normalised, pixels_of
 from autoaug.integrations._reporting import Reporting
-from autoaug.integrations._soft_loss import soft_cross_entropy
 from autoaug.integrations._trainer_checks import check_arguments
 from autoaug.integrations.accelerate import unwrapped
 from autoaug.models import Normalisation

@@ -1,7 +1,7 @@
 """What is measured of logits and targets, and which direction is better."""
 
 from autoaug.metrics._measures import right_by_class
-from autoaug.metrics._own import adopted, facts_of, given, own_metrics, stored_table
+from autoaug.metrics._own import adopted, declare, facts_of, own_metrics, stored_table
 from autoaug.metrics._table import (
     ANY_NUMBER,
     DEFAULT_METRIC,
@@ -30,8 +30,8 @@ __all__ = [
     "Metric",
     "adopted",
     "applicable",
+    "declare",
     "facts_of",
-    "given",
     "half_width",
     "label_of",
     "metric_of",

@@ -39,7 +39,7 @@ def adopted(metric: Metric) -> str:
     return name
 
 
-def given(name: str, direction: Direction) -> None:
+def declare(name: str, direction: Direction) -> None:
     """Make a row of a metric that a loop of the user's own gives, where there is none.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from autoaug.fields import Refused
-from autoaug.metrics import given
+from autoaug.metrics import declare
 from autoaug.strategies import Strategy
 from autoaug.train import READ_BY_LOOPS, Task
 from autoaug.trial import Command, Loop
@@ -34,7 +34,7 @@ def make_row(metric: Any, minimize: bool, loop: Loop | None) -> None:
         raise ValueError(
             f"Study(minimize={minimize!r}) says the direction of a metric that the loop of train= gives: leave it out"
         )
-    given(metric, "minimize" if minimize else "maximize")
+    declare(metric, "minimize" if minimize else "maximize")
 
 
 def check_task(study: str, task: Task, loop: Loop | None, final_data: str) -> None:
