@@ -3,7 +3,10 @@
 import inspect
 import multiprocessing
 import re
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from autoaug import Budget, Command, Study, Task, Trial
 from autoaug.compare import legend, stored_comparison, winning_policy
 from autoaug.execution import Options, status
-from autoaug.executors import run
+from autoaug.executors import conduct, ignore, run
 from autoaug.metrics import METRICS
 from autoaug.policy import Fixed, ready
 from autoaug.record import TrialKind
@@ -320,6 +323,60 @@ def test_what_a_loop_prints_before_the_run_does_not_mix_with_the_plan(capsys: py
     preflight(own(talking))
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "epoch 1\n")
+
+
+def test_a_loop_knows_that_it_is_rehearsed(store: Store, options: Options) -> None:
+    rehearsing = list[bool]()
+
+    def loop(trial: Trial) -> Iterator[Mapping[str, Any]]:
+        rehearsing.append(trial.rehearsing)
+        yield from plain(trial)
+
+    study = own(loop)
+    preflight(study)
+    predict(study)
+    assert rehearsing
+    assert all(rehearsing)
+    rehearsing.clear()
+    conduct(study, store, "local", options, ignore)
+    assert rehearsing == [False, False], "a trial and a final run"
+
+
+def test_a_loop_that_is_silent_in_its_rehearsal_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = list[str]()
+    monkeypatch.setattr("autoaug.study._rehearse.LONGEST", 0.01)
+
+    def silent(trial: Trial) -> Iterator[Mapping[str, Any]]:
+        deadline = time.monotonic() + 60
+        while not "".join(said).endswith("\n") and time.monotonic() < deadline:
+            time.sleep(0.01)
+            said.append(capsys.readouterr().err)
+        yield {"val_accuracy": 0.5}
+
+    preflight(own(silent))
+    assert "".join(said).startswith(
+        "autoaug: the loop of strategy 'none' of study 'own' is still in its rehearsal after 0.01 s, which ends at the "
+    )
+    assert "or end it by Ctrl-C" in "".join(said)
+
+
+def test_ctrl_c_ends_a_rehearsal_and_leaves_nothing_behind() -> None:
+    cleaned = list[bool]()
+
+    def interrupted(trial: Trial) -> Iterator[Mapping[str, Any]]:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            yield {"val_accuracy": 0.5}
+        finally:
+            cleaned.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        preflight(own(interrupted))
+    assert cleaned == [True]
+    assert not any(isinstance(thread, threading.Timer) and thread.is_alive() for thread in threading.enumerate())
+    preflight(own(plain))
 
 
 def test_workers_of_a_loader_that_is_left_end_with_the_rehearsal() -> None:

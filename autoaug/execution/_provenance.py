@@ -1,5 +1,6 @@
 """What one needs to know of a trial to make its number again."""
 
+import gc
 import hashlib
 import json
 import resource
@@ -50,8 +51,9 @@ def fingerprint(plain: Any) -> str:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin to measure anew, where that can be done."""
+    """Begin to measure anew, where that can be done: without what a loop of the user's own has left in a cycle."""
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.reset_peak_memory_stats(device)
 
 

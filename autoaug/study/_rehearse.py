@@ -2,7 +2,8 @@
 
 The loop runs in this process until one of its optimisers has made two steps. It is ended there as a pruned one is at a
 `yield`, so that its `finally` blocks run. Nothing is written by it here, and there is no checkpoint; what the loop
-prints goes to stderr, for the plan may be read by a machine.
+prints goes to stderr, for the plan may be read by a machine. A loop that neither makes such a step, nor calls its
+trial, nor yields, cannot be left without harm to what it is at: after a while that is said, and it goes on.
 """
 
 import gc
@@ -16,8 +17,9 @@ import torch
 from autoaug.data import Data
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
-from autoaug.study._observer import GUESSED_STEPS, STEPS, Enough, Observer, Rehearsal
+from autoaug.study._observer import GUESSED_STEPS, LONGEST, STEPS, Enough, Observer, Rehearsal
 from autoaug.study._setup import Setup, set_up
+from autoaug.study._silence import told_of
 from autoaug.train import NullLearner, Task
 from autoaug.trial import Trial, check_use, records
 
@@ -45,6 +47,7 @@ def rehearse(study: Study, setup: Setup, data: Data | None, patience: float = 0.
         study.seed,
         metric=study.metric,
         data=data,
+        rehearsing=True,
     )
     observer, ended = Observer(setup, trial, patience), False
     try:
@@ -92,7 +95,8 @@ def rehearsed(
     _, kept, most = load.rehearsals.get(key, (study, None, 0.0))
     if kept is None or (patience > most and not kept.ended):
         data = None if setup.task.data is None else load(setup.task)
-        kept = rehearse(study, setup, data, patience, learner)
+        with told_of(f"the loop of strategy {strategy!r} of study {study.name!r}", max(LONGEST, patience)):
+            kept = rehearse(study, setup, data, patience, learner)
         load.rehearsals[key] = study, kept, patience
     return kept
 

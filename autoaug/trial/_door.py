@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from inspect import GEN_SUSPENDED, getgeneratorstate
+from traceback import clear_frames
 from typing import Any
 
 import torch
@@ -108,9 +109,20 @@ def close(epochs: Epochs, trial: Trial) -> None:
         epochs.close()
     except Exception as error:
         trial.close_error = RuntimeError(WENT_ON) if getgeneratorstate(epochs) == GEN_SUSPENDED else error
+        let_go(error)
 
 
 def throw_into(epochs: Epochs, error: Exception, trial: Trial) -> None:
     """Raise an error where the loop rests, so that its traceback has the line; nothing where the loop catches it."""
-    with trial.generators.in_use(), suppress(StopIteration):
-        epochs.throw(error)
+    try:
+        with trial.generators.in_use(), suppress(StopIteration):
+            epochs.throw(error)
+    finally:
+        del error  # its traceback has this frame: together they would keep what the loop holds, a network on a GPU too
+
+
+def let_go(error: BaseException | None) -> None:
+    """Let the frames of an error that is kept forget what they hold, such as the network of a loop."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__

@@ -65,6 +65,8 @@ class Trial:
         metric: what the study goes by, such as "val_accuracy".
         data: of the task; None where the loop reads its own.
         final: whether it is a final run, which alone reads the test split.
+        rehearsing: whether it is a rehearsal of the first steps, before the run and by `--dry-run`: a loop that makes
+            files or reports to a service leaves that out there.
     """
 
     def __init__(
@@ -83,9 +85,10 @@ class Trial:
         validates: bool = True,
         pulse: Callable[[], None] = lambda: None,
         interruption: Interruption | None = None,
+        rehearsing: bool = False,
     ) -> None:
         self.params, self.policy, self.mix, self.learner, self.task = params, policy, mix, learner, task
-        self.seed, self.metric, self.final = seed, metric, final
+        self.seed, self.metric, self.final, self.rehearsing = seed, metric, final, rehearsing
         self.data, self.checkpoint, self.validates = data, checkpoint, validates
         self.pulse, self.interruption = pulse, interruption or Interruption()
         self.streams = spawn(Generator().manual_seed(seed))
