@@ -4,6 +4,7 @@ B batch, C channels, H height, W width, K classes
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,38 @@ def check_range(images: Tensor, what: str, give: str) -> None:
     low, high = torch.stack(images.aminmax()).tolist()
     if not (low >= 0 and high <= 1):
         raise ValueError(f"{what} with values from {low:.3g} to {high:.3g}: give {give}")
+
+
+def check_places(images: Any, targets: Any, wanted: torch.device | None) -> None:
+    """Refuse targets that are elsewhere than their images, and images that are elsewhere than a policy that moves.
+
+    Args:
+        wanted: where the policy is; None where it follows the images.
+
+    Raises:
+        ValueError: it says what to write.
+    """
+    if not isinstance(images, Tensor) or not isinstance(targets, Tensor):
+        return  # what they are is looked at elsewhere
+    if targets.device != images.device:
+        raise ValueError(
+            f"trial.augment was given images on {images.device}, and their targets on {targets.device}: write "
+            f"targets.to({str(images.device)!r})"
+        )
+    if wanted is not None and not is_at(images.device, wanted):
+        raise ValueError(
+            f"trial.augment was given images on {images.device}, and the policy is on {wanted}: write "
+            "images.to(trial.device)"
+        )
+
+
+def is_at(device: torch.device, wanted: torch.device) -> bool:
+    """Whether the device of a tensor is a wanted one; a GPU without a number is the present one."""
+    if device.type != wanted.type:
+        return False
+    return wanted.type != "cuda" or device.index == (
+        torch.cuda.current_device() if wanted.index is None else wanted.index
+    )
 
 
 def soft_targets(targets: Tensor, classes: int | None) -> Tensor:

@@ -63,11 +63,17 @@ def states() -> dict[str, Any]:
 
 
 def put_back(states: dict[str, Any]) -> None:
-    """Let the global generators go on where they were; GPUs that were not there stay as they are."""
+    """Let the global generators go on where they were.
+
+    A GPU that had not begun to draw, or was not there, begins by the seed of the CPU's, as `torch.manual_seed` lets it.
+    """
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if not torch.cuda.is_available():
+        return
+    torch.cuda.manual_seed_all(torch.initial_seed())  # where CUDA has not begun, it is told when it does
+    for device, state in zip(range(torch.cuda.device_count()), states.get("cuda", ()), strict=False):
+        torch.cuda.set_rng_state(state, device)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from autoaug.data import as_float
 from autoaug.train import Labelled
-from autoaug.trial._batches import check_range
+from autoaug.trial._batches import check_range, is_at
 
 LINE = "trial.learn(model, (images, targets), (val_images, val_targets), optimiser)"
 """The line to write."""
@@ -159,7 +159,7 @@ def device_of(model: Any, optimiser: Any, wanted: torch.device) -> torch.device:
         if not isinstance(value, kind):
             raise ValueError(f"trial.learn was given {kind_of(value)} for a torch {kind.__name__}: write {LINE}")
     for name, weight in model.named_parameters():
-        if weight.device.type != wanted.type:
+        if not is_at(weight.device, wanted):
             raise ValueError(
                 f"{name} of the network is on {weight.device}, and the policy on {wanted}: write model.to(trial.device)"
             )

@@ -21,7 +21,7 @@ from autoaug.photos import Photos
 from autoaug.policy import Policy
 from autoaug.record import Phase
 from autoaug.train import Labelled, Learner, Lesson, Task, apply_standard, pick_device, shown_size, spawn
-from autoaug.trial._batches import float_images, outputs_of, soft_targets
+from autoaug.trial._batches import check_places, float_images, outputs_of, soft_targets
 from autoaug.trial._dataset import Items, NumberedItems, numbered
 from autoaug.trial._generators import GlobalGenerators
 from autoaug.trial._keeping import restore, state_of
@@ -234,7 +234,8 @@ class Trial:
             Images [B, C, H, W], floats in [0, 1], and soft targets [B, K] of the same type, on their device.
 
         Raises:
-            ValueError: the images are none of these, or nobody knows how many classes there are.
+            ValueError: the images are none of these, or not where the policy or the targets are, or nobody knows how
+                many classes there are.
         """
         if self.taken_transform is not None:
             raise ValueError(
@@ -242,6 +243,7 @@ class Trial:
                 "trial.mixed(images, targets), or leave the transform out"
             )
         self.used.add("policy")
+        check_places(images, targets, self.device if self.learner.moves_policy else None)
         images = float_images(images, look=not self.images)
         soft = soft_targets(targets, self.known_classes(classes))
         if self.refining:
