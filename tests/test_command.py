@@ -1,10 +1,11 @@
 """Any command as a training loop: what it is told, what it says, and how it ends."""
 
 import json
+import os
 import pickle
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,30 @@ def test_what_does_not_end_is_killed_with_all_that_it_started(tmp_path: Path) ->
         assert len(alive(tmp_path)) >= 2
     log = (tmp_path / "command" / "attempt-1" / "log.txt").read_text()
     assert log == "autoaug: told to end by SIGTERM, it had not ended after 0.2 s and was killed\n"
+
+
+def zombies() -> list[int]:
+    """Processes that this one has started and not waited for, though they have ended."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, parent = each.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
+            found += [int(each.parent.name)] if (state, int(parent)) == ("Z", os.getpid()) else []
+    return found
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 0", "exit 3", "kill -9 $$", "sleep 60", "trap '' TERM; while :; do sleep 1; done"]
+)
+def test_a_command_leaves_no_dead_process_behind_however_it_ends(script: str, tmp_path: Path) -> None:
+    before = zombies()
+    command = shell(f"{epochs(1, 2)}\n{script}", grace=0.2)
+    with closing(records(command, trial_in(tmp_path))) as found:
+        next(found)
+        if script.startswith(("exit", "kill")):
+            with pytest.raises((ValueError, RuntimeError, Lost)):
+                next(found)
+    assert set(zombies()) <= set(before)
 
 
 def test_what_goes_on_after_its_last_epoch_is_ended(tmp_path: Path) -> None:

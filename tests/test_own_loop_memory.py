@@ -1,6 +1,8 @@
-"""What the loop of a trial held is let go with it: no cycle of ours keeps a network until the garbage is collected."""
+"""What the loop of a trial held is let go with it: no cycle of ours keeps a network until the garbage is collected, nor
+the workers of a loader."""
 
 import gc
+import multiprocessing
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,9 +11,10 @@ from typing import Any
 import optuna
 import pytest
 import torch
-from loops_for_tests import train_one_epoch
+from loops_for_tests import VAL, train_one_epoch
 from optuna.distributions import FloatDistribution
-from small_problems import network
+from small_problems import network, seeded
+from torch.utils.data import DataLoader, TensorDataset
 
 from autoaug import Budget, Study, Task, Trial
 from autoaug.execution import Options
@@ -32,13 +35,18 @@ def no_collection() -> Iterator[None]:
     gc.enable()
 
 
+def loader_of(workers: int) -> DataLoader[Any]:
+    """A loader whose workers go on from one epoch to the next, as far as nobody ends them."""
+    return DataLoader(TensorDataset(*VAL), 2, num_workers=workers, persistent_workers=workers > 0, generator=seeded())
+
+
 class Remembering:
     """A loop that ends in a way, and knows which networks and optimisers of those before it are alive."""
 
-    def __init__(self, ends: str) -> None:
-        self.ends = ends
+    def __init__(self, ends: str, workers: int = 0) -> None:
+        self.ends, self.workers = ends, workers
         self.made = list[weakref.ref[Any]]()
-        self.trials, self.alive = 0, list[int]()
+        self.trials, self.alive, self.working = 0, list[int](), list[int]()
 
     def count(self) -> int:
         return sum(each() is not None for each in self.made)
@@ -46,10 +54,13 @@ class Remembering:
     def __call__(self, trial: Trial) -> Iterator[Mapping[str, Any]]:
         self.trials += 1
         self.alive.append(self.count())
+        self.working.append(len(multiprocessing.active_children()))
+        loader = loader_of(self.workers)
         optimiser = torch.optim.SGD((model := network()).parameters(), lr=trial["lr"], momentum=0.9)
         self.made += [weakref.ref(model), weakref.ref(optimiser)]
         try:
             for epoch in trial.epochs(3, model=model, optimiser=optimiser):
+                assert len(list(loader)) == 10
                 scores = train_one_epoch(trial, model, optimiser)
                 if trial.checkpoint:
                     self.end(trial, scores)
@@ -95,6 +106,15 @@ def test_a_trial_leaves_nothing_of_its_loop_behind_however_it_ends(
     assert loop.count() == 0
     states = {each.state for each in store.outcomes("x")}
     assert states == {{"complete": "COMPLETE", "pruned": "PRUNED", "unclean": "PRUNED"}.get(ends, "FAIL")}
+
+
+@pytest.mark.parametrize("ends", ["complete", "error", "nan", "pruned", "unclean"])
+def test_workers_of_a_loader_end_with_the_trial(ends: str, store: Store, tmp_path: Path, no_collection: None) -> None:
+    loop = Remembering(ends, workers=1)
+    conduct(study_of(loop), store, "local", Options(artifacts=tmp_path / "artifacts"), ignore)
+    assert loop.trials >= 2
+    assert loop.working == [0] * loop.trials
+    assert multiprocessing.active_children() == []
 
 
 def test_a_rehearsal_leaves_nothing_of_its_loop_behind(no_collection: None) -> None:
