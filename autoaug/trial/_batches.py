@@ -13,6 +13,12 @@ from torch.nn import functional as F
 from autoaug.data import as_float
 from autoaug.models import head_of
 
+CHANNELS = (1, 3)
+"""That images may have."""
+
+WANTED = "classes [B], integers, or soft targets [B, K], floats"
+"""What targets are."""
+
 
 def float_images(images: Tensor, *, look: bool) -> Tensor:
     """Return a batch of images [B, C, H, W] as floats.
@@ -27,6 +33,11 @@ def float_images(images: Tensor, *, look: bool) -> Tensor:
     if not isinstance(images, Tensor) or images.dim() != 4:
         what = f"a tensor {list(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
         raise ValueError(f"trial.augment was given {what}: give a batch of images [B, C, H, W]")
+    if images.shape[1] not in CHANNELS and images.shape[-1] in CHANNELS:
+        raise ValueError(
+            f"trial.augment was given images {list(images.shape)}, with their channels last: give [B, C, H, W], by "
+            "images.permute(0, 3, 1, 2)"
+        )
     look, images = look and images.dtype != torch.uint8, as_float(images)
     if look:
         check_range(images, "trial.augment was given images", "uint8, or floats in [0, 1], and normalise after it")
@@ -79,32 +90,74 @@ def is_at(device: torch.device, wanted: torch.device) -> bool:
     )
 
 
-def soft_targets(targets: Tensor, classes: int | None) -> Tensor:
+def soft_targets(targets: Tensor, classes: int | None, images: int, *, look: bool) -> Tensor:
     """Return soft targets [B, K], floats, of classes [B]; those that are soft already as they are.
 
     Args:
         classes: K; None where nobody knows.
+        images: B.
+        look: whether the values of classes are looked at, for which a GPU is waited for.
 
     Raises:
-        ValueError: it is not known, and needed.
+        ValueError: they are neither, or K is not known, and needed.
     """
+    if not isinstance(targets, Tensor):
+        raise ValueError(f"the targets of a batch are a {type(targets).__name__}: give a tensor of {WANTED}")
+    what = f"the targets of a batch are {list(targets.shape)} of {targets.dtype} for {images} images"
+    if targets.shape[:1] != (images,):
+        raise ValueError(f"{what}: give one for each image, {WANTED}")
     if targets.is_floating_point() and targets.dim() == 2:
         return targets
+    if targets.is_floating_point() or targets.dtype is torch.bool or targets.dim() != 1:
+        raise ValueError(f"{what}: give {WANTED}{remedy(targets)}")
     if classes is None:
         raise ValueError(
             "trial.augment does not know how many classes there are: give trial.augment(images, targets, "
-            "classes=...), or name the network in trial.epochs"
+            "classes=...), or name the network in trial.epochs, one alone or several of as many outputs"
         )
-    return F.one_hot(targets, classes).float()
+    if look:
+        check_classes(targets, classes)
+    return F.one_hot(targets.long(), classes).float()
+
+
+def remedy(targets: Tensor) -> str:
+    """Return what makes targets that are neither classes nor soft into one of both, in the words of an error."""
+    if targets.dim() == 1:
+        return "; one number to predict for each image is targets[:, None].float()"
+    if targets.dim() == 2:
+        integers = "; classes in a column are targets[:, 0]" if targets.shape[1] == 1 else ""
+        return f"; several labels of one image, or one-hot ones, are targets.float(){integers}"
+    return "; masks follow their images by trial.transform"
+
+
+def check_classes(targets: Tensor, classes: int) -> None:
+    """Refuse classes below 0, or too high for their number.
+
+    Raises:
+        ValueError: it names the class.
+    """
+    low, high = (int(value) for value in targets.aminmax()) if len(targets) else (0, 0)
+    if low < 0 or high >= classes:
+        binary = "; for a network of one output give targets[:, None].float()" if classes == 1 else ""
+        raise ValueError(
+            f"a batch has the class {low if low < 0 else high}, and {classes} are known, 0 to {classes - 1}: "
+            f"count them from 0, and give their number, classes=..., where the network has other outputs{binary}"
+        )
 
 
 def outputs_of(parts: Iterable[object]) -> int | None:
-    """Return how many outputs the head of the first network among some objects has; None where nobody knows."""
-    for part in parts:
-        if isinstance(part, nn.Module):
-            try:
-                head = part.get_submodule(head_of(part))
-            except ValueError:
-                continue
-            return int(head.weight.shape[0]) if isinstance(head.weight, Tensor) else None
-    return None
+    """Return how many outputs the heads of the networks among some objects have; None where nobody knows.
+
+    Nobody does where they differ, as those of a body and the head on top of it.
+    """
+    found = {outputs for part in parts if isinstance(part, nn.Module) and (outputs := outputs_of_head(part))}
+    return found.pop() if len(found) == 1 else None
+
+
+def outputs_of_head(network: nn.Module) -> int | None:
+    """Return how many outputs the head of a network has; None where it has no head, or one that says nothing."""
+    try:
+        head = network.get_submodule(head_of(network))
+    except ValueError:
+        return None
+    return int(head.weight.shape[0]) if isinstance(head.weight, Tensor) else None

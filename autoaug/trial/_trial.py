@@ -227,7 +227,8 @@ class Trial:
 
         Args:
             images: [B, C, H, W] with 1 or 3 channels, of uint8 or of floats in [0, 1]; what normalises comes after.
-            targets: classes [B], int64, or soft targets [B, K].
+            targets: classes [B], integers, or soft targets [B, K], floats: also several labels of one image, or figures
+                that a network predicts, which the mix mixes too.
             classes: K; None is that of the task, or else what the network has outputs for that `epochs` was given.
 
         Returns:
@@ -245,7 +246,7 @@ class Trial:
         self.used.add("policy")
         check_places(images, targets, self.device if self.learner.moves_policy else None)
         images = float_images(images, look=not self.images)
-        soft = soft_targets(targets, self.known_classes(classes))
+        soft = soft_targets(targets, self.known_classes(classes), len(images), look=not self.images)
         if self.refining:
             return self.mixed(images, soft)
         with torch.set_grad_enabled(self.learner.joins_loss and torch.is_grad_enabled()):
@@ -306,13 +307,14 @@ class Trial:
 
         Args:
             images: [B, C, H, W], floats.
-            targets: classes [B], int64, or soft targets [B, K].
+            targets: classes [B], integers, or soft targets [B, K], floats.
             classes: K, as in `augment`.
         """
         self.used.add("mix")
         self.pulse()
+        look = not self.images
         self.images += len(images)
-        soft = soft_targets(targets, self.known_classes(classes)).to(images.dtype)
+        soft = soft_targets(targets, self.known_classes(classes), len(images), look=look).to(images.dtype)
         return (images, soft) if self.refining else self.mix(images, soft, self.streams["mix"])
 
     def known_classes(self, classes: int | None) -> int | None:
