@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import signal
+import subprocess
 import sys
 import time
 from contextlib import closing, suppress
@@ -286,6 +288,32 @@ def test_an_interruption_ends_it_first(tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             next(epoch)
     assert (tmp_path / "command" / "attempt-1" / "log.txt").read_text().endswith("saved\n")
+
+
+WORKER = """
+import os, signal, sys
+from pathlib import Path
+from commands_for_tests import shell, trial_in
+from autoaug.trial import records
+
+epochs = records(shell(sys.argv[2], grace=1.0), trial_in(Path(sys.argv[1])))
+next(epochs)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("trap", ["trap 'echo told; exit' TERM", "trap '' TERM"], ids=["ends", "does not listen"])
+def test_a_command_whose_worker_was_killed_is_ended_though_nobody_goes_on(trap: str, tmp_path: Path) -> None:
+    """It would train for nobody, and hold its GPU."""
+    script = f"{trap}; {epochs(1, 9)}; while :; do sleep 0.05; done"
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", WORKER, str(tmp_path), script], env=environment, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    while alive(tmp_path):
+        time.sleep(0.05)
+    log = (tmp_path / "command" / "attempt-1" / "log.txt").read_text()
+    assert ("told\n" in log) == ("told" in trap)
 
 
 def test_the_next_attempt_knows_what_was_reported_and_ends_what_still_runs(tmp_path: Path) -> None:

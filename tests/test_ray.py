@@ -14,11 +14,12 @@ import pytest
 import ray
 import ray.cloudpickle
 import torch
+from commands_for_tests import none_left, trial_in
 from optuna.distributions import FloatDistribution
 from studies_for_tests import tiny
 from torch import Generator, Tensor, nn
 
-from autoaug import Budget, Study, Task, Trial
+from autoaug import Budget, Command, Study, Task, Trial
 from autoaug.cli._project import load_study
 from autoaug.execution import Event, Options, Scheduler
 from autoaug.executors import EXECUTORS, run
@@ -31,6 +32,7 @@ from autoaug.record import TrialKind, last_attempts
 from autoaug.store import Store
 from autoaug.strategies import Strategy, none
 from autoaug.testing import ExecutorTestCase
+from autoaug.trial import Lost, records
 
 # Ray leaves sockets and files to the garbage collector and uses what Python deprecates: its own affair
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -129,6 +131,29 @@ def test_a_loop_of_ones_own_and_the_metric_that_it_gives_reach_the_workers(tmp_p
     assert len(seen[0]) == 4
 
 
+KILLS_ITSELF = """
+        if (rank, epoch) == (1, 3) and "attempt-1" in os.environ["AUTOAUG_TRIAL"]:
+            os.kill(os.getpid(), 9)
+"""
+
+
+def test_two_workers_of_ray_train_are_one_trial_and_go_on_after_one_was_killed(tmp_path: Path) -> None:
+    """The example, on this cluster."""
+    files = sorted((Path(__file__).parent.parent / "examples" / "ray_train").glob("*.py"))
+    assert all(len(file.read_text().splitlines()) <= 60 for file in files)
+    command = load_study(str(files[0])).study.train
+    assert isinstance(command, Command)
+    here, there = KILLS_ITSELF + "        yield scores  # +", "\n        yield scores  # +"
+    (tmp_path / "train.py").write_text(files[1].read_text().replace(there, here))
+    address = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address, "OMP_NUM_THREADS": "1"}
+    command = replace(command, env=address, cwd=tmp_path)
+    with none_left(tmp_path), pytest.raises(Lost, match="ended without a word"):
+        list(records(command, trial_in(tmp_path, final=True)))
+    again = list(records(command, trial_in(tmp_path, 2, final=True)))
+    assert [record.epoch for record in again] == [3, 4]
+    assert again[-1].metrics["test_accuracy"] > 0.9
+
+
 def test_a_worker_that_is_killed_is_replaced_and_its_trial_resumed(tmp_path: Path, options: Options) -> None:
     study = tiny(strategies={"none": none()}, budget=Budget(trials=2), seeds=1)
     longer = replace(study, task=replace(study.task, epochs=60))
@@ -187,7 +212,7 @@ class Net(nn.Module):
         return self.net(images)
 """,
     "studies/ours.py": """
-from autoaug import Budget, Study, Task, Trial
+from autoaug import Budget, Command, Study, Task, Trial
 from autoaug.strategies import Strategy
 from search_spaces.mine import strength
 from studies.helpers import Net, policy, squares

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 
 from autoaug.devices import ELSEWHERE, cpu_seconds
@@ -17,6 +18,19 @@ POLL_SECONDS = 0.05
 
 KILLED = "told to end by SIGTERM, it had not ended after {:g} s and was killed"
 """What the output of a command ends with that did not end when it was told to."""
+
+GUARD = """
+read -r over && exit
+kill -s TERM -- "-$1"
+seconds=0
+while [ "$seconds" -lt "$2" ] && kill -s 0 -- "-$1"; do
+  sleep 1
+  seconds=$((seconds + 1))
+done
+kill -s KILL -- "-$1"
+"""
+"""Waits beside a command until the worker says that it is over, or is gone without a word, as after `kill -9`: then the
+pipe between them ends, and the command is told to end in its stead. It wants the group of processes and the seconds."""
 
 TAIL = 5
 """Last lines of the output that an error holds."""
@@ -54,6 +68,14 @@ class Child:
                 f"the command {argv[0]!r} cannot be started in {cwd}: {error.strerror}: give a program that is on the "
                 "PATH there, or Command(cwd=)"
             ) from None
+        self.guard = subprocess.Popen(
+            ["sh", "-c", GUARD, "guard", str(self.process.pid), str(ceil(grace))],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def is_over(self) -> bool:
         """Wait a moment, and return whether the command has ended."""
@@ -92,6 +114,8 @@ class Child:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        if self.guard.returncode is None:
+            self.guard.communicate(b"over\n")
         kill_all(self.mark)
 
     def count(self) -> None:
