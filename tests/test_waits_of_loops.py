@@ -117,8 +117,8 @@ def test_a_trial_stops_a_loop_for_its_looks_its_updates_and_its_reports_alone(na
     make, tables, looks, told, snapshot = LEARNERS[name]
     counting = Counting(gpu, *make())
     counting.run()
-    augments = [1 + tables, 0, tables, 0]
-    assert counting.augments == augments * 2, "the first images of an epoch are looked at, and what an update made"
+    augments = [2 + tables, 0, tables, 0]
+    assert counting.augments == augments * 2, "the first images and classes of an epoch, and what an update made"
     update, first = len(told), 1 if told else 0
     epoch = [0, update, 0, update]
     epoch[first] += looks
@@ -126,10 +126,10 @@ def test_a_trial_stops_a_loop_for_its_looks_its_updates_and_its_reports_alone(na
     assert counting.reports == [1 + snapshot] * 2, "all figures and both clocks are read together"
 
 
-def test_bytes_are_in_range_and_not_looked_at(gpu: PretendedGpu) -> None:
+def test_bytes_are_in_range_and_their_classes_alone_are_looked_at(gpu: PretendedGpu) -> None:
     counting = Counting(gpu, *unlearnt(), kind=torch.uint8)
     counting.run()
-    assert counting.augments == [0] * 8
+    assert counting.augments == [1, 0, 0, 0] * 2
 
 
 def test_figures_of_a_gpu_are_read_as_those_of_a_cpu() -> None:

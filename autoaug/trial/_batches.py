@@ -136,7 +136,9 @@ def check_classes(targets: Tensor, classes: int) -> None:
     Raises:
         ValueError: it names the class.
     """
-    low, high = (int(value) for value in targets.aminmax()) if len(targets) else (0, 0)
+    if not len(targets):
+        return
+    low, high = torch.stack(targets.aminmax()).tolist()
     if low < 0 or high >= classes:
         binary = "; for a network of one output give targets[:, None].float()" if classes == 1 else ""
         raise ValueError(
