@@ -16,7 +16,10 @@ from autoaug.text import shown
 POLL_SECONDS = 0.05
 """Between two looks at a command."""
 
-KILLED = "told to end by SIGTERM, it had not ended after {:g} s and was killed"
+MOMENT = 0.5
+"""Seconds that a command has to end where somebody has asked for the end of its worker a second time."""
+
+KILLED = "told to end by SIGTERM, it had not ended in time and was killed"
 """What the output of a command ends with that did not end when it was told to."""
 
 GUARD = """
@@ -94,13 +97,17 @@ class Child:
             else:
                 time.sleep(min(seconds, POLL_SECONDS) / 4)
 
-    def stop(self) -> None:
-        """Ask it to end, wait for as long as it is given, and kill what is left."""
+    def stop(self, *, soon: bool = False) -> None:
+        """Ask it to end, wait for as long as it is given, and kill what is left.
+
+        Args:
+            soon: whether to wait no longer than a moment.
+        """
         try:
             if self.process.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGTERM)
-                self.wait(self.grace)
+                self.wait(min(self.grace, MOMENT) if soon else self.grace)
         finally:
             self.kill()
             self.count()
@@ -110,7 +117,7 @@ class Child:
         self.count()
         if self.process.returncode is None:
             with self.log.open("a", encoding="utf-8") as output:
-                print(f"autoaug: {KILLED.format(self.grace)}", file=output)
+                print(f"autoaug: {KILLED}", file=output)
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

@@ -106,7 +106,7 @@ class Command:
                 files.note_taken(int(files.attempt), files.last_epoch())  # it failed: nobody asks for more of it
                 raise
             finally:
-                child.stop()
+                child.stop(soon=trial.interruption.requested)
 
 
 def anywhere(word: str) -> str:
