@@ -2,6 +2,7 @@
 
 import random
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -418,6 +419,26 @@ def test_a_loop_that_fails_leaves_no_hook_and_no_generator_behind(error: BaseExc
     assert (generators(), dict(hooks)) == (before, hooked)
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]).step()
     assert trial.steps.count == 2, "of a loop that was closed nobody listens any more"
+
+
+def exiting(trial: Trial) -> Yields:
+    """A function that ends the process before it makes a generator."""
+    sys.exit(2)
+
+
+@pytest.mark.parametrize("loop", [failing_at(2, SystemExit(2)), exiting])
+def test_an_exit_of_the_process_is_a_failure_of_the_loop(loop: Callable[[Trial], Yields]) -> None:
+    with pytest.raises(RuntimeError, match=r"the loop called sys.exit\(2\).*parse_args\(\[\]\)") as failed:
+        run(loop)
+    assert failed.traceback[-1].path == Path(__file__), "the line of the loop is in its traceback"
+
+
+def test_an_exit_after_the_end_was_asked_for_is_no_failure() -> None:
+    """As of a signal handler of the loop's own."""
+    interruption = Interruption()
+    interruption.request()
+    with pytest.raises(KeyboardInterrupt):
+        run(exiting, interruption=interruption)
 
 
 def test_two_loops_one_after_the_other_equal_each_alone() -> None:

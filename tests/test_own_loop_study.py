@@ -228,6 +228,65 @@ def test_what_a_bare_loop_ignores_is_said_after_its_first_steps(fields: dict[str
         preflight(own(bare, **fields))
 
 
+def reporting(report: Any, each_step: bool = False) -> Callable[[Trial], Iterator[Any]]:
+    """A loop of three steps an epoch that yields this at its end, or after each step."""
+
+    def loop(trial: Trial) -> Iterator[Any]:
+        optimiser = torch.optim.SGD(network().parameters(), lr=0.1)
+        for _ in trial.epochs(2):
+            for _ in range(3):
+                trial.augment(*VAL, classes=10)
+                optimiser.step()
+                if each_step:
+                    yield report
+            if not each_step:
+                yield report
+
+    return loop
+
+
+@pytest.mark.parametrize(
+    ("loop", "message"),
+    [
+        (reporting({"val_acc": 0.5}), "the loop yields no 'val_accuracy', which the study goes by"),
+        (reporting({"val_accuracy": 0.5, "test_accuracy": 0.5}), "yields 'test_accuracy' in a search"),
+        (reporting({"val_accuracy": float("nan")}), "the validation accuracy is nan in epoch 1"),
+        (reporting({"val_accuracy": "high"}), "'high'"),
+        (reporting(0.5), "the loop yields 0.5: yield the metrics of an epoch by name"),
+        (reporting({"val_accuracy": 0.5}, each_step=True), "yields twice in epoch 1: yield once, at its end"),
+    ],
+)
+def test_what_a_loop_yields_is_looked_at_before_the_study_runs(loop: Any, message: str) -> None:
+    """Two steps do not come to it: the first rehearsal goes on to the first report where that is soon."""
+    with pytest.raises(ValueError, match=message):
+        preflight(own(loop))
+
+
+def test_an_epoch_of_one_step_is_no_mistake() -> None:
+    def loop(trial: Trial) -> Iterator[Mapping[str, Any]]:
+        optimiser = torch.optim.SGD(network().parameters(), lr=0.1)
+        for _ in trial.epochs(2):
+            optimiser.step()
+            yield {"val_accuracy": 0.5}
+
+    preflight(own(loop))
+
+
+@pytest.mark.parametrize("loop", [lambda: iter(()), lambda trial, data: iter(()), Loops.__call__], ids=range(3))
+def test_what_takes_no_trial_alone_is_refused_when_the_study_is_made(loop: Any) -> None:
+    with pytest.raises(ValueError, match=r"Study.train is .*: give a function that takes a trial and nothing else"):
+        own(loop)
+
+
+def test_a_loop_that_exits_is_named_with_its_line() -> None:
+    def loop(trial: Trial) -> Iterator[Mapping[str, Any]]:
+        sys.exit("bad config")
+        yield {}
+
+    with pytest.raises(ValueError, match=r"the loop called sys.exit\('bad config'\).*\(test_own_loop_study.py:\d+\)"):
+        preflight(own(loop))
+
+
 def untaught(trial: Trial) -> Iterator[Mapping[str, Any]]:
     trial.learn = lambda *_, **__: None  # type: ignore[method-assign]
     yield from plain(trial)
@@ -269,7 +328,13 @@ def test_a_number_of_epochs_that_the_loop_does_not_ask_for_is_refused(fields: di
         preflight(own(plain, **fields))
 
 
-def test_a_rehearsal_leaves_the_loop_where_it_is_and_its_cleanup_runs() -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rehearsal goes on to the first report of its loop."""
+    monkeypatch.setattr("autoaug.study._preflight_loop.FIRST", 0.0)
+
+
+def test_a_rehearsal_leaves_the_loop_where_it_is_and_its_cleanup_runs(impatient: None) -> None:
     """Two steps of one optimiser: the first epoch of an endless one is left there, and `except Exception` is passed."""
     left, steps = list[str](), list[int]()
 
@@ -287,7 +352,7 @@ def test_a_rehearsal_leaves_the_loop_where_it_is_and_its_cleanup_runs() -> None:
     assert steps in ([1], [2]), "the step in which it was left may not be counted"
 
 
-def test_with_two_optimisers_the_rehearsal_goes_on_until_one_has_made_two_steps() -> None:
+def test_with_two_optimisers_the_rehearsal_goes_on_until_one_has_made_two_steps(impatient: None) -> None:
     """As a network and its discriminator: what follows both steps is seen before the rehearsal ends."""
     made = list[str]()
 

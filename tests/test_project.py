@@ -151,6 +151,18 @@ def test_a_broken_file_is_one_line_that_says_where(tmp_path: Path, text: str) ->
         assert "mine" not in sys.modules, "a half-made module would be found by the next import"
 
 
+def test_a_parser_of_a_file_reads_none_of_the_arguments_of_autoaug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a script that was not written for a study."""
+    parser = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--name', default='usual')\n"
+    study = "study = study_called(parser.parse_args().name)\n"
+    path = write(tmp_path / "mine.py", parser + STUDY + study)
+    monkeypatch.setattr(sys, "argv", ["autoaug", "run", str(path), "--dry-run"])
+    assert load_study(str(path)).study.name == "usual"
+    assert sys.argv == ["autoaug", "run", str(path), "--dry-run"]
+
+
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no study file .*none.py: check the path"):
         load_study(str(tmp_path / "none.py"))

@@ -112,11 +112,14 @@ def execute(path: Path, root: Path) -> ModuleType:
     sys.modules[name] = module
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
+    given, sys.argv = sys.argv, [str(path)]  # as Python runs it: a parser of its own reads none of the arguments here
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ValueError(explain(error, path, root)) from error
+    finally:
+        sys.argv = given
     return module
 
 

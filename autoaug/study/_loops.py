@@ -1,7 +1,7 @@
 """What a study with a training loop of the user's own may say, beside what every study may."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -20,8 +20,21 @@ def loop_of(given: Any) -> Loop | None:
     asynchronous = inspect.iscoroutinefunction(given) or inspect.isasyncgenfunction(given)
     if given is not None and (not callable(given) or isinstance(given, type) or asynchronous):
         raise Refused("a generator function of a trial, which yields the metrics of each epoch")
+    if given is not None and not takes_a_trial(given):
+        raise Refused("a function that takes a trial and nothing else, as in `def train(trial):`")
     loop: Loop | None = given
     return loop
+
+
+def takes_a_trial(function: Callable[..., Any]) -> bool:
+    """Whether something can be called with one argument, as far as its signature says."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # it has none that can be read
+        return True
+    return True
 
 
 def make_row(metric: Any, minimize: bool, loop: Loop | None) -> None:

@@ -10,6 +10,7 @@ from autoaug.study._conditions import part
 from autoaug.study._definition import Study
 from autoaug.study._draws import try_draws
 from autoaug.study._loading import Loader, read_data
+from autoaug.study._measure_loop import FIRST
 from autoaug.study._observer import Rehearsal, updates_of
 from autoaug.study._probes import probes, tried
 from autoaug.study._rehearse import rehearsed
@@ -29,7 +30,9 @@ def preflight_loop(study: Study, load: Loader) -> None:
     """Draw from the policy and the mix of every point that is tried, and rehearse the loop at some of them.
 
     Those are the lowest point of each strategy, on its proxy too; and for `SECONDS` points where one of the loop's own
-    dimensions has another value, each value once. A command is not run: it may take all GPUs, and write where it likes.
+    dimensions has another value, each value once. The first of all goes on to its first report where that comes within
+    `FIRST` seconds, so that what it yields is looked at. A command is not run: it may take all GPUs, and write where
+    it likes.
 
     Raises:
         ValueError: something cannot work; the message names strategy, point and line.
@@ -47,7 +50,8 @@ def preflight_loop(study: Study, load: Loader) -> None:
                 for search in (False, True) if strategy.proxy else (False,):
                     try_point(study, name, point, load, search)
                     if wanted and not isinstance(study.train, Command):
-                        try_loop(study, name, point, load, search, cheap=k == 0)
+                        patience = 0.0 if own_values else FIRST  # what the loop yields is seen once, where that is soon
+                        try_loop(study, name, point, load, search, cheap=k == 0, patience=patience)
             except Exception as error:  # whatever a user's code may raise
                 where = origin(error, own_only=True)
                 what = f"{read(error)}" if isinstance(error, ValueError) else f"{type(error).__name__}: {read(error)}"
@@ -70,18 +74,25 @@ def shown(data: Data | None) -> tuple[tuple[int, ...], int]:
 
 
 def try_loop(
-    study: Study, strategy: str, point: Mapping[str, Any], load: Loader, search: bool, cheap: bool = True
+    study: Study,
+    strategy: str,
+    point: Mapping[str, Any],
+    load: Loader,
+    search: bool,
+    cheap: bool = True,
+    patience: float = 0.0,
 ) -> None:
     """Rehearse the loop at a point.
 
     Args:
         cheap: it is the lowest of the space, where a metric that is no number is a mistake, and no bad luck.
+        patience: seconds by the clock, for which the loop may go on towards the end of its first epoch.
 
     Raises:
         Exception: it cannot work there.
     """
     try:
-        seen = rehearsed(study, strategy, point, load, search=search)
+        seen = rehearsed(study, strategy, point, load, search=search, patience=patience)
     except Diverged:
         if cheap:
             raise

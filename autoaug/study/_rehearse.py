@@ -49,10 +49,13 @@ def rehearse(study: Study, setup: Setup, data: Data | None, patience: float = 0.
         data=data,
         rehearsing=True,
     )
-    observer, ended = Observer(setup, trial, patience), False
+    observer, ended = Observer(setup, trial, patience), None
     try:
         with redirect_stdout(sys.stderr), trial.generators.in_use(), closing(records(study.loop, trial)) as epochs:
-            ended = next(epochs, None) is not None
+            if next(epochs, None) is not None:
+                ended = observer.summary(ended=True)
+                if 0 < observer.steps < STEPS:  # an epoch of one step is rare, and a yield after each step is a mistake
+                    next(epochs, None)
     except Enough:
         if trial.refusal:
             raise TypeError(trial.refusal) from None
@@ -62,7 +65,7 @@ def rehearse(study: Study, setup: Setup, data: Data | None, patience: float = 0.
         if not observer.over:
             raise
     forget(trial.device)
-    return observer.summary(ended)
+    return ended or observer.summary(ended=False)
 
 
 def forget(device: torch.device) -> None:

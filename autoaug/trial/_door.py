@@ -56,13 +56,14 @@ def records(loop: Loop, trial: Trial) -> Generator[Record, None, None]:
         ValueError: its metrics lack that of the study, or hold some that it may not give; it ended too early, or
             ignored the policy, the mix or the learner of its strategy.
         Diverged: a metric is NaN or infinite.
+        RuntimeError: the loop called `sys.exit`.
         KeyboardInterrupt: the end was asked for, and the loop has come to it.
     """
     reports = Reports(trial)
     with trial.steps.watched(), opened(loop, trial) as epochs:
         while True:
             clock, wall = Clock(trial.device), time.perf_counter()
-            with trial.generators.in_use():
+            with trial.generators.in_use(), no_exit(trial):
                 try:
                     reported = next(epochs)
                 except StopIteration:
@@ -76,6 +77,25 @@ def records(loop: Loop, trial: Trial) -> Generator[Record, None, None]:
         if trial.epoch != trial.total_epochs:
             trial.interruption.obey()  # a bare `except:` of the loop has swallowed it
         reports.check_end()
+
+
+@contextmanager
+def no_exit(trial: Trial) -> Iterator[None]:
+    """Take an exit of the process that a loop asks for in the block as a failure of its own, or an end that was asked.
+
+    Raises:
+        RuntimeError: it called `sys.exit`.
+        KeyboardInterrupt: it did, and the end was asked for from outside.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if trial.interruption.requested:
+            raise KeyboardInterrupt from end
+        raise RuntimeError(
+            f"the loop called sys.exit({end.code!r}), which would end all trials of the process: raise an error that "
+            "says why; a parser of arguments reads those of a study by parse_args([])"
+        ).with_traceback(end.__traceback__) from end
 
 
 @contextmanager
@@ -96,7 +116,8 @@ def begun(loop: Loop, trial: Trial) -> Epochs:
     name = getattr(loop, "__qualname__", type(loop).__name__)
     how = 'yield the metrics of an epoch at its end, as in `yield {"val_accuracy": ...}`'
     trial.refusal = f"{name} is no generator function, and trains without a yield: {how}"
-    epochs = loop(trial)
+    with no_exit(trial):
+        epochs = loop(trial)
     trial.refusal = ""
     if not isinstance(epochs, Generator):
         raise TypeError(f"{name} is no generator function, it gives a {type(epochs).__name__}: {how}")
