@@ -12,6 +12,9 @@ from collections.abc import Sequence
 LONGEST = 1000
 """Characters of a text that is shown, unless its place has room for more."""
 
+LONGEST_NAME = 100
+"""Characters of the name of a training loop: that of a `functools.partial` has all that was given to it."""
+
 
 def shown(text: object, most: int = LONGEST) -> str:
     """Make one line of printable characters out of a text.

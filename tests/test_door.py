@@ -81,7 +81,11 @@ def test_what_is_no_number_is_refused_by_its_name(value: Any, shown: str) -> Non
     [
         (yielding(), "the loop ended without a report: yield the metrics of each epoch at its end"),
         (yielding(total=None), "the loop ended without a report: yield the metrics of each epoch at its end"),
-        (yielding(scored(), scored()), "the loop ended after the report of epoch 2 of 3: yield once in each of them"),
+        (
+            yielding(scored(), scored()),
+            "the loop ended after the report of epoch 2 of 3: yield once in each of them, and leave "
+            "early stopping to the pruner of a strategy, as in .pruned('asha')",
+        ),
         (yielding(None), "the loop yields None: yield the metrics of an epoch by name, as in {'val_accuracy': ...}"),
         (yielding(0.5), "the loop yields 0.5: yield the metrics of an epoch by name, as in {'val_accuracy': ...}"),
         (yielding({}), "the loop yields no 'val_accuracy', which the study goes by: none is known"),

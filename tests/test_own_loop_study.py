@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from autoaug import Budget, Command, Study, Task, Trial
 from autoaug.compare import legend, stored_comparison, winning_policy
+from autoaug.compare._stored import by_loop
 from autoaug.execution import Options, status
 from autoaug.executors import conduct, ignore, run
 from autoaug.metrics import METRICS
@@ -33,7 +34,7 @@ from autoaug.strategies import Strategy, none, online_score, stn, trivialaugment
 from autoaug.study import Knob, Line, Loader, advise, data_facts, knobs, plan, predict, preflight
 from autoaug.study._observer import Rehearsal
 from autoaug.study._rehearse import rehearsed
-from autoaug.train import NullLearner
+from autoaug.train import NullLearner, spelt
 
 RATE: dict[str, BaseDistribution] = {"train.lr": FloatDistribution(1e-3, 1e-1, log=True)}
 
@@ -408,7 +409,7 @@ def test_a_loop_knows_that_it_is_rehearsed(store: Store, options: Options) -> No
 
 
 def test_a_loop_that_is_silent_in_its_rehearsal_is_named(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
     said = list[str]()
     monkeypatch.setattr("autoaug.study._rehearse.LONGEST", 0.01)
@@ -620,6 +621,14 @@ def test_a_study_whose_loop_has_its_own_data_runs_and_says_so(store: Store, opti
     }
     assert "model" not in tree.provenance
     assert tree.root == trivialaugment().policy().tree().root
+
+
+def test_of_a_loop_that_was_given_much_the_ends_are_shown() -> None:
+    """The text of a partial has all that was given to it, which may be its images."""
+    text = by_loop(spelt(partial(plain, data=torch.zeros(100, 3, 8, 8))))
+    assert text.startswith("what the loop functools.partial(<function plain>, data=tensor([[[[0.")
+    assert len(text) < 200
+    assert "\n" not in text
 
 
 def test_what_a_loop_never_read_in_a_whole_trial_is_kept_with_it(store: Store, options: Options) -> None:

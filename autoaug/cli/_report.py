@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from autoaug.compare import OWN_DATA, Comparison, Figure, Table, headline, legend, tables
 from autoaug.data import public_name
-from autoaug.text import counted, shown
+from autoaug.text import LONGEST_NAME, counted, shown
 
 CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage", "resetScale2d"]]}
 """Of the figures: few buttons, for on a narrow page they would cover the title. Dragging zooms."""
@@ -106,7 +106,7 @@ def draw(title: str, figure: Figure, comparison: Comparison) -> Any:
 def about(comparison: Comparison) -> str:
     """Return the question in a line: what is trained on what, for how long, and what is always done to it."""
     task = comparison.definition["task"]
-    own, epochs = comparison.loop, counted(task["epochs"], "epoch")
+    own, epochs = shown(comparison.loop, LONGEST_NAME), counted(task["epochs"], "epoch")
     facts = [
         f"{own or task['model']} on {'data ' + OWN_DATA if comparison.own_data else public_name(task['data'])}",
         counted_images(comparison.definition.get("data", {}).get(task["data"], {}).get("images", {})),

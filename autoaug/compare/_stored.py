@@ -21,7 +21,7 @@ from autoaug.processes import process_name
 from autoaug.record import Outcome, Record, TrialKind
 from autoaug.store import Attempted, Look, Store, differences
 from autoaug.study import complete_definition
-from autoaug.text import counted
+from autoaug.text import LONGEST_NAME, counted, shown
 
 
 @dataclass(frozen=True, repr=False)
@@ -321,8 +321,8 @@ FACTS = {"git_commit": "git commit", "data": "data fingerprint", "device": "devi
 
 
 def by_loop(name: str) -> str:
-    """Return what is always on where a loop of the user's own trains."""
-    return f"what the loop {name} does itself"
+    """Return what is always on where a loop of the user's own trains; of a long text in place of a name the ends."""
+    return f"what the loop {shown(name, LONGEST_NAME)} does itself"
 
 
 def provenance(

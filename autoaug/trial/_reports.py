@@ -128,7 +128,10 @@ class Reports:
         if not self.count:
             raise ValueError("the loop ended without a report: yield the metrics of each epoch at its end")
         if total is not None and last < total:
-            raise ValueError(f"the loop ended after the report of epoch {last} of {total}: yield once in each of them")
+            raise ValueError(
+                f"the loop ended after the report of epoch {last} of {total}: yield once in each of them, and leave "
+                "early stopping to the pruner of a strategy, as in .pruned('asha')"
+            )
         if trial.final and not self.tested:
             name = on_split("test", trial.metric)
             raise ValueError(f"a final run gave no {name!r}: yield it in the last epoch, where trial.final is true")
