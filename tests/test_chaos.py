@@ -51,7 +51,7 @@ PLANS = (
     replace(SMALL, faults=("worker", "driver"), artifacts="artifacts"),
     replace(SMALL, faults=("worker", "preempt"), artifacts="s3://bucket/runs"),
     replace(SMALL, faults=("worker", "preempt"), train="loop"),
-    replace(SMALL, faults=("worker", "pause"), train="python"),
+    replace(SMALL, faults=("worker", "pause"), train="python", trials=1),
     replace(SMALL, faults=("worker", "pause", "preempt"), train="shell"),
 )
 """Round k plays plan k modulo their number, on PostgreSQL, or every second time on SQLite where no server is struck."""

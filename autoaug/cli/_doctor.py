@@ -65,13 +65,13 @@ def show_checks(storage: str, artifacts: Location, address: str | None, output: 
 
 
 def show_chaos(storage: str, rounds: int, output: Output) -> Iterator["Round"]:
-    """Yield rounds of faults on a storage, every third one on Ray, each after its line is printed."""
+    """Yield rounds of faults on a storage, each after its line is printed; one of three by a command, one on Ray."""
     from autoaug.testing.faults import ChaosPlan, run_round
 
     if not output.as_json:
         out.print(f"{rounds} rounds of chaos: small studies, whose processes are killed and hang at random moments")
     for seed in range(rounds):
-        plan = ChaosPlan(executor="ray", drivers=1) if seed % 3 == 2 else ChaosPlan()
+        plan = (ChaosPlan(), ChaosPlan(train="shell"), ChaosPlan(executor="ray", drivers=1))[seed % 3]
         temporary = tempfile.TemporaryDirectory(prefix="autoaug-chaos-", ignore_cleanup_errors=True)
         with temporary as folder, waiting(f"round {seed + 1} of {rounds}", output):
             done = run_round(storage, Path(folder), seed, plan)

@@ -52,6 +52,6 @@ def worker():
 
 
 if __name__ == "__main__":
-    told = {"AUTOAUG_TRIAL": os.environ["AUTOAUG_TRIAL"]}  # + workers of a cluster have another environment
-    ray.init(runtime_env={"env_vars": told})
+    told = {"AUTOAUG_TRIAL": os.environ["AUTOAUG_TRIAL"]}  # +
+    ray.init(runtime_env={"env_vars": told})  # workers of a cluster have another environment
     TorchTrainer(worker, scaling_config=ScalingConfig(num_workers=2)).fit()
