@@ -18,7 +18,7 @@ from autoaug.integrations.timm import transform_of
 from autoaug.policy import Fixed, policy_tree, ready
 from autoaug.record import TrialKind
 from autoaug.strategies import none, online_score, trivialaugment
-from autoaug.trial import records
+from autoaug.trial import check_kept, records
 from examples import timm_script
 
 STUDY = short(timm_script.study)
@@ -104,17 +104,13 @@ def test_a_policy_that_a_learner_moves_is_refused() -> None:
 
 @pytest.mark.parametrize("sched", ["cosine", "step", "multistep", "poly", "tanh"])
 def test_schedules_and_moving_averages_can_be_kept(sched: str) -> None:
-    trial = trial_of(none)
     with torch.random.fork_rng():
         model = torch.nn.Linear(2, 2)
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     more = {"decay_milestones": [1]} if sched == "multistep" else {}
-    schedule, epochs = create_scheduler_v2(optimiser, sched=sched, num_epochs=3, **more)
-    kept = {"model": model, "optimiser": optimiser, "schedule": schedule, "ema": ModelEmaV3(model)}
-    assert next(trial.epochs(epochs, **kept)) == 1
-    schedule.step(2)
-    state = trial.state_dict(kept)
-    other = trial_of(none)
-    again, _ = create_scheduler_v2(torch.optim.SGD(model.parameters(), lr=1.0), sched=sched, num_epochs=3, **more)
-    other.load_state_dict(kept | {"schedule": again}, state)
+    schedule, _ = create_scheduler_v2(optimiser, sched=sched, num_epochs=3, **more)
+    check_kept({"model": model, "optimiser": optimiser, "schedule": schedule, "ema": ModelEmaV3(model)})
+    again, _ = create_scheduler_v2(torch.optim.SGD(model.parameters(), lr=2.0), sched=sched, num_epochs=3, **more)
+    assert again.state_dict() != schedule.state_dict()
+    again.load_state_dict(schedule.state_dict())
     assert again.state_dict() == schedule.state_dict()
