@@ -1,12 +1,13 @@
 """The examples of commands, run as their readers run them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autoaug import Command, Study
+from autoaug import Budget, Command, Study
 from autoaug.cli._project import load_study
 from autoaug.execution import Options
 from autoaug.executors import run
@@ -34,18 +35,6 @@ class TestShell(CommandTestCase):
         return "val_error"
 
 
-@pytest.mark.slow
-class TestTorchrun(CommandTestCase):
-    @pytest.fixture
-    def command(self) -> Command:
-        command = study_in(EXAMPLES / "torchrun" / "study.py").train
-        assert isinstance(command, Command)
-        return command
-
-    def params(self) -> Mapping[str, Any]:
-        return {"lr": 0.01}
-
-
 def test_the_shell_example_finds_the_largest_rate_that_helps(store: Store, options: Options) -> None:
     """What it minimises is 9 (1 - 2 lr)^10 after five steps from zero."""
     run(study_in(EXAMPLES / "command.py"), store, options=options)
@@ -60,7 +49,8 @@ def test_the_shell_example_finds_the_largest_rate_that_helps(store: Store, optio
 
 @pytest.mark.slow
 def test_torchrun_searches(store: Store, options: Options) -> None:
-    run(study_in(EXAMPLES / "torchrun" / "study.py"), store, options=options)
+    short = replace(study_in(EXAMPLES / "torchrun" / "study.py"), budget=Budget(trials=1), seeds=1)
+    run(short, store, options=options)
     outcomes = store.outcomes("torchrun")
-    assert [(outcome.state, outcome.epochs, outcome.attempt) for outcome in outcomes] == [("COMPLETE", 4, 1)] * 8
+    assert [(outcome.state, outcome.epochs, outcome.attempt) for outcome in outcomes] == [("COMPLETE", 4, 1)] * 4
     assert all(outcome.gpu_seconds > 0.5 for outcome in outcomes), "what the ranks spend is the trial's cost"
