@@ -127,9 +127,9 @@ class Study:
     """A storage URL; None is what the command line or AUTOAUG_STORAGE says, else autoaug.db in this folder."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.minimize is not None:
             make_row(self.metric, self.minimize, self.train)
-        check_fields(self)
         check_kinds(self)
         check_task(self.name, self.task, self.train, self.final_data)
         check_command(self.name, self.strategies, self.train)
