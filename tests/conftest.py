@@ -1,5 +1,6 @@
 """What every test stands on: one thread, explicit generators, and nobody who moves the global one."""
 
+import gc
 import os
 import signal
 from collections import Counter
@@ -32,6 +33,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cache_of_the_test(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing is decoded into the cache of whoever runs the tests."""
     monkeypatch.setenv("AUTOAUG_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def storages_are_let_go() -> Iterator[None]:
+    """What a file leaves behind is collected: storages that nobody closes hold files open, and a process may have 1024.
+
+    By itself Python looks through what has lived long only after a quarter as much has been made, and frameworks are
+    large.
+    """
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """The native dashboard shows what was run, to this machine only, and changes nothing unless it was asked to."""
 
 import json
+import os
 import re
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -63,6 +65,19 @@ def studies(port: int) -> dict[str, int]:
     """Ids of the studies, by name."""
     _, found = ask(port, "/api/studies")
     return {study["study_name"]: study["study_id"] for study in found["study_summaries"]}
+
+
+def test_it_answers_in_a_process_with_more_than_a_thousand_files(url: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with ExitStack() as files:
+            while files.enter_context(open(os.devnull)).fileno() < 1100:
+                pass
+            with served(url) as port:
+                assert set(studies(port)) == {"tiny/none", "tiny/ra", "tiny/leaderboard"}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_studies_are_listed_under_the_names_of_their_strategies(url: str) -> None:

@@ -139,7 +139,12 @@ def make_dashboard(store: Store, host: str, port: int, write: bool) -> BaseWSGIS
     app = optuna_dashboard.wsgi(store.optuna)
     app = guarded(watching(app if write else without_buttons(app), store), host, write)
     return waitress.create_server(
-        app, sockets=[bound(host, port)], ident=None, channel_timeout=IDLE_SECONDS, cleanup_interval=IDLE_SECONDS // 2
+        app,
+        sockets=[bound(host, port)],
+        ident=None,
+        channel_timeout=IDLE_SECONDS,
+        cleanup_interval=IDLE_SECONDS // 2,
+        asyncore_use_poll=True,  # select() knows 1024 files of a process, and ends the server at the next one
     )
 
 
