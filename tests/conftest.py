@@ -13,6 +13,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: trials and tests 
 import pytest
 import torch
 
+from autoaug.metrics import METRICS
+
 if TYPE_CHECKING:
     from autoaug.execution import Options
     from autoaug.store import Store
@@ -36,13 +38,16 @@ def cache_of_the_test(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 
 
 @pytest.fixture(autouse=True, scope="module")
-def storages_are_let_go() -> Iterator[None]:
-    """What a file leaves behind is collected: storages that nobody closes hold files open, and a process may have 1024.
+def nothing_stays_of_a_file() -> Iterator[None]:
+    """Metrics that studies of a file made rows of go, and storages that nobody closed: a process may open 1024 files.
 
     By itself Python looks through what has lived long only after a quarter as much has been made, and frameworks are
     large.
     """
+    before = dict(METRICS)
     yield
+    METRICS.clear()
+    METRICS.update(before)
     gc.collect()
 
 
