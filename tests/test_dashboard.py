@@ -7,7 +7,7 @@ import resource
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ def served(url: str, write: bool = False, host: str = "127.0.0.1", existing: boo
         yield int(server.effective_port)
     finally:
         server.task_dispatcher.shutdown()  # its threads wake the server's after each answer
-        server.trigger.pull_trigger(server.close)
+        with suppress(OSError):  # woken by an earlier answer it may be closed before it is woken for this
+            server.trigger.pull_trigger(server.close)
         thread.join()
 
 
