@@ -185,6 +185,23 @@ def table(kind: Any, steps: int, rounds: int, batches: int) -> list[str]:
     return lines
 
 
+def page(title: str, about: str, of_network: Callable[[Any], list[str]]) -> str:
+    """The table of every network, and on what it was measured; the tables are made here."""
+    begun = os.getloadavg()[0]
+    rows = [line for name, kind in NETWORKS.items() for line in [f"## {name}", "", *of_network(kind), ""]]
+    return "\n".join(
+        [
+            f"# {title}",
+            "",
+            about,
+            f"torch {torch.__version__}, Python {platform.python_version()}, CPU, 1 thread, {datetime.date.today()}. "
+            f"Load of the machine when it began and ended: {begun:.1f} and {os.getloadavg()[0]:.1f}.",
+            "",
+            *rows,
+        ]
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
@@ -193,25 +210,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/parts-cpu.md")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    begun = os.getloadavg()[0]
-    rows = [
-        line
-        for name, kind in NETWORKS.items()
-        for line in [f"## {name}", "", *table(kind, chosen.pretrain_steps, chosen.rounds, chosen.batches), ""]
-    ]
-    text = "\n".join(
-        [
-            "# Hypergradients through a part of a network",
-            "",
-            f"Pretrained for {chosen.pretrain_steps} steps on the digits 0 to 7 at 32 x 32, fine-tuned on {SIZE} "
-            f"images of the digits 8 and 9. Two-stage `Relaxed` of 14 operations, pathwise, float32; {chosen.rounds} "
-            f"rounds, {chosen.batches} batches. `benchmarks/parts.py` says what the columns are.",
-            f"torch {torch.__version__}, Python {platform.python_version()}, CPU, 1 thread, {datetime.date.today()}. "
-            f"Load of the machine when it began and ended: {begun:.1f} and {os.getloadavg()[0]:.1f}.",
-            "",
-            *rows,
-        ]
+    about = (
+        f"Pretrained for {chosen.pretrain_steps} steps on the digits 0 to 7 at 32 x 32, fine-tuned on {SIZE} "
+        f"images of the digits 8 and 9. Two-stage `Relaxed` of 14 operations, pathwise, float32; {chosen.rounds} "
+        f"rounds, {chosen.batches} batches. `benchmarks/parts.py` says what the columns are."
     )
+    of_network = partial(table, steps=chosen.pretrain_steps, rounds=chosen.rounds, batches=chosen.batches)
+    text = page("Hypergradients through a part of a network", about, of_network)
     print(text)
     if chosen.write:
         (RESULTS / "parts-cpu.md").write_text(text)

@@ -19,10 +19,7 @@ Run from the root of the checkout:
 """
 
 import argparse
-import datetime
 import itertools
-import os
-import platform
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +38,7 @@ from autoaug.mixing import none as unmixed
 from autoaug.models import PARTS, Part, names_of
 from autoaug.policy import Relaxed
 from autoaug.trial import Trial
-from benchmarks.parts import NETWORKS, RESULTS, SIZE, pretrained, seconds, some, spoken, step, tuning
+from benchmarks.parts import RESULTS, SIZE, page, pretrained, seconds, some, spoken, step, tuning
 
 SMALL = 24
 RATE, HEAD_RATE = 1e-3, 1e-2
@@ -145,26 +142,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/parts-in-a-loop-cpu.md")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    begun = os.getloadavg()[0]
-    rows = [
-        line
-        for name, kind in NETWORKS.items()
-        for line in [f"## {name}", "", *table(kind, chosen.pretrain_steps, chosen.steps), ""]
-    ]
-    text = "\n".join(
-        [
-            "# Hypergradients through a part of the weights in a loop of one's own",
-            "",
-            f"`trial.learn(..., weights=...)` after each of {chosen.steps} steps of AdamW (head {HEAD_RATE:g}, rest "
-            f"{RATE:g}) on {SMALL} of {SIZE} images of the digits 8 and 9 at 32 x 32, pretrained for "
-            f"{chosen.pretrain_steps} steps on the others. Two-stage `Relaxed` of 14 operations, pathwise, float32. "
-            "`benchmarks/parts_in_a_loop.py` says what the columns are.",
-            f"torch {torch.__version__}, Python {platform.python_version()}, CPU, 1 thread, {datetime.date.today()}. "
-            f"Load of the machine when it began and ended: {begun:.1f} and {os.getloadavg()[0]:.1f}.",
-            "",
-            *rows,
-        ]
+    about = (
+        f"`trial.learn(..., weights=...)` after each of {chosen.steps} steps of AdamW (head {HEAD_RATE:g}, rest "
+        f"{RATE:g}) on {SMALL} of {SIZE} images of the digits 8 and 9 at 32 x 32, pretrained for "
+        f"{chosen.pretrain_steps} steps on the others. Two-stage `Relaxed` of 14 operations, pathwise, float32. "
+        "`benchmarks/parts_in_a_loop.py` says what the columns are."
     )
+    of_network = partial(table, pretrain_steps=chosen.pretrain_steps, steps=chosen.steps)
+    text = page("Hypergradients through a part of the weights in a loop of one's own", about, of_network)
     print(text)
     if chosen.write:
         (RESULTS / "parts-in-a-loop-cpu.md").write_text(text)
