@@ -77,7 +77,7 @@ def our_epoch(run: TrainingRun) -> int:
     """Prepare all minibatches of an epoch; returns how many images that were."""
     run.epoch, count = 1, 0
     for images, targets in run.data.train.minibatches(batches(run)):
-        seen, _ = run.augment(run.standard(images), targets)
+        seen = run.augment(run.standard(images), targets).images
         count += len(seen)
     if run.device.type == "cuda":
         torch.cuda.synchronize()

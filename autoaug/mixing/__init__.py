@@ -7,12 +7,17 @@ one λ and one mask for each sample (`per="batch"` gives theirs), and labels wei
 from autoaug.mixing._masks import Mask
 from autoaug.mixing._pairs import Mix, PairMix
 from autoaug.mixing._table import MIXES, build, cutmix, described, gmix, hmix, mixup, mixup_or_cutmix, none, takes
+from autoaug.mixing._training import Hidden, Mixed, TrainingBatch, TrainingMix
 
 __all__ = [
     "MIXES",
+    "Hidden",
     "Mask",
     "Mix",
+    "Mixed",
     "PairMix",
+    "TrainingBatch",
+    "TrainingMix",
     "build",
     "cutmix",
     "described",

@@ -11,6 +11,7 @@ from autoaug.fields import finite, plain, short
 from autoaug.lookup import lookup
 from autoaug.mixing._masks import cutmix_mask, gmix_mask, hmix_mask, mixup_mask, mixup_or_cutmix_mask
 from autoaug.mixing._pairs import Mix, PairMix
+from autoaug.mixing._training import TrainingMix
 
 Alpha = float | Tensor
 Per = Literal["sample", "batch"]
@@ -156,7 +157,7 @@ def build(name: str, **parameters: Any) -> Mix:
     return row(**parameters)
 
 
-def described(mix: Mix) -> dict[str, Any]:
+def described(mix: Mix | TrainingMix) -> dict[str, Any]:
     """Return the row and the parameters of a mix, as plain data from which `build` makes one that draws the same.
 
     Raises:

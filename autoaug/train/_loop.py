@@ -16,7 +16,7 @@ from autoaug.data import Data, Split, as_float, resplit
 from autoaug.devices import Clock
 from autoaug.interruption import Interruption
 from autoaug.metrics import on_split
-from autoaug.mixing import Mix
+from autoaug.mixing import Mix, TrainingMix
 from autoaug.photos import Photos
 from autoaug.policy import Policy
 from autoaug.record import Record
@@ -35,7 +35,7 @@ from autoaug.train._task import Task
 def train(
     task: Task,
     policy: Policy,
-    mix: Mix,
+    mix: Mix | TrainingMix,
     learner: Learner | None = None,
     rng: Generator | None = None,
     resume: Checkpoint | None = None,
@@ -154,13 +154,14 @@ def train_epoch(run: TrainingRun) -> float:
     """Train on all images once, in a fresh random order, or on those that are left; return the mean loss."""
     assert run.position is not None, "the epoch has been entered"
     run.to_training()
-    for images, targets in run.data.train.minibatches(batches(run)):
-        run.position.advance(train_step(run, images, targets))
+    order = list(batches(run))
+    for chosen, (images, targets) in zip(order, run.data.train.minibatches(order), strict=True):
+        run.position.advance(train_step(run, images, targets, chosen))
         run.saving_point(run.epoch == run.task.total_epochs and run.position.steps == run.steps_per_epoch)
     return (run.position.loss / run.steps_per_epoch).item()
 
 
-def train_step(run: TrainingRun, images: Tensor | Photos, targets: Tensor) -> Tensor:
+def train_step(run: TrainingRun, images: Tensor | Photos, targets: Tensor, chosen: Tensor | None = None) -> Tensor:
     """Train the network on one minibatch, by way of the learner, and return its loss: a detached scalar.
 
     Every training step of the library is this one: of trainings, of the preflight and of measurements.
@@ -168,13 +169,14 @@ def train_step(run: TrainingRun, images: Tensor | Photos, targets: Tensor) -> Te
     Args:
         images: [B, C, H, W], uint8 or floats in [0, 1], or photos, before the standard augmentation.
         targets: classes [B], int64.
+        chosen: which of the training images they are, [B], int64; None are the first.
     """
     set_learning_rate(run)
     learner, images = run.active_learner, run.standard(images)
     with torch.set_grad_enabled(learner.wants_graph(run)):
-        seen, soft = run.augment(images, targets)
+        seen = run.augment(images, targets, chosen)
     run.optimiser.zero_grad(set_to_none=True)
-    loss = learner.backward(run, MinibatchLoss(run, seen, soft), images, targets)
+    loss = learner.backward(run, MinibatchLoss(run, *seen), images, targets)
     step_optimiser(run)
     run.step += 1
     learner.step(run)

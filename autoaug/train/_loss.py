@@ -5,11 +5,14 @@ B batch, C channels, H height, W width, K classes
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from autoaug.mixing import Hidden
 
 if TYPE_CHECKING:
     from autoaug.train._run import TrainingRun
@@ -30,6 +33,8 @@ class MinibatchLoss:
     """[B, C, H, W] in [0, 1], after the policy and the mix."""
     targets: Tensor
     """Soft targets [B, K], not smoothed; each row sums to 1."""
+    hidden: Hidden | None = None
+    """How the network mixes activations of its own, in one part alone; None where it does not."""
 
     def backward(self, *, shared_graph: bool = False) -> Tensor:
         """Leave the gradients in the parameters and return the loss as a detached scalar.
@@ -55,7 +60,9 @@ class MinibatchLoss:
         count = parts(self.run.task, size)
         pairs = list(zip(self.images.tensor_split(count), self.targets.tensor_split(count), strict=True))
         for k, (images, targets) in enumerate(pairs, start=1):
-            loss = self.run.criterion(self.run.logits(images), targets).mean()
+            with self.hidden(self.run.model) if self.hidden else nullcontext():
+                logits = self.run.logits(images)
+            loss = self.run.criterion(logits, targets).mean()
             yield loss * (len(images) / size), k == len(pairs)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from autoaug.data import Data, as_float
-from autoaug.mixing import Mix
+from autoaug.mixing import Mix, Mixed, TrainingBatch, TrainingMix
 from autoaug.models import build, normalisation, save_weights
 from autoaug.photos import Photos
 from autoaug.policy import Policy
@@ -41,7 +41,13 @@ class TrainingRun:
     """
 
     def __init__(
-        self, task: Task, policy: Policy, mix: Mix, learner: Learner | None, rng: Generator, data: Data
+        self,
+        task: Task,
+        policy: Policy,
+        mix: Mix | TrainingMix,
+        learner: Learner | None,
+        rng: Generator,
+        data: Data,
     ) -> None:
         self.task, self.policy, self.mix, self.learner = task, policy, mix, learner or NullLearner()
         self.device = pick_device(task.device)
@@ -90,7 +96,7 @@ class TrainingRun:
         """Return the learner where the policy is on; while refining a `NullLearner`."""
         return self.learner if self.phase == "augment" else NullLearner()
 
-    def augment(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def augment(self, images: Tensor, targets: Tensor, chosen: Tensor | None = None) -> Mixed:
         """Return images [B, C, H, W] and soft targets [B, K] as a training step of the present epoch sees them.
 
         In augmented epochs the policy transforms the images, and the mix combines pairs; while refining neither does.
@@ -98,11 +104,35 @@ class TrainingRun:
         Args:
             images: [B, C, H, W] in [0, 1], after the standard augmentation.
             targets: classes [B], int64.
+            chosen: which of the training images they are, [B], int64; None are the first.
         """
         soft = F.one_hot(targets, len(self.data.classes)).to(images.dtype)
         if self.phase != "augment":
-            return images, soft
-        return self.mix(self.policy(images, self.streams["augment"]), soft, self.streams["mix"])
+            return Mixed(images, soft)
+        seen = self.policy(images, self.streams["augment"])
+        if isinstance(self.mix, TrainingMix):
+            return self.mix.mix_in_training(self.batch_to_mix(seen, soft, chosen))
+        return Mixed(*self.mix(seen, soft, self.streams["mix"]))
+
+    def batch_to_mix(self, seen: Tensor, soft: Tensor, chosen: Tensor | None) -> TrainingBatch:
+        """Return what a mix may look at beyond a minibatch."""
+
+        def others(indices: Tensor) -> tuple[Tensor, Tensor]:
+            images, targets = self.data.train.taken(indices)
+            more = self.policy(self.standard(images), self.streams["augment"])
+            return more, F.one_hot(targets, len(self.data.classes)).to(more.dtype)
+
+        return TrainingBatch(
+            images=seen,
+            targets=soft,
+            chosen=torch.arange(len(seen)) if chosen is None else chosen,
+            model=self.model,
+            losses=lambda images, targets: self.criterion(self.logits(images), targets),
+            others=others,
+            all_images=lambda: torch.cat([images for images, _ in self.data.train.parts(1000)]),
+            all_targets=self.data.train.targets,
+            rng=self.streams["mix"],
+        )
 
     @property
     def evaluated(self) -> nn.Module:

@@ -12,10 +12,11 @@ from torch import Generator, Tensor, nn
 
 from autoaug.checkpoint import BEGAN_AGAIN, Checkpoint
 from autoaug.data import Data, Split, as_float
+from autoaug.fields import short
 from autoaug.interruption import Interruption
 from autoaug.learners import straight
 from autoaug.lookup import suggest
-from autoaug.mixing import Mix
+from autoaug.mixing import Mix, TrainingMix
 from autoaug.models import Part
 from autoaug.photos import Photos
 from autoaug.policy import Policy
@@ -73,7 +74,7 @@ class Trial:
         self,
         params: Mapping[str, Any],
         policy: Policy,
-        mix: Mix,
+        mix: Mix | TrainingMix,
         learner: Learner,
         task: Task,
         seed: int,
@@ -309,13 +310,23 @@ class Trial:
             images: [B, C, H, W], floats.
             targets: classes [B], integers, or soft targets [B, K], floats.
             classes: K, as in `augment`.
+
+        Raises:
+            ValueError: the mix needs what only autoaug's own trainer knows.
         """
         self.used.add("mix")
         self.pulse()
         look = not self.images
         self.images += len(images)
         soft = soft_targets(targets, self.known_classes(classes), len(images), look=look).to(images.dtype)
-        return (images, soft) if self.refining else self.mix(images, soft, self.streams["mix"])
+        if self.refining:
+            return images, soft
+        if isinstance(self.mix, TrainingMix):
+            raise ValueError(
+                f"{short(self.mix)} mixes by the network, or by images beyond the batch, which autoaug's own trainer "
+                "knows and a loop of one's own does not tell: use a mix of batches, such as mixup, or leave out train="
+            )
+        return self.mix(images, soft, self.streams["mix"])
 
     def known_classes(self, classes: int | None) -> int | None:
         """Return how many classes there are: as given, or of the task, or of the network; None where nobody knows."""

@@ -1,0 +1,60 @@
+"""Mixes that need more of a training than one minibatch: its network, its other images."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from torch import Generator, Tensor, nn
+
+Hidden = Callable[[nn.Module], AbstractContextManager[None]]
+"""Makes a context in which a network mixes activations of its own: `with hidden(network): network(images)`."""
+
+
+class Mixed(NamedTuple):
+    """Hold what a training step makes of a minibatch."""
+
+    images: Tensor
+    """[B, C, H, W], as they enter the network."""
+    targets: Tensor
+    """Soft targets [B, K]."""
+    hidden: Hidden | None = None
+    """How the network mixes on its way; None where all was mixed before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingBatch:
+    """Hold what a mix may look at in a training of autoaug's own trainer."""
+
+    images: Tensor
+    """[B, C, H, W] in [0, 1], after the policy."""
+    targets: Tensor
+    """Soft targets [B, K]."""
+    chosen: Tensor
+    """Which of the training images they are: indices [B], int64, on the CPU."""
+    model: nn.Module
+    """The network as it trains."""
+    losses: Callable[[Tensor, Tensor], Tensor]
+    """Images as above and soft targets to the loss of each image, [B], with its graph. The pass is one of the network
+    in its present mode: running statistics move, dropout draws."""
+    others: Callable[[Tensor], tuple[Tensor, Tensor]]
+    """Indices [B] of training images to these images as the training sees them in this epoch, after the standard
+    augmentation and the policy, and their soft targets."""
+    all_images: Callable[[], Tensor]
+    """Returns all training images as they are held, [N, C, H, W], bytes or floats in [0, 1]. Call it once: it may read
+    files."""
+    all_targets: Tensor
+    """The class of each of them, [N], int64."""
+    rng: Generator
+
+
+@runtime_checkable
+class TrainingMix(Protocol):
+    """Combine samples by what a training knows beyond the minibatch, such as its network or its other images.
+
+    It stands where a `Mix` stands (`Strategy.mixed`, `mix.kind`), in autoaug's own trainer alone: a loop of the user's
+    own has a network and images that it does not know.
+    """
+
+    def mix_in_training(self, batch: TrainingBatch) -> Mixed:
+        """Return the minibatch as a training step sees it. All randomness comes from `batch.rng`."""
