@@ -56,6 +56,7 @@ VERSION_1: dict[str, Any] = {
     "spaces": {"none": {"mix.alpha": ALPHA, "task.refine_epochs": REFINE}},
     "varied": {"none": ["task.refine_epochs", "mix.alpha"]},
     "mixes": {},
+    "tasks": {},
     "proxies": {},
     "data": {},
     "predicted_seconds": {"none": 1.5},
@@ -88,7 +89,7 @@ def test_what_has_its_default_is_not_stored() -> None:
     plain = Study(name="s", task=Task(data="digits"), strategies={"none": none()}, budget=Budget(trials=1)).describe()
     assert plain["version"] == 3
     assert plain["task"] == {"data": "digits", "standard": "auto"}
-    assert not {"final_data", "mixes", "proxies"} & set(plain)
+    assert not {"final_data", "mixes", "tasks", "proxies"} & set(plain)
     assert asked().describe()["task"].keys() == {"data", "model", "epochs", "batch_size", "lr", "standard"}
 
 

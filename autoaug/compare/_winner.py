@@ -115,7 +115,7 @@ def policy_of(study: Study, store: Store, best: Outcome, trial: FrozenTrial) -> 
 
 def provenance(study: Study, best: Outcome, attributes: Mapping[str, Any]) -> dict[str, str | int | float]:
     """Return what one needs to know to find this policy again, as the facts of a policy file."""
-    task = study.task.describe()
+    task = study.full_task_of(best.strategy).describe()
     facts: dict[str, Any] = {
         "study": study.name,
         "strategy": best.strategy,
@@ -125,6 +125,7 @@ def provenance(study: Study, best: Outcome, attributes: Mapping[str, Any]) -> di
         "data": OWN_DATA if study.task.data is None else public_name(task["data"]),
         **({"model": task["model"]} if study.train is None else {"train": spelt(study.train)}),
         "epochs": best.epochs,
+        **{f"task {name}": value for name, value in study.own_fields(best.strategy).items()},
         **{f"point {name}": value for name, value in best.point.items()},
         "git_commit": attributes.get("git_commit", "unknown"),
         **attributes.get("versions", {}),

@@ -205,8 +205,9 @@ def planned_epochs(outcome: Outcome, definition: Mapping[str, Any], attributes: 
         return attributes.get("total_epochs")
     task = definition["task"]
     proxy = definition["proxies"].get(outcome.strategy, {}) if outcome.proxy else {}
+    own = {**task, **definition["tasks"].get(outcome.strategy, {})}
     names = ("epochs", "refine_epochs")
-    return sum(proxy.get(name, outcome.point.get(f"task.{name}", task[name])) for name in names)
+    return sum(proxy.get(name, outcome.point.get(f"task.{name}", own[name])) for name in names)
 
 
 def idle_drivers(

@@ -12,7 +12,17 @@ from autoaug.store._schema import STUDIES
 Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Gives a definition of any version with all that it leaves to defaults."""
 
-WIDENED = ("metrics", "spaces", "varied", "mixes", "proxies", "data", "predicted_seconds", "predicted_rerun_seconds")
+WIDENED = (
+    "metrics",
+    "spaces",
+    "varied",
+    "mixes",
+    "tasks",
+    "proxies",
+    "data",
+    "predicted_seconds",
+    "predicted_rerun_seconds",
+)
 """Parts of a definition to which strategies that are added later, or data, add what is theirs."""
 
 KEPT = ("version", "task", "final_data")
@@ -71,7 +81,7 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
     }
     pairs |= {
         f"the {part} of {strategy!r},": tuple(each.get(parts, {}).get(strategy, {}) for each in (stored, wanted))
-        for part, parts in {"mix": "mixes", "proxy": "proxies"}.items()
+        for part, parts in {"mix": "mixes", "task": "tasks", "proxy": "proxies"}.items()
         for strategy in common
     }
     own = [each.get("metrics", {}) for each in (stored, wanted)]

@@ -65,6 +65,8 @@ class Strategy(NamedTuple):
     """Fields of the task that are changed while searching, and only then, such as `{"epochs": 1}`."""
     mix: Mapping[str, Any] = {}
     """What of the mix does not vary, such as `{"kind": "cutmix", "alpha": 1.0}`: see `mixed`."""
+    task: Mapping[str, Any] = {}
+    """Fields of the task that are this strategy's own, in the search and in final runs: see `trained`."""
     conditions: Mapping[str, Condition] = {}
     """Dimensions of its own that only some points have, by name. What the policy or the learner is built without must
     then have a default."""
@@ -79,6 +81,19 @@ class Strategy(NamedTuple):
         """
         build_mix(kind, **parameters)
         return self._replace(mix={"kind": kind, **parameters})
+
+    def trained(self, **task_fields: Any) -> "Strategy":
+        """Return this strategy with fields of the task of its own in every training, such as `trained(dropout=0.5)`.
+
+        For arms that differ in how they train: with refinement epochs or without, with another weight decay. The data,
+        the split and what else a score is measured on are the same for all strategies. Strategies that train for
+        different numbers of epochs cost differently: the plan warns of it.
+
+        Raises:
+            ValueError: not a field of `Task`, or one that is the same in all trials.
+        """
+        check_task_fields("trained", task_fields, SAME_IN_ALL_TRIALS)
+        return self._replace(task={**self.task, **task_fields})
 
     def pruned(self, name: str) -> "Strategy":
         """Return this strategy with a row of `PRUNERS`.
@@ -99,20 +114,24 @@ class Strategy(NamedTuple):
         Raises:
             ValueError: not a field of `Task`, or one that has nothing to do with cost.
         """
-        check_proxied(task_fields)
+        # data, and a size, of its own: none of its scores names a winner
+        same = {name: what for name, what in SAME_IN_ALL_TRIALS.items() if name not in ("data", "size")}
+        check_task_fields("proxied", task_fields, same)
         return self._replace(proxy={**self.proxy, **task_fields})
 
 
-def check_proxied(task_fields: Mapping[str, Any]) -> None:
-    """Refuse what a proxy may not change. It may have data, and a size, of its own: none of its scores names a winner.
+def check_task_fields(method: str, given: Mapping[str, Any], same: Mapping[str, str]) -> None:
+    """Refuse what a strategy may not change of a task.
+
+    Args:
+        same: the fields that are the same in all trials, and what each says.
 
     Raises:
-        ValueError: it is no field of `Task`, or one that is the same in all trials.
+        ValueError: it is one of them, or no field of `Task`.
     """
-    same = {name: what for name, what in SAME_IN_ALL_TRIALS.items() if name not in ("data", "size")}
     known = sorted({field.name for field in fields(Task)} - set(same))
-    for name, value in task_fields.items():
+    for name, value in given.items():
         if name in same:
-            raise ValueError(f"proxied({name}={value!r}): {same[name]} is the same in all trials; leave it out")
+            raise ValueError(f"{method}({name}={value!r}): {same[name]} is the same in all trials; leave it out")
         if name not in known:
-            raise ValueError(f"proxied({name}={value!r}) is no field of a task: {suggest(name, known)}")
+            raise ValueError(f"{method}({name}={value!r}) is no field of a task: {suggest(name, known)}")

@@ -29,6 +29,7 @@ def check_strategy(study: "Study", strategy: str) -> None:
     Raises:
         ValueError: it names the dimension, the point or the field.
     """
+    check_own_task(study, strategy)
     check_space(study, strategy)
     check_choices(study.name, study.space_of(strategy))
     check_mix(study, strategy)
@@ -95,6 +96,21 @@ def check_first(study: "Study", strategy: str) -> None:
         study.first_of(strategy)
     except ValueError as error:
         raise ValueError(f"strategy {strategy!r} of study {study.name!r}: {error}") from None
+
+
+def check_own_task(study: "Study", strategy: str) -> None:
+    """Refuse fields of a task of a strategy's own that make no task, or that its space sets too."""
+    own, where = study.strategies[strategy].task, f"the task of strategy {strategy!r} of study {study.name!r}"
+    for name, value in own.items():
+        if study.train is not None:
+            refuse_unread(where, name)
+        if f"task.{name}" in {**study.space, **study.strategies[strategy].space}:
+            raise ValueError(f"{where}: 'task.{name}' is fixed at {value!r} and a dimension of the space: keep one")
+    try:
+        study.strategies[strategy].trained(**own)
+        study.full_task_of(strategy)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def check_proxy(study: "Study", strategy: str) -> None:

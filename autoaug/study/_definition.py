@@ -179,7 +179,7 @@ class Study:
     def conditions_of(self, strategy: str) -> dict[str, Condition]:
         """Return, for each dimension that means something in some points only, when it does."""
         declared = self.strategies[strategy].conditions
-        return {**mix_conditions(self.mix_of(strategy)), **task_conditions(self.task), **declared}
+        return {**mix_conditions(self.mix_of(strategy)), **task_conditions(self.full_task_of(strategy)), **declared}
 
     def uses(self, strategy: str, name: str, point: Mapping[str, Any]) -> bool:
         """Whether a dimension means something in a point, as far as that is known."""
@@ -197,7 +197,7 @@ class Study:
 
     def first_of(self, strategy: str) -> tuple[dict[str, Any], ...]:
         """Return the points that a search tries first: known defaults. A search takes of them what it asks for."""
-        return first_points(self.strategies[strategy], self.task, self.space)
+        return first_points(self.strategies[strategy], self.full_task_of(strategy), self.space)
 
     def trials_of(self, strategy: str) -> int | None:
         """Return the number of trials a strategy may make; None where only cost limits it.
@@ -212,9 +212,13 @@ class Study:
             return 0
         return self.rerun if self.varied(strategy) else 1
 
+    def full_task_of(self, strategy: str) -> Task:
+        """Return what a strategy trains: the task, with the fields that are its own (`Strategy.trained`)."""
+        return replace(self.task, **self.strategies[strategy].task)
+
     def task_of(self, strategy: str) -> Task:
-        """Return what the trials of a search are trained on: the task, with the changes of the strategy's proxy."""
-        return replace(self.task, **self.strategies[strategy].proxy)
+        """Return what the trials of a search are trained on: `full_task_of`, with the changes of its proxy."""
+        return replace(self.full_task_of(strategy), **self.strategies[strategy].proxy)
 
     def describe(self) -> dict[str, Any]:
         """Return the study as it is stored: plain data, without what has its default (`_versions.py`).
@@ -240,10 +244,16 @@ class Study:
                 },
                 "varied": {name: self.varied(name) for name in self.strategies},
                 "mixes": {name: self.mix_of(name) for name in self.strategies if self.mix_of(name)},
+                "tasks": {name: self.own_fields(name) for name in self.strategies if self.own_fields(name)},
                 "proxies": {name: self.proxy_of(name) for name in self.strategies if self.proxy_of(name)},
             },
             described(type(self.task)(data="any")),
         )
+
+    def own_fields(self, strategy: str) -> dict[str, Any]:
+        """Return the fields of the task that are a strategy's own, as plain data; empty where it has none."""
+        own = self.full_task_of(strategy).describe()
+        return {name: own[name] for name in self.strategies[strategy].task}
 
     def proxy_of(self, strategy: str) -> dict[str, Any]:
         """Return what the proxy of a strategy changes of the task, as plain data; empty where it has none."""

@@ -52,6 +52,7 @@ def read_data(study: Study, load: Loader) -> None:
 
 
 def tasks(study: Study) -> Iterator[Task]:
-    """Yield the task of a study, and those that its strategies search on."""
+    """Yield the task of a study, and those that its strategies train and search on."""
     yield study.task
+    yield from (study.full_task_of(name) for name, strategy in study.strategies.items() if strategy.task)
     yield from (study.task_of(name) for name, strategy in study.strategies.items() if strategy.proxy)

@@ -13,11 +13,12 @@ def most_epochs(study: "Study", strategy: str, *, search: bool = False) -> int:
         search: count those of a trial of its search, which may run on a proxy.
     """
     space = study.space_of(strategy)
+    task = study.full_task_of(strategy)
     fixed = study.strategies[strategy].proxy if search else {}
     longest = {
-        name: getattr(space[f"task.{name}"], "high", getattr(study.task, name))
+        name: getattr(space[f"task.{name}"], "high", getattr(task, name))
         if f"task.{name}" in space
-        else getattr(study.task, name)
+        else getattr(task, name)
         for name in ("epochs", "refine_epochs")
     }
     return sum({**longest, **{name: fixed[name] for name in longest if name in fixed}}.values())

@@ -78,7 +78,7 @@ def epochs_of(study: Study, name: str, load: Loader | None, *, search: bool = Fa
     seen = seen_of(study, name, load, search) if load else None
     if seen is None or seen.augmented_epochs is None or seen.total_epochs is None:
         return None
-    asked = study.task_of(name) if search else study.task
+    asked = study.task_of(name) if search else study.full_task_of(name)
     longest = "task.epochs" in study.space_of(name)
     return most if longest else most - asked.epochs + seen.augmented_epochs
 
@@ -107,7 +107,9 @@ def loop_notes(study: Study, name: str, load: Loader) -> tuple[str, ...]:
 def notes(study: Study, name: str, load: Loader) -> tuple[str, ...]:
     """Return what a strategy notes on the study's task, and on its proxy where that is said differently."""
     strategy = study.strategies[name]
-    full, search = (tuple(strategy.notes(task, len(load(task).train))) for task in (study.task, study.task_of(name)))
+    full, search = (
+        tuple(strategy.notes(task, len(load(task).train))) for task in (study.full_task_of(name), study.task_of(name))
+    )
     return full if search == full else (*full, *(f"{text} (in the search)" for text in search))
 
 

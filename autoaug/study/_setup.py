@@ -34,7 +34,7 @@ def set_up(study: Study, strategy: str, point: Mapping[str, Any], *, search: boo
     chosen = study.strategies[strategy]
     policy = chosen.policy(**part("policy", point))
     learner = chosen.within(policy, **part("learner", point)) if chosen.within else NullLearner()
-    task = replace(study.task, **part("task", point) | (dict(chosen.proxy) if search else {}))
+    task = replace(study.full_task_of(strategy), **part("task", point) | (dict(chosen.proxy) if search else {}))
     return Setup(
         task, policy, make_mix(**{**study.mix_of(strategy), **part("mix", point)}), learner, part("train", point)
     )

@@ -93,6 +93,7 @@ OPTIONAL: dict[str, Any] = {
     "final_data": "train",
     "varied": {},
     "mixes": {},
+    "tasks": {},
     "proxies": {},
     "data": {},
     "predicted_seconds": {},
