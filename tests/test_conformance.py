@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +374,20 @@ def one_share(alpha: Any = 1.0, probability: float = 1.0, per: Any = "sample") -
     return MIXES["mixup"](alpha, probability, "batch")
 
 
+@dataclass(frozen=True)
+class Lasting:
+    """Mixup that grows no weaker."""
+
+    mix: Mix
+    mixes: bool = True
+
+    def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+        return self.mix(images, targets, rng)
+
+    def weakened(self, share: float) -> "Lasting":
+        return self
+
+
 MIX_FAULTS: dict[str, tuple[Callable[..., Mix], str]] = {
     "targets sum to more than one": (mixup_but(heavier), "targets_stay_on_the_simplex_and_pixels_in_range"),
     "targets are hard": (mixup_but(hard), "targets_are_soft"),
@@ -400,6 +414,10 @@ MIX_FAULTS: dict[str, tuple[Callable[..., Mix], str]] = {
     "has one share for all": (one_share, "shares_differ_between_samples_unless_one_is_drawn_for_the_batch"),
     "takes any alpha": (any_alpha, "an_impossible_alpha_is_refused"),
     "detaches alpha": (any_alpha, "a_gradient_reaches_alpha"),
+    "cannot be weakened": (
+        mixup_but(lambda mix, alpha: Lasting(mix)),
+        "weaker_mixes_mix_less_until_nothing_is_mixed",
+    ),
     "cannot be pickled": (mixup_but(heavier), "it_travels_to_workers"),
 }
 

@@ -235,7 +235,7 @@ def test_errors_name_the_value_and_the_fix(name: str, parameters: dict[str, floa
 
 
 def test_build_passes_the_parameters_on() -> None:
-    assert build("mixup", alpha=0.4, probability=0.5, per="batch") == PairMix(mixup_mask, 0.4, 0.5, "batch")
+    assert build("mixup", alpha=0.4, probability=0.5, per="batch") == PairMix(mixup_mask, 0.4, 0.5, "batch", "alpha")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ one λ and one mask for each sample (`per="batch"` gives theirs), and labels wei
 """
 
 from autoaug.mixing._masks import Mask
-from autoaug.mixing._pairs import Mix, PairMix
+from autoaug.mixing._pairs import Mix, PairMix, Weakenable
 from autoaug.mixing._table import MIXES, build, cutmix, described, gmix, hmix, mixup, mixup_or_cutmix, none, takes
 from autoaug.mixing._training import Hidden, Mixed, TrainingBatch, TrainingMix
 
@@ -18,6 +18,7 @@ __all__ = [
     "PairMix",
     "TrainingBatch",
     "TrainingMix",
+    "Weakenable",
     "build",
     "cutmix",
     "described",

@@ -1,7 +1,7 @@
 """Blend samples in pairs by a mask, and their targets by the mask's mean."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -21,6 +21,33 @@ class Mix(Protocol):
     """
 
     def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]: ...
+
+
+@runtime_checkable
+class Weakenable(Protocol):
+    """Tell of a mix how strong it is, and make weaker ones of it, so that it can end gradually (He et al. 2019).
+
+    Every row of `MIXES` is one; a function of one's own that is a `Mix` need not be.
+    """
+
+    @property
+    def mixes(self) -> bool:
+        """Whether it ever changes anything."""
+
+    def weakened(self, share: float) -> Self:
+        """Return the same mix at a share in [0, 1] of its strength; at 1 it is itself, at 0 it mixes nothing.
+
+        Raises:
+            ValueError: the share lies outside.
+        """
+
+
+def checked_share(share: float) -> float:
+    """Return the share that is left of a mix; raise ValueError where it is not within [0, 1]."""
+    number = finite(plain(share))
+    if number is None or not 0 <= number <= 1:
+        raise ValueError(f"weakened(share={short(share)}): give a number from 0 to 1")
+    return number
 
 
 def checked_alpha(alpha: Any) -> float | Tensor:
@@ -71,6 +98,9 @@ class PairMix:
     """The chance that a sample (or a batch) is mixed at all."""
     per: Literal["sample", "batch"] = "sample"
     """One λ, one mask and one chance for each sample, or for the whole batch as in the papers' code."""
+    fades: Literal["alpha", "probability"] = "probability"
+    """What goes to 0 as the mix is weakened: α where the mask takes one sample whole at λ = 0 and 1, as mixup's does;
+    the probability where it does not, as with CutMix, whose box the border clips (He et al. 2019, section 4)."""
 
     def __post_init__(self) -> None:
         check_fields(self, message=as_mix)
@@ -79,6 +109,23 @@ class PairMix:
     def mixes(self) -> bool:
         """Whether it ever mixes anything; the row "none" of `MIXES` never does."""
         return self.probability > 0 and (isinstance(self.alpha, Tensor) or self.alpha > 0)
+
+    def weakened(self, share: float) -> Self:
+        """Return the same mix at a share in [0, 1] of its α or its probability, see `fades`.
+
+        Raises:
+            ValueError: the share lies outside.
+
+        >>> from autoaug.mixing import cutmix, mixup
+        >>> mixup(alpha=0.4).weakened(0.5).alpha, cutmix(probability=0.5).weakened(0.5).probability
+        (0.2, 0.25)
+        >>> mixup().weakened(0).mixes
+        False
+        """
+        left = checked_share(share)
+        if left == 0 or self.fades == "probability":
+            return replace(self, probability=self.probability * left)
+        return replace(self, alpha=self.alpha * left)
 
     def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         check_batch(images, targets)

@@ -27,7 +27,7 @@ def none(alpha: Alpha = 0.0, probability: float = 0.0, per: Per = "sample") -> M
     >>> torch.equal(mixed, images), torch.equal(soft, targets)
     (True, True)
     """
-    return PairMix(mixup_mask, alpha, 0.0, per)
+    return PairMix(mixup_mask, alpha, 0.0, per, fades="alpha")
 
 
 def mixup(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> Mix:
@@ -44,7 +44,7 @@ def mixup(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> 
     >>> torch.allclose(mixed.mean((1, 2, 3)), soft[:, 1])  # and the same one for its label
     True
     """
-    return PairMix(mixup_mask, alpha, probability, per)
+    return PairMix(mixup_mask, alpha, probability, per, fades="alpha")
 
 
 def cutmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> Mix:
@@ -98,7 +98,7 @@ def hmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample", *, r
     >>> (mixed[0] == 1).sum().item()  # pixels of the box
     4
     """
-    return PairMix(partial(hmix_mask, ratio=fraction("ratio", ratio)), alpha, probability, per)
+    return PairMix(partial(hmix_mask, ratio=fraction("ratio", ratio)), alpha, probability, per, fades="alpha")
 
 
 def gmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> Mix:
@@ -114,7 +114,7 @@ def gmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> M
     >>> torch.allclose(mixed.mean((1, 2, 3)), soft[:, 1])
     True
     """
-    return PairMix(gmix_mask, alpha, probability, per)
+    return PairMix(gmix_mask, alpha, probability, per, fades="alpha")
 
 
 MIXES: dict[str, Callable[..., Mix]] = {

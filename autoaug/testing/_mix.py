@@ -9,7 +9,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Generator, Tensor
 
-from autoaug.mixing import Mix
+from autoaug.mixing import Mix, Weakenable
 
 CHANCE = 1e-4
 """Probability that a right mix fails a statistical law. Seeds are fixed, so it does so always or never."""
@@ -205,6 +205,25 @@ class MixTestCase:
             partner.append(int((soft[0] - torch.tensor([soft[0, 0].item(), 0, 0])).argmax()))
         assert binomtest(partner.count(1), 400, 1 / 3).pvalue > CHANCE
         assert binomtest(partner.count(2), 400, 1 / 3).pvalue > CHANCE
+
+    def test_weaker_mixes_mix_less_until_nothing_is_mixed(self, mix: Callable[..., Mix]) -> None:
+        whole, (images, targets) = mix(alpha=1.0), (torch.zeros(400, 1, 8, 8), torch.eye(400))
+        if not isinstance(whole, Weakenable):
+            pytest.skip("it does not say how it is weakened")
+
+        def softness(share: float) -> float:
+            soft = whole.weakened(share)(images, targets, seeded())[1]
+            return float(1 - soft.max(1).values.mean())
+
+        assert torch.equal(whole.weakened(1)(images, targets, seeded())[1], whole(images, targets, seeded())[1])
+        assert (softness(1) > softness(0.5) > softness(0.1) > 0) == self.changes(mix)
+        rng = seeded()
+        assert torch.equal(whole.weakened(0)(images, targets, rng)[1], targets)
+        assert torch.equal(rng.get_state(), seeded().get_state())
+        assert (whole.mixes, whole.weakened(0).mixes) == (self.changes(mix), False)
+        for share in (-0.1, 1.1, math.nan):
+            with pytest.raises(ValueError, match=rf"weakened\(share={share}\): give a number from 0 to 1"):
+                whole.weakened(share)
 
     # Processes
 

@@ -8,7 +8,7 @@ from autoaug.devices import Clock, read_together
 from autoaug.fields import short
 from autoaug.lookup import suggest
 from autoaug.metrics import on_split
-from autoaug.mixing import PairMix
+from autoaug.mixing import Weakenable
 from autoaug.policy import stages
 from autoaug.record import Record
 from autoaug.train import finite_figures, snapshot
@@ -150,7 +150,7 @@ def check_use(trial: Trial) -> None:
             "the loop trains without the policy of its strategy: give each batch to it, images in [0, 1], by "
             "images, targets = trial.augment(images, targets)"
         )
-    if "mix" not in trial.used and not (isinstance(trial.mix, PairMix) and not trial.mix.mixes):
+    if "mix" not in trial.used and not (isinstance(trial.mix, Weakenable) and not trial.mix.mixes):
         raise ValueError(
             "the loop trains without the mix that the study asks for: after the policy give each batch to it, by "
             "images, targets = trial.mixed(images, targets)"
