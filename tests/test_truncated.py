@@ -300,6 +300,91 @@ def test_a_point_reaches_the_learner() -> None:
         truncated("rang")
 
 
+# ---- the published settings ----
+
+
+def test_the_published_settings_are_those_of_the_paper() -> None:
+    policy, learner = set_up(truncated("paper"))
+    updates, group = learner.updates, learner.optimiser.param_groups[0]
+    assert isinstance(learner.optimiser, torch.optim.SGD)
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.2, 0.9, 0.01)
+    assert (updates.every, updates.reuse_graph, updates.part, learner.hypergrad.steps) == (1, True, "all", 1)
+    assert [tuple(weight.shape) for weight in policy.sampler.weights] == [(6, 6), (60, 6), (6, 60)]
+    assert not policy.sampler.odd
+    on_imagenet = set_up(truncated("paper"), lr=0.1, weight_decay=0.1)[1].optimiser.param_groups[0]
+    assert (on_imagenet["lr"], on_imagenet["weight_decay"]) == (0.1, 0.1)
+    told = set_up(truncated("paper", every=1, steps=1, reuse_graph=True, part="all"))[1]
+    assert replace(told.updates, optimiser=updates.optimiser) == updates, (
+        "to say what the paper says is no contradiction"
+    )
+
+
+@pytest.mark.parametrize(
+    ("transforms", "size", "shapes"),
+    [
+        ("translation", "small", [(6, 6), (60, 6), (2, 60)]),
+        ("affine+color", "small", [(10, 10), (100, 10), (10, 100)]),
+        ("affine", "medium", [(64, 100), (32, 64), (6, 32)]),
+        ("affine", "large", [(512, 100), (1024, 512), (124, 1024), (512, 124), (6, 512)]),
+    ],
+)
+def test_the_published_network_has_its_sizes(transforms: Any, size: Any, shapes: list[Any]) -> None:
+    policy = truncated("paper", transforms, size).policy()
+    assert [tuple(weight.shape) for weight in policy.sampler.weights] == shapes
+    assert policy.sampler.training, "with dropout"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"every": 5}, r"truncated\('paper', every=5\): the paper has every=1; leave it out, or give form='mlp'"),
+        ({"steps": 2}, r"steps=2\): the paper has steps=1"),
+        ({"reuse_graph": False}, r"reuse_graph=False\): the paper has reuse_graph=True"),
+        ({"part": "head"}, r"part='head'\): the paper has part='all'"),
+        ({"search": ["learner.every"]}, r"search=\['learner.every'\]\): the paper has 1; leave it out"),
+    ],
+)
+def test_settings_that_are_not_the_papers_are_refused_beside_it(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        truncated("paper", **wrong)
+
+
+def test_a_plan_says_where_the_images_are_not_split_anew() -> None:
+    (note,) = truncated("paper").notes(TASK, 400)
+    assert "Task(resplit='per_epoch', val_fraction=0.2)" in note
+    assert truncated("paper").notes(replace(TASK, resplit="per_epoch"), 400) == ()
+    assert truncated("mlp").notes(TASK, 400) == ()
+
+
+@pytest.mark.parametrize(("resplit", "splits"), [("fixed", 1), ("per_epoch", 3)])
+def test_the_published_augmenter_meets_other_validation_images_in_each_epoch(
+    resplit: Any, splits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never those that the network trains on in the same epoch, nor those that the score is of."""
+    looked: dict[int, set[bytes]] = {}
+    problem = Bilevel.problem
+
+    def keys(images: Tensor) -> set[bytes]:
+        return {image.numpy().tobytes() for image in images}
+
+    def spy(learner: Bilevel, run: Any, train: Batch, val: Batch) -> Problem:
+        seen, scored = keys(val.images), keys(run.data.scored.images)
+        assert seen == keys(run.data.val.images), "there are few, and it meets all in an update"
+        assert not seen & keys(run.data.train.images)
+        assert resplit == "fixed" or not seen & scored
+        looked.setdefault(run.epoch, set()).update(seen)
+        return problem(learner, run, train, val)
+
+    monkeypatch.setattr(Bilevel, "problem", spy)
+    task = replace(TASK, data=unsplit, epochs=3, batch_size=60, resplit=resplit, val_fraction=0.2)
+    policy, learner = set_up(truncated("paper"))
+    before = deepcopy(policy.state_dict())
+    records = list(train(task, policy, MIXES["none"](), learner, seeded()))
+    assert records[-1].metrics["hyper_updates"] == sum(record.images for record in records) / 60, "one in each step"
+    assert any(not torch.equal(value, before[name]) for name, value in policy.state_dict().items())
+    assert len({frozenset(images) for images in looked.values()}) == splits
+
+
 def test_the_record_says_what_is_drawn_and_what_it_cost() -> None:
     last = list(records_of(truncated("mlp"), replace(TASK, epochs=2)))[-1]
     assert last.policy is not None
