@@ -1,6 +1,8 @@
 """Networks: published sizes, He's initialisation, reproducible weights, and exact second derivatives."""
 
 from functools import partial
+from inspect import signature
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,8 +10,10 @@ from scipy.stats import kstest, spearmanr
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.parametrizations import weight_norm
 
-from autoaug.models import MODELS, Architecture, build
+from autoaug.models import MODELS, Architecture, build, head_of, names_of
+from autoaug.models._badgan import Noise, NormedConv
 from autoaug.models._densenet import densenet
 from autoaug.models._shake_shake import ShiftedShortcut, shake
 from autoaug.models._small_resnet import small_resnet
@@ -20,10 +24,11 @@ def size(network: nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters())
 
 
-def on_paper(name: str, classes: int = 10, channels: int = 3) -> nn.Module:
-    """The network without memory for its weights."""
+def on_paper(name: str, classes: int = 10, channels: int = 3, **size: tuple[int, int]) -> nn.Module:
+    """The network without memory for its weights; `size` is for those that must know it."""
+    sized = size if "size" in signature(MODELS[name]).parameters else {}
     with torch.device("meta"):
-        return MODELS[name](classes, channels)
+        return MODELS[name](classes, channels, **sized)
 
 
 def unused_shortcuts(width: int) -> int:
@@ -54,6 +59,33 @@ PUBLISHED = {
     "resnet-18": [(1000, 3, 11_689_512)],
     "resnet-50": [(1000, 3, 25_557_032)],
     "resnet-101": [(1000, 3, 44_549_160)],
+    "resnext-101-32x4d": [(1000, 3, 44_177_704)],
+    "resnext-101-64x4d": [(1000, 3, 83_455_272)],
+    "cifar-resnet-18": [(10, 3, 11_689_512 - (7 * 7 - 3 * 3) * 3 * 64 - 513 * 990)],
+    # every layer by hand: weights, biases, and of normalised ones a gain for each output
+    "badgan-cnn": [
+        (
+            10,
+            3,
+            (9 * 3 + 2) * 96
+            + 2 * (9 * 96 + 2) * 96
+            + (9 * 96 + 2) * 192  # 3 -> 96 -> 96 -> 96 -> 192
+            + 3 * (9 * 192 + 2) * 192
+            + 2 * (192 + 2) * 192
+            + (192 + 2) * 10,
+        )
+    ],
+    "lenet-speech": [(30, 1, 26 * 20 + (25 * 20 + 1) * 20 + (16_280 + 1) * 1000 + 1001 * 30)],
+    "vgg-11-speech": [
+        (
+            30,
+            1,
+            sum(9 * i * o + 3 * o for i, o in pairwise((1, 64, 128, 256, 256, 512, 512, 512, 512)))
+            + (7_680 + 1) * 512
+            + 513 * 30,
+        )
+    ],
+    "mlp": [(10, 3, (3 * 32 * 32 + 1) * 128 + 129 * 128 + 129 * 10)],
 }
 SMALL = [name for name in MODELS if size(on_paper(name)) < 12_000_000]
 TINY = [name for name in SMALL if size(on_paper(name)) < 500_000]
@@ -73,13 +105,13 @@ def test_the_number_of_parameters_is_the_published_one(name: str, row: tuple[int
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_have_one_column_per_class(name: str, channels: int) -> None:
     images = torch.empty(2, channels, 32, 48, device="meta")
-    assert on_paper(name, 100, channels)(images).shape == (2, 100)
+    assert on_paper(name, 100, channels, size=(32, 48))(images).shape == (2, 100)
 
 
 @pytest.mark.parametrize("side", [8, 13, 28, 32])
 @pytest.mark.parametrize("name", [*TINY, "wrn-28-2"])
 def test_small_images_of_any_size_will_do(name: str, side: int, rng: Generator) -> None:
-    network = build(name, 10, 1, rng).eval()
+    network = build(name, 10, 1, rng, size=(side, side)).eval()
     assert network(torch.randn(2, 1, side, side, generator=rng)).isfinite().all()
 
 
@@ -90,7 +122,7 @@ def test_no_module_works_in_place(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_parameter_gets_a_gradient(name: str, rng: Generator) -> None:
-    network, (images, labels) = build(name, 10, 3, rng), batch(rng)
+    network, (images, labels) = build(name, 10, 3, rng, size=(16, 16)), batch(rng)
     with torch.random.fork_rng(devices=[]):
         cross_entropy(network(images), labels).backward()
     for key, weight in network.named_parameters():
@@ -101,21 +133,21 @@ def test_every_parameter_gets_a_gradient(name: str, rng: Generator) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_evaluation_is_deterministic_and_the_memory_format_does_not_matter(name: str, rng: Generator) -> None:
-    network, (images, _) = build(name, 10, 3, rng).eval(), batch(rng)
+    network, (images, _) = build(name, 10, 3, rng, size=(16, 16)).eval(), batch(rng)
     logits = network(images)
     assert torch.equal(network(images), logits)
     last = network.to(memory_format=torch.channels_last)(images.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(last, logits, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*TINY, "shake-shake-26-2x32d", "resnet-18"])
+@pytest.mark.parametrize("name", [*TINY, "shake-shake-26-2x32d", "resnet-18", "badgan-cnn"])
 def test_the_second_derivative_is_the_slope_of_the_first(name: str, rng: Generator) -> None:
     """Hessian times vector by double backward against a central difference of gradients, in float64.
 
-    In training mode, except that Shake-Shake has a Hessian in evaluation only. The step is small enough
-    that no ReLU changes sides.
+    In training mode, except that Shake-Shake has a Hessian in evaluation only, and that noise and dropout are drawn
+    anew. The step is small enough that no ReLU changes sides.
     """
-    network = build(name, 10, 3, rng).double().train(not name.startswith("shake"))
+    network = build(name, 10, 3, rng, size=(16, 16)).double().train(name not in ("shake-shake-26-2x32d", "badgan-cnn"))
     images, labels = batch(rng)
     weights = {key: weight.detach().requires_grad_() for key, weight in network.named_parameters()}
     direction = [torch.randn(weight.shape, generator=rng, dtype=weight.dtype) for weight in weights.values()]
@@ -164,7 +196,7 @@ def test_the_shortcut_of_shake_shake_sees_every_pixel_of_a_diagonal(rng: Generat
     torch.testing.assert_close(shifted, torch.tensor([[5.0, 7.0], [13.0, 15.0]]), rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "mlp"])
 def test_convolutions_start_as_he_proposes_and_biases_at_zero(name: str, rng: Generator) -> None:
     network = build(name, 10, 3, rng)
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
@@ -226,7 +258,7 @@ def test_a_callable_that_returns_no_network_is_named(rng: Generator) -> None:
 def test_an_unknown_name_proposes_near_ones(rng: Generator) -> None:
     with pytest.raises(ValueError, match=r"unknown model 'wrn-28-3': did you mean .*'wrn-28-2'"):
         build("wrn-28-3", 10, 3, rng)
-    with pytest.raises(ValueError, match="unknown model '': known are convnet, "):
+    with pytest.raises(ValueError, match="unknown model '': known are badgan-cnn, cifar-resnet-18, convnet, "):
         build("", 10, 3, rng)
 
 
@@ -250,3 +282,84 @@ def test_dropout_acts_once_in_every_block(name: str) -> None:
         network = MODELS[name](10, dropout=0.3)
     dropped = [module.p for module in network.modules() if isinstance(module, nn.Dropout)]
     assert dropped == [0.3] * {"wrn-10-1": 3, "preactresnet-18": 8, "preactresnet-50": 16}[name]
+
+
+@pytest.mark.parametrize(("name", "grid"), [("lenet-speech", (37, 22)), ("vgg-11-speech", (5, 3))])
+def test_networks_for_speech_pool_nothing_more_at_the_size_of_the_paper(name: str, grid: tuple[int, int]) -> None:
+    """161 x 101 leaves the grid that their linear layers have, so that the adaptive pooling is the identity."""
+    sizes: list[torch.Size] = []
+    network = on_paper(name, 30, 1)
+    for module in network.modules():
+        if isinstance(module, nn.AdaptiveAvgPool2d):
+            module.register_forward_hook(lambda _, given, __: sizes.append(given[0].shape[2:]))
+    assert network(torch.empty(2, 1, 161, 101, device="meta")).shape == (2, 30)
+    assert sizes == [grid]
+    assert network(torch.empty(2, 1, 81, 64, device="meta")).shape == (2, 30)
+
+
+def test_lenet_is_two_convolutions_and_two_linear_layers() -> None:
+    kinds = [type(module) for module in on_paper("lenet-speech").modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert kinds == [nn.Conv2d, nn.Conv2d, nn.Linear, nn.Linear]
+
+
+def test_the_stem_for_small_images_keeps_their_size() -> None:
+    """So that 32 x 32 come to the last mean as 4 x 4, where ImageNet's stem leaves a single pixel."""
+    images = torch.empty(2, 3, 32, 32, device="meta")
+    for name, side in (("cifar-resnet-18", 4), ("resnet-18", 1)):
+        network, seen = on_paper(name), []
+        network.avgpool.register_forward_hook(lambda _, given, __, seen=seen: seen.append(given[0].shape[2:]))
+        network(images)
+        assert seen == [(side, side)]
+
+
+def test_normalised_weights_have_the_direction_of_one_parameter_and_the_norm_of_the_other(rng: Generator) -> None:
+    """As torch's own parametrization computes it; at the start they are the weights that were drawn."""
+    network = build("badgan-cnn", 10, 3, rng).eval()
+    layer = next(module for module in network.modules() if isinstance(module, NormedConv))
+    images = torch.randn(2, 3, 9, 9, generator=rng)
+    plain = nn.functional.conv2d(images, layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(layer(images), plain, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        layer.gain.mul_(3)
+        layer.weight.mul_(0.5)  # whose length does not matter
+    with torch.random.fork_rng(devices=[]):
+        other = weight_norm(nn.Conv2d(3, 96, 3, padding=1))
+    kept = {"bias": layer.bias, "parametrizations.weight.original0": layer.gain}
+    other.load_state_dict({**kept, "parametrizations.weight.original1": layer.weight})
+    torch.testing.assert_close(layer(images), other(images), rtol=1e-4, atol=1e-5)
+
+
+def test_images_get_noise_in_training_alone(rng: Generator) -> None:
+    noise, images = Noise(0.05), torch.zeros(100, 3, 32, 32)
+    assert torch.equal(noise.eval()(images), images)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        seen = noise.train()(images)
+    assert kstest(seen.flatten()[:5000].numpy() / 0.05, "norm").pvalue > 1e-4
+    assert not images.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "block"),
+    [
+        ("cifar-resnet-18", "fc", {"fc", "layer4"}),
+        ("badgan-cnn", "15", {"12", "15"}),
+        ("vgg-11-speech", "head.4", {"head"}),
+        ("lenet-speech", "12", {"9", "12"}),
+        ("mlp", "5", {"3", "5"}),
+        ("resnext-101-32x4d", "fc", {"fc", "layer4"}),
+    ],
+)
+def test_the_head_and_the_last_block_are_found(name: str, head: str, block: set[str]) -> None:
+    network = on_paper(name)
+    assert head_of(network) == head
+    assert {each.split(".")[0] for each in names_of(network, "last-block")} == block
+
+
+def test_a_row_is_told_the_size_of_its_images_and_a_function_of_ones_own_is_not(
+    rng: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert build("mlp", 3, 1, rng, size=(1, 7))[1].in_features == 7
+    assert build(lambda classes, size=7: nn.Linear(size, classes), 3, 1, rng, size=(1, 5)).in_features == 7
+    monkeypatch.setitem(MODELS, "flat", lambda classes, channels=3, *, size: nn.Linear(size[0] * size[1], classes))
+    assert build("flat", 3, 1, rng, size=(2, 5)).in_features == 10

@@ -9,20 +9,24 @@ import torch
 from torch import Generator, nn
 
 from autoaug.lookup import lookup
+from autoaug.models._badgan import badgan_cnn
 from autoaug.models._convnet import convnet
 from autoaug.models._densenet import densenet
+from autoaug.models._mlp import mlp
 from autoaug.models._normalisation import Normalisation, normalisation_for
 from autoaug.models._preact_resnet import preact_resnet
-from autoaug.models._resnet import resnet
+from autoaug.models._resnet import resnet, resnext
 from autoaug.models._shake_shake import shake_shake
 from autoaug.models._small_resnet import small_resnet
+from autoaug.models._speech import lenet_speech, vgg_speech
 from autoaug.models._timm import timm_network, timm_normalisation
 from autoaug.models._torchvision import torchvision_network, torchvision_normalisation
 from autoaug.models._weights import figures_of, fit, is_file, read_weights
 from autoaug.models._wide_resnet import wide_resnet
 
 Architecture = Callable[..., nn.Module]
-"""`(classes)` or `(classes, channels)` -> network; all rows of `MODELS` take `channels`, 3 by default."""
+"""`(classes)` or `(classes, channels)` -> network; all rows of `MODELS` take `channels`, 3 by default. A row with a
+parameter `size` that is given by name alone gets H and W of the images too."""
 
 MODELS: dict[str, Architecture] = {
     "convnet": convnet,
@@ -49,6 +53,13 @@ MODELS: dict[str, Architecture] = {
     "resnet-18": partial(resnet, depth=18),
     "resnet-50": partial(resnet, depth=50),
     "resnet-101": partial(resnet, depth=101),
+    "cifar-resnet-18": partial(resnet, depth=18, small=True),
+    "resnext-101-32x4d": partial(resnext, groups=32, width=4),
+    "resnext-101-64x4d": partial(resnext, groups=64, width=4),
+    "badgan-cnn": badgan_cnn,
+    "lenet-speech": lenet_speech,
+    "vgg-11-speech": vgg_speech,
+    "mlp": mlp,
 }
 
 
@@ -101,6 +112,8 @@ def build(
     channels: int,
     rng: Generator,
     weights: str | None = None,
+    *,
+    size: tuple[int, int] | None = None,
     **settings: Any,
 ) -> nn.Module:
     """Return a network on the CPU. Its weights follow from `rng` alone; torch's global generator does not move.
@@ -112,6 +125,7 @@ def build(
     Args:
         weights: a file (`read_weights`), or a name that the library of the model knows; the head stays as it is drawn
             where theirs is for other classes (`fit`). None draws all.
+        size: H and W of the images, for the rows of `MODELS` that must know it, such as "mlp".
         settings: parameters of the network by name, such as `dropout=0.3`.
 
     Raises:
@@ -124,7 +138,7 @@ def build(
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # torch.manual_seed would reseed the CUDA generators too, which the fork does not restore
         torch.default_generator.manual_seed(int(seed))
-        network = made(model, classes, channels, named, settings)
+        network = made(model, classes, channels, size, named, settings)
     if not isinstance(network, nn.Module):
         raise TypeError(f"model {model!r} returned {type(network).__name__}: return a torch.nn.Module")
     if weights is not None and named is None:
@@ -133,7 +147,12 @@ def build(
 
 
 def made(
-    model: str | Architecture, classes: int, channels: int, weights: str | None, settings: Mapping[str, Any]
+    model: str | Architecture,
+    classes: int,
+    channels: int,
+    size: tuple[int, int] | None,
+    weights: str | None,
+    settings: Mapping[str, Any],
 ) -> nn.Module:
     """Return a network drawn from the global generator, with the named weights of its library, if any."""
     if library := library_of(model):
@@ -141,7 +160,14 @@ def made(
         return out_of_place(library[0].network(library[1], classes, channels, weights, **settings))
     architecture = lookup(MODELS, model, "model") if isinstance(model, str) else model
     check_settings(model, architecture, settings)
-    return call(partial(architecture, **settings), classes, channels)
+    sized = {"size": size} if size is not None and isinstance(model, str) and is_sized(architecture) else {}
+    return call(partial(architecture, **sized, **settings), classes, channels)
+
+
+def is_sized(architecture: Architecture) -> bool:
+    """Whether a row has a parameter for H and W of its images, by name alone."""
+    size = inspect.signature(architecture).parameters.get("size")
+    return size is not None and size.kind is inspect.Parameter.KEYWORD_ONLY
 
 
 def check_settings(model: str | Architecture, architecture: Callable[..., Any], settings: Iterable[str]) -> None:

@@ -55,7 +55,15 @@ class TrainingRun:
         self.streams = spawn(rng)
         weights = None if task.weights is None else str(task.weights)
         settings = {} if task.dropout is None else {"dropout": task.dropout}
-        self.model = build(task.model, len(data.classes), data.channels, self.streams["weights"], weights, **settings)
+        self.model = build(
+            task.model,
+            len(data.classes),
+            data.channels,
+            self.streams["weights"],
+            weights,
+            size=shown_size(data),
+            **settings,
+        )
         self.model.to(self.device).to(memory_format=torch.channels_last)
         self.freezer = Freezer(self.model, used=task.freeze_epochs > 0)
         self.policy.to(self.device)
