@@ -112,7 +112,7 @@ def trained(run: TrainingRun, task: Task) -> tuple[float, float]:
     """Test accuracy and log-loss after the task's last epoch, from wherever the run is."""
     run.task = task
     metrics: Mapping[str, float] = {}
-    while run.epoch < task.total_epochs:
+    while run.epoch < task.last_epoch:
         with global_generators_guarded(run):
             metrics = one_epoch(run, test=True, validate=False).metrics
     return metrics["test_accuracy"], metrics["test_nll"]

@@ -80,7 +80,10 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: replace(TASK, momentum=5.0), r"^Task.momentum is 5.0: give a number in \[0, 1\)$"),
     (lambda: replace(TASK, momentum=1), r"^Task.momentum is 1: give a number in \[0, 1\)$"),
     (lambda: replace(TASK, weight_decay=math.nan), r"^Task.weight_decay is nan: give a number from 0 to 1$"),
-    (lambda: replace(TASK, refine_lr=-1), r"^Task.refine_lr is -1: give a number above 0, or None$"),
+    (
+        lambda: replace(TASK, refine_lr=-1),
+        r"^Task.refine_lr is -1: give .* above 0, 'last' or 'restart', or None$",
+    ),
     (lambda: replace(TASK, nesterov="no"), r"^Task.nesterov is 'no': give True or False$"),
     (lambda: replace(TASK, epochs=True), r"^Task.epochs is True: give a whole number of at least 1$"),
     (lambda: replace(TASK, epochs=np.float64(2)), r"^Task.epochs is np.float64\(2.0\): give a whole number"),

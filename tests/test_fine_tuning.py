@@ -47,7 +47,7 @@ def states(task: Task) -> Iterator[dict[str, Tensor]]:
     """The state dict of the network before a training and after each of its epochs."""
     run = TrainingRun(task, IDLE, MIXES["none"](), None, seeded(), task.load())
     yield run.model.state_dict()
-    for epochs in range(1, task.total_epochs + 1):
+    for epochs in range(1, task.last_epoch + 1):
         short = replace(task, epochs=min(epochs, task.epochs), refine_epochs=max(0, epochs - task.epochs))
         yield trained(replace(short, schedule="constant"))[1].model.state_dict()
 

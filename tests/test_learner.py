@@ -334,7 +334,7 @@ def test_the_policy_has_a_graph_where_the_learner_wants_it(wanted: bool) -> None
     seen: list[tuple[bool, bool]] = []
     policy = Warp("affine", "range")
     run = TrainingRun(TASK, policy, MIXES["none"](), Watching(), Generator().manual_seed(0), TASK.load())
-    for run.epoch in (1, TASK.total_epochs):
+    for run.epoch in (1, TASK.last_epoch):
         with torch.random.fork_rng([]):
             train_step(run, run.data.train.images[:8], run.data.train.targets[:8])
     assert seen == [(wanted, False)], "while refining it is not asked"

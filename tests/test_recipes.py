@@ -81,8 +81,7 @@ def task_of(name: str, **fields: Any) -> Task:
 def rates(task: Task) -> list[list[float]]:
     """The learning rates of each step of each epoch."""
     return [
-        [learning_rate(task, epoch * STEPS + step, STEPS) for step in range(STEPS)]
-        for epoch in range(task.total_epochs)
+        [learning_rate(task, epoch * STEPS + step, STEPS) for step in range(STEPS)] for epoch in range(task.last_epoch)
     ]
 
 
@@ -91,7 +90,7 @@ def test_the_learning_rate_of_each_epoch_is_the_papers(name: str) -> None:
     task, stages = task_of(name), STAGES[name]
     assert task.schedule in ("step", "constant")
     found = rates(task)
-    ends = [first for first, _ in stages[1:]] + [task.total_epochs + 1]
+    ends = [first for first, _ in stages[1:]] + [task.last_epoch + 1]
     for (first, rate), end in zip(stages, ends, strict=True):
         for epoch in range(first, end):
             assert found[epoch - 1] == pytest.approx([rate] * STEPS, rel=1e-12), f"epoch {epoch}"

@@ -12,6 +12,7 @@ from autoaug import Task
 from autoaug.strategies import none
 from autoaug.study import preflight
 from autoaug.train import SCHEDULES, learning_rate
+from autoaug.train._schedules import REFINING
 
 FLAT = Task(data="digits", epochs=4, lr=0.2, warmup=0, final_lr=0.1)
 
@@ -71,11 +72,43 @@ def test_warm_up_in_epochs_is_that_share_of_the_steps() -> None:
     assert rates(task, 7) == rates(replace(task, warmup=0.2), 7)
 
 
-def test_refinement_has_a_rate_of_its_own_whatever_the_schedule() -> None:
-    for schedule in (*SCHEDULES, square):
-        task = replace(FLAT, schedule=schedule, refine_epochs=1)
-        assert learning_rate(task, 4, 1) == pytest.approx(0.02)
-        assert learning_rate(replace(task, refine_lr=0.5), 4, 1) == 0.5
+REFINED: dict[Any, dict[Any, list[float]]] = {
+    "cosine": {None: [0.02] * 3, "last": [0.02] * 3, "restart": [0.2, 0.11, 0.02]},
+    "linear": {None: [0.02] * 3, "last": [0.02] * 3, "restart": [0.2, 0.11, 0.02]},
+    "step": {None: [0.002] * 3, "last": [0.002] * 3, "restart": [0.2, 0.2, 0.02]},
+    "constant": {None: [0.02] * 3, "last": [0.2] * 3, "restart": [0.2] * 3},
+    square: {None: [0.02] * 3, "last": [0.0] * 3, "restart": [0.2, 0.05, 0.0]},
+}
+"""By schedule and `Task.refine_lr`, the rates of three steps of refinement, worked out by hand."""
+
+
+@pytest.mark.parametrize("schedule", REFINED, ids=str)
+def test_refinement_has_the_rate_that_the_task_says(schedule: Any) -> None:
+    for refine_lr, wanted in {**REFINED[schedule], 0.5: [0.5] * 3}.items():
+        task = replace(FLAT, schedule=schedule, refine_epochs=3, refine_lr=refine_lr)
+        found = [learning_rate(task, step, 1) for step in range(4, 7)]
+        assert found == pytest.approx(wanted, abs=1e-15), refine_lr
+        assert task.refining_lr == pytest.approx(wanted[0], abs=1e-15), "the first"
+        assert rates(task) == rates(replace(FLAT, schedule=schedule)), "before it nothing changes"
+
+
+def test_every_schedule_was_refined_by_hand() -> None:
+    assert set(SCHEDULES) <= set(REFINED)
+    assert all(set(rules) == {None, *REFINING} for rules in REFINED.values())
+
+
+@pytest.mark.parametrize("schedule", REFINED, ids=str)
+def test_a_restart_over_as_many_epochs_is_the_schedule_once_more(schedule: Any) -> None:
+    task = replace(FLAT, schedule=schedule, refine_epochs=4, refine_lr="restart")
+    assert [learning_rate(task, step, 7) for step in range(28, 56)] == pytest.approx(rates(task, 7))
+
+
+def test_a_restart_does_not_warm_up_again() -> None:
+    task = replace(FLAT, refine_epochs=2, refine_lr="restart")
+    warmed = replace(task, warmup=2)
+    assert [learning_rate(warmed, step, 3) for step in range(12, 18)] == [
+        learning_rate(task, step, 3) for step in range(12, 18)
+    ]
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -88,6 +121,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"warmup": -1}, r"^Task.warmup is -1: give a share"),
     ({"warmup": True}, r"^Task.warmup is True: give a share"),
     ({"warmup": 4}, r"^Task.warmup is 4: give fewer epochs than Task.epochs=4, or a share$"),
+    ({"refine_lr": "first"}, r"^Task.refine_lr is 'first': give a number above 0, 'last' or 'restart', or None$"),
     ({"warmup_from": 1.0}, r"^Task.warmup_from is 1.0: give a share of the peak"),
     ({"milestones": (True,)}, r"^Task.milestones is \(True,\): give a tuple of epochs"),
     ({"milestones": (0,)}, r"^Task.milestones is \(0,\): give a tuple of epochs"),

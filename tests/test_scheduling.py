@@ -87,7 +87,7 @@ def test_what_is_set_aside_for_re_runs_is_what_is_known_best() -> None:
     ]
     complete = trial(0, 0.7, kind=RERUN, gpu_seconds=40.0)
     given: dict[str, Any] = {"proxy": True, "rerun": 2, "space": {}}
-    epochs = study(**given).task.total_epochs
+    epochs = study(**given).task.last_epoch
     assert account(*search, **given).reserved("gpu_seconds") == 2 * epochs * 4.0, "by an epoch of the search"
     assert account(*search, predicted=11.0, **given).reserved("gpu_seconds") == 2 * 11.0, "by what was measured before"
     assert account(*search, complete, predicted=11.0, **given).reserved("gpu_seconds") == 40.0, "by what one has cost"

@@ -220,6 +220,28 @@ def test_a_task_that_cannot_be_trained_is_refused(wrong: dict[str, Any], message
         replace(TASK, **wrong)
 
 
+@pytest.mark.parametrize(
+    ("total", "share", "divided"),
+    [(20, 0.2, (16, 4)), (20, 0.0, (20, 0)), (20, None, (18, 2)), (3, 0.99, (1, 2)), (1, 0.9, (1, 0))],
+)
+def test_a_total_is_divided_into_augmented_and_refinement_epochs(
+    total: int, share: float | None, divided: tuple[int, int]
+) -> None:
+    refined = 0 if share is not None else 2
+    task = replace(TASK, epochs=7, refine_epochs=refined, total_epochs=total, refine_share=share)
+    assert (task.epochs, task.refine_epochs, task.last_epoch) == (*divided, total)
+    assert replace(task, lr=0.3).epochs == task.epochs, "as often as it is made anew"
+    if share is not None:
+        assert replace(task, refine_share=0.5, total_epochs=10).refine_epochs == 5
+
+
+def test_what_divides_no_total_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^Task.refine_share is 0.2, a share of no total: give Task.total_epochs"):
+        replace(TASK, refine_share=0.2)
+    with pytest.raises(ValueError, match=r"^Task.refine_epochs is 3: give fewer than Task.total_epochs=3"):
+        replace(TASK, total_epochs=3, refine_epochs=3)
+
+
 @pytest.mark.parametrize(("rule", "different"), [("fixed", 1), ("per_epoch", 3)])
 def test_held_out_images_are_drawn_anew_in_every_epoch_where_the_task_says_so(
     rule: Any, different: int, monkeypatch: pytest.MonkeyPatch

@@ -92,7 +92,7 @@ def find_stored(study: str, storage: str | None) -> tuple["Store", str]:
         store = open_existing(where(storage))
         if study in store.names():
             return store, study
-        if study not in known_studies():
+        if study.partition(":")[0] not in known_studies():
             known = suggest(study, store.names()) if store.names() else "nothing was run there yet"
             raise ValueError(f"unknown study {study!r} in {store.display_url}: {known}")
     defined = load(study).study

@@ -36,7 +36,7 @@ class LoadedStudy:
 
 
 def load_study(study_ref: str) -> LoadedStudy:
-    """Return the study that is meant: `quickstart`, `studies/mine.py`, or `studies/mine.py:name`.
+    """Return the study that is meant: `quickstart`, `mixup/table_5`, `studies/mine.py`, or `studies/mine.py:name`.
 
     A name is looked for in the `studies/` of this folder's project first, then among the shipped ones.
 
@@ -52,9 +52,14 @@ def load_study(study_ref: str) -> LoadedStudy:
 
 
 def known_studies() -> dict[str, Path]:
-    """Return the study files by name: this folder's `studies/` first, then the shipped ones."""
+    """Return the study files by name: this folder's `studies/` first, then the shipped ones.
+
+    The name of a file in a folder there, such as those of a paper, begins with the folder's: `mixup/table_5`.
+    """
     folders = [shipped_root() / "studies", Path.cwd() / "studies"]
-    return {file.stem: file for folder in folders for file in folder.glob("*.py")}
+    return {
+        file.relative_to(folder).with_suffix("").as_posix(): file for folder in folders for file in folder.rglob("*.py")
+    }
 
 
 def find_file(study_ref: str) -> Path:
@@ -191,6 +196,8 @@ def refuse_other_parameters(file: Path, figure: Callable[..., Any]) -> None:
 def new_project(folder: Path) -> list[Path]:
     """Copy the reference project to a folder; return the files that it now has.
 
+    The studies of papers stay where they are: they are run by their names, `autoaug run mixup/table_5`.
+
     Raises:
         ValueError: one of its folders is already there, or the folder cannot be made. Nothing is overwritten.
     """
@@ -199,7 +206,9 @@ def new_project(folder: Path) -> list[Path]:
         raise ValueError(f"{folder} already has {taken[0]}/: give another folder, nothing was copied")
     try:
         for name in FOLDERS:
-            shutil.copytree(shipped_root() / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            (folder / name).mkdir(parents=True)
+            for file in (shipped_root() / name).glob("*.py"):
+                shutil.copy(file, folder / name)
     except OSError as error:
         raise ValueError(f"no project can be made in {folder}: {error.strerror or error}") from error
     return sorted(file for name in FOLDERS for file in (folder / name).rglob("*.py"))

@@ -206,8 +206,11 @@ def planned_epochs(outcome: Outcome, definition: Mapping[str, Any], attributes: 
     task = definition["task"]
     proxy = definition["proxies"].get(outcome.strategy, {}) if outcome.proxy else {}
     own = {**task, **definition["tasks"].get(outcome.strategy, {})}
-    names = ("epochs", "refine_epochs")
-    return sum(proxy.get(name, outcome.point.get(f"task.{name}", own[name])) for name in names)
+
+    def length(name: str) -> Any:
+        return proxy.get(name, outcome.point.get(f"task.{name}", own[name]))
+
+    return length("total_epochs") or length("epochs") + length("refine_epochs")
 
 
 def idle_drivers(

@@ -16,7 +16,7 @@ from autoaug.study._choices import check_choices
 from autoaug.study._conditions import refuse_useless_mix
 from autoaug.study._dimensions import ends
 from autoaug.study._loops import refuse_unread
-from autoaug.study._most_epochs import most_epochs
+from autoaug.study._most_epochs import check_lengths, most_epochs
 from autoaug.train import SAME_IN_ALL_TRIALS, Task
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def check_strategy(study: "Study", strategy: str) -> None:
     check_choices(study.name, study.space_of(strategy))
     check_mix(study, strategy)
     check_first(study, strategy)
+    check_lengths(study, strategy)
     check_proxy(study, strategy)
     check_pruner(study, strategy)
 

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES, takes
 from autoaug.strategies import Condition, Space
-from autoaug.train import OPTIMISER_FIELDS, SCHEDULES, Task, fields_read
+from autoaug.train import OPTIMISER_FIELDS, SCHEDULES, Task, divided, fields_read
 
 AMOUNTS = ("alpha", "probability")
 """Parameters of a mix of which 0 is no mixing. One of them without a kind means mixup."""
@@ -59,21 +59,43 @@ def task_conditions(task: Task) -> dict[str, Condition]:
     def undecayed(point: Mapping[str, Any]) -> str:
         return zero("weight_decay", point) if "weight_decay" in fields_read(value("optimiser", point)) else ""
 
+    def lengths(point: Mapping[str, Any]) -> tuple[int, int]:
+        epochs, refine_epochs = value("epochs", point), value("refine_epochs", point)
+        return divided(epochs, refine_epochs, value("total_epochs", point), value("refine_share", point))
+
+    def unrefined(point: Mapping[str, Any]) -> str:
+        if lengths(point)[1]:
+            return ""
+        divides = value("total_epochs", point) is not None and value("refine_share", point) is not None
+        return "refine_share leaves no epoch to refinement" if divides else "refine_epochs is 0"
+
+    def set_by(decider: str, point: Mapping[str, Any]) -> str:
+        total = value("total_epochs", point)
+        known = total is not None and value(decider, point) is not None
+        return f"it follows from total_epochs={total}" if known else ""
+
+    def of_no_total(point: Mapping[str, Any]) -> str:
+        return "total_epochs is None" if value("total_epochs", point) is None else ""
+
     def frozen(point: Mapping[str, Any]) -> str:
-        total = value("epochs", point) + value("refine_epochs", point)
-        return "freeze_epochs leaves no epoch to the backbone" if value("freeze_epochs", point) >= total else ""
+        left = sum(lengths(point)) - value("freeze_epochs", point)
+        return "freeze_epochs leaves no epoch to the backbone" if left <= 0 else ""
 
     def nesterov(point: Mapping[str, Any]) -> str:
         return unread("nesterov", point) or zero("momentum", point)
 
+    divides = ("task.total_epochs", "task.refine_share", "task.refine_epochs")
     read = {name: Condition(("task.optimiser",), partial(unread, name)) for name in OPTIMISER_FIELDS}
     others: dict[str, Condition] = {
-        "refine_lr": Condition(("task.refine_epochs",), partial(zero, "refine_epochs")),
-        "refine_standard": Condition(("task.refine_epochs",), partial(zero, "refine_epochs")),
+        "epochs": Condition(("task.total_epochs",), partial(set_by, "total_epochs")),
+        "refine_epochs": Condition(("task.total_epochs", "task.refine_share"), partial(set_by, "refine_share")),
+        "refine_share": Condition(("task.total_epochs",), of_no_total),
+        "refine_lr": Condition(divides, unrefined),
+        "refine_standard": Condition(divides, unrefined),
         "warmup_from": Condition(("task.warmup",), partial(zero, "warmup")),
         "decay_norms": Condition(("task.optimiser", "task.weight_decay"), undecayed),
         "nesterov": Condition(("task.optimiser", "task.momentum"), nesterov),
-        "backbone_lr": Condition(("task.freeze_epochs", "task.epochs", "task.refine_epochs"), frozen),
+        "backbone_lr": Condition(("task.freeze_epochs", "task.epochs", *divides), frozen),
     }
     fixed = {f"task.{name}": condition for name, condition in {**read, **others}.items()}
     return {**fixed, **schedule_conditions(task)}

@@ -181,9 +181,9 @@ def due(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """Yield what follows without a step: data and their order, learning rates, updates, the network, the weights."""
     task = setup.task
     steps = max(1, len(data.train) // task.batch_size)
-    total = task.total_epochs * steps
+    total = task.last_epoch * steps
     yield from (task.epochs, task.refine_epochs, task.batch_size, total, data.standard)
-    yield min(task.freeze_epochs, task.total_epochs)
+    yield min(task.freeze_epochs, task.last_epoch)
     yield from (learning_rate(task, k, steps) for k in range(0, total, max(1, total // RATES)))
     unscheduled = replace(task, schedule="constant", warmup=0)  # which fits any number of epochs
     first_epochs = (replace(unscheduled, epochs=k) for k in range(1, task.epochs + 1))
@@ -212,7 +212,7 @@ def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     learner = setup.learner.rehearsal(task, len(few.train), len(few.val), 1.0)  # when it is due, `due` compares
     run = TrainingRun(task, setup.policy, setup.mix, learner, Generator().manual_seed(0), few)
     run.steps_per_epoch = max(1, len(data.train) // setup.task.batch_size)
-    for epoch in {1: None, task.epochs: None, task.total_epochs: None}:
+    for epoch in {1: None, task.epochs: None, task.last_epoch: None}:
         run.epoch, run.step = epoch, (epoch - 1) * run.steps_per_epoch
         run.to_training()
         run.policy.at(epoch)

@@ -39,7 +39,7 @@ def default(name: str, rule: BaseDistribution, strategy: Strategy, task: Task) -
     noun, _, what = name.partition(".")
     match noun:
         case "task":
-            return task.refining_lr if what == "refine_lr" else getattr(task, what)
+            return known_rate(rule, task) if what == "refine_lr" else getattr(task, what)
         case "mix" if what == "kind":
             return "none"
         case "mix" if what in ("alpha", "probability"):
@@ -47,6 +47,11 @@ def default(name: str, rule: BaseDistribution, strategy: Strategy, task: Task) -
         case "policy" | "learner":
             return argument(strategy.policy if noun == "policy" else strategy.within, what)
     return None
+
+
+def known_rate(rule: BaseDistribution, task: Task) -> Any:
+    """Return the learning rate of refinement, as a number where a range has to hold it."""
+    return task.refine_lr if isinstance(rule, CategoricalDistribution) else task.refining_lr
 
 
 def argument(function: Any, name: str) -> Any:

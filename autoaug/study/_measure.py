@@ -67,7 +67,7 @@ class Stopwatch:
             if updates:
                 updated = self.part("update", run, lambda size: update(run, learner, size), task.batch_size)
         steps = run.steps_per_epoch
-        alone = task.epochs * steps * step + task.refine_epochs * steps * plain + task.total_epochs * validation
+        alone = task.epochs * steps * step + task.refine_epochs * steps * plain + task.last_epoch * validation
         return Cost(run.device.type, alone + updates * max(0.0, updated - step), alone)
 
     def network(self, run: TrainingRun) -> tuple[float, float]:

@@ -157,7 +157,7 @@ class ExecutorTestCase:
         searches = [(name, TrialKind.SEARCH, number) for name in ("none", "ra") for number in (0, 1)]
         assert sorted(jobs) == sorted([*searches, ("none", TrialKind.FINAL, 0), ("ra", TrialKind.FINAL, 0)])
         for outcome in outcomes:
-            assert outcome.epochs == SHORT.total_epochs
+            assert outcome.epochs == SHORT.last_epoch
         states: dict[Any, list[str]] = {}
         for event in events:
             if event.state:

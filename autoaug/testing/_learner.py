@@ -313,7 +313,7 @@ class LearnerTestCase:
             next(interrupted)
         interrupted.close()  # type: ignore[attr-defined]
         rest = list(self.epochs(99, resume=Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])))
-        assert [record.epoch for record, _ in rest] == list(range(stop + 1, self.task().total_epochs + 1))
+        assert [record.epoch for record, _ in rest] == list(range(stop + 1, self.task().last_epoch + 1))
         for (one, state), (two, wanted) in zip(rest, whole[stop:], strict=True):
             assert unmeasured(one) == unmeasured(two)
             assert same(state, wanted), f"the policy of epoch {one.epoch} is another"
@@ -423,7 +423,7 @@ class LearnerTestCase:
             next(interrupted)
         interrupted.close()  # type: ignore[attr-defined]
         rest = list(self.lessons(99, checkpoint=Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"])))
-        assert [record.epoch for record, _ in rest] == list(range(stop + 1, self.task().total_epochs + 1))
+        assert [record.epoch for record, _ in rest] == list(range(stop + 1, self.task().last_epoch + 1))
         for (one, state), (two, wanted) in zip(rest, whole[stop:], strict=True):
             assert unmeasured(one) == unmeasured(two)
             assert same(state, wanted), f"the policy of epoch {one.epoch} is another"

@@ -12,6 +12,7 @@ from autoaug.train._loop import batches, evaluate, global_generators_guarded, tr
 from autoaug.train._loss import MinibatchLoss, smallest_part
 from autoaug.train._optimisers import OPTIMISER_FIELDS, OPTIMISERS, fields_read, rate_caution
 from autoaug.train._order import epoch_order
+from autoaug.train._phases import divided, mix_share, policy_share
 from autoaug.train._recipes import RECIPES, Recipe
 from autoaug.train._run import TrainingRun, pick_device, spawn
 from autoaug.train._schedules import SCHEDULES, ScheduleRule, learning_rate
@@ -40,13 +41,16 @@ __all__ = [
     "apply_standard",
     "batches",
     "criterion_of",
+    "divided",
     "epoch_order",
     "evaluate",
     "fields_read",
     "finite_figures",
     "global_generators_guarded",
     "learning_rate",
+    "mix_share",
     "pick_device",
+    "policy_share",
     "rate_caution",
     "resolved_standard",
     "shown_size",

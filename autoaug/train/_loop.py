@@ -77,11 +77,11 @@ def train(
     if resume:
         resume.load(run.restore)
     run.saving_point = partial(save_where_due, run, resume, interruption or Interruption())
-    while run.position or run.epoch < task.total_epochs:
+    while run.position or run.epoch < task.last_epoch:
         with global_generators_guarded(run):
             record = one_epoch(run, test, validate)
         yield record
-        if run.epoch < task.total_epochs:
+        if run.epoch < task.last_epoch:
             run.saving_point(False)
     if finished:
         finished(run)
@@ -117,7 +117,7 @@ def one_epoch(run: TrainingRun, test: bool, validate: bool = True) -> Record:
     enter_epoch(run)
     metrics = {"train_loss": train_epoch(run), "lr": learning_rate(run.task, run.step - 1, run.steps_per_epoch)}
     scores, by_class = evaluate(run, run.data.scored, "val") if validate else {}, None
-    if test and run.epoch == run.task.total_epochs:
+    if test and run.epoch == run.task.last_epoch:
         assert run.data.test is not None, "a final run is given the test split"
         tested = evaluation_of(run, run.data.test)
         scores |= named(tested, "test")
@@ -157,7 +157,7 @@ def train_epoch(run: TrainingRun) -> float:
     order = list(batches(run))
     for chosen, (images, targets) in zip(order, run.data.train.minibatches(order), strict=True):
         run.position.advance(train_step(run, images, targets, chosen))
-        run.saving_point(run.epoch == run.task.total_epochs and run.position.steps == run.steps_per_epoch)
+        run.saving_point(run.epoch == run.task.last_epoch and run.position.steps == run.steps_per_epoch)
     return (run.position.loss / run.steps_per_epoch).item()
 
 

@@ -187,7 +187,7 @@ class TrainingRun:
         try:
             self.load_state_dict(state)
             if not self.is_unfinished():
-                raise ValueError(f"epoch {self.epoch} of {self.task.total_epochs}")
+                raise ValueError(f"epoch {self.epoch} of {self.task.last_epoch}")
         except Exception:
             self.load_state_dict(before)
             raise
@@ -195,8 +195,8 @@ class TrainingRun:
     def is_unfinished(self) -> bool:
         """Whether it has begun, and there is something left to do."""
         if self.position:
-            return 0 < self.epoch <= self.task.total_epochs and 0 < self.position.steps <= self.steps_per_epoch
-        return 0 < self.epoch < self.task.total_epochs
+            return 0 < self.epoch <= self.task.last_epoch and 0 < self.position.steps <= self.steps_per_epoch
+        return 0 < self.epoch < self.task.last_epoch
 
     def save_weights(self, path: str | Path) -> None:
         """Write the network that is evaluated, and the mean and deviation of its images, for `Task.weights` elsewhere.

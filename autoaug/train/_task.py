@@ -15,7 +15,8 @@ from autoaug.fields import SEED, TEXT, Matching, Refused, Within, above, at_leas
 from autoaug.models import check_weights, is_file
 from autoaug.train._criterion import ImageLosses, loss_of
 from autoaug.train._optimisers import BuildOptimiser, build_optimiser, fields_read, optimiser_of, own_rate, stand_in
-from autoaug.train._schedules import Schedule, check_schedule, milestones_of, schedule_of, warmup_of
+from autoaug.train._phases import check_phases, divided_task, share_or_epochs
+from autoaug.train._schedules import Schedule, check_schedule, milestones_of, refine_lr_of, refining_rate, schedule_of
 from autoaug.train._standard import AlwaysOn, standard_text
 
 SAME_IN_ALL_TRIALS = {
@@ -32,11 +33,8 @@ SAME_IN_ALL_TRIALS = {
 """Fields of a task that are no dimensions, and what each says: the best of several splits is a lucky one."""
 
 
-REFINE_SHARE = 0.1
-"""The learning rate of refinement as a share of the peak, chosen by measurement: of seven rates it added most to test
-accuracy over nine cases on digits and CIFAR-10 (`benchmarks/results/refinement-cpu.md`). The cosine's last rate, 0.01,
-hardly moves a network; from 0.3 on, small datasets lose."""
-
+MANY_STEPS = 1000
+"""Of an epoch, where the learning rate at an end of the schedule is asked for and nobody knows how many there are."""
 
 READ_BY_LOOPS = (
     "data",
@@ -51,6 +49,10 @@ READ_BY_LOOPS = (
     "epochs",
     "refine_epochs",
     "refine_standard",
+    "total_epochs",
+    "refine_share",
+    "mix_warmup",
+    "anneal",
 )
 """Fields of a task that a loop of the user's own is given (`Study.train`); all others are of autoaug's own trainer."""
 
@@ -106,8 +108,23 @@ class Task:
     """Epochs without them, at the end; the standard augmentation stays (He et al. 2019, algorithm 1)."""
     refine_standard: bool = True
     """False: while refining not even the standard augmentation is on, and training sees images as evaluation does."""
-    refine_lr: Annotated[float | None, above(0)] = None
-    """Learning rate while refining; None is a tenth of the peak (`REFINE_SHARE`)."""
+    refine_lr: Annotated[float | str | None, refine_lr_of] = None
+    """Learning rate while refining. "last" keeps that of the last augmented step; "restart" begins at the peak again
+    and follows the schedule, without warm-up, to the end of refinement. None is "last" for the schedule "step", as in
+    the paper, and a tenth of the peak for the others, by measurement (`REFINE_SHARE`)."""
+    total_epochs: Annotated[int | None, at_least(1)] = None
+    """All epochs, where their number is fixed whatever is searched: `epochs` is then what refinement leaves of it. None
+    leaves `epochs` and `refine_epochs` as they are."""
+    refine_share: Annotated[float | None, Within(0, 1, "[)")] = None
+    """Share of `total_epochs` that refines; it sets `refine_epochs` and `epochs`, in whole epochs of which one at least
+    is augmented. None leaves `refine_epochs`."""
+    mix_warmup: Annotated[int, at_least(0)] = 0
+    """First epochs without the mix (Zhang et al. 2018, section 3.5: 5 of 30 for speech). A strategy whose mix has a
+    `warmup`, and the dimension `mix.warmup`, set it."""
+    anneal: Annotated[float | int, share_or_epochs] = 0
+    """How long the augmentation fades before refinement, at the end of the augmented epochs: a share of them as a float
+    in [0, 1), which is rounded to whole ones, or epochs as an int. In n such epochs the policy is applied to n, ..., 2,
+    1 of n + 1 images, at random, and the mix has that share of its alpha or its probability (He et al. 2019)."""
     batch_size: Annotated[int, at_least(2)] = 128
     micro_batch: Annotated[int | None, at_least(1)] = None
     """Images that go through the network at once; the gradients of a minibatch are summed over as many parts as that
@@ -138,7 +155,7 @@ class Task:
     schedule: Annotated[str | Schedule, schedule_of] = "cosine"
     """How the learning rate goes on after the warm-up: a name of `SCHEDULES`, or a callable from the progress in [0, 1]
     to the share of the peak. The progress is 0 in the first step after the warm-up and 1 in the last augmented one."""
-    warmup: Annotated[float | int, warmup_of] = 0.15
+    warmup: Annotated[float | int, share_or_epochs] = 0.15
     """How long the learning rate climbs linearly to its peak: a share of the augmented steps as a float in [0, 1), or
     epochs as an int."""
     warmup_from: Annotated[float, Within(0, 1, "[)", says="a share of the peak in [0, 1)")] = 0.0
@@ -195,6 +212,10 @@ class Task:
         check_fields(self)
         if "lr" not in fields_read(self.optimiser):
             object.__setattr__(self, "lr", own_rate(self))
+        epochs, refine_epochs = divided_task(self)
+        object.__setattr__(self, "epochs", epochs)
+        object.__setattr__(self, "refine_epochs", refine_epochs)
+        check_phases(self)
         check_schedule(self)
         check_weights(self.model, self.weights)  # type: ignore[arg-type]
 
@@ -220,14 +241,14 @@ class Task:
         )
 
     @property
-    def total_epochs(self) -> int:
-        """Return the augmented epochs and the refinement epochs together."""
+    def last_epoch(self) -> int:
+        """Return the number of the last epoch: the augmented epochs and the refinement epochs together."""
         return self.epochs + self.refine_epochs
 
     @property
     def refining_lr(self) -> float:
-        """Return the learning rate while refining."""
-        return self.lr * REFINE_SHARE if self.refine_lr is None else self.refine_lr
+        """Return the learning rate with which refinement begins."""
+        return refining_rate(self, 0, MANY_STEPS)
 
     def build_optimiser(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Return the optimiser of a training of this task for a network: at the peak learning rates of its groups.
