@@ -1,6 +1,6 @@
 """Do clean epochs at the end improve networks that were trained with strong augmentation?
 
-Table 1 of He et al. 2019, "Data Augmentation Revisited": each method without and with refinement ("+R"), which adds
+Table 1 of He et al. 2019, "Data Augmentation Revisited": each method without and with refinement ("-refined"), which adds
 clean epochs after the augmented ones.
 
 Paper     CIFAR-100, PreActResNet-18, 400 epochs and 50 of refinement: moderate 75.4 → 76.0, mixup 78.8 → 80.8,
@@ -25,7 +25,7 @@ METHODS = {
 def arms(refine_epochs: int) -> dict[str, Strategy]:
     """Return each method without refinement and with it."""
     without = {name: method.trained(refine_epochs=0) for name, method in METHODS.items()}
-    refined = {f"{name}+R": method.trained(refine_epochs=refine_epochs) for name, method in METHODS.items()}
+    refined = {f"{name}-refined": method.trained(refine_epochs=refine_epochs) for name, method in METHODS.items()}
     return {**without, **refined}
 
 
