@@ -182,7 +182,8 @@ def test_the_wheel_holds_the_library_and_the_reference_project_and_no_more(wheel
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"autoaug", wheel.name.rsplit("-", 3)[0] + ".dist-info"}
     shipped = {name.removeprefix("autoaug/_shipped/") for name in names if name.startswith("autoaug/_shipped/")}
-    assert shipped == {f"{folder}/{file.name}" for folder in FOLDERS for file in (ROOT / folder).glob("*.py")}
+    ours = (file.relative_to(ROOT).as_posix() for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
+    assert shipped == set(ours), "with the studies of papers in their folders"
     assert "autoaug/py.typed" in names
     files = [file.relative_to(ROOT) for file in (ROOT / "autoaug").rglob("*") if file.suffix in (".py", ".html")]
     assert set(map(str, files)) <= set(names)

@@ -1,7 +1,7 @@
 """Do clean epochs at the end improve networks that were trained with strong augmentation?
 
-Table 1 of He et al. 2019, "Data Augmentation Revisited": each method without and with refinement ("-refined"), which adds
-clean epochs after the augmented ones.
+Table 1 of He et al. 2019, "Data Augmentation Revisited": each method without refinement and with it, which adds clean
+epochs after the augmented ones.
 
 Paper     CIFAR-100, PreActResNet-18, 400 epochs and 50 of refinement: moderate 75.4 → 76.0, mixup 78.8 → 80.8,
           CutMix 79.8 → 80.6, AutoAugment 79.3 → 80.0

@@ -1,0 +1,225 @@
+"""What do the papers claim, and what is seen of it at a small size? Runs the studies of papers and writes the page.
+
+`run` runs shipped studies, which go on where they were stopped, and keeps the scores of their final runs in
+`benchmarks/results/papers/`, a file for each study. `page` holds them against the rows of `CLAIMS`
+(`benchmarks/claims.py`) and writes `docs/papers/claims.md`, which is made of these files alone.
+
+    python -m benchmarks.papers run refined/table_1 mixup/table_5 --storage sqlite:///papers.db
+    python -m benchmarks.papers page
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from autoaug import Study
+from autoaug.compare import Interval, interval
+from autoaug.execution import Event, Options
+from autoaug.executors import run
+from autoaug.record import TrialKind
+from autoaug.store import Store
+from benchmarks.claims import CLAIMS, Claim
+from benchmarks.planted import processor
+
+RESULTS = Path(__file__).parent / "results" / "papers"
+PAGE = Path(__file__).parents[1] / "docs" / "papers" / "claims.md"
+UNKNOWN = "cannot be told at this size"
+VERDICTS = {"agrees": "agree", "disagrees": "disagree", UNKNOWN: UNKNOWN}
+DIGITS = 6
+"""Of figures that are kept."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Hold what the final runs of a study came to."""
+
+    study: str
+    """As it is run: "refined/table_1"."""
+    date: str
+    commit: str
+    versions: str
+    data: str
+    model: str
+    epochs: int
+    runs: Mapping[str, Mapping[str, Mapping[str, float]]]
+    """By strategy and seed: the figures of a final run, such as "test_accuracy" and "gpu_seconds"."""
+
+    def contrast(self, weights: Mapping[str, float], metric: str) -> list[float]:
+        """Return the weighted sums of strategies' figures over the seeds that they share."""
+        known = [self.runs[name] for name in weights]
+        seeds = sorted(set.intersection(*({seed for seed in each if metric in each[seed]} for each in known)), key=int)
+        return [
+            sum(weight * runs[seed][metric] for runs, weight in zip(known, weights.values(), strict=True))
+            for seed in seeds
+        ]
+
+
+def shipped(study_ref: str) -> Study:
+    """Return a study of `studies/` by its name, "refined/table_1" or "refined/table_1:paper"."""
+    file, _, name = study_ref.partition(":")
+    return getattr(importlib.import_module(f"studies.{file.replace('/', '.')}"), name or "study")
+
+
+def result_of(study_ref: str, study: Study, store: Store) -> Result:
+    """Return what is stored of the final runs of a study."""
+    runs: dict[str, dict[str, dict[str, float]]] = {}
+    for outcome in store.outcomes(study.name):
+        if outcome.kind is TrialKind.FINAL and outcome.state == "COMPLETE":
+            figures = {**outcome.metrics, "gpu_seconds": outcome.gpu_seconds}
+            rounded = {name: float(f"{value:.{DIGITS}g}") for name, value in sorted(figures.items())}
+            runs.setdefault(outcome.strategy, {})[str(outcome.seed)] = rounded
+    return Result(
+        study=study_ref,
+        date=time.strftime("%Y-%m-%d"),
+        commit=commit(),
+        versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "optuna")),
+        data=Path(str(study.task.data)).name,
+        model=str(study.task.model),
+        epochs=study.task.epochs,
+        runs={name: runs[name] for name in study.strategies if name in runs},
+    )
+
+
+def commit() -> str:
+    """Return the short name of the checkout's commit."""
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def file_of(study_ref: str) -> Path:
+    """Return where the result of a study is kept."""
+    return RESULTS / f"{study_ref.replace('/', '-').replace(':', '-')}.json"
+
+
+def read_results() -> dict[str, Result]:
+    """Return all results that are kept, by study."""
+    found = (Result(**json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json")))
+    return {result.study: result for result in found}
+
+
+def contrasts(claim: Claim, result: Result) -> list[Interval]:
+    """Return the interval of each difference that a claim is about; positive is as the paper says."""
+    samples = [result.contrast(weights, claim.metric) for weights in claim.contrasts]
+    return [found for found in map(interval, samples) if found is not None]
+
+
+def judged(claim: Claim, found: Iterable[Interval]) -> str:
+    """Return whether differences agree with a claim: all of them must, and one that does not refutes it."""
+    ends = [(each.low, each.high) for each in found]
+    if not ends or any(low is None or high is None for low, high in ends):
+        return UNKNOWN
+    known = [(low, high) for low, high in ends if low is not None and high is not None]
+    if claim.margin is not None:
+        if all(-claim.margin < low and high < claim.margin for low, high in known):
+            return "agrees"
+        beyond = any(low > claim.margin or high < -claim.margin for low, high in known)
+        return "disagrees" if beyond else UNKNOWN
+    if all(low > 0 for low, _ in known):
+        return "agrees"
+    return "disagrees" if any(high < 0 for _, high in known) else UNKNOWN
+
+
+def line(claim: Claim, results: Mapping[str, Result]) -> str:
+    """Return the row of a claim."""
+    where = f"{claim.paper}, {claim.where}"
+    if claim.study not in results:
+        return f"| {claim.says} | {where} | {claim.published} | not run |  | `{claim.study}` |"
+    result = results[claim.study]
+    found = contrasts(claim, result)
+    return (
+        f"| {claim.says} | {where} | {claim.published} | {'; '.join(shown(each, claim) for each in found)} "
+        f"| **{judged(claim, found)}** | `{claim.study}` |"
+    )
+
+
+def shown(found: Interval, claim: Claim) -> str:
+    """Return a difference with its 95 % interval and the number of pairs."""
+    scale, unit = (100, " points") if claim.metric.endswith("accuracy") else (1, "")
+    if found.low is None or found.high is None:
+        return f"{scale * found.mean:+.3g}{unit} (n={found.n})"
+    return f"{scale * found.mean:+.2f} [{scale * found.low:+.2f}, {scale * found.high:+.2f}]{unit} (n={found.n})"
+
+
+def page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS) -> str:
+    """Return the page of all claims."""
+    claims = list(claims)
+    verdicts = [judged(claim, contrasts(claim, results[claim.study])) for claim in claims if claim.study in results]
+    tally = ", ".join(f"{verdicts.count(each)} {said}" for each, said in VERDICTS.items())
+    settings = [
+        f"| `{name}` | {each.data} | {each.model}, {each.epochs} epochs | {len(each.runs)} "
+        f"| {max((len(runs) for runs in each.runs.values()), default=0)} "
+        f"| {each.date}, {each.commit}, {each.versions} |"
+        for name, each in sorted(results.items())
+    ]
+    return "\n".join(
+        [
+            "# What the papers claim, and what is seen of it here",
+            "",
+            f"{len(claims)} claims of five papers, each held against a shipped study of a small setting on two cores: "
+            f"{tally}. A claim **agrees** where the 95 % interval of the difference lies on the side that the paper "
+            "says, for a claim of no difference within the margin that is given; it **disagrees** where the interval "
+            "lies on the other side. The differences are paired by seed, of final runs on the test split. Intervals "
+            "are those of single claims: of so many that were all false one or two would look true by chance. A small "
+            "setting is not the paper's: what disagrees at 8 x 8 pixels may hold at 32 x 32, and what agrees may not.",
+            "",
+            "The page is written by `python -m benchmarks.papers page` from `benchmarks/results/papers/`. Each study "
+            "is run by its name, `autoaug run refined/table_1`; its object `paper` has the setting of the paper, "
+            "`autoaug run refined/table_1:paper --dry-run`.",
+            "",
+            f"Measured on: {processor_line()}.",
+            "",
+            "| claim | of | published | here | verdict | study |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(line(claim, results) for claim in claims),
+            "",
+            "## Settings",
+            "",
+            "| study | data | trained | arms | seeds | when, commit, versions |",
+            "| --- | --- | --- | ---: | ---: | --- |",
+            *settings,
+            "",
+        ]
+    )
+
+
+def processor_line() -> str:
+    """Return what the studies were measured on."""
+    path = RESULTS / "processor.txt"
+    return path.read_text().strip() if path.exists() else "not measured yet"
+
+
+def say(event: Event) -> None:
+    """Print each trial that ends."""
+    if event.state not in (None, "RUNNING"):
+        print(time.strftime("%H:%M:%S"), event.job, event.state, event.reason, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("do", choices=["run", "page"])
+    parser.add_argument("studies", nargs="*", metavar="STUDY")
+    parser.add_argument("--storage", default="sqlite:///papers.db")
+    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="where checkpoints lie on the way")
+    given = parser.parse_args()
+    if given.do == "page":
+        PAGE.write_text(page(read_results()))
+        return
+    RESULTS.mkdir(exist_ok=True)
+    store = Store(given.storage)
+    for study_ref in given.studies:
+        study = shipped(study_ref)
+        run(study, store, options=Options(artifacts=given.artifacts), listen=say)
+        file_of(study_ref).write_text(json.dumps(asdict(result_of(study_ref, study, store)), indent=1) + "\n")
+        (RESULTS / "processor.txt").write_text(f"{processor()}, 1 thread\n")
+    store.close()
+
+
+if __name__ == "__main__":
+    main()
