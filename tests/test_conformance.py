@@ -14,6 +14,7 @@ import pytest
 import torch
 from broken_laws import broken_laws
 from commands_for_tests import shell
+from mixes_for_tests import TRAINING_MIX_FAULTS
 from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from torch import Generator, Tensor, nn
@@ -38,6 +39,7 @@ from autoaug.testing import (
     RandomOpTestCase,
     SamplerTestCase,
     StrengthTestCase,
+    TrainingMixTestCase,
 )
 from autoaug.train import Lesson, MinibatchLoss, NullLearner, Task, TrainingRun
 
@@ -429,6 +431,15 @@ def test_a_mix_that_is_broken_breaks_the_law(mix: Callable[..., Mix], law: str) 
 
 def test_a_mix_that_is_right_breaks_none() -> None:
     assert broken_laws(MixTestCase(), mix=MIXES["mixup"]) == set()
+
+
+@pytest.mark.parametrize(("mix", "law"), TRAINING_MIX_FAULTS.values(), ids=TRAINING_MIX_FAULTS)
+def test_a_mix_of_a_training_that_is_broken_breaks_the_law(mix: Callable[..., Any], law: str) -> None:
+    assert law in broken_laws(TrainingMixTestCase(), law, mix=mix)
+
+
+def test_a_mix_of_a_training_that_is_right_breaks_none() -> None:
+    assert broken_laws(TrainingMixTestCase(), mix=MIXES["manifold-mixup"]) == set()
 
 
 # Policies
@@ -1170,6 +1181,7 @@ def test_a_command_that_is_right_breaks_none(tmp_path: Path) -> None:
 EXAMPLES: dict[type, set[str]] = {
     **{suite: {law for of, _, law in OP_FAULTS.values() if of is suite} for suite, _, _ in OP_FAULTS.values()},
     MixTestCase: {law for _, law in MIX_FAULTS.values()},
+    TrainingMixTestCase: {law for _, law in TRAINING_MIX_FAULTS.values()},
     PolicyTestCase: {law for _, law in POLICY_FAULTS.values()},
     SamplerTestCase: {law for _, law in SAMPLER_FAULTS.values()},
     LearnerTestCase: {law for _, law in LEARNER_FAULTS.values()},

@@ -9,13 +9,15 @@ import torch
 from scipy.stats import beta, binomtest, kstest, norm, t
 from torch import Generator, Tensor
 
-from autoaug.mixing import MIXES, PairMix, build
+from autoaug.mixing import MIXES, PairMix, TrainingMix, build
 from autoaug.mixing._beta import draw_beta
 from autoaug.mixing._masks import Mask, cutmix_mask, gmix_mask, hmix_mask, mixup_mask, mixup_or_cutmix_mask
 from autoaug.mixing._pairs import blend
 from autoaug.testing import MixTestCase
 
 MASKS = [mixup_mask, cutmix_mask, hmix_mask, gmix_mask, mixup_or_cutmix_mask]
+BATCHWISE = {name: row for name, row in MIXES.items() if not isinstance(row(), TrainingMix)}
+"""Rows that need a batch and no more; see test_mix_layers.py for those that need the training."""
 
 
 def lambdas(value: float, count: int) -> Tensor:
@@ -23,7 +25,7 @@ def lambdas(value: float, count: int) -> Tensor:
 
 
 class TestEveryRow(MixTestCase):
-    @pytest.fixture(params=MIXES.values(), ids=MIXES)
+    @pytest.fixture(params=BATCHWISE.values(), ids=BATCHWISE)
     def mix(self, request: pytest.FixtureRequest) -> Any:
         return request.param
 

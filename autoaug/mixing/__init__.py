@@ -4,28 +4,34 @@ Every row takes `alpha`, `probability` and `per`; see `PairMix`. Differences fro
 one λ and one mask for each sample (`per="batch"` gives theirs), and labels weighted by the mask that was drawn.
 """
 
+from autoaug.mixing._layers import ManifoldMixup, manifold_mixup, usual_layers
 from autoaug.mixing._masks import Mask
 from autoaug.mixing._pairs import Mix, PairMix, Weakenable
 from autoaug.mixing._table import MIXES, build, cutmix, described, gmix, hmix, mixup, mixup_or_cutmix, none, takes
-from autoaug.mixing._training import Hidden, Mixed, TrainingBatch, TrainingMix
+from autoaug.mixing._training import Hidden, Mixed, TrainingBatch, TrainingMix, TrainingSetting, refuse_in_loops
 
 __all__ = [
     "MIXES",
     "Hidden",
+    "ManifoldMixup",
     "Mask",
     "Mix",
     "Mixed",
     "PairMix",
     "TrainingBatch",
     "TrainingMix",
+    "TrainingSetting",
     "Weakenable",
     "build",
     "cutmix",
     "described",
     "gmix",
     "hmix",
+    "manifold_mixup",
     "mixup",
     "mixup_or_cutmix",
     "none",
+    "refuse_in_loops",
     "takes",
+    "usual_layers",
 ]

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from typing import Any, Literal
 
@@ -9,8 +10,9 @@ from torch import Tensor
 
 from autoaug.fields import finite, plain, short
 from autoaug.lookup import lookup
+from autoaug.mixing._layers import ManifoldMixup, manifold_mixup
 from autoaug.mixing._masks import cutmix_mask, gmix_mask, hmix_mask, mixup_mask, mixup_or_cutmix_mask
-from autoaug.mixing._pairs import Mix, PairMix
+from autoaug.mixing._pairs import Mix, PairMix, Weakenable
 from autoaug.mixing._training import TrainingMix
 
 Alpha = float | Tensor
@@ -117,13 +119,14 @@ def gmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> M
     return PairMix(gmix_mask, alpha, probability, per, fades="alpha")
 
 
-MIXES: dict[str, Callable[..., Mix]] = {
+MIXES: dict[str, Callable[..., Mix | TrainingMix]] = {
     "none": none,
     "mixup": mixup,
     "cutmix": cutmix,
     "mixup-or-cutmix": mixup_or_cutmix,
     "hmix": hmix,
     "gmix": gmix,
+    "manifold-mixup": manifold_mixup,
 }
 
 MASKS: dict[str, Callable[..., Tensor]] = {
@@ -135,8 +138,11 @@ MASKS: dict[str, Callable[..., Tensor]] = {
 }
 """What each row of MIXES draws, but "none"."""
 
+IN_TRAINING: dict[type, str] = {ManifoldMixup: "manifold-mixup"}
+"""Rows that need the training, by what they make: its fields are their parameters."""
 
-def build(name: str, **parameters: Any) -> Mix:
+
+def build(name: str, **parameters: Any) -> Mix | TrainingMix:
     """Return the mix of that name, such as `build("hmix", alpha=0.4, ratio=0.3)`.
 
     Raises:
@@ -169,6 +175,10 @@ def described(mix: Mix | TrainingMix) -> dict[str, Any]:
     >>> described(build("none"))
     {'kind': 'none'}
     """
+    if type(mix) in IN_TRAINING and isinstance(mix, Weakenable):
+        values = {field.name: getattr(mix, field.name) for field in fields(mix)}  # type: ignore[arg-type]
+        if not any(isinstance(value, Tensor) for value in values.values()):
+            return {"kind": IN_TRAINING[type(mix)], **values} if mix.mixes else {"kind": "none"}
     mask = mix.mask if isinstance(mix, PairMix) else None
     function, more = (mask.func, mask.keywords) if isinstance(mask, partial) else (mask, {})
     kind = next((kind for kind, drawn in MASKS.items() if drawn is function), None)

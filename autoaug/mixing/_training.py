@@ -1,11 +1,13 @@
 """Mixes that need more of a training than one minibatch: its network, its other images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Generator, Tensor, nn
+
+from autoaug.fields import short
 
 Hidden = Callable[[nn.Module], AbstractContextManager[None]]
 """Makes a context in which a network mixes activations of its own: `with hidden(network): network(images)`."""
@@ -48,6 +50,26 @@ class TrainingBatch:
     rng: Generator
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingSetting:
+    """Hold how a training is set up, as far as a mix may have to refuse it."""
+
+    model: nn.Module
+    """The network that will be trained."""
+    size: tuple[int, int]
+    """Height and width of an image as the network sees it, in pixels."""
+    class_sizes: tuple[int, ...]
+    """How many training images each of the K classes has."""
+    in_parts: bool
+    """A minibatch goes through the network part by part (`Task.micro_batch`)."""
+    compiled: bool
+    """The training step is compiled (`Task.compile`)."""
+    resplit: bool
+    """The training images are others in each epoch (`Task.resplit`)."""
+    hold: Literal["tensor", "photos", "stream"]
+    """How training images are held: as one tensor, or as photos of several sizes, which may be decoded at each use."""
+
+
 @runtime_checkable
 class TrainingMix(Protocol):
     """Combine samples by what a training knows beyond the minibatch, such as its network or its other images.
@@ -56,5 +78,27 @@ class TrainingMix(Protocol):
     own has a network and images that it does not know.
     """
 
+    def check(self, setting: TrainingSetting) -> Sequence[str]:
+        """Return what whoever starts the training should know, one sentence each.
+
+        It is asked before any time is spent, and again as a training begins.
+
+        Raises:
+            ValueError: it cannot work in such a training; the message says what to change.
+        """
+
     def mix_in_training(self, batch: TrainingBatch) -> Mixed:
         """Return the minibatch as a training step sees it. All randomness comes from `batch.rng`."""
+
+
+def refuse_in_loops(mix: object) -> None:
+    """Refuse a mix that a loop of the user's own cannot serve.
+
+    Raises:
+        ValueError: it is a `TrainingMix`.
+    """
+    if isinstance(mix, TrainingMix):
+        raise ValueError(
+            f"{short(mix)} mixes by the network, or by images beyond the batch, which autoaug's own trainer knows and "
+            "a loop of one's own does not tell: use a mix of batches, such as mixup or cutmix, or leave out train="
+        )

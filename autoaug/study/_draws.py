@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from autoaug.mixing import TrainingMix
 from autoaug.study._setup import Setup
 
 DRAWS = 8
@@ -31,8 +32,9 @@ def try_draws(setup: Setup, shape: Sequence[int], classes: int) -> None:
             result = list(drawn.shape) if isinstance(drawn, Tensor) else f"a {type(drawn).__name__}"
             raise ValueError(f"the policy makes {result} of images {list(images.shape)}: give back the same shape")
         refuse_no_numbers(drawn, "policy")
-        for mixed in setup.mix(drawn, soft, rng):
-            refuse_no_numbers(mixed, "mix")
+        if not isinstance(setup.mix, TrainingMix):  # those are tried in a training step
+            for mixed in setup.mix(drawn, soft, rng):
+                refuse_no_numbers(mixed, "mix")
 
 
 def noise(count: int, shape: Sequence[int], classes: int, rng: Generator) -> tuple[Tensor, Tensor]:

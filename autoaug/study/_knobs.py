@@ -17,6 +17,7 @@ from torch import Generator
 from torch.nn import functional as F
 
 from autoaug.data import Data, Split, as_float
+from autoaug.mixing import TrainingMix
 from autoaug.study._bench import Bench, Evidence
 from autoaug.study._conditions import never
 from autoaug.study._definition import Study
@@ -207,7 +208,9 @@ def made(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
 
 def moved(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     """Yield losses, weights and the policy's parameters after a few steps of each phase, of a small network."""
-    small: dict[str, Any] = {"model": "convnet", "weights": None, "dropout": None, "compile": False, "device": "cpu"}
+    small: dict[str, Any] = {"compile": False, "device": "cpu"}
+    if not isinstance(setup.mix, TrainingMix):  # which may name layers of the network
+        small |= {"model": "convnet", "weights": None, "dropout": None}
     task = replace(setup.task, **small, batch_size=min(setup.task.batch_size, BATCH))
     learner = setup.learner.rehearsal(task, len(few.train), len(few.val), 1.0)  # when it is due, `due` compares
     run = TrainingRun(task, setup.policy, setup.mix, learner, Generator().manual_seed(0), few)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from autoaug.mixing import TrainingMix
 from autoaug.study._bench import BASES, Bench, Evidence
 from autoaug.study._definition import Study
 from autoaug.study._draws import noise
@@ -45,7 +46,13 @@ def shown() -> tuple[Tensor, Tensor]:
 
 
 def mixed_of(setup: Setup, images: Tensor, targets: Tensor) -> Iterator[Any]:
-    """Yield what the mix makes of images and their soft targets."""
+    """Yield what the mix makes of images and their soft targets; of one that needs a training, what it is made of.
+
+    Such a mix holds nothing else, and draws from more than few images and steps can show.
+    """
+    if isinstance(setup.mix, TrainingMix):
+        yield repr(setup.mix)
+        return
     yield from setup.mix(images, targets, Generator().manual_seed(0))
 
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from autoaug.data import Data, Split
+from autoaug.mixing import TrainingMix
 from autoaug.study._conditions import part
 from autoaug.study._definition import Study
 from autoaug.study._draws import try_draws
@@ -22,6 +23,7 @@ from autoaug.study._probes import probes, tried
 from autoaug.study._setup import Setup, set_up
 from autoaug.train import (
     TrainingRun,
+    check_mix,
     criterion_of,
     global_generators_guarded,
     pick_device,
@@ -84,6 +86,7 @@ class Rehearsal:
         try_draws(setup, data.train.images.shape[1:], len(data.classes))
         learner.check(task, len(data.train), len(data.val))
         network = (task.model, task.weights, task.dropout, task.precision, data.fingerprint, data.standard)
+        in_training = (setup.mix if isinstance(setup.mix, TrainingMix) else None,)
         moved = (strategy, part("policy", point), part("learner", point)) if learner.moves_policy else ()
         if self.is_new("network", *network):
             try_logits(setup, data)
@@ -93,7 +96,11 @@ class Rehearsal:
         if self.is_new("cautions", strategy, *network, *moved[:2]):
             for caution in learner.cautions(task, len(data.train)):
                 warnings.warn(caution, stacklevel=4)
-        for caution in rate_caution(task):
+        parts_of_batch = task.batch_size, task.micro_batch, task.compile, task.resplit
+        cautions = list(rate_caution(task))
+        if any(in_training) and self.is_new("mix", *network, *in_training, *parts_of_batch):
+            cautions += check_mix(setup.mix, task, rehearsed(setup, data).model, data)
+        for caution in cautions:
             if self.is_new(caution):
                 warnings.warn(caution, stacklevel=4)
         device = pick_device(task.device)
@@ -101,7 +108,8 @@ class Rehearsal:
         around = task.optimiser, task.decay_norms, task.clip_norm is None, task.ema is None, task.compile
         parts = (smallest_part(task, len(data.train)), task.micro_batch if moved else None, *phases, *around)
         for name in ("cpu", str(device)) if device.type == "cuda" and torch.cuda.is_available() else ("cpu",):
-            if self.is_new("step", name, *network, *loss, *parts, *moved, *((strategy,) if name != "cpu" else ())):
+            only = (strategy,) if name != "cpu" else ()
+            if self.is_new("step", name, *network, *in_training, *loss, *parts, *moved, *only):
                 try_step(make(), data, name)
 
     def is_new(self, *what: Any) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoaug.data import Data
+from autoaug.mixing import refuse_in_loops
 from autoaug.origin import origin
 from autoaug.study._conditions import part
 from autoaug.study._definition import Study
@@ -65,6 +66,7 @@ def preflight_loop(study: Study, load: Loader) -> None:
 def try_point(study: Study, strategy: str, point: Mapping[str, Any], load: Loader, search: bool) -> None:
     """Make a point into what is trained, and draw from its policy and its mix."""
     setup = set_up(study, strategy, point, search=search)
+    refuse_in_loops(setup.mix)
     try_draws(setup, *shown(None if setup.task.data is None else load(setup.task)))
 
 

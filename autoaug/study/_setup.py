@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from autoaug.mixing import Mix, takes
+from autoaug.mixing import Mix, TrainingMix, takes
 from autoaug.mixing import build as build_mix
 from autoaug.policy import Policy
 from autoaug.study._conditions import part
@@ -18,7 +18,7 @@ class Setup:
 
     task: Task
     policy: Policy
-    mix: Mix
+    mix: Mix | TrainingMix
     learner: Learner
     """A `NullLearner` where the strategy has none."""
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ def set_up(study: Study, strategy: str, point: Mapping[str, Any], *, search: boo
     )
 
 
-def make_mix(kind: str | None = None, **parameters: Any) -> Mix:
+def make_mix(kind: str | None = None, **parameters: Any) -> Mix | TrainingMix:
     """Return the mix of a point: alpha or a probability alone means mixup, nothing at all means no mixing.
 
     Parameters that the kind does not take are left out: what is fixed may serve several kinds, and points that were

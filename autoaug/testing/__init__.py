@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from autoaug.testing._images import eight_bit, photographs
     from autoaug.testing._learner import LearnerTestCase
     from autoaug.testing._mix import MixTestCase
+    from autoaug.testing._mix_in_training import TrainingMixTestCase
     from autoaug.testing._op import OpTestCase, RandomOpTestCase, StrengthTestCase
     from autoaug.testing._policy import PolicyTestCase
     from autoaug.testing._sampler import SamplerTestCase
@@ -35,6 +36,7 @@ else:
             "_images": "eight_bit photographs",
             "_learner": "LearnerTestCase",
             "_mix": "MixTestCase",
+            "_mix_in_training": "TrainingMixTestCase",
             "_op": "OpTestCase RandomOpTestCase StrengthTestCase",
             "_policy": "PolicyTestCase",
             "_sampler": "SamplerTestCase",
@@ -51,6 +53,7 @@ __all__ = [
     "RandomOpTestCase",
     "SamplerTestCase",
     "StrengthTestCase",
+    "TrainingMixTestCase",
     "eight_bit",
     "photographs",
 ]
@@ -59,6 +62,6 @@ if "pytest" in sys.modules:  # only then a suite is run, and a law that is broke
     sys.modules["pytest"].register_assert_rewrite(
         *(
             f"{__name__}.{suite}"
-            for suite in ("_command", "_executor", "_learner", "_mix", "_op", "_policy", "_sampler")
+            for suite in ("_command", "_executor", "_learner", "_mix", "_mix_in_training", "_op", "_policy", "_sampler")
         )
     )

@@ -14,7 +14,7 @@ from autoaug.train._optimisers import OPTIMISER_FIELDS, OPTIMISERS, fields_read,
 from autoaug.train._order import epoch_order
 from autoaug.train._phases import divided, mix_share, policy_share
 from autoaug.train._recipes import RECIPES, Recipe
-from autoaug.train._run import TrainingRun, pick_device, spawn
+from autoaug.train._run import TrainingRun, check_mix, pick_device, spawn
 from autoaug.train._schedules import SCHEDULES, ScheduleRule, learning_rate
 from autoaug.train._standard import apply_standard, resolved_standard, shown_size
 from autoaug.train._task import READ_BY_LOOPS, SAME_IN_ALL_TRIALS, Task, spelt
@@ -40,6 +40,7 @@ __all__ = [
     "TrainingRun",
     "apply_standard",
     "batches",
+    "check_mix",
     "criterion_of",
     "divided",
     "epoch_order",

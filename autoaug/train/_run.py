@@ -1,6 +1,6 @@
 """A training under way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
@@ -12,14 +12,15 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from autoaug.data import Data, as_float
-from autoaug.mixing import Mix, Mixed, TrainingBatch, TrainingMix
+from autoaug.mixing import Mix, Mixed, TrainingBatch, TrainingMix, TrainingSetting
 from autoaug.models import build, normalisation, save_weights
-from autoaug.photos import Photos
+from autoaug.photos import Photos, Streamed
 from autoaug.policy import Policy
 from autoaug.record import Phase
 from autoaug.train._backbone import Freezer
 from autoaug.train._criterion import criterion_of
 from autoaug.train._learner import Learner, NullLearner
+from autoaug.train._loss import parts
 from autoaug.train._position import Position, position_of
 from autoaug.train._standard import apply_standard, shown_size
 from autoaug.train._task import Task
@@ -65,6 +66,7 @@ class TrainingRun:
             **settings,
         )
         self.model.to(self.device).to(memory_format=torch.channels_last)
+        check_mix(mix, task, self.model, data)
         self.freezer = Freezer(self.model, used=task.freeze_epochs > 0)
         self.policy.to(self.device)
         self.optimiser = task.build_optimiser(self.model)
@@ -133,7 +135,7 @@ class TrainingRun:
         return TrainingBatch(
             images=seen,
             targets=soft,
-            chosen=torch.arange(len(seen)) if chosen is None else chosen,
+            chosen=torch.arange(len(seen)) % len(self.data.train) if chosen is None else chosen,
             model=self.model,
             losses=lambda images, targets: self.criterion(self.logits(images), targets),
             others=others,
@@ -235,6 +237,36 @@ class TrainingRun:
             return as_float(images)
         rng = rng or self.streams["augment"]
         return apply_standard(self.data.standard, images, shown_size(self.data), rng)
+
+
+def check_mix(mix: Mix | TrainingMix, task: Task, model: nn.Module, data: Data) -> Sequence[str]:
+    """Return what whoever starts a training should know of its mix, one sentence each.
+
+    Args:
+        mix: a `TrainingMix` is asked; any other works everywhere.
+        task: what is trained.
+        model: the network that is trained.
+        data: the images that it is trained on.
+
+    Raises:
+        ValueError: the mix cannot work in this training; the message says what to change.
+    """
+    if not isinstance(mix, TrainingMix):
+        return ()
+    images = data.train.images
+    hold: Any = (
+        "tensor" if not isinstance(images, Photos) else "stream" if isinstance(images.holder, Streamed) else "photos"
+    )
+    setting = TrainingSetting(
+        model=model,
+        size=(int(images.shape[2]), int(images.shape[3])),
+        class_sizes=tuple(torch.bincount(data.train.targets.cpu(), minlength=len(data.classes)).tolist()),
+        in_parts=parts(task, min(task.batch_size, len(data.train))) > 1,
+        compiled=task.compile,
+        resplit=task.resplit == "per_epoch",
+        hold=hold,
+    )
+    return mix.check(setting)
 
 
 def averaged(model: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -12,11 +12,10 @@ from torch import Generator, Tensor, nn
 
 from autoaug.checkpoint import BEGAN_AGAIN, Checkpoint
 from autoaug.data import Data, Split, as_float
-from autoaug.fields import short
 from autoaug.interruption import Interruption
 from autoaug.learners import straight
 from autoaug.lookup import suggest
-from autoaug.mixing import Mix, TrainingMix
+from autoaug.mixing import Mix, TrainingMix, refuse_in_loops
 from autoaug.models import Part
 from autoaug.photos import Photos
 from autoaug.policy import Policy
@@ -321,11 +320,8 @@ class Trial:
         soft = soft_targets(targets, self.known_classes(classes), len(images), look=look).to(images.dtype)
         if self.refining:
             return images, soft
-        if isinstance(self.mix, TrainingMix):
-            raise ValueError(
-                f"{short(self.mix)} mixes by the network, or by images beyond the batch, which autoaug's own trainer "
-                "knows and a loop of one's own does not tell: use a mix of batches, such as mixup, or leave out train="
-            )
+        refuse_in_loops(self.mix)
+        assert not isinstance(self.mix, TrainingMix), "refused"
         return self.mix(images, soft, self.streams["mix"])
 
     def known_classes(self, classes: int | None) -> int | None:
