@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from autoaug.learners._bilevel import Bilevel
     from autoaug.learners._checks import HypergradientError
     from autoaug.learners._joint import Joint
+    from autoaug.learners._mix import LEARNED, LearnedMix
     from autoaug.learners._problem import Batch, Problem, straight
     from autoaug.learners._replay import DEPLOYS, learned, replay
     from autoaug.learners._updates import Scale, Updates
@@ -18,6 +19,7 @@ else:
             "_bilevel": "Bilevel",
             "_checks": "HypergradientError",
             "_joint": "Joint",
+            "_mix": "LEARNED LearnedMix",
             "_problem": "Batch Problem straight",
             "_replay": "DEPLOYS learned replay",
             "_updates": "Scale Updates",
@@ -26,10 +28,12 @@ else:
 
 __all__ = [
     "DEPLOYS",
+    "LEARNED",
     "Batch",
     "Bilevel",
     "HypergradientError",
     "Joint",
+    "LearnedMix",
     "Problem",
     "Scale",
     "Updates",

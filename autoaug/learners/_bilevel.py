@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 
 from autoaug.data import as_float
 from autoaug.devices import Clock, Stopwatch
+from autoaug.fields import short
 from autoaug.hypergrad import Hypergrad, Stateful, TwiceDifferentiable, Unrolled, identity, partials
 from autoaug.learners._checks import (
     HypergradientError,
@@ -33,7 +34,8 @@ from autoaug.learners._lessons import (
     length_of,
     problem_of,
 )
-from autoaug.learners._problem import Batch, Problem, Weights
+from autoaug.learners._mix import LearnedMix
+from autoaug.learners._problem import Batch, Problem, Weights, hyper_of
 from autoaug.learners._updates import Scale, Updates
 from autoaug.policy import Relaxed
 from autoaug.train import epoch_order
@@ -59,7 +61,8 @@ class Bilevel:
     Neither the model, its buffers and gradients, nor its optimiser, nor torch's global generators are touched. The
     model is run in the mode it is in, which while training is with the statistics of the batch. The training loss of
     an update is that of the task, with its smoothed targets and its weights of classes, on images transformed by the
-    policy, which are not mixed, whatever the training mixes. The validation loss is a plain cross-entropy.
+    policy. They are mixed where the learner moves the `mix`, and in no other case, whatever the training mixes. The
+    validation loss is a plain cross-entropy of images that are neither transformed nor mixed.
 
     In the loop of a study's `train=`, which calls `Trial.learn`, an update has the training batch of the step that was
     just made and the validation images that are given: `Updates.hyper_batch` and `val_batch` have no part, nor has
@@ -73,6 +76,8 @@ class Bilevel:
         updates: when and how the policy is moved; None is `Updates()`.
         scale: where the settings follow the length of the training: `check` takes them in place of `updates`, from
             which they may differ in `every`, `warmup` and the learning rate.
+        mix: moved along the same hypergradient as the policy, by the same optimiser. A training must be given it as its
+            mix; in a loop of one's own train on `mix.plain()`.
 
     Raises:
         ValueError: the policy has no parameters, or `reuse_graph` does not fit the hypergradient.
@@ -91,13 +96,15 @@ class Bilevel:
         hypergrad: Hypergrad | None = None,
         updates: Updates | None = None,
         scale: Scale | None = None,
+        mix: LearnedMix | None = None,
     ) -> None:
         self.policy, self.hypergrad, self.updates = policy, hypergrad or identity(), updates or Updates()
+        self.mix = mix
         self.scale, self.unscaled = scale, self.updates
         self.length: Length | None = None
         self.looked = False
         check_policy(policy, self.updates.estimator)
-        self.optimiser = self.updates.optimiser(policy.parameters())
+        self.optimiser = self.built_optimiser()
         self.estimate = ESTIMATORS[self.updates.estimator]
         check_reuse(self.hypergrad, self.updates)
         self.begun = copy.deepcopy(self.hypergrad.state_dict()) if isinstance(self.hypergrad, Stateful) else {}
@@ -105,6 +112,10 @@ class Bilevel:
         self.counts = {"updates": 0, "skipped": 0, "skipped_in_a_row": 0}
         self.last = {"hyper_val_loss": math.nan, "hypergradient_norm": math.nan}
         self.watch = Stopwatch()
+
+    def built_optimiser(self) -> torch.optim.Optimizer:
+        """Return the optimiser of what is moved, by the present settings."""
+        return self.updates.optimiser([parameter for _, parameter in hyper_of(self.policy, self.mix)])
 
     def step(self, run: "TrainingRun") -> None:
         """Make an update where one is due, on batches of its own, unless `backward` has made it."""
@@ -131,7 +142,7 @@ class Bilevel:
         self.look_at_loop(lesson)
         if not self.waits and self.due(lesson.epoch, lesson.step):
             with compiled_named(lesson):
-                self.advance(problem_of(self.policy, lesson, self.updates), lesson.optimiser)
+                self.advance(problem_of(self.policy, lesson, self.updates, self.mix), lesson.optimiser)
 
     @property
     def waits(self) -> bool:
@@ -156,7 +167,7 @@ class Bilevel:
         self.length = length
         if self.scale is not None:
             self.updates = self.unscaled if length is None else self.scale(length.task, length.images)
-            self.optimiser = self.updates.optimiser(self.policy.parameters())
+            self.optimiser = self.built_optimiser()
 
     def wants_graph(self, run: "TrainingRun") -> bool:
         """Return whether an update is due in the coming step that differentiates this very step."""
@@ -174,10 +185,20 @@ class Bilevel:
         return total.detach()
 
     def problem(self, run: "TrainingRun", train: Batch, val: Batch) -> Problem:
-        """Return the bilevel problem of a training at its present weights, on two batches."""
+        """Return the bilevel problem of a training at its present weights, on two batches.
+
+        Raises:
+            ValueError: the learner moves another mix than that of the training.
+        """
+        if self.mix is not None and run.mix is not self.mix:
+            raise ValueError(
+                f"the learner moves a mix, and the training mixes by {short(run.mix)}: give the training the same "
+                "LearnedMix"
+            )
         micro_batch, rng = self.updates.micro_batch or run.task.micro_batch, run.streams["learner"]
         seen = (self.policy, run.model, train, val, rng, run.logits, micro_batch)
-        return Problem(*seen, criterion=run.criterion, part=self.updates.part, clip_norm=run.task.clip_norm)
+        part, clip_norm = self.updates.part, run.task.clip_norm
+        return Problem(*seen, criterion=run.criterion, part=part, clip_norm=clip_norm, mix=self.mix)
 
     def due(self, epoch: int, step: int) -> bool:
         """Whether the policy moves with this training step, both counted from 1."""
@@ -202,8 +223,10 @@ class Bilevel:
             RuntimeError: the model has no second derivatives; the message names the modules that work in place.
             HypergradientError: ten hypergradients in a row were no finite numbers.
         """
-        micro_batch, part = self.updates.micro_batch, self.updates.part
-        problem = Problem(self.policy, model, Batch(*train), Batch(*val), rng, micro_batch=micro_batch, part=part)
+        batches, settings = (Batch(*train), Batch(*val)), self.updates
+        problem = Problem(
+            self.policy, model, *batches, rng, micro_batch=settings.micro_batch, part=settings.part, mix=self.mix
+        )
         self.advance(problem, optimiser)
 
     def advance(self, problem: Problem, optimiser: torch.optim.Optimizer | None = None) -> None:
@@ -258,7 +281,8 @@ class Bilevel:
     def descend(self, hypergradient: Weights, problem: Problem, optimiser: torch.optim.Optimizer | None) -> None:
         """Measure a hypergradient and move the policy along it, or skip it where its norm is no finite number."""
         val_loss = torch.stack(problem.val_losses).sum()
-        norm = torch.stack([grad.double().norm() for grad in hypergradient.values()]).norm()
+        norms = [grad.double().norm() for grad in hypergradient.values()]
+        norm = torch.stack([each.to(norms[0].device) for each in norms]).norm()
         both = torch.stack([val_loss.double(), norm]).tolist()  # a GPU stops for it, and once is enough
         self.last["hyper_val_loss"], self.last["hypergradient_norm"] = both
         if self.updates.diagnose and optimiser and self.counts["updates"] % self.updates.diagnose == 0:
@@ -270,10 +294,12 @@ class Bilevel:
 
     def move(self, grads: Weights) -> None:
         """Make a step of the policy's optimiser along a hypergradient."""
-        for name, parameter in self.policy.named_parameters():
+        for name, parameter in hyper_of(self.policy, self.mix):
             parameter.grad = grads.get(name)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        if self.mix is not None:
+            self.mix.keep_within()
         self.counts["updates"] += 1
         self.counts["skipped_in_a_row"] = 0
 
@@ -303,7 +329,7 @@ class Bilevel:
         """
         if self.scale is not None:
             self.updates = self.scale(task, train_images)
-            self.optimiser = self.updates.optimiser(self.policy.parameters())
+            self.optimiser = self.built_optimiser()
         check_schedule(self.expected_updates(task, train_images), self.updates, task, val_images)
         check_compile(task, type(self).__name__)
         if isinstance(self.hypergrad, Unrolled):
@@ -347,22 +373,25 @@ class Bilevel:
             hyper_val_loss          validation loss of the last update, in nats
             hyper_updates           made so far; hyper_skipped: those left out, as their hypergradient was no number
             hyper_seconds           of all updates since the last call
+            mix_alpha, mix_ratio    of the mix as it stands, where it is moved
 
         What has no value is left out: before the first update, of one that was skipped, a cosine with a zero vector.
         """
         counts = {f"hyper_{name}": float(self.counts[name]) for name in ("updates", "skipped")}
         measured = {name: value for name, value in self.last.items() if math.isfinite(value)}
-        return {**measured, **counts, "hyper_seconds": self.watch.take()}
+        mixing = {} if self.mix is None else self.mix.metrics()
+        return {**measured, **counts, "hyper_seconds": self.watch.take(), **mixing}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the policy's optimiser, the counts, and what the hypergradient keeps between calls.
 
-        And the length of a loop of the user's own, where the settings were fitted to it.
+        And the length of a loop of the user's own, where the settings were fitted to it, and the mix that is moved.
         """
         kept = self.hypergrad.state_dict() if isinstance(self.hypergrad, Stateful) else {}
         state = {"optimiser": self.optimiser.state_dict(), "counts": self.counts, "last": self.last}
         length = None if self.length is None else list(self.length)
-        return {**state, "hypergrad": kept, "through": self.through if kept else None, "length": length}
+        mixing = {} if self.mix is None else {"mix": self.mix.state_dict()}
+        return {**state, "hypergrad": kept, "through": self.through if kept else None, "length": length, **mixing}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
@@ -374,6 +403,8 @@ class Bilevel:
         self.through = state["through"]
         if isinstance(self.hypergrad, Stateful) and state["hypergrad"]:
             self.hypergrad.load_state_dict(state["hypergrad"])
+        if self.mix is not None:
+            self.mix.load_state_dict(state["mix"])
 
 
 def pick(total: int, wanted: int | None, rng: Generator) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from autoaug.devices import to_device
@@ -70,8 +69,8 @@ def objective(hyper: Weights, problem: Problem, optimiser: torch.optim.Optimizer
     rng = problem.repeat()
     for images, targets in minibatches(problem, steps):
         with torch.no_grad():
-            images = functional_call(problem.policy, hyper, (images, rng))
-        loss = problem.train_loss(problem.predict(weights, images), targets)
+            images, shares = problem.show(hyper, images, rng)
+        loss = problem.train_loss(problem.predict(weights, images), targets, shares)
         grads = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
         for weight, grad in zip(weights.values(), grads, strict=True):
             weight.grad = grad

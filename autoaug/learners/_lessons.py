@@ -45,8 +45,8 @@ def length_of(lesson: "Lesson") -> Length | None:
     return Length(lesson.epochs, lesson.steps_per_epoch, len(lesson.train[1]))
 
 
-def problem_of(policy: "nn.Module", lesson: "Lesson", updates: Updates) -> Problem:
-    """Return the bilevel problem after a step of a loop, on its batch and on images of the user's.
+def problem_of(policy: "nn.Module", lesson: "Lesson", updates: Updates, mix: "nn.Module | None" = None) -> Problem:
+    """Return the bilevel problem after a step of a loop, on its batch, which `mix` mixes, and on images of the user's.
 
     Weights that the optimiser does not have stay as they are, so that no hypergradient goes through them.
     """
@@ -62,6 +62,7 @@ def problem_of(policy: "nn.Module", lesson: "Lesson", updates: Updates) -> Probl
         part=part_of(lesson, updates),
         still=still_in(lesson),
         clip_norm=lesson.clip_norm,
+        mix=mix,
     )
 
 
@@ -81,7 +82,7 @@ def per_image(criterion: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor
 
     def losses(logits: Tensor, targets: Tensor) -> Tensor:
         found = criterion(logits, targets)
-        if not isinstance(found, Tensor) or found.shape != targets.shape:
+        if not isinstance(found, Tensor) or found.shape != targets.shape[:1]:
             shape = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
             raise ValueError(
                 f"trial.learn(criterion=...) gives {shape} for logits {list(logits.shape)}: give the loss of each "

@@ -22,6 +22,9 @@ Weights = dict[str, Tensor]
 
 ALL = slice(0, None)
 
+MIXED = "mix/"
+"""Before the names of a mix's parameters, beside which those of the policy stand: no name of a module's has a slash."""
+
 
 class Batch(NamedTuple):
     """Hold images [B, C, H, W] in [0, 1] and their classes [B]."""
@@ -68,6 +71,8 @@ class Problem:
     """Names of parameters that no optimiser has, so that they stay as they are though they ask for gradients."""
     clip_norm: float | None = None
     """What the norm of the gradient is clipped to in a step of training; None leaves it as it is."""
+    mix: nn.Module | None = None
+    """What mixes the training images after the policy, as a `Mix` does, and is moved beside it; None mixes nothing."""
     val_losses: list[Tensor] = field(default_factory=list)
     """What `outer` gave so far, each part of the images times its share of them."""
 
@@ -92,8 +97,27 @@ class Problem:
 
     @property
     def hyper(self) -> Weights:
-        """Return the policy's trainable parameters by name."""
-        return {name: value for name, value in self.policy.named_parameters() if value.requires_grad}
+        """Return the trainable parameters of the policy by name, and those of the mix after `MIXED`."""
+        return {name: value for name, value in hyper_of(self.policy, self.mix) if value.requires_grad}
+
+    def show(self, hyper: Weights, images: Tensor, rng: Generator, *choices: object) -> tuple[Tensor, Tensor | None]:
+        """Return images [B, C, H, W] as training shows them to the network, by these parameters of policy and mix.
+
+        Args:
+            choices: draws of the policy that were made before.
+
+        Returns:
+            The images, and the share [B, B] that each image of the batch has in each of them; None where nothing is
+            mixed.
+        """
+        of_mix = {name.removeprefix(MIXED): value for name, value in hyper.items() if name.startswith(MIXED)}
+        of_policy = {name: value for name, value in hyper.items() if not name.startswith(MIXED)}
+        seen = functional_call(self.policy, of_policy, (images, rng, *choices))
+        if self.mix is None:
+            return seen, None
+        own = torch.eye(len(images), dtype=seen.dtype, device=seen.device)
+        mixed: tuple[Tensor, Tensor] = functional_call(self.mix, of_mix, (seen, own, rng))
+        return mixed
 
     def repeat(self, first: int = 0) -> Generator:
         """Return the generator as it was when the step began, or seeded anew for the part from image `first` on."""
@@ -109,9 +133,15 @@ class Problem:
         with global_generators_seeded(images.device, self.seed + first):
             return self.logits(images, lambda x: functional_call(self.model, {**fixed, **buffers, **weights}, (x,)))
 
-    def train_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean training loss, a scalar, of logits [B, K] and classes [B]."""
-        return self.criterion(logits, targets).mean()
+    def train_loss(self, logits: Tensor, targets: Tensor, shares: Tensor | None = None) -> Tensor:
+        """Return the mean training loss, a scalar, of logits [B, K], classes [B] and the shares of a mix [B, B]."""
+        return self.train_losses(logits, targets, shares).mean()
+
+    def train_losses(self, logits: Tensor, targets: Tensor, shares: Tensor | None = None) -> Tensor:
+        """Return the training loss of each image, [B]."""
+        if shares is None:
+            return self.criterion(logits, targets)
+        return self.criterion(logits, shares @ F.one_hot(targets, logits.shape[1]).to(shares))
 
     def val_loss(self, weights: Weights, hyper: object, rows: slice = ALL) -> Tensor:
         """Return the mean cross-entropy in nats on the validation batch, or on part of it, without the policy."""
@@ -137,6 +167,13 @@ class Problem:
         count = -(-total // (self.micro_batch or total))
         edges = [k * total // count for k in range(count + 1)]
         return [slice(*pair) for pair in pairwise(edges)]
+
+
+def hyper_of(policy: nn.Module, mix: nn.Module | None) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the parameters of a policy by name, and those of a mix, which is moved beside it, after `MIXED`."""
+    yield from policy.named_parameters()
+    if mix is not None:
+        yield from ((f"{MIXED}{name}", value) for name, value in mix.named_parameters())
 
 
 def chosen(model: nn.Module, part: Part | Collection[str], trained: Collection[str]) -> frozenset[str]:

@@ -16,6 +16,9 @@ from autoaug.devices import to_device
 
 Mask = Callable[[Tensor, int, int, Generator], Tensor]
 
+SMALLEST_SHARE = 1e-12
+"""Of the image, below which a box has no pixel, and the root of its share no gradient."""
+
 
 def mixup_mask(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
     """Return M = λ everywhere, [B, 1, H, W] without a copy. Nothing is drawn."""
@@ -31,14 +34,16 @@ def cutmix_mask(lam: Tensor, height: int, width: int, rng: Generator) -> Tensor:
     return (~box(1 - lam, height, width, rng)).to(lam.dtype)
 
 
-def hmix_mask(lam: Tensor, height: int, width: int, rng: Generator, ratio: float = 0.5) -> Tensor:
+def hmix_mask(lam: Tensor, height: int, width: int, rng: Generator, ratio: float | Tensor = 0.5) -> Tensor:
     """Return 0 within a box of the share `ratio` (1 - λ) and one constant outside, so that the mean of M is λ exactly.
 
     HMix of Park, Yun, Chun 2022. At ratio 0 it is mixup, at ratio 1 it is CutMix where the border does not clip the
     box. Pixels near the centre of the image lie in the box more often, so E[M | λ] is λ on average over pixels, not at
-    each.
+    each. A ratio that is a tensor draws the same, and gets a gradient through the edges of the box: see `interval`.
     """
-    outside = (~box((1 - lam.detach()) * ratio, height, width, rng)).to(lam.dtype)
+    moved = isinstance(ratio, Tensor)
+    share = (1 - (lam if moved else lam.detach())) * ratio
+    outside = 1 - box(share, height, width, rng, edges=moved).to(lam.dtype)
     share = outside.mean(dim=(1, 2, 3)).clamp_min(1 / (height * width))
     return outside * (lam / share).clamp_max(1)[:, None, None, None]
 
@@ -66,17 +71,36 @@ def mixup_or_cutmix_mask(lam: Tensor, height: int, width: int, rng: Generator, s
     return torch.where(gate, cutmix_mask(lam, height, width, rng), mixup_mask(lam, height, width, rng))
 
 
-def box(share: Tensor, height: int, width: int, rng: Generator) -> Tensor:
-    """Return True within boxes [B, 1, H, W] shaped as the image, of `share` [B] of its area before the border clips."""
-    rows, columns = (interval(share.sqrt(), size, rng) for size in (height, width))
-    return (rows[:, :, None] & columns[:, None, :])[:, None]
+def box(share: Tensor, height: int, width: int, rng: Generator, edges: bool = False) -> Tensor:
+    """Return True within boxes [B, 1, H, W] shaped as the image, of `share` [B] of its area before the border clips.
+
+    Args:
+        edges: return 1 and 0 of the dtype of `share`, with the gradient of `interval`.
+    """
+    side = share.clamp_min(SMALLEST_SHARE).sqrt() if edges else share.sqrt()
+    rows, columns = (interval(side, size, rng, edges) for size in (height, width))
+    return (rows[:, :, None] * columns[:, None, :])[:, None]
 
 
-def interval(share: Tensor, size: int, rng: Generator) -> Tensor:
-    """Return True within intervals of floor(share * size) pixels around uniform centres, bool [B, size]."""
-    length = (share * size).floor()[:, None]
+def interval(share: Tensor, size: int, rng: Generator, edges: bool = False) -> Tensor:
+    """Return True within intervals of floor(share * size) pixels around uniform centres, bool [B, size].
+
+    Args:
+        edges: return 1 and 0 of the dtype of `share`, with the gradient of an interval whose next pixel, at the one
+            end or the other, fills in proportion to its length: what one pixel more would change, per pixel.
+    """
+    length, offset = (share * size)[:, None], pixels_from_centre(share, size, rng)
+    whole = length.floor()
+    inside = within(offset, whole)
+    if not edges:
+        return inside
+    one_more = within(offset, whole + 1).to(share.dtype) - inside.to(share.dtype)
+    return inside.to(share.dtype) + (length - length.detach()) * one_more
+
+
+def within(offset: Tensor, length: Tensor) -> Tensor:
+    """Return which pixels lie in an interval of so many pixels around offset 0, bool [B, size]."""
     before_centre = (length / 2).floor()
-    offset = pixels_from_centre(share, size, rng)
     return (offset >= -before_centre) & (offset < length - before_centre)
 
 

@@ -85,11 +85,11 @@ def mixup_or_cutmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sa
     return PairMix(partial(mixup_or_cutmix_mask, switch=fraction("switch", switch)), alpha, probability, per)
 
 
-def hmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample", *, ratio: float = 0.5) -> Mix:
+def hmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample", *, ratio: Alpha = 0.5) -> Mix:
     """Make a mix between mixup (`ratio` 0) and CutMix (1): a box of the partner, mixup outside.
 
-    Park, Yun, Chun 2022. The label weight is λ. It is differentiable in α through the blend outside the box.
-    ValueError for a `ratio` outside [0, 1].
+    Park, Yun, Chun 2022. The label weight is λ. It is differentiable in α through the blend outside the box; where the
+    ratio is a tensor, in both and also through the edges of the box. ValueError for a `ratio` outside [0, 1].
 
     >>> import torch
     >>> from autoaug.mixing import hmix
@@ -100,7 +100,8 @@ def hmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample", *, r
     >>> (mixed[0] == 1).sum().item()  # pixels of the box
     4
     """
-    return PairMix(partial(hmix_mask, ratio=fraction("ratio", ratio)), alpha, probability, per, fades="alpha")
+    given = ratio if isinstance(ratio, Tensor) else fraction("ratio", ratio)
+    return PairMix(partial(hmix_mask, ratio=given), alpha, probability, per, fades="alpha")
 
 
 def gmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> Mix:
