@@ -9,7 +9,7 @@ from autoaug.checkpoint import BEGAN_AGAIN, Checkpoint
 from autoaug.data import Data, train_on_val
 from autoaug.execution._job import Event, Job, Listen
 from autoaug.execution._provenance import fingerprint
-from autoaug.learners import DEPLOYS
+from autoaug.learners import DEPLOYS, LearnedMix
 from autoaug.options import Options
 from autoaug.policy import Composed, Fixed
 from autoaug.record import Record, State, TrialKind
@@ -64,16 +64,17 @@ class Attempt:
         return set_up(self.study, self.job.strategy, self.job.point, search=self.is_search)
 
     def deployed(self, name: str, epochs: Iterable[Record]) -> Setup:
-        """Return what is trained from scratch with what a final run learned: its policy, without the learner.
+        """Return what is trained from scratch with what a final run learned: its policy and mix, without the learner.
 
         Args:
             name: row of DEPLOYS, which makes a policy of what was learned.
             epochs: of the final run, those of the attempts before this one included.
         """
-        setup = self.set_up()
+        setup, epochs = self.set_up(), list(epochs)
         compose = isinstance(setup.policy, Composed) and setup.policy.compose
-        policy = Fixed(DEPLOYS[name](list(epochs)), compose=compose)
-        return replace(setup, policy=policy, learner=NullLearner())
+        policy = Fixed(DEPLOYS[name](epochs), compose=compose)
+        mix = setup.mix.learned(epochs) if isinstance(setup.mix, LearnedMix) else setup.mix
+        return replace(setup, policy=policy, mix=mix, learner=NullLearner())
 
     def with_micro_batch(self, size: int) -> "Attempt":
         """Return the attempt with at most `size` images at a time in the memory of the device."""

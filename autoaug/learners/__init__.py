@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from autoaug.learners._bilevel import Bilevel
     from autoaug.learners._checks import HypergradientError
     from autoaug.learners._joint import Joint
-    from autoaug.learners._mix import LEARNED, LearnedMix
+    from autoaug.learners._mix import LEARNED, LearnedMix, check_begun, check_learned
     from autoaug.learners._problem import Batch, Problem, straight
     from autoaug.learners._replay import DEPLOYS, learned, replay
     from autoaug.learners._updates import Scale, Updates
@@ -19,7 +19,7 @@ else:
             "_bilevel": "Bilevel",
             "_checks": "HypergradientError",
             "_joint": "Joint",
-            "_mix": "LEARNED LearnedMix",
+            "_mix": "LEARNED LearnedMix check_begun check_learned",
             "_problem": "Batch Problem straight",
             "_replay": "DEPLOYS learned replay",
             "_updates": "Scale Updates",
@@ -37,6 +37,8 @@ __all__ = [
     "Problem",
     "Scale",
     "Updates",
+    "check_begun",
+    "check_learned",
     "learned",
     "replay",
     "straight",

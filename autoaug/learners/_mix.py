@@ -1,6 +1,5 @@
 """LearnedMix: a mix whose strength a gradient moves, beside the policy."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -143,13 +142,25 @@ def settings_of(start: Mix | TrainingMix) -> dict[str, Any]:
     kind = settings["kind"]
     check_learned(kind)
     for name in LEARNED[kind]:
-        rule, value = COORDINATES[name], settings[name]
-        if not rule.least <= value <= rule.most or math.isnan(value):
-            raise ValueError(
-                f"mix.{name} begins at {value:g}, from where no gradient moves it: begin at {rule.least:g} to "
-                f"{rule.most:g}"
-            )
+        check_begun(name, settings[name])
     return settings
+
+
+def check_begun(name: str, value: float) -> None:
+    """Refuse a value of a parameter from which no gradient moves the mix.
+
+    Raises:
+        ValueError: it lies outside of the range in `COORDINATES`, or is another amount that is 0.
+    """
+    if name not in COORDINATES:
+        if value == 0:
+            raise ValueError(f"mix.{name} is 0, where nothing is mixed and no gradient moves the mix: give more")
+        return
+    rule = COORDINATES[name]
+    if not rule.least <= value <= rule.most:
+        raise ValueError(
+            f"mix.{name} begins at {value:g}, from where no gradient moves it: begin at {rule.least:g} to {rule.most:g}"
+        )
 
 
 def check_learned(kind: str) -> None:

@@ -86,16 +86,16 @@ def interval(share: Tensor, size: int, rng: Generator, edges: bool = False) -> T
     """Return True within intervals of floor(share * size) pixels around uniform centres, bool [B, size].
 
     Args:
-        edges: return 1 and 0 of the dtype of `share`, with the gradient of an interval whose next pixel, at the one
-            end or the other, fills in proportion to its length: what one pixel more would change, per pixel.
+        edges: return 1 and 0 of the dtype of `share`, with the gradient of an interval whose last pixel, at the one end
+            or the other, fills in proportion to its length: half of what differs between one pixel more and one less.
     """
     length, offset = (share * size)[:, None], pixels_from_centre(share, size, rng)
     whole = length.floor()
     inside = within(offset, whole)
     if not edges:
         return inside
-    one_more = within(offset, whole + 1).to(share.dtype) - inside.to(share.dtype)
-    return inside.to(share.dtype) + (length - length.detach()) * one_more
+    more, less = (within(offset, whole + way).to(share.dtype) for way in (1, -1))
+    return inside.to(share.dtype) + (length - length.detach()) * (more - less) / 2
 
 
 def within(offset: Tensor, length: Tensor) -> Tensor:

@@ -50,7 +50,9 @@ MOVED = {
 """Presets that were called MADAO and are not: what to use instead."""
 
 
-def madao(preset: str = "scaled", *, part: Part = "all", search: Sequence[str] = (), **relaxed: Any) -> Strategy:
+def madao(
+    preset: str = "scaled", *, part: Part = "all", mix: bool = False, search: Sequence[str] = (), **relaxed: Any
+) -> Strategy:
     """Return MADAO (Hataya et al. 2022): the inverse Hessian by a Neumann series of 5 steps of 0.001 (eq. 6).
 
     Measured on 400 digits of 8 x 8, validated and tested rotated within ±30 degrees, in 160 steps (2026-11-27): mean
@@ -79,6 +81,9 @@ def madao(preset: str = "scaled", *, part: Part = "all", search: Sequence[str] =
             60 steps, after 30 epochs of warm-up. "scaled" fits these three to the length of the training (`scaled`) and
             equals the paper's at the paper's length; a plan says what they are.
         part: what of the network the hypergradient goes through (`Updates.part`): the paper has all of it.
+        mix: whether the hypergradient moves the mix too, by the optimiser of the policy: its α, and the ratio of hmix.
+            It begins as `Strategy.mixed`, `Study.mix` or a point says, as mixup with α = 1 where none does, and the
+            training loss of an update is then mixed. Not in the paper. An epoch's record has `mix_alpha`.
         search: rows of `SEARCHABLE` that vary between trials. What a point sets is not scaled.
         relaxed: arguments of `Relaxed`, such as `ops`, `stages` and `ranges`. It is built, and refuses what it cannot
             move, when a study is planned.
@@ -97,7 +102,7 @@ def madao(preset: str = "scaled", *, part: Part = "all", search: Sequence[str] =
     >>> madao("paper").notes(task, 400)
     ()
     """
-    return with_solver(partial(neumann, 5, 1e-3), preset, search, part=part, **relaxed)
+    return with_solver(partial(neumann, 5, 1e-3), preset, search, part=part, mix=mix, **relaxed)
 
 
 def madao_cg(

@@ -9,7 +9,7 @@ import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from autoaug.hypergrad import Hypergrad
-from autoaug.learners import Bilevel, Updates
+from autoaug.learners import Bilevel, LearnedMix, Updates
 from autoaug.lookup import lookup
 from autoaug.models import PARTS, Part
 from autoaug.policy import Relaxed
@@ -60,6 +60,7 @@ def online(
     scaling: Scaling | None = None,
     notes: Notes = no_notes,
     part: Part = "all",
+    mix: bool = False,
     **relaxed: Any,
 ) -> Strategy:
     """Return the strategy of a `Relaxed` policy and the learner that moves it.
@@ -70,6 +71,7 @@ def online(
         scaling: fits what a point does not set to the length of the training; None leaves the settings as they are.
         notes: what a plan says of the settings.
         part: what of the network a hypergradient goes through (`Updates.part`), unless a point says otherwise.
+        mix: whether the mix is moved along the same hypergradient (`LearnedMix`).
         relaxed: arguments of `Relaxed`.
     """
     start: dict[str, Any] = {} if scaling else {name: getattr(settings, name) for name in ("warmup", "every", "lr")}
@@ -79,6 +81,7 @@ def online(
 
     def learner(
         policy: Relaxed,
+        mix: LearnedMix | None = None,
         *,
         warmup: int | None = start.get("warmup"),
         every: int | None = start.get("every"),
@@ -88,12 +91,12 @@ def online(
         point, through = {"warmup": warmup, "every": every, "lr": lr}, replace(settings, part=part)
         given: dict[str, Any] = {name: value for name, value in point.items() if value is not None}
         scale = partial(scaled_updates, scaling=scaling, settings=through, given=given) if scaling else None
-        return Bilevel(policy, hypergrad(), replace(through, **given).updates(), scale)
+        return Bilevel(policy, hypergrad(), replace(through, **given).updates(), scale, mix)
 
     space: Space = {name: lookup(SEARCHABLE, name, "dimension of an online strategy") for name in search}
     unused = {"policy.temperature": Condition((), lambda point: "estimator='score' draws operations without it")}
     conditions = unused if settings.estimator == "score" and "policy.temperature" in search else {}
-    return Strategy(policy=policy, space=space, within=learner, conditions=conditions, notes=notes)
+    return Strategy(policy=policy, space=space, within=learner, conditions=conditions, notes=notes, learns_mix=mix)
 
 
 def scaled_updates(

@@ -29,7 +29,7 @@ compares operations."""
 
 
 def online_score(
-    hypergrad: Callable[[], Hypergrad] = identity, *, search: Sequence[str] = (), **relaxed: Any
+    hypergrad: Callable[[], Hypergrad] = identity, *, mix: bool = False, search: Sequence[str] = (), **relaxed: Any
 ) -> Strategy:
     """Return the online strategy that learns within a few dozen updates: MADAO's policy, moved by a policy gradient.
 
@@ -60,6 +60,7 @@ def online_score(
         hypergrad: makes the solver, such as `functools.partial(conjugate_gradient, 5, 1.0)` of `autoaug.hypergrad`.
         search: rows of `SEARCHABLE` that vary between trials: "learner.every" (steps), "learner.warmup" (epochs),
             "learner.lr" (of Adam).
+        mix: whether α of the mix, and the ratio of hmix, are moved too, as with `madao`.
         relaxed: arguments of `Relaxed`, such as `ops`, `stages` and `ranges`. It is built, and refuses what it cannot
             move, when a study is planned.
 
@@ -71,4 +72,4 @@ def online_score(
     >>> learner.updates.estimator, learner.updates.every, learner.updates.warmup
     ('score', 10, 0)
     """
-    return online(hypergrad, SCORE, search, **relaxed)
+    return online(hypergrad, SCORE, search, mix=mix, **relaxed)

@@ -72,6 +72,9 @@ class Strategy(NamedTuple):
     then have a default."""
     notes: Notes = no_notes
     """What a plan says of settings that follow the length of a training, such as MADAO's, one line each."""
+    learns_mix: bool = False
+    """Whether the learner moves the mix too: it is then given as `within(policy, mix=LearnedMix(...), ...)`, and begins
+    as the mix of the strategy, the study and the point says, with mixup of α = 1 where none of them does."""
 
     def mixed(self, kind: str, **parameters: Any) -> "Strategy":
         """Return this strategy with a row of `MIXES` in every trial, such as `mixed("cutmix", alpha=1.0)`.

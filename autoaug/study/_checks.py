@@ -13,7 +13,7 @@ from autoaug.lookup import suggest
 from autoaug.mixing import MIXES
 from autoaug.strategies import Strategy
 from autoaug.study._choices import check_choices
-from autoaug.study._conditions import refuse_useless_mix
+from autoaug.study._conditions import refuse_unlearned_mix, refuse_useless_mix
 from autoaug.study._dimensions import ends
 from autoaug.study._loops import refuse_unread
 from autoaug.study._most_epochs import check_lengths, most_epochs
@@ -85,10 +85,27 @@ def check_space(study: "Study", strategy: str) -> None:
 
 def check_mix(study: "Study", strategy: str) -> None:
     """Refuse what is set of a mix and could not matter."""
+    space, fixed = study.space_of(strategy), study.mix_of(strategy)
     try:
-        refuse_useless_mix(study.space_of(strategy), study.mix_of(strategy))
+        refuse_useless_mix(space, fixed)
+        if study.strategies[strategy].learns_mix:
+            refuse_unlearned_mix(space, fixed)
+            refuse_unscheduled(study.deploy)
     except ValueError as error:
         raise ValueError(f"strategy {strategy!r} of study {study.name!r}: {error}") from None
+
+
+def refuse_unscheduled(deploy: tuple[str, ...]) -> None:
+    """Refuse to train anew by a schedule of the policies that were learned, beside which no mix has a schedule.
+
+    Raises:
+        ValueError: that is asked for.
+    """
+    if "policy_schedule" in deploy:
+        raise ValueError(
+            "deploy='policy_schedule' replays the policy epoch by epoch, and the mix that is learned beside it has no "
+            "schedule: give Study(deploy=('last_policy',))"
+        )
 
 
 def check_first(study: "Study", strategy: str) -> None:
@@ -143,7 +160,7 @@ def settable_names(study: "Study", name: str) -> dict[str, set[str] | None]:
         "policy": parameters(strategy.policy),
         "mix": {"kind"}.union(*(parameters(mix) for mix in MIXES.values())),
         "task": {field.name for field in fields(Task)},
-        "learner": parameters(strategy.within) if strategy.within else set(),
+        "learner": parameters(strategy.within) - {"mix"} if strategy.within else set(),
     }
 
 

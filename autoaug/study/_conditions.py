@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from autoaug.learners import LEARNED, check_begun, check_learned
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES, takes
 from autoaug.strategies import Condition, Space
@@ -185,6 +186,22 @@ def refuse_useless_mix(space: Space, fixed: Mapping[str, Any]) -> None:
             raise ValueError(f"'mix.{name}' is fixed at {fixed[name]!r} and a dimension of the space: keep one")
         if name != "kind" and not any(name in takes(kind) for kind in possible):
             raise ValueError(f"'mix.{name}' would change nothing: {useful(name, possible)}")
+
+
+def refuse_unlearned_mix(space: Space, fixed: Mapping[str, Any]) -> None:
+    """Refuse a mix that a learner is to move and cannot, of those that a space and what is fixed can make.
+
+    Raises:
+        ValueError: there is one, or a parameter may begin where no gradient moves it.
+    """
+    for kind in kinds(space, fixed):
+        check_learned(kind)
+        for name in ("probability", *LEARNED[kind]):
+            given = (
+                (fixed[name],) if name in fixed else extremes(space[f"mix.{name}"]) if f"mix.{name}" in space else ()
+            )
+            for value in given:
+                check_begun(name, value)
 
 
 def mix_parameters(space: Space, fixed: Mapping[str, Any]) -> Iterator[str]:

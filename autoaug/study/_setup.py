@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from autoaug.learners import LearnedMix
 from autoaug.mixing import Mix, TrainingMix, takes
 from autoaug.mixing import build as build_mix
 from autoaug.policy import Policy
@@ -33,11 +34,12 @@ def set_up(study: Study, strategy: str, point: Mapping[str, Any], *, search: boo
     """
     chosen = study.strategies[strategy]
     policy = chosen.policy(**part("policy", point))
-    learner = chosen.within(policy, **part("learner", point)) if chosen.within else NullLearner()
+    settings = {**study.mix_of(strategy), **part("mix", point)}
+    mix = LearnedMix(make_mix(**(settings or {"kind": "mixup"}))) if chosen.learns_mix else make_mix(**settings)
+    more = {"mix": mix} if isinstance(mix, LearnedMix) else {}
+    learner = chosen.within(policy, **more, **part("learner", point)) if chosen.within else NullLearner()
     task = replace(study.full_task_of(strategy), **part("task", point) | (dict(chosen.proxy) if search else {}))
-    return Setup(
-        task, policy, make_mix(**{**study.mix_of(strategy), **part("mix", point)}), learner, part("train", point)
-    )
+    return Setup(task, policy, mix, learner, part("train", point))
 
 
 def make_mix(kind: str | None = None, **parameters: Any) -> Mix | TrainingMix:

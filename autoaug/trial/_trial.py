@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from autoaug.checkpoint import BEGAN_AGAIN, Checkpoint
 from autoaug.data import Data, Split, as_float
 from autoaug.interruption import Interruption
-from autoaug.learners import straight
+from autoaug.learners import LearnedMix, straight
 from autoaug.lookup import suggest
 from autoaug.mixing import Mix, TrainingMix, refuse_in_loops
 from autoaug.models import Part
@@ -322,7 +322,8 @@ class Trial:
             return images, soft
         refuse_in_loops(self.mix)
         assert not isinstance(self.mix, TrainingMix), "refused"
-        return self.mix(images, soft, self.streams["mix"])
+        mix = self.mix.plain() if isinstance(self.mix, LearnedMix) else self.mix  # as it stands, without its graph
+        return mix(images, soft, self.streams["mix"])
 
     def known_classes(self, classes: int | None) -> int | None:
         """Return how many classes there are: as given, or of the task, or of the network; None where nobody knows."""
@@ -397,7 +398,8 @@ class Trial:
                 parameters and modules. None is what the strategy says. In two fine-tuning loops by AdamW an update
                 through the head took .15 to .46 of the time of one through all, and the cosine of the two was .4 to .9
                 in the first steps and .3 to .7 later, scattered by up to .7 (`benchmarks/parts_in_a_loop.py`).
-            criterion: the training loss of each image [B] from logits [B, K] and classes [B]; None is cross-entropy.
+            criterion: the training loss of each image [B] from logits [B, K] and classes [B], or soft targets [B, K]
+                where the strategy learns its mix; None is cross-entropy.
             clip_norm: what the loop clips the norm of the gradient to.
             micro_batch: images that go through the network at once in an update; None is all of them.
 
