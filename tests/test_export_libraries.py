@@ -233,6 +233,7 @@ def test_albumentations_takes_our_amounts_in_its_units(albumentations: None) -> 
         apply("sharpness", 0.5, mirror=False): {"alpha": (0.45 / 13, 0.45 / 13), "lightness": (1.0, 1.0)},
         apply("gaussian_noise", 0.5): {"std_range": (0.1, 0.1)},
         apply("zoom", 1.0, mirror=False): {"scale": (math.exp(0.336), math.exp(0.336))},
+        apply("zoom_y", 1.0, mirror=False): {"scale": {"x": (1.0, 1.0), "y": (math.exp(0.336), math.exp(0.336))}},
         apply("jpeg", (0.5, 1.0)): {"quality_range": (40, 70)},
         apply("random_erasing", 1.0): {"scale": (0.577**2, 0.577**2), "ratio": (0.3, 1 / 0.3)},
         apply("gamma", 1.0, mirror=False): {"gamma_limit": (100 * 2**0.585, 100 * 2**0.585)},
@@ -270,7 +271,7 @@ def test_albumentations_says_what_it_loses() -> None:
     assert all(lost(apply(name, 0.5)) == "" for name in exact)
     assert "rounded after every operation" in lost(sequence([apply("color"), apply("rotate")]))
     assert "rounded" not in lost(choice([(1.0, apply("color")), (1.0, apply("rotate"))]))
-    in_ranges = ("shear_x", "shear_y", "posterize", "zoom", "gamma")
+    in_ranges = ("shear_x", "shear_y", "posterize", "zoom", "zoom_x", "zoom_y", "gamma")
     for name in set(ALBUMENTATIONS.rows) - {*exact, *in_ranges}:
         assert lost(apply(name, 0.5)) != ""
     for name in in_ranges:

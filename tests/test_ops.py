@@ -69,7 +69,7 @@ def test_grey_weighs_to_one() -> None:
 
 def test_geometric_rows_have_a_matrix() -> None:
     assert {op.name for op in GEOMETRIC.values()} == {
-        "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "zoom",
+        "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "zoom", "zoom_x", "zoom_y",
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import io
 import math
 import subprocess
 import sys
+from typing import Any
 
 import kornia
 import numpy as np
@@ -20,6 +21,7 @@ from autoaug.ops import (
     OPS,
     RANGES,
     channel_shuffle,
+    compose,
     elastic,
     fog,
     gamma,
@@ -36,6 +38,8 @@ from autoaug.ops import (
     random_erasing,
     salt_and_pepper,
     zoom,
+    zoom_x,
+    zoom_y,
 )
 from autoaug.policy import op_masses, ready
 from autoaug.strategies import autoaugment, madao, randaugment, random_policy, trivialaugment, uniformaugment
@@ -142,6 +146,33 @@ def test_zoom_is_the_scale_of_kornia(amount: float) -> None:
     factor = torch.full((3, 2), math.exp(amount), dtype=torch.double)
     theirs = kornia.geometry.transform.scale(images, factor, align_corners=False)
     torch.testing.assert_close(zoom(images, every(images, amount)), theirs, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("amount", [0.3, -0.3])
+@pytest.mark.parametrize(("op", "axis"), [(zoom_x, 0), (zoom_y, 1)])
+def test_zooms_of_one_axis_are_the_scales_of_kornia(op: Any, axis: int, amount: float) -> None:
+    images = photographs(3, 3, 20, 33).double()
+    factor = torch.ones(3, 2, dtype=torch.double)
+    factor[:, axis] = math.exp(amount)
+    theirs = kornia.geometry.transform.scale(images, factor, align_corners=False)
+    torch.testing.assert_close(op(images, every(images, amount)), theirs, atol=1e-9, rtol=0)
+
+
+def test_a_zoom_of_one_axis_looks_up_what_is_calculated_by_hand() -> None:
+    """A row of four pixels at twice the width: the middle two, each of them twice, with a quarter of its neighbour."""
+    row = torch.tensor([0.0, 0.4, 0.8, 1.0], dtype=torch.double).expand(1, 1, 3, 4)
+    double = torch.tensor([math.log(2)], dtype=torch.double)
+    wanted = torch.tensor([0.3, 0.5, 0.7, 0.85], dtype=torch.double)
+    torch.testing.assert_close(zoom_x(row, double)[0, 0], wanted.expand(3, 4))
+    torch.testing.assert_close(zoom_y(row.mT, double)[0, 0], wanted.expand(3, 4).T)
+    half = zoom_x(row, -double)[0, 0, 0]
+    torch.testing.assert_close(half, torch.tensor([0.0, 0.2, 0.9, 0.0], dtype=torch.double))
+
+
+def test_the_zooms_of_both_axes_are_one_zoom() -> None:
+    amount = torch.tensor([0.3, -0.2, 0.0], dtype=torch.double)
+    together = compose(OPS["zoom_x"].matrix(amount, 9, 14), OPS["zoom_y"].matrix(amount, 9, 14))  # type: ignore[misc]
+    torch.testing.assert_close(together, OPS["zoom"].matrix(amount, 9, 14))  # type: ignore[misc]
 
 
 def test_elastic_moves_by_the_deviation_given_and_neighbours_together() -> None:

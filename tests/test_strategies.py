@@ -18,6 +18,7 @@ from autoaug import Budget, Study, Task, strategies
 from autoaug.data import subset
 from autoaug.execution import Options
 from autoaug.executors import run
+from autoaug.ops import OPS
 from autoaug.policy import op_masses, ready
 from autoaug.record import TrialKind
 from autoaug.store import Store
@@ -220,6 +221,33 @@ def test_the_affine_grid_is_sixty_four_models() -> None:
     assert len({tuple(point.values()) for point in points}) == 64
     assert set(points[0].values()) == {0.0}
     assert len({tuple(point.values()) for point in points[:60]}) >= 59, "none is visited twice before all are"
+
+
+def test_the_grid_has_the_six_entries_of_an_affine_matrix(rng: Generator) -> None:
+    """Each entry that is on is drawn, and no other: those of the matrix that one resampling is made by."""
+    entries = {"zoom_x": (0, 0), "shear_x": (0, 1), "translate_x": (0, 2), "shear_y": (1, 0), "zoom_y": (1, 1)}
+    entries["translate_y"] = (1, 2)
+    assert set(affine_grid().space) == {f"policy.{name}" for name in entries}
+    for name, place in entries.items():
+        (node,) = affine_grid(reach=0.5).policy(**{name: 0.5}).tree().root.nodes
+        assert (node.op, node.strength, node.mirror) == (name, (0.0, 0.5), True)
+        matrix = OPS[name].matrix(torch.full([1], 0.1), 8, 8)[0]  # type: ignore[misc]
+        assert (matrix != torch.eye(2, 3)).nonzero().tolist() == [list(place)]
+
+
+def test_points_of_the_grid_before_anything_magnified_are_still_read() -> None:
+    point = {"translate_x": 0.5, "translate_y": 0.0, "rotate": 0.5, "shear_x": 0.0, "shear_y": 0.5, "hflip": 0.5}
+    nodes = affine_grid().policy(**point).tree().root.nodes
+    assert [(node.op, node.strength, node.probability) for node in nodes[:-1]] == [
+        (name, (0.0, 0.5), 1.0) for name in ("translate_x", "rotate", "shear_y")
+    ]
+    assert (nodes[-1].op, nodes[-1].probability) == ("hflip", 0.5)
+
+
+def test_a_validated_magnitude_may_magnify(rng: Generator) -> None:
+    *without, zoom = validated_magnitude("affine+scale").policy(m=0.4).tree().root.nodes
+    assert (zoom.op, zoom.strength, zoom.mirror) == ("zoom", (0.0, 0.4), True)
+    assert tuple(without) == tuple(validated_magnitude("affine").policy(m=0.4).tree().root.nodes)
 
 
 def test_the_validated_magnitude_is_one_of_eleven(rng: Generator) -> None:

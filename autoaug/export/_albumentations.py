@@ -69,6 +69,15 @@ def translation(axis: str) -> OpExport:
     )
 
 
+def stretch(axis: str) -> OpExport:
+    """Make a magnification of one axis, "x" or "y"; the other keeps its size."""
+    neutral = {"x": (1.0, 1.0), "y": (1.0, 1.0)}
+    return OpExport(
+        lambda low, high, p: call("A.Affine", scale=neutral | {axis: (math.exp(low), math.exp(high))}, p=p),
+        lost_in_ranges=f"zoom_{axis} draws a factor uniformly, not its logarithm",
+    )
+
+
 def posterize(low: float, high: float, p: float) -> Brackets:
     """Return Posterize, which counts the bits that are kept."""
     return call("A.Posterize", num_bits=(8 - round(high), 8 - round(low)), p=p)
@@ -156,6 +165,8 @@ ROWS: dict[str, OpExport] = {
         lambda low, high, p: call("A.Affine", scale=(math.exp(low), math.exp(high)), p=p),
         lost_in_ranges="zoom draws a factor uniformly, not its logarithm",
     ),
+    "zoom_x": stretch("x"),
+    "zoom_y": stretch("y"),
     "perspective": OpExport(
         lambda low, high, p: call("A.Perspective", scale=(low / 4, high / 4), fit_output=False, keep_size=True, p=p),
         lost="perspective draws its corners from a normal distribution, and cuts what lies outside of them",

@@ -2,7 +2,7 @@
 
 import math
 
-from autoaug.export._code import call
+from autoaug.export._code import Brackets, call
 from autoaug.export._export import PIXELS, Export
 from autoaug.export._target import ExportTarget, OpExport, kelvin, translate
 from autoaug.policy import PolicyTree
@@ -49,6 +49,16 @@ def steps(low: float, high: float) -> list[int]:
 def jitter(argument: str) -> OpExport:
     """Make one of the adjustments of ColorJitter, which are torchvision's."""
     return OpExport(lambda low, high, p: call("K.ColorJitter", **{argument: (1 + low, 1 + high)}, p=p))
+
+
+def stretch(axis: str) -> OpExport:
+    """Make a magnification of one axis, "x" or "y"; the other keeps its size."""
+
+    def code(low: float, high: float, p: float) -> Brackets:
+        factors, one = (math.exp(low), math.exp(high)), (1.0, 1.0)
+        return call("K.RandomAffine", degrees=0.0, scale=(*factors, *one) if axis == "x" else (*one, *factors), p=p)
+
+    return OpExport(code, lost_in_ranges=f"zoom_{axis} draws a factor uniformly, not its logarithm")
 
 
 ROWS: dict[str, OpExport] = {
@@ -99,6 +109,8 @@ ROWS: dict[str, OpExport] = {
         lambda low, high, p: call("K.RandomAffine", degrees=0.0, scale=(math.exp(low), math.exp(high)), p=p),
         lost_in_ranges="zoom draws a factor uniformly, not its logarithm",
     ),
+    "zoom_x": stretch("x"),
+    "zoom_y": stretch("y"),
     "perspective": OpExport(
         lambda low, high, p: call("K.RandomPerspective", distortion_scale=high, p=p),
         lost="perspective moves the centres of the pixels in the corners",

@@ -9,7 +9,7 @@ import math
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import avg_pool2d, grid_sample, interpolate, pad
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, pad
 from torchvision.transforms.v2 import functional as F
 
 from autoaug.export._standalone import grey, warp
@@ -18,6 +18,26 @@ from autoaug.export._standalone import grey, warp
 def zoom(image: Tensor, magnification: float) -> Tensor:
     """Magnify about the centre by exp(magnification)."""
     return warp(image, scale=math.exp(magnification))
+
+
+def zoom_x(image: Tensor, magnification: float) -> Tensor:
+    """Stretch the width about the centre by exp(magnification)."""
+    return stretched(image, math.exp(-magnification), 1.0)
+
+
+def zoom_y(image: Tensor, magnification: float) -> Tensor:
+    """Stretch the height about the centre by exp(magnification)."""
+    return stretched(image, 1.0, math.exp(-magnification))
+
+
+def stretched(image: Tensor, across: float, down: float) -> Tensor:
+    """Look every pixel up so many times as far from the centre: bilinear, black outside.
+
+    torchvision's affine has one scale for both axes.
+    """
+    matrix = torch.tensor([[[across, 0.0, 0.0], [0.0, down, 0.0]]], dtype=image.dtype)
+    places = affine_grid(matrix.to(image.device), [1, *image.shape], align_corners=False)
+    return grid_sample(image[None], places, align_corners=False)[0].clamp(max=1)
 
 
 def numbers(seed: int, *size: int) -> Tensor:

@@ -20,6 +20,8 @@ from autoaug.ops._geometric import (
     unmoved,
     vflip,
     zoom,
+    zoom_x,
+    zoom_y,
 )
 from autoaug.ops._jpeg import jpeg
 from autoaug.ops._kornia import elastic, gamma, gaussian_blur, motion_blur, perspective, planckian_jitter
@@ -75,4 +77,6 @@ __all__ = [
     "unmoved",
     "vflip",
     "zoom",
+    "zoom_x",
+    "zoom_y",
 ]

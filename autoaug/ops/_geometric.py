@@ -82,6 +82,16 @@ def zoom(images: Tensor, magnification: Tensor) -> Tensor:
     return affine(images, zoom_matrix(per_image(images, magnification), *images.shape[2:]))
 
 
+def zoom_x(images: Tensor, magnification: Tensor) -> Tensor:
+    """Stretch the width about the centre by exp(amount): above 0 wider, below 0 narrower, with black beside it."""
+    return affine(images, zoom_x_matrix(per_image(images, magnification), *images.shape[2:]))
+
+
+def zoom_y(images: Tensor, magnification: Tensor) -> Tensor:
+    """Stretch the height about the centre by exp(amount): above 0 taller, below 0 lower, with black above and below."""
+    return affine(images, zoom_y_matrix(per_image(images, magnification), *images.shape[2:]))
+
+
 def shear_x_matrix(tangent: Tensor, height: int, width: int) -> Tensor:
     """Return matrices [B, 2, 3] of `shear_x`, from the tangent [B] of the angle."""
     one, zero = torch.ones_like(tangent), torch.zeros_like(tangent)
@@ -121,6 +131,18 @@ def zoom_matrix(magnification: Tensor, height: int, width: int) -> Tensor:
     """Return matrices [B, 2, 3] of `zoom`, from the logarithm [B] of the magnification."""
     factor, zero = torch.exp(-magnification), torch.zeros_like(magnification)
     return _matrix(factor, zero, zero, zero, factor, zero)
+
+
+def zoom_x_matrix(magnification: Tensor, height: int, width: int) -> Tensor:
+    """Return matrices [B, 2, 3] of `zoom_x`, from the logarithm [B] of the magnification."""
+    factor, one, zero = torch.exp(-magnification), torch.ones_like(magnification), torch.zeros_like(magnification)
+    return _matrix(factor, zero, zero, zero, one, zero)
+
+
+def zoom_y_matrix(magnification: Tensor, height: int, width: int) -> Tensor:
+    """Return matrices [B, 2, 3] of `zoom_y`, from the logarithm [B] of the magnification."""
+    factor, one, zero = torch.exp(-magnification), torch.ones_like(magnification), torch.zeros_like(magnification)
+    return _matrix(one, zero, zero, zero, factor, zero)
 
 
 def hflip(images: Tensor) -> Tensor:

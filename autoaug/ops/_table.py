@@ -32,6 +32,10 @@ from autoaug.ops._geometric import (
     vflip_matrix,
     zoom,
     zoom_matrix,
+    zoom_x,
+    zoom_x_matrix,
+    zoom_y,
+    zoom_y_matrix,
 )
 from autoaug.ops._jpeg import jpeg
 from autoaug.ops._kornia import elastic, gamma, gaussian_blur, motion_blur, perspective, planckian_jitter
@@ -96,6 +100,7 @@ class Op:
 _AUTOAUGMENT = "Cubuk et al. 2019, AutoAugment: Learning Augmentation Strategies from Data, table 6"
 _STANDARD = "He et al. 2016, Deep Residual Learning for Image Recognition, section 4.2"
 _ONLINE = "Mounsaveng et al. 2021, Learning Data Augmentation with Online Bilevel Optimization"
+_ENTRIES = f"{_ONLINE}: the scale of one axis, an entry of an affine matrix; the amount is that of zoom"
 _CUTOUT = "DeVries and Taylor 2017, Improved Regularization with Cutout: 16 of 32 pixels"
 _NNUNET = "Isensee et al. 2021, nnU-Net: a self-configuring method, supplement: scaling up to 1.4, gamma up to 1.5"
 _PERSPECTIVE = "the default of RandomPerspective in torchvision and kornia: distortion_scale 0.5"
@@ -147,6 +152,10 @@ _CLASSIC = (
 _EXTENDED = (
     Op("zoom",            zoom,              0.336, "log of the scale",      True,  "exact",            _NNUNET,
        matrix=zoom_matrix),
+    Op("zoom_x",          zoom_x,            0.336, "log of the scale",      True,  "exact",            _ENTRIES,
+       matrix=zoom_x_matrix),
+    Op("zoom_y",          zoom_y,            0.336, "log of the scale",      True,  "exact",            _ENTRIES,
+       matrix=zoom_y_matrix),
     Op("perspective",     perspective,       0.5,   "of half the size",      False, "exact",            _PERSPECTIVE,
        random=True, bends=True),
     Op("elastic",         elastic,           0.048, "of the shorter side",   False, "exact",            _ELASTIC,

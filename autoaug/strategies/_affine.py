@@ -18,19 +18,26 @@ from autoaug.strategies.samplers import SAMPLERS
 MOVES = {
     "translation": ("translate_x", "translate_y"),
     "affine": ("translate_x", "translate_y", "rotate", "shear_x", "shear_y"),
+    "affine+scale": ("translate_x", "translate_y", "rotate", "shear_x", "shear_y", "zoom"),
 }
-"""What is moved, in the order in which it is joined to one resampling."""
+"""What is moved by a validated magnitude, in the order in which it is joined to one resampling."""
+
+ENTRIES = ("translate_x", "translate_y", "shear_x", "shear_y", "zoom_x", "zoom_y")
+"""One movement for each of the six entries of an affine matrix, in the order in which they are joined."""
 
 
-def validated_magnitude(transforms: Literal["translation", "affine"] = "affine", sampler: str = "grid") -> Strategy:
-    """Return movements of an image, each uniform within ± m of AutoAugment's amount; validation chooses m.
+def validated_magnitude(
+    transforms: Literal["translation", "affine", "affine+scale"] = "affine", sampler: str = "grid"
+) -> Strategy:
+    """Return movements of an image, each uniform within ± m of its largest amount in `OPS`; validation chooses m.
 
     The baseline "validated magnitude" of Mounsaveng et al. 2021.
 
     m is one of 0, 0.1, ..., 1; the first is 0.3. The paper does not give its values; its search cost 11.5 trainings.
 
     Args:
-        transforms: a row of `MOVES`.
+        transforms: a row of `MOVES`. An affine matrix also magnifies, as in "affine+scale": by up to 1.4 or 1 / 1.4 at
+            m = 1. "affine" does without.
         sampler: a row of `SAMPLERS`.
 
     >>> from autoaug.strategies import validated_magnitude
@@ -55,11 +62,13 @@ def validated_magnitude(transforms: Literal["translation", "affine"] = "affine",
 def affine_grid(
     reach: Annotated[float, Within(0, 1, "(]", says="a number above 0 and up to 1")] = 0.5, sampler: str = "grid"
 ) -> Strategy:
-    """Return six movements, each on or off: the 2^6 = 64 models of Mounsaveng et al. 2021, table 1, "predefined".
+    """Return the six entries of an affine matrix, each on or off: 2^6 = 64 models.
 
-    A movement that is on is uniform within ± `reach` of AutoAugment's amount. The paper has two values, which it does
-    not give, for each of the six entries of an affine matrix; no operation of ours magnifies, so a fair mirror takes
-    the place of the entry that the five movements leave over.
+    The arm "predefined" of Mounsaveng et al. 2021, table 1. An entry that is on is uniform within ± `reach` of its largest amount in `OPS`: two
+    translations, two shears and the scales of both axes, joined to one resampling. A rotation is in none of them alone.
+    The paper has two values for each, which it does not give.
+
+    Points of an earlier space, which had `policy.rotate` and `policy.hflip` in place of the scales, are still read.
 
     Args:
         reach: in (0, 1].
@@ -67,19 +76,35 @@ def affine_grid(
 
     >>> from autoaug.strategies import affine_grid
     >>> strategy = affine_grid(reach=0.5)
-    >>> [(rule.low, rule.high) for rule in strategy.space.values()]
-    [(0.0, 0.5), (0.0, 0.5), (0.0, 0.5), (0.0, 0.5), (0.0, 0.5), (0.0, 0.5)]
+    >>> [(name, rule.low, rule.high) for name, rule in strategy.space.items()][-2:]
+    [('policy.zoom_x', 0.0, 0.5), ('policy.zoom_y', 0.0, 0.5)]
+    >>> [(node.op, node.strength) for node in strategy.policy(shear_x=0.5, zoom_y=0.5).tree().root.nodes]
+    [('shear_x', (0.0, 0.5)), ('zoom_y', (0.0, 0.5))]
     """
-    space: Space = {f"policy.{move}": FloatDistribution(0.0, reach, step=reach) for move in MOVES["affine"]}
-    space["policy.hflip"] = FloatDistribution(0.0, 0.5, step=0.5)
+    space: Space = {f"policy.{move}": FloatDistribution(0.0, reach, step=reach) for move in ENTRIES}
 
     def policy(
-        translate_x: float, translate_y: float, rotate: float, shear_x: float, shear_y: float, hflip: float
+        translate_x: float = 0.0,
+        translate_y: float = 0.0,
+        rotate: float = 0.0,
+        shear_x: float = 0.0,
+        shear_y: float = 0.0,
+        zoom_x: float = 0.0,
+        zoom_y: float = 0.0,
+        hflip: float = 0.0,
     ) -> Fixed:
-        reaches = dict(zip(MOVES["affine"], (translate_x, translate_y, rotate, shear_x, shear_y), strict=True))
-        moves = [apply(move, (0.0, most)) for move, most in reaches.items() if most]
+        moves = {
+            "translate_x": translate_x,
+            "translate_y": translate_y,
+            "rotate": rotate,
+            "shear_x": shear_x,
+            "shear_y": shear_y,
+            "zoom_x": zoom_x,
+            "zoom_y": zoom_y,
+        }
+        nodes = [apply(move, (0.0, most)) for move, most in moves.items() if most]
         mirror = [apply("hflip", probability=hflip)] if hflip else []
-        return Fixed(policy_tree(sequence([*moves, *mirror])), compose=True)
+        return Fixed(policy_tree(sequence([*nodes, *mirror])), compose=True)
 
     return Strategy(
         policy=policy,
