@@ -66,7 +66,7 @@ PUBLIC = {
     "autoaug.mixing": "MIXES Mix",
     "autoaug.models": "MODELS build",
     "autoaug.data": "DATASETS corrupted from_datasets image_folder image_table load_data long_tailed npz reduced "
-    "subset tensors",
+    "speech_commands spoken_digits subset tensors",
     "autoaug.hypergrad": "conjugate_gradient exact identity neumann unrolled",
     "autoaug.policy": "Fixed Policy apply choice load_policy load_tree policy_tree ready schedule sequence",
     "autoaug.strategies": "PRUNERS SAMPLERS Space Strategy affine_grid autoaugment madao madao_cg madao_first_order "
@@ -86,7 +86,7 @@ ROWS = {
     ("autoaug.models", "MODELS"): "convnet wrn-28-2 wrn-40-2 wrn-28-10 preactresnet-18 densenet-bc-40-12 "
     "shake-shake-26-2x96d resnet-18",
     ("autoaug.data", "DATASETS"): "digits digits-rotated cifar10 cifar100 svhn mnist fashion-mnist stl10 "
-    "flowers102 oxford-pets fgvc-aircraft stanford-cars imagenette eurosat food101 imagenet",
+    "flowers102 oxford-pets fgvc-aircraft stanford-cars imagenette eurosat food101 imagenet speech-commands",
 }
 """Rows of tables that others name."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from autoaug.data._pictures import read_images, sample_images
     from autoaug.data._source import Source
     from autoaug.data._specs import described_data
+    from autoaug.data._spectrograms import Spectrogram
+    from autoaug.data._speech import speech_commands, spoken_digits
     from autoaug.data._splits import DataError, Split
     from autoaug.data._standard import STANDARDS, Standard, standard_named
     from autoaug.data._table import image_table
@@ -37,6 +39,8 @@ else:
             "_pictures": "read_images sample_images",
             "_source": "Source",
             "_specs": "described_data",
+            "_spectrograms": "Spectrogram",
+            "_speech": "speech_commands spoken_digits",
             "_splits": "DataError Split",
             "_standard": "STANDARDS Standard standard_named",
             "_table": "image_table",
@@ -53,6 +57,7 @@ __all__ = [
     "Data",
     "DataError",
     "Source",
+    "Spectrogram",
     "Split",
     "Standard",
     "anchored",
@@ -76,6 +81,8 @@ __all__ = [
     "resized",
     "resplit",
     "sample_images",
+    "speech_commands",
+    "spoken_digits",
     "standard_named",
     "subset",
     "tensors",

@@ -16,7 +16,8 @@ from autoaug.data._files import ImageFolder, Npz, image_folder, npz
 from autoaug.data._holding import held
 from autoaug.data._listing import stamp
 from autoaug.data._returned import as_source
-from autoaug.data._source import Reader, Reading, Source, usual_standard
+from autoaug.data._source import Kind, Reader, Reading, Source, usual_standard
+from autoaug.data._speech import SpeechCommands, SpokenDigits, google_commands, is_recorded, spoken_digits
 from autoaug.data._splits import DataError, Split, cut, joined, taught
 from autoaug.data._standard import Standard, standard_named
 from autoaug.data._table import SUFFIXES, ImageTable, image_table
@@ -24,10 +25,10 @@ from autoaug.data._torchvision_sets import TORCHVISION
 from autoaug.lookup import suggest
 from autoaug.photos import Frame, Hold, Photos, Wanted, as_float
 
-FilesReader = ImageFolder | ImageTable | Npz | TinyImageNet | Bach
+FilesReader = ImageFolder | ImageTable | Npz | TinyImageNet | Bach | SpeechCommands | SpokenDigits
 """Reads a user's own files: what was read before is what would be read again, until they change."""
 
-DATASETS: dict[str, Reader] = DIGITS | TORCHVISION
+DATASETS: dict[str, Reader] = {**DIGITS, **TORCHVISION, "speech-commands": google_commands}
 """The datasets with a name: a row reads one from, or downloads it to, the folder that it is given."""
 
 SPLITS = ("train", "val", "selection", "test", "pool")
@@ -70,6 +71,8 @@ class Data:
     """How the images are held, in words."""
     selection: Split | None = None
     """Images that are never trained on where `val` is drawn anew in every epoch, so that training meets its images."""
+    kind: Kind = "images"
+    """What the tensors hold."""
     pool: Split | None = None
     """All images that `train` was made of, with their own classes, where training learns other ones or leaves some out;
     None: they are `train`. See `Split.learned`."""
@@ -176,6 +179,7 @@ def _divided(
         reading=source.reading,
         frame=source.frame,
         holding=source.holding,
+        kind=source.kind,
     )
 
 
@@ -256,7 +260,7 @@ def _find(data: str | Path | Reader) -> Reader:
     if Path(data).suffix.lower() in SUFFIXES:
         return image_table(data)
     if Path(data).suffix == ".npz":
-        return npz(data)
+        return spoken_digits(data) if is_recorded(Path(data).expanduser()) else npz(data)
     raise DataError(_unknown(str(data)))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
@@ -13,6 +13,9 @@ from autoaug.data._standard import STANDARDS, Standard
 from autoaug.photos import Frame, Photos
 
 PARTS = ("train", "val", "test")
+
+Kind = Literal["images", "spectrograms", "features"]
+"""What lies in the tensors [N, C, H, W] of a dataset: rows of a table are [N, 1, 1, D]."""
 
 
 PHOTO = 128
@@ -60,6 +63,18 @@ class Reading:
     """Those that could not be read and were left out, each with the reason in brackets."""
 
 
+class Rule(Protocol):
+    """Map raw values into [0, 1] by what the images that are trained on are like."""
+
+    mean: float
+    """Of the values that come out, over the images that are trained on."""
+    std: float
+    """Standard deviation of the same."""
+
+    def fitted(self, images: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the map for these training images [N, C, H, W], which gives float32 in [0, 1]."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
     """A dataset as it is read. A split that is missing is cut from `train` by `load_data`."""
@@ -84,6 +99,9 @@ class Source:
     """What is kept of each image and what a network sees of it, where they were decoded here."""
     holding: str = ""
     """How the images are held, in words."""
+    kind: Kind = "images"
+    rule: Rule | None = None
+    """Of raw values: what they become once it is known which of them are trained on."""
 
     def parts(self) -> dict[str, Split]:
         """Return the splits that are there, by name."""
