@@ -25,7 +25,7 @@ FLOORS = (
     {"trial"},
     {"strategies"},
     {"study", "store"},
-    {"execution", "compare"},
+    {"execution", "compare", "diagnose"},
     {"executors"},
     {"testing", "integrations", "notebook"},
     {"cli"},

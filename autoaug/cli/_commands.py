@@ -174,6 +174,11 @@ def compare(
         if html:
             write_html(html, comparison)
     print_leaderboard(comparison, Output(as_json), epochs)
+    if comparison.diagnoses and not as_json:
+        from autoaug.cli._diagnosis_block import diagnosis_block
+
+        say("")
+        Output().show(diagnosis_block(comparison), {})
 
 
 @app.command()

@@ -10,7 +10,17 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from autoaug.compare import OWN_DATA, Comparison, Figure, Table, headline, legend, tables
+from autoaug.compare import (
+    OWN_DATA,
+    Comparison,
+    Figure,
+    Table,
+    diagnosis_legend,
+    diagnosis_tables,
+    headline,
+    legend,
+    tables,
+)
 from autoaug.data import public_name
 from autoaug.text import LONGEST_NAME, counted, shown
 
@@ -43,6 +53,8 @@ def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
         tables=[Table(table.headings, table.cells[:MOST_ROWS]) for table in complete],
         headline=headline(comparison),
         legend=[*left_out(complete), *legend(comparison, wide=True)],
+        diagnosed=[Table(table.headings, table.cells[:MOST_ROWS]) for table in diagnosis_tables(comparison)],
+        diagnosis_legend=diagnosis_legend(comparison),
         content_policy=content_policy(picture for _, picture in pictures),
         figures=pictures,
         provenance=comparison.provenance,

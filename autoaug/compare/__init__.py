@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from autoaug.compare._anytime import Band, CurvePoint, anytime, bands
 from autoaug.compare._classes import ClassCounts, ClassEffect, ClassEffects, class_effects
+from autoaug.compare._diagnosed import PHASES, diagnosis_legend, diagnosis_tables, present_diagnoses
 from autoaug.compare._figures import short, show_interval, show_limit, show_p, show_seconds, show_value, unit_of
 from autoaug.compare._final_runs import FinalRun
 from autoaug.compare._html import to_html, to_table
@@ -23,6 +24,7 @@ else:  # it makes a policy, and all else needs no torch
 __all__ = [
     "ALWAYS_ON",
     "OWN_DATA",
+    "PHASES",
     "Band",
     "ClassCounts",
     "ClassEffect",
@@ -41,12 +43,15 @@ __all__ = [
     "anytime",
     "bands",
     "class_effects",
+    "diagnosis_legend",
+    "diagnosis_tables",
     "failures",
     "headline",
     "importances",
     "interval",
     "leaderboard",
     "legend",
+    "present_diagnoses",
     "short",
     "show_interval",
     "show_limit",

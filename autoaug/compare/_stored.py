@@ -19,7 +19,7 @@ from autoaug.data import Standard
 from autoaug.metrics import Direction, Metric, label_of, metric_of, on_split, stored_table
 from autoaug.processes import process_name
 from autoaug.record import Outcome, Record, TrialKind
-from autoaug.store import Attempted, Look, Store, differences
+from autoaug.store import Attempted, Diagnosis, Look, Store, diagnoses, differences
 from autoaug.study import complete_definition
 from autoaug.text import LONGEST_NAME, counted, shown
 
@@ -47,6 +47,8 @@ class Comparison:
     classes: ClassEffects | None = None
     """What the first strategy does to each class of the test images, against the baseline; None where the baseline is
     the first itself, or where fewer than two final runs tell."""
+    diagnoses: Sequence[Diagnosis] = ()
+    """What `autoaug diagnose` found of trainings of the winners, in the order in which it was found."""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Commits, versions, seeds and data, as they can be printed."""
 
@@ -222,6 +224,7 @@ def stored_comparison(studies: Sequence[StoredStudy], with_importance: bool = Tr
         records=StoredRecords(studies, attempts, maximize),
         importance=importances(searches(together), maximize) if with_importance else Importance(),
         classes=class_effects(rows, first["baseline"], counts_by_class(studies, outcomes), len(studies) > 1),
+        diagnoses=[found for store, name in studies for found in diagnoses(store, name)],
         provenance=dict(provenance(definitions, [attempt.trial.user_attrs for attempt in together])),
     )
 

@@ -25,6 +25,7 @@ from autoaug.compare._statistics import Difference, Interval
 from autoaug.compare._stored import Comparison
 from autoaug.learners import DEPLOYS
 from autoaug.metrics import on_split, row_of
+from autoaug.store import Diagnosis
 from autoaug.text import cell
 
 NESTED: dict[str, type] = {"test": Interval, "vs_baseline": Difference}
@@ -124,10 +125,16 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
             for row in comparison.rows
         ],
         "classes": asdict(comparison.classes) if comparison.classes else None,
+        "diagnoses": [plain_diagnosis(each) for each in comparison.diagnoses],
         "importance": asdict(comparison.importance),
         "provenance": dict(comparison.provenance),
         "legend": legend(comparison, wide=True),
     }
+
+
+def plain_diagnosis(found: Diagnosis) -> dict[str, Any]:
+    """Return what a diagnostic found as plain data, without what only figures draw."""
+    return {name: value for name, value in asdict(found).items() if name != "series"}
 
 
 @dataclass(frozen=True)

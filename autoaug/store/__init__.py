@@ -3,6 +3,7 @@
 from autoaug.store._compacting import KEEP, Compaction, compact, make_small
 from autoaug.store._contents import StudySize, TableSize, study_sizes, table_sizes
 from autoaug.store._contradictions import differences, refuse_contradiction
+from autoaug.store._diagnoses import Diagnosis, diagnoses, note_diagnosis
 from autoaug.store._epoch_table import Lease, Look
 from autoaug.store._follower import Follower, running, waiting
 from autoaug.store._losses import GIVEN_UP, Loss
@@ -27,6 +28,7 @@ __all__ = [
     "SUMMARY",
     "Attempted",
     "Compaction",
+    "Diagnosis",
     "Follower",
     "Lease",
     "Look",
@@ -42,6 +44,7 @@ __all__ = [
     "age_leases",
     "compact",
     "delete_study",
+    "diagnoses",
     "differences",
     "epochs_of",
     "file_of",
@@ -51,6 +54,7 @@ __all__ = [
     "is_new",
     "make_small",
     "network_file_system",
+    "note_diagnosis",
     "open_retrying",
     "refuse_contradiction",
     "refuse_exposed",

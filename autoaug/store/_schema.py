@@ -94,11 +94,23 @@ LOOKS = sql.Table(
     sql.Column("at", sql.Float, nullable=False),
     sql.Column("who", sql.String(256), nullable=False),
 )
+DIAGNOSES = sql.Table(
+    "autoaug_diagnoses",
+    TABLES,
+    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("study", sql.String(128), nullable=False, index=True),
+    sql.Column("strategy", sql.String(128), nullable=False),
+    sql.Column("seed", sql.BigInteger, nullable=False),
+    sql.Column("diagnostic", sql.String(64), nullable=False),
+    sql.Column("phase", sql.String(16), nullable=False),
+    sql.Column("found", sql.JSON, nullable=False),
+    sql.Column("at", sql.Float, nullable=False),
+)
 
 ALWAYS_THERE: dict[sql.Table, int] = {META: 1, STUDIES: 1, LEASES: 1, EPOCHS: 1, TEST_READS: 1, TRAININGS: 4, COSTS: 4}
 """The tables that cannot be missing, each since a version; others are made where they are missing."""
 
-BY_STUDY = (TRAININGS, COSTS, TEST_READS, LOOKS)
+BY_STUDY = (TRAININGS, COSTS, TEST_READS, LOOKS, DIAGNOSES)
 """The tables whose rows belong to a study, and go where it goes. Epochs belong to a training."""
 
 

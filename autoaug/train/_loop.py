@@ -46,6 +46,7 @@ def train(
     pulse: Callable[[], None] | None = None,
     interruption: Interruption | None = None,
     finished: Callable[[TrainingRun], object] | None = None,
+    watched: Callable[[TrainingRun], object] | None = None,
 ) -> Iterator[Record]:
     """Train a network on the task and yield one Record per epoch.
 
@@ -63,6 +64,8 @@ def train(
         interruption: by which it can be asked to end: at the next step it writes its state, and goes.
         finished: called once with the training, after its last record was taken: its `model` is the trained network,
             for `TrainingRun.save_weights` or whatever else is done with it.
+        watched: called with the training after each epoch, before the next one begins: what looks at the network
+            between augmentation and refinement. It must leave weights, generators and policy as they are.
 
     Raises:
         KeyboardInterrupt: it was asked to end.
@@ -80,6 +83,8 @@ def train(
     while run.position or run.epoch < task.last_epoch:
         with global_generators_guarded(run):
             record = one_epoch(run, test, validate)
+        if watched:
+            watched(run)
         yield record
         if run.epoch < task.last_epoch:
             run.saving_point(False)
