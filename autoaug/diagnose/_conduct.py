@@ -70,7 +70,7 @@ def trained(
         *given, validate=False, data=data, watched=probe.watch, finished=runs.append, interruption=interruption
     )
     for record in epochs:
-        probe.listen(DiagnosisEvent(training, record.epoch, setup.task.total_epochs))
+        probe.listen(DiagnosisEvent(training, record.epoch, setup.task.last_epoch))
     return runs[0]
 
 
@@ -86,7 +86,7 @@ class Probe:
 
     def watch(self, run: TrainingRun) -> None:
         """Measure a training where a phase of it has just ended."""
-        if run.epoch in (run.task.epochs, run.task.total_epochs):
+        if run.epoch in (run.task.epochs, run.task.last_epoch):
             subject = subject_of(run, self.training.seed, self.attacker)
             for name in self.training.diagnostics:
                 self.measure(name, partial(DIAGNOSTICS[name].measure, subject), run)
