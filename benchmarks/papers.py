@@ -1,11 +1,12 @@
 """What do the papers claim, and what is seen of it at a small size? Runs the studies of papers and writes the page.
 
 `run` runs shipped studies, which go on where they were stopped, and keeps the scores of their final runs in
-`benchmarks/results/papers/`, a file for each study. `page` holds them against the rows of `CLAIMS`
-(`benchmarks/claims.py`) and writes `docs/papers/claims.md`, which is made of these files alone.
+`benchmarks/results/papers/`, a file for each study. `pages` holds them against the rows of `CLAIMS`
+(`benchmarks/claims.py`) and writes `docs/papers/claims.md`, and against what each study says was published (its
+`PUBLISHED`), as `docs/papers/tables.md`. Both pages are made of these files alone.
 
     python -m benchmarks.papers run refined/table_1 mixup/table_5 --storage sqlite:///papers.db
-    python -m benchmarks.papers page
+    python -m benchmarks.papers pages
 """
 
 import argparse
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from autoaug import Study
 from autoaug.compare import Interval, interval
@@ -28,7 +30,7 @@ from benchmarks.claims import CLAIMS, Claim
 from benchmarks.planted import processor
 
 RESULTS = Path(__file__).parent / "results" / "papers"
-PAGE = Path(__file__).parents[1] / "docs" / "papers" / "claims.md"
+PAPERS = Path(__file__).parents[1] / "docs" / "papers"
 UNKNOWN = "cannot be told at this size"
 VERDICTS = {"agrees": "agree", "disagrees": "disagree", UNKNOWN: UNKNOWN}
 DIGITS = 6
@@ -50,6 +52,11 @@ class Result:
     runs: Mapping[str, Mapping[str, Mapping[str, float]]]
     """By strategy and seed: the figures of a final run, such as "test_accuracy" and "gpu_seconds"."""
 
+    def metrics(self) -> list[str]:
+        """Return the figures on the test split that its table shows: of the networks, and of what was deployed."""
+        names = {name for runs in self.runs.values() for figures in runs.values() for name in figures}
+        return sorted(name for name in names if name.endswith(("test_accuracy", "test_nll")))
+
     def contrast(self, weights: Mapping[str, float], metric: str) -> list[float]:
         """Return the weighted sums of strategies' figures over the seeds that they share."""
         known = [self.runs[name] for name in weights]
@@ -62,8 +69,12 @@ class Result:
 
 def shipped(study_ref: str) -> Study:
     """Return a study of `studies/` by its name, "refined/table_1" or "refined/table_1:paper"."""
-    file, _, name = study_ref.partition(":")
-    return getattr(importlib.import_module(f"studies.{file.replace('/', '.')}"), name or "study")
+    return getattr(module_of(study_ref), study_ref.partition(":")[2] or "study")
+
+
+def module_of(study_ref: str) -> Any:
+    """Return the module of a shipped study."""
+    return importlib.import_module(f"studies.{study_ref.partition(':')[0].replace('/', '.')}")
 
 
 def result_of(study_ref: str, study: Study, store: Store) -> Result:
@@ -147,7 +158,7 @@ def shown(found: Interval, claim: Claim) -> str:
     return f"{scale * found.mean:+.2f} [{scale * found.low:+.2f}, {scale * found.high:+.2f}]{unit} (n={found.n})"
 
 
-def page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS) -> str:
+def claims_page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS) -> str:
     """Return the page of all claims."""
     claims = list(claims)
     verdicts = [judged(claim, contrasts(claim, results[claim.study])) for claim in claims if claim.study in results]
@@ -169,7 +180,7 @@ def page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS) -> str
             "are those of single claims: of so many that were all false one or two would look true by chance. A small "
             "setting is not the paper's: what disagrees at 8 x 8 pixels may hold at 32 x 32, and what agrees may not.",
             "",
-            "The page is written by `python -m benchmarks.papers page` from `benchmarks/results/papers/`. Each study "
+            "The page is written by `python -m benchmarks.papers pages` from `benchmarks/results/papers/`. Each study "
             "is run by its name, `autoaug run refined/table_1`; its object `paper` has the setting of the paper, "
             "`autoaug run refined/table_1:paper --dry-run`.",
             "",
@@ -189,10 +200,67 @@ def page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS) -> str
     )
 
 
+def tables_page(results: Mapping[str, Result]) -> str:
+    """Return the page with the arms of every study: what was published beside what was measured."""
+    parts = [
+        "# Tables of the papers, published and measured",
+        "",
+        "Each study of `studies/` asks a table or a figure of a paper in a small setting. Figures are means over final "
+        "runs on the test split with 95 % intervals; what stands beside them is the paper's, at its own size. Written "
+        "by `python -m benchmarks.papers pages`.",
+        "",
+    ]
+    for name, result in sorted(results.items()):
+        parts += [*table_of(name, result), ""]
+    return "\n".join(parts)
+
+
+def table_of(name: str, result: Result) -> list[str]:
+    """Return the table of one study."""
+    module = module_of(name)
+    question, metrics = (module.__doc__ or "").splitlines()[0], result.metrics()
+    rows = [
+        f"| {arm} | {module.PUBLISHED.get(arm, '')} | {' | '.join(mean_of(runs, metric) for metric in metrics)} "
+        f"| {mean_of(runs, 'gpu_seconds')} | {len(runs)} |"
+        for arm, runs in result.runs.items()
+    ]
+    return [
+        f"## {name}",
+        "",
+        f"{question} {result.data}, {result.model}, {result.epochs} epochs; {result.date}, commit {result.commit}.",
+        "",
+        f"| arm | published | {' | '.join(map(readable, metrics))} | CPU s of a run | n |",
+        f"| --- | --- | {'---: | ' * len(metrics)}---: | ---: |",
+        *rows,
+    ]
+
+
+def readable(metric: str) -> str:
+    """Return the name of a metric as a heading."""
+    return metric.replace("_", " ")
+
+
+def mean_of(runs: Mapping[str, Mapping[str, float]], metric: str) -> str:
+    """Return the mean of a figure over runs with its 95 % interval, accuracies in percent."""
+    found = interval(figures[metric] for figures in runs.values() if metric in figures)
+    if found is None:
+        return ""
+    scale = 100 if metric.endswith("accuracy") else 1
+    if found.low is None or found.high is None:
+        return f"{scale * found.mean:.4g}"
+    return f"{scale * found.mean:.4g} ± {scale * (found.high - found.low) / 2:.2g}"
+
+
 def processor_line() -> str:
     """Return what the studies were measured on."""
     path = RESULTS / "processor.txt"
     return path.read_text().strip() if path.exists() else "not measured yet"
+
+
+def pages() -> dict[str, str]:
+    """Return the pages that are made of the results, by the name of their file."""
+    results = read_results()
+    return {"claims.md": claims_page(results), "tables.md": tables_page(results)}
 
 
 def say(event: Event) -> None:
@@ -203,13 +271,14 @@ def say(event: Event) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("do", choices=["run", "page"])
+    parser.add_argument("do", choices=["run", "pages"])
     parser.add_argument("studies", nargs="*", metavar="STUDY")
     parser.add_argument("--storage", default="sqlite:///papers.db")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="where checkpoints lie on the way")
     given = parser.parse_args()
-    if given.do == "page":
-        PAGE.write_text(page(read_results()))
+    if given.do == "pages":
+        for name, text in pages().items():
+            (PAPERS / name).write_text(text)
         return
     RESULTS.mkdir(exist_ok=True)
     store = Store(given.storage)

@@ -10,7 +10,7 @@ import pytest
 
 from autoaug import Study
 from benchmarks.claims import CLAIMS, Claim, beats, less
-from benchmarks.papers import PAGE, Result, contrasts, judged, line, page, read_results, shipped
+from benchmarks.papers import PAPERS, Result, contrasts, judged, line, pages, shipped, table_of
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT / "studies").with_suffix("").as_posix() for path in ROOT.glob("studies/*/*.py"))
@@ -26,6 +26,7 @@ def test_a_study_of_a_paper_has_a_small_and_a_paper_setting_and_says_what_it_fou
     assert text.splitlines()[0].endswith("?"), "the first line is the question"
     assert all(re.search(rf"^{section}\s+\S", text, re.MULTILINE) for section in SECTIONS)
     assert module.study.name.startswith(name.replace("/", "-").replace("_", "-"))
+    assert set(module.PUBLISHED) <= set(module.paper.strategies), "what was published of an arm that is none"
     names = [value.name for value in vars(module).values() if isinstance(value, Study)]
     assert len(names) == len(set(names)), "two settings would be stored as one"
 
@@ -39,8 +40,9 @@ def test_every_claim_names_a_study_and_strategies_that_exist() -> None:
     assert len({claim.says for claim in CLAIMS}) == len(CLAIMS)
 
 
-def test_the_page_is_what_the_results_make_of_it() -> None:
-    assert PAGE.read_text() == page(read_results()), "write it anew: python -m benchmarks.papers page"
+def test_the_pages_are_what_the_results_make_of_them() -> None:
+    for name, text in pages().items():
+        assert (PAPERS / name).read_text() == text, "write them anew: python -m benchmarks.papers pages"
 
 
 def result(**runs: list[float]) -> Result:
@@ -79,6 +81,16 @@ def test_runs_that_one_arm_lacks_do_not_count_and_one_run_proves_nothing() -> No
     assert "cannot" in judged(asked, contrasts(asked, found))
     assert "+80 points (n=1)" in line(asked, {"s": found})
     assert "not run" in line(asked, {})
+
+
+def test_a_table_has_what_was_published_beside_what_was_measured() -> None:
+    found = result(moderate=[0.1, 0.2], mixup=[0.3])
+    assert table_of("refined/table_1", found)[4:] == [
+        "| arm | published | test accuracy | CPU s of a run | n |",
+        "| --- | --- | ---: | ---: | ---: |",
+        "| moderate | 75.4 | 15 ± 64 |  | 2 |",
+        "| mixup | 78.8 | 30 |  | 1 |",
+    ]
 
 
 def test_a_result_reads_as_it_was_written() -> None:

@@ -79,11 +79,11 @@ def diagnosis_legend(comparison: Comparison) -> list[str]:
 
     >>> from autoaug.compare import Comparison, diagnosis_legend
     >>> from autoaug.store import Diagnosis
-    >>> found = Diagnosis(study="s", strategy="ra", seed=0, diagnostic="crops", phase="augment", says="accuracy on crops")
+    >>> found = Diagnosis(study="s", strategy="ra", seed=0, diagnostic="crops", phase="augment", says="of crops")
     >>> definition = {"metric": "val_accuracy", "baseline": "ra", "spaces": {"ra": {}}}
     >>> first, _ = diagnosis_legend(Comparison(("s",), definition, [], diagnoses=[found]))
     >>> first
-    'crops: accuracy on crops'
+    'crops: of crops'
     """
     found = present_diagnoses(comparison.diagnoses)
     says = {each.diagnostic: each.says for each in found}

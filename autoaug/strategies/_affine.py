@@ -64,9 +64,9 @@ def affine_grid(
 ) -> Strategy:
     """Return the six entries of an affine matrix, each on or off: 2^6 = 64 models.
 
-    The arm "predefined" of Mounsaveng et al. 2021, table 1. An entry that is on is uniform within ± `reach` of its largest amount in `OPS`: two
-    translations, two shears and the scales of both axes, joined to one resampling. A rotation is in none of them alone.
-    The paper has two values for each, which it does not give.
+    The arm "predefined" of Mounsaveng et al. 2021, table 1. An entry that is on is uniform within ± `reach` of its
+    largest amount in `OPS`: two translations, two shears and the scales of both axes, joined to one resampling. A
+    rotation is in none of them alone. The paper has two values for each, which it does not give.
 
     Points of an earlier space, which had `policy.rotate` and `policy.hflip` in place of the scales, are still read.
 
