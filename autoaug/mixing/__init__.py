@@ -7,6 +7,7 @@ one λ and one mask for each sample (`per="batch"` gives theirs), and labels wei
 from autoaug.mixing._layers import ManifoldMixup, manifold_mixup, usual_layers
 from autoaug.mixing._masks import Mask
 from autoaug.mixing._pairs import Mix, PairMix, Weakenable
+from autoaug.mixing._puzzle import PuzzleMix, puzzlemix
 from autoaug.mixing._table import MIXES, build, cutmix, described, gmix, hmix, mixup, mixup_or_cutmix, none, takes
 from autoaug.mixing._training import Hidden, Mixed, TrainingBatch, TrainingMix, TrainingSetting, refuse_in_loops
 
@@ -18,6 +19,7 @@ __all__ = [
     "Mix",
     "Mixed",
     "PairMix",
+    "PuzzleMix",
     "TrainingBatch",
     "TrainingMix",
     "TrainingSetting",
@@ -31,6 +33,7 @@ __all__ = [
     "mixup",
     "mixup_or_cutmix",
     "none",
+    "puzzlemix",
     "refuse_in_loops",
     "takes",
     "usual_layers",

@@ -16,7 +16,7 @@ from autoaug.devices import to_device
 from autoaug.fields import Matching, Within, check_fields
 from autoaug.lookup import suggest
 from autoaug.mixing._beta import draw_beta
-from autoaug.mixing._pairs import as_mix, blend, check_batch, checked_alpha, checked_share
+from autoaug.mixing._pairs import as_mix, check_batch, checked_alpha, checked_share
 from autoaug.mixing._training import Mixed, TrainingBatch, TrainingSetting
 
 IMAGES = "input"
@@ -90,9 +90,9 @@ class ManifoldMixup:
         names = layers_of(batch.model, self.layer)
         name = names[int(torch.randint(len(names), (), generator=batch.rng, device=batch.rng.device))]
         pair, weight = self.draw(batch)
-        soft = blend(batch.targets, pair, weight[:, None])
+        soft = with_partners(batch.targets, pair, weight)
         if name == IMAGES:
-            return Mixed(blend(batch.images, pair, as_wide_as(batch.images, weight)), soft)
+            return Mixed(with_partners(batch.images, pair, weight), soft)
         return Mixed(batch.images, soft, partial(blended_at, name, pair, weight))
 
     def draw(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
@@ -208,7 +208,7 @@ def blended_at(name: str, pair: Tensor, weight: Tensor, network: nn.Module) -> I
                 f"mix.layer: {what} enters {name!r} for {len(pair)} samples, and its first argument has to be a tensor "
                 "with a row for each: name another layer"
             )
-        return blend(values, pair, as_wide_as(values, weight)), *inputs[1:]
+        return with_partners(values, pair, weight), *inputs[1:]
 
     handle = network.get_submodule(name).register_forward_pre_hook(hook)
     try:
@@ -221,6 +221,13 @@ def blended_at(name: str, pair: Tensor, weight: Tensor, network: nn.Module) -> I
         )
 
 
-def as_wide_as(values: Tensor, weight: Tensor) -> Tensor:
-    """Return weights [B] or [1] so that they multiply values [B, ...] row by row."""
-    return weight.view(-1, *(1 for _ in values.shape[1:]))
+def with_partners(values: Tensor, pair: Tensor, weight: Tensor) -> Tensor:
+    """Return weight * values + (1 - weight) * values[pair], row by row, in the dtype of `values` [B, ...].
+
+    Args:
+        values: one row for each sample.
+        pair: the partner of each, [B], int64.
+        weight: [B] or [1].
+    """
+    own = weight.view(-1, *(1 for _ in values.shape[1:]))
+    return (own * values + (1 - own) * values[pair]).to(values.dtype)

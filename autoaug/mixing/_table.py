@@ -13,6 +13,7 @@ from autoaug.lookup import lookup
 from autoaug.mixing._layers import ManifoldMixup, manifold_mixup
 from autoaug.mixing._masks import cutmix_mask, gmix_mask, hmix_mask, mixup_mask, mixup_or_cutmix_mask
 from autoaug.mixing._pairs import Mix, PairMix, Weakenable
+from autoaug.mixing._puzzle import PuzzleMix, puzzlemix
 from autoaug.mixing._training import TrainingMix
 
 Alpha = float | Tensor
@@ -128,6 +129,7 @@ MIXES: dict[str, Callable[..., Mix | TrainingMix]] = {
     "hmix": hmix,
     "gmix": gmix,
     "manifold-mixup": manifold_mixup,
+    "puzzlemix": puzzlemix,
 }
 
 MASKS: dict[str, Callable[..., Tensor]] = {
@@ -139,7 +141,7 @@ MASKS: dict[str, Callable[..., Tensor]] = {
 }
 """What each row of MIXES draws, but "none"."""
 
-IN_TRAINING: dict[type, str] = {ManifoldMixup: "manifold-mixup"}
+IN_TRAINING: dict[type, str] = {ManifoldMixup: "manifold-mixup", PuzzleMix: "puzzlemix"}
 """Rows that need the training, by what they make: its fields are their parameters."""
 
 

@@ -1,6 +1,6 @@
 """Mixes that need more of a training than one minibatch: its network, its other images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -42,9 +42,11 @@ class TrainingBatch:
     others: Callable[[Tensor], tuple[Tensor, Tensor]]
     """Indices [B] of training images to these images as the training sees them in this epoch, after the standard
     augmentation and the policy, and their soft targets."""
+    split: Hashable
+    """An object that stands for all training images, and lives as long as they are the same."""
     all_images: Callable[[], Tensor]
-    """Returns all training images as they are held, [N, C, H, W], bytes or floats in [0, 1]. Call it once: it may read
-    files."""
+    """Returns all training images before any augmentation, [N, C, H, W], bytes or floats in [0, 1]; of photos what an
+    evaluation sees, at 64 pixels a side. Call it once for a `split`: it takes time and memory."""
     all_targets: Tensor
     """The class of each of them, [N], int64."""
     rng: Generator

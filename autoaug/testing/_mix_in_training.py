@@ -16,6 +16,13 @@ IMAGES, CLASSES, SIDE = 48, 3, 8
 """Training images of noise, their classes, which take turns, and their height and width."""
 
 
+class Noise:
+    """Stands for the training images, which are the same in all tests."""
+
+
+SPLIT = Noise()
+
+
 def seeded(seed: int = 0) -> Generator:
     """Return a generator on the CPU."""
     return Generator().manual_seed(seed)
@@ -48,6 +55,7 @@ def training_batch(count: int = 16, seed: int = 0, **changed: Any) -> TrainingBa
         "model": model,
         "losses": losses,
         "others": lambda indices: (pool[indices], soft[indices]),
+        "split": SPLIT,
         "all_images": lambda: pool,
         "all_targets": classes,
         "rng": seeded(seed),

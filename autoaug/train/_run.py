@@ -29,6 +29,10 @@ STREAMS = ("weights", "order", "augment", "mix", "model", "learner")
 """Separate generators, so that two strategies share initial weights and data order whatever else they draw."""
 
 
+THUMBNAIL = 64
+"""Height and width at which photos are compared with each other, in pixels."""
+
+
 class TrainingRun:
     """A training under way: all that a learner may look at, and all that a checkpoint must hold.
 
@@ -139,7 +143,8 @@ class TrainingRun:
             model=self.model,
             losses=lambda images, targets: self.criterion(self.logits(images), targets),
             others=others,
-            all_images=lambda: torch.cat([images for images, _ in self.data.train.parts(1000)]),
+            split=self.data.train,
+            all_images=lambda: torch.cat([shown(images) for images, _ in self.data.train.parts(1000)]),
             all_targets=self.data.train.targets,
             rng=self.streams["mix"],
         )
@@ -267,6 +272,13 @@ def check_mix(mix: Mix | TrainingMix, task: Task, model: nn.Module, data: Data) 
         hold=hold,
     )
     return mix.check(setting)
+
+
+def shown(images: Tensor | Photos) -> Tensor:
+    """Return images as they are held; of photos, which have several sizes, small bytes [B, 3, 64, 64]."""
+    if not isinstance(images, Photos):
+        return images
+    return (255 * F.interpolate(as_float(images), size=THUMBNAIL, mode="area")).round().to(torch.uint8)
 
 
 def averaged(model: nn.Module, decay: float | None) -> AveragedModel | None:
