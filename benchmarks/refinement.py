@@ -4,7 +4,9 @@ He et al. 2019 ("Data Augmentation Revisited", algorithm 1) end a training with 
 learning rate that the last stage had, 1 % of the peak or so, at which a step schedule has trained for long; a cosine
 gets there in its last steps. Here a network is trained with an augmentation, and what it is then is refined once at
 each rate, which is a share of the schedule's peak, with the same order of the images: differences are paired.
-"schedule" keeps the last rate of the cosine, 1 % of the peak. `Task.refine_lr` has its default by this table.
+".01" keeps the last rate of the cosine, 1 % of the peak. `Task.refine_lr` has its defaults by these tables.
+With `--schedules` trainings by other schedules are refined: "linear" and "step" end at 1 % of the peak too, "constant"
+at the peak itself, and "restart" begins at the peak and follows the schedule once more, as in an ablation of the paper.
 
 Columns, means over seeds with their standard error: test accuracy before, in percent; what refinement at each rate adds
 to it, in points, and (second table) to the test log-loss in nats, where less is better; n is the number of seeds.
@@ -15,6 +17,7 @@ command goes on where it was stopped; delete that file after a change that alter
 
     python -m benchmarks.refinement --quick
     python -m benchmarks.refinement --cifar cifar10.npz --keep refinement.jsonl --write
+    python -m benchmarks.refinement --schedules --keep schedules.jsonl
 
 The .npz holds x_train, y_train, x_test and y_test, as `autoaug.data.npz` reads them: 2,000 images of 16 x 16 are used.
 """
@@ -44,7 +47,7 @@ from autoaug.train._run import TrainingRun
 from benchmarks.planted import processor
 
 SHARES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
-"""Of the peak. The first is where the schedule ends."""
+"""Of the peak. The first is where the cosine ends."""
 
 
 class Case(NamedTuple):
@@ -75,6 +78,15 @@ DIGITS = {
 }
 
 
+SCHEDULES = {
+    f"{schedule}, {name}": Case(replace(case.task, schedule=schedule), case.policy, case.mix)
+    for schedule in ("cosine", "linear", "step", "constant")
+    for name, case in DIGITS.items()
+    if name.startswith("digits-100")
+}
+"""By other schedules than the cosine, and by it once more for comparison with the restart."""
+
+
 def cifar(path: str) -> dict[str, Case]:
     """2,000 training images at 16 x 16 with the standard crop and flip, which stays on."""
     data = resized(subset(path, train=2000, val=500), 16)
@@ -92,19 +104,20 @@ class Seen:
     before: tuple[float, float]
     after: dict[str, tuple[float, float]]
 
-    def gain(self, share: float, figure: int) -> float:
-        return self.after[f"{share}"][figure] - self.before[figure]
+    def gain(self, rate: str, figure: int) -> float:
+        return self.after[rate][figure] - self.before[figure]
 
 
 def measured(name: str, case: Case, data: Data, seed: int) -> Seen:
-    """Train once, and go on from there at each rate."""
+    """Train once, and go on from there at each rate, and by a restart."""
     run = TrainingRun(case.task, Fixed(case.policy()), MIXES[case.mix](), None, Generator().manual_seed(seed), data)
     before = trained(run, replace(case.task, refine_epochs=0))
     state = copy.deepcopy(run.state_dict())
     after = {}
-    for share in SHARES:
+    rates: dict[str, float | str] = {f"{share}": share * case.task.lr for share in SHARES}
+    for rate, refine_lr in {**rates, "restart": "restart"}.items():
         run.load_state_dict(copy.deepcopy(state))
-        after[f"{share}"] = trained(run, replace(case.task, refine_lr=share * case.task.lr))
+        after[rate] = trained(run, replace(case.task, refine_lr=refine_lr))
     return Seen(name, seed, before, after)
 
 
@@ -148,12 +161,15 @@ def mean(values: Sequence[float], digits: int) -> str:
 
 def table(found: Sequence[Seen], figure: int, scale: float, digits: int) -> str:
     """One row for each case, one column for each rate; `figure` 0 is accuracy, 1 log-loss."""
-    heads = ["schedule (.01)", *(f"{share:g}".lstrip("0") for share in SHARES[1:])]
-    lines = ["| case | before | " + " | ".join(heads) + " | n |", "|---|" + "---:|" * (len(SHARES) + 2)]
+    rates = list(found[0].after)
+    lines = [
+        "| case | before | " + " | ".join(rate.lstrip("0") for rate in rates) + " | n |",
+        "|---|" + "---:|" * (len(rates) + 2),
+    ]
     for name in dict.fromkeys(seen.case for seen in found):
         rows = [seen for seen in found if seen.case == name]
         before = statistics.mean(seen.before[figure] for seen in rows) * scale
-        cells = [mean([scale * seen.gain(share, figure) for seen in rows], digits) for share in SHARES]
+        cells = [mean([scale * seen.gain(rate, figure) for seen in rows], digits) for rate in rates]
         lines.append(f"| {name} | {before:.{digits}f} | " + " | ".join(cells) + f" | {len(rows)} |")
     return "\n".join([*lines, "| mean of the rows | | " + " | ".join(overall(found, figure, scale, digits)) + " | |"])
 
@@ -161,8 +177,8 @@ def table(found: Sequence[Seen], figure: int, scale: float, digits: int) -> str:
 def overall(found: Sequence[Seen], figure: int, scale: float, digits: int) -> Iterable[str]:
     """The mean over the cases, each with the same weight, and its standard error."""
     cases = [[seen for seen in found if seen.case == name] for name in dict.fromkeys(seen.case for seen in found)]
-    for share in SHARES:
-        gains = [[scale * seen.gain(share, figure) for seen in rows] for rows in cases]
+    for rate in found[0].after:
+        gains = [[scale * seen.gain(rate, figure) for seen in rows] for rows in cases]
         errors = [statistics.variance(each) / len(each) if len(each) > 1 else math.nan for each in gains]
         middle = statistics.mean(map(statistics.mean, gains))
         yield f"{middle:+.{digits}f} ± {math.sqrt(sum(errors)) / len(cases):.{digits}f}"
@@ -188,14 +204,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=24, help="of each case of digits")
     parser.add_argument("--cifar", help="an .npz with the images of CIFAR-10")
     parser.add_argument("--cifar-seeds", type=int, default=8)
+    parser.add_argument("--schedules", action="store_true", help="other schedules instead, on digits-100")
     parser.add_argument("--quick", action="store_true", help="two seeds of the first case")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--write", type=Path, nargs="?", const=Path(__file__).parent / "results" / "refinement-cpu.md")
     chosen = parser.parse_args()
     first = next(iter(DIGITS))
     cases = {first: DIGITS[first]} if chosen.quick else DIGITS | (cifar(chosen.cifar) if chosen.cifar else {})
-    seeds = {name: chosen.seeds if name in DIGITS else chosen.cifar_seeds for name in cases}
-    text = report(list(measure(cases, {first: 2} if chosen.quick else seeds, chosen.keep)))
+    cases = SCHEDULES if chosen.schedules else cases
+    seeds = {name: chosen.cifar_seeds if name.startswith("cifar") else chosen.seeds for name in cases}
+    text = report(list(measure(cases, dict.fromkeys(cases, 2) if chosen.quick else seeds, chosen.keep)))
     print(text)
     if chosen.write:
         chosen.write.write_text(text)

@@ -50,6 +50,7 @@ def study_of(command: Command, **more: Any) -> Study:
 
 def test_it_is_told_of_its_trial(tmp_path: Path) -> None:
     task = Task(data="digits", epochs=2, refine_epochs=1, device="cpu", root=tmp_path / "data")
+    task = replace(task, mix_warmup=1, anneal=0.5)
     trial = trial_in(tmp_path, task=task, metric="val_nll", final=False)
     command = shell('say \'{"epoch": 1, "epochs": 3, "val_nll": 1}\'', grace=0.5)
     with pytest.raises(ValueError, match="after epoch 1 of 3"):
@@ -69,6 +70,8 @@ def test_it_is_told_of_its_trial(tmp_path: Path) -> None:
         "final": False,
         "epochs": 2,
         "refine_epochs": 1,
+        "mix_warmup": 1,
+        "annealed_epochs": 1,
         "reported": 0,
         "folder": str(tmp_path / "command"),
         "metrics": str(folder / "metrics.jsonl"),

@@ -74,6 +74,7 @@ SHORT = replace(TASK, epochs=2)
 CASES: dict[str, tuple[Callable[[], Strategy], str, Task]] = {
     "plain": (none, "none", SHORT),
     "policy and mixup": (random_policy, "mixup", SHORT),
+    "annealed, after a warm-up": (random_policy, "mixup", replace(TASK, anneal=2, mix_warmup=1)),
     "cutmix": (none, "cutmix", SHORT),
     "schedule": (scheduled, "none", TASK),
     "crop and flip": (none, "none", replace(SHORT, standard="crop+flip")),
@@ -92,6 +93,11 @@ CASES: dict[str, tuple[Callable[[], Strategy], str, Task]] = {
     "a running inverse": (with_running_inverse, "none", SHORT),
     "truncated": (lambda: truncated(every=2), "none", SHORT),
     "truncated, odd, of the training step": (lambda: truncated("odd", every=2, reuse_graph=True), "none", SHORT),
+    "truncated, annealed, of the training step": (
+        lambda: truncated("odd", every=2, reuse_graph=True),
+        "none",
+        replace(SHORT, anneal=1),
+    ),
     "stn": (lambda: stn(width=4), "none", SHORT),
 }
 
@@ -128,9 +134,9 @@ def test_a_training_that_is_cut_off_at_every_turn_equals_one_that_nobody_touched
 ) -> None:
     steps: list[int] = []
 
-    def counted(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
+    def counted(run: TrainingRun, *batch: Tensor) -> Tensor:
         steps.append(run.step)
-        return train_step(run, images, targets)
+        return train_step(run, *batch)
 
     monkeypatch.setattr(loop, "train_step", counted)
     whole = list(epochs(case, 1))

@@ -16,7 +16,8 @@ def trial_with(policy: PolicyTree | Policy, refine_epochs: int = 0, **more: Any)
     """A trial of a policy that does not move, unless `within` says so."""
     built = Fixed(policy) if isinstance(policy, PolicyTree) else policy
     strategy = Strategy(lambda: built, {}, within=more.pop("within", None))
-    task = Task(data=None, refine_epochs=refine_epochs, device="cpu")
+    fields = {name: more.pop(name) for name in ("epochs", "anneal") if name in more}
+    task = Task(data=None, refine_epochs=refine_epochs, device="cpu", **fields)
     return trial_of(lambda: strategy, task=task, **more)
 
 

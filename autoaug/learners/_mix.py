@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from autoaug.mixing import Mix, TrainingMix, build, described
+from autoaug.mixing import Mix, PairMix, TrainingMix, build, described
 from autoaug.record import Record
 
 
@@ -83,6 +83,16 @@ class LearnedMix(nn.Module):
     def plain(self) -> Mix:
         """Return the mix as it stands, of plain numbers."""
         return self._with(self.values())
+
+    @property
+    def mixes(self) -> bool:
+        """Whether it ever mixes anything, which a mix that is learned always does."""
+        return True
+
+    def weakened(self, share: float) -> Mix:
+        """Return the mix as it stands at a share in [0, 1] of its strength, of tensors where gradients are on."""
+        mix: PairMix = self._with(self._tensors() if torch.is_grad_enabled() else self.values())
+        return mix.weakened(share)
 
     def learned(self, records: Iterable[Record]) -> Mix:
         """Return the mix that the last augmented epoch of a run ended with, of plain numbers.

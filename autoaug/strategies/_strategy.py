@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, TPESampler
 
+from autoaug.fields import as_field, check_value, rules_of
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import build as build_mix
+from autoaug.mixing import takes
 from autoaug.policy import Policy
 from autoaug.strategies._pruners import PRUNERS
 from autoaug.strategies._space import Space
-from autoaug.train import SAME_IN_ALL_TRIALS, Learner, Task
+from autoaug.train import MIX_WHEN, SAME_IN_ALL_TRIALS, Learner, Task
 
 
 class Condition(NamedTuple):
@@ -79,10 +81,15 @@ class Strategy(NamedTuple):
     def mixed(self, kind: str, **parameters: Any) -> "Strategy":
         """Return this strategy with a row of `MIXES` in every trial, such as `mixed("cutmix", alpha=1.0)`.
 
+        Its `warmup` is how many epochs come before it (`Task.mix_warmup`), as in `mixed("mixup", alpha=0.2, warmup=5)`.
+
         Raises:
             ValueError: there is no such mix, or a parameter is not its own or out of range.
         """
-        build_mix(kind, **parameters)
+        when = {name: value for name, value in parameters.items() if name in MIX_WHEN and takes(kind)}
+        build_mix(kind, **{name: value for name, value in parameters.items() if name not in when})
+        for name, value in when.items():
+            check_value(rules_of(Task)[MIX_WHEN[name]], "mix", name, value, as_field)
         return self._replace(mix={"kind": kind, **parameters})
 
     def trained(self, **task_fields: Any) -> "Strategy":

@@ -17,7 +17,7 @@ from autoaug.study._conditions import refuse_unlearned_mix, refuse_useless_mix
 from autoaug.study._dimensions import ends
 from autoaug.study._loops import refuse_unread
 from autoaug.study._most_epochs import check_lengths, most_epochs
-from autoaug.train import SAME_IN_ALL_TRIALS, Task
+from autoaug.train import MIX_WHEN, SAME_IN_ALL_TRIALS, Task
 
 if TYPE_CHECKING:
     from autoaug.study._definition import Study
@@ -158,8 +158,8 @@ def settable_names(study: "Study", name: str) -> dict[str, set[str] | None]:
     return {
         **({} if study.train is None else {"train": None}),
         "policy": parameters(strategy.policy),
-        "mix": {"kind"}.union(*(parameters(mix) for mix in MIXES.values())),
-        "task": {field.name for field in fields(Task)},
+        "mix": {"kind", *MIX_WHEN}.union(*(parameters(mix) for mix in MIXES.values())),
+        "task": {field.name for field in fields(Task)} - set(MIX_WHEN.values()),
         "learner": parameters(strategy.within) - {"mix"} if strategy.within else set(),
     }
 

@@ -11,7 +11,7 @@ from autoaug.learners import LEARNED, check_begun, check_learned
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES, takes
 from autoaug.strategies import Condition, Space
-from autoaug.train import OPTIMISER_FIELDS, SCHEDULES, Task, divided, fields_read
+from autoaug.train import MIX_WHEN, OPTIMISER_FIELDS, SCHEDULES, Task, divided, fields_read
 
 AMOUNTS = ("alpha", "probability")
 """Parameters of a mix of which 0 is no mixing. One of them without a kind means mixup."""
@@ -26,7 +26,26 @@ def mix_conditions(fixed: Mapping[str, Any]) -> dict[str, Condition]:
         fixed: what of the mix does not vary.
     """
     names = dict.fromkeys(name for kind in MIXES for name in (*AMOUNTS, *takes(kind)))
-    return {f"mix.{name}": mix_condition(name, fixed) for name in names}
+    when = {f"mix.{name}": when_condition(name, fixed) for name in MIX_WHEN}
+    return {**{f"mix.{name}": mix_condition(name, fixed) for name in names}, **when}
+
+
+def when_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
+    """Return when it means something to say when a mix is on: where anything is mixed at all."""
+
+    def inert(point: Mapping[str, Any]) -> str:
+        settings = {**fixed, **part("mix", point)}
+        kind = settings.get("kind", "mixup")
+        if not means(name, kind):
+            return f"mix {kind!r} takes no {name}"
+        return next((f"mix.{each} is 0" for each in AMOUNTS if each in takes(kind) and settings.get(each) == 0), "")
+
+    return Condition(("mix.kind", *(f"mix.{amount}" for amount in AMOUNTS)), inert)
+
+
+def means(name: str, kind: str) -> bool:
+    """Whether a parameter of a mix means anything to a kind: it is its own, or says when a mix is on."""
+    return bool(takes(kind)) if name in MIX_WHEN else name in takes(kind)
 
 
 def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
@@ -184,7 +203,7 @@ def refuse_useless_mix(space: Space, fixed: Mapping[str, Any]) -> None:
     for name in mix_parameters(space, fixed):
         if name in fixed and f"mix.{name}" in space:
             raise ValueError(f"'mix.{name}' is fixed at {fixed[name]!r} and a dimension of the space: keep one")
-        if name != "kind" and not any(name in takes(kind) for kind in possible):
+        if name != "kind" and not any(means(name, kind) for kind in possible):
             raise ValueError(f"'mix.{name}' would change nothing: {useful(name, possible)}")
 
 
@@ -212,9 +231,9 @@ def mix_parameters(space: Space, fixed: Mapping[str, Any]) -> Iterator[str]:
 
 def useful(name: str, possible: tuple[Any, ...]) -> str:
     """Return how a parameter of a mix could mean something."""
-    mixes = [kind for kind in MIXES if name in takes(kind)]
+    mixes = [kind for kind in MIXES if means(name, kind)]
     if not mixes:
-        return f"no mix takes it: {suggest(name, {each for kind in MIXES for each in takes(kind)})}"
+        return f"no mix takes it: {suggest(name, {*MIX_WHEN, *(each for kind in MIXES for each in takes(kind))})}"
     if possible:
         return f"{', '.join(map(repr, possible))} takes no {name}, which is of {', '.join(map(repr, mixes))}"
     alone = ", or 'mix.alpha' for mixup" if "mixup" in mixes else ""

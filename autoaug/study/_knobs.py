@@ -31,7 +31,9 @@ from autoaug.train import (
     epoch_order,
     global_generators_guarded,
     learning_rate,
+    mix_share,
     pick_device,
+    policy_share,
     train_step,
 )
 from autoaug.trial import Command
@@ -185,6 +187,8 @@ def due(setup: Setup, data: Data, few: Data) -> Iterator[Any]:
     total = task.last_epoch * steps
     yield from (task.epochs, task.refine_epochs, task.batch_size, total, data.standard)
     yield min(task.freeze_epochs, task.last_epoch)
+    for epoch in range(1, task.epochs + 1):
+        yield policy_share(task, epoch, task.epochs), mix_share(task, epoch, task.epochs)
     yield from (learning_rate(task, k, steps) for k in range(0, total, max(1, total // RATES)))
     unscheduled = replace(task, schedule="constant", warmup=0)  # which fits any number of epochs
     first_epochs = (replace(unscheduled, epochs=k) for k in range(1, task.epochs + 1))

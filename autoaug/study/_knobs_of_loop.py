@@ -29,7 +29,9 @@ def stages_of_loop(study: Study, strategy: str, load: Loader, search: bool = Fal
     """
 
     def mixed(point: Mapping[str, Any], repeat: int) -> Iterator[Any]:
-        return mixed_of(set_up(study, strategy, point, search=search), *shown())
+        setup = set_up(study, strategy, point, search=search)
+        yield from mixed_of(setup, *shown())
+        yield setup.task.mix_warmup, setup.task.anneal  # later than the first steps; the trial applies them
 
     def made(point: Mapping[str, Any], repeat: int) -> Iterator[Any]:
         return made_of(set_up(study, strategy, point, search=search), shown()[0])

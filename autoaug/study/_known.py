@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from autoaug.lookup import suggest
 from autoaug.strategies import Space, Strategy
 from autoaug.strategies.samplers import in_support
-from autoaug.train import Task
+from autoaug.train import MIX_WHEN, Task
 
 
 def first_points(strategy: Strategy, task: Task, shared: Space) -> tuple[dict[str, Any], ...]:
@@ -44,6 +44,8 @@ def default(name: str, rule: BaseDistribution, strategy: Strategy, task: Task) -
             return "none"
         case "mix" if what in ("alpha", "probability"):
             return getattr(rule, "low", None)
+        case "mix" if what in MIX_WHEN:
+            return getattr(task, MIX_WHEN[what])
         case "policy" | "learner":
             return argument(strategy.policy if noun == "policy" else strategy.within, what)
     return None

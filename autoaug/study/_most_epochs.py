@@ -53,8 +53,9 @@ def check_lengths(study: "Study", strategy: str) -> None:
         )
     total = proxy.get("total_epochs", task.total_epochs)
     share = proxy.get("refine_share", "task.refine_share" in space or task.refine_share)
+    shared = share is not None and share is not False
     for name in proxy if total is not None else ():
-        if name == "epochs" or (name == "refine_epochs" and share not in (None, False)):
+        if name == "epochs" or (name == "refine_epochs" and shared):
             raise ValueError(
                 f"the proxy of strategy {strategy!r} of study {study.name!r} sets {name}={proxy[name]!r}, which "
                 f"follows from total_epochs={total}: give proxied(total_epochs=...), or take the total away from the "

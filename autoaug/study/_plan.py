@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
 from autoaug.study._middle import middle
-from autoaug.study._most_epochs import most_epochs
+from autoaug.study._most_epochs import LENGTHS, least_epochs, most_epochs
 from autoaug.study._observer import Rehearsal
 from autoaug.study._predict import Prediction
 from autoaug.study._rehearse import kept_rehearsal
@@ -61,7 +61,9 @@ def line(study: Study, name: str, prediction: Prediction | None, load: Loader | 
         search_seconds=round(prediction.search(study, name), 3) if prediction else None,
         final_seconds=round(prediction.finals(study), 3) if prediction else None,
         unit=prediction.unit if prediction else "",
-        notes=(notes if study.train is None else loop_notes)(study, name, load) if load else (),
+        notes=(*length_notes(study, name), *(notes if study.train is None else loop_notes)(study, name, load))
+        if load
+        else (),
         final_epochs=epochs_of(study, name, load),
     )
 
@@ -87,6 +89,28 @@ def seen_of(study: Study, name: str, load: Loader, search: bool) -> Rehearsal | 
     """Return what was seen of the loop at the middle of a space, where anybody looked."""
     on_proxy = search and bool(study.strategies[name].proxy)
     return kept_rehearsal(study, name, middle(study.space_of(name)), load, search=on_proxy)
+
+
+def length_notes(study: Study, name: str) -> tuple[str, ...]:
+    """Return a warning where trials of a strategy, or it and the baseline, train for different totals."""
+    least, most = (ends := lengths_of(study, name))
+    names = [f"task.{each}" for each in LENGTHS if f"task.{each}" in study.space_of(name)]
+    if least != most:
+        fix = f"fix Task(total_epochs={most}) and search task.refine_share or task.refine_epochs within it"
+        if names != ["task.refine_epochs"]:
+            fix = "give all of them the same Task(total_epochs=...)"
+        return (
+            f"trials train for {least} to {most} epochs by {' and '.join(names)}, and may win by the length: {fix}",
+        )
+    first = lengths_of(study, study.baseline_name)
+    if ends == first or first[0] != first[1]:
+        return ()
+    return (f"it trains for {most} epochs, and {study.baseline_name!r}, which it is compared with, for {first[1]}",)
+
+
+def lengths_of(study: Study, name: str) -> tuple[int, int]:
+    """Return the epochs of the shortest and of the longest trial of a strategy, in full."""
+    return least_epochs(study, name), most_epochs(study, name)
 
 
 def loop_notes(study: Study, name: str, load: Loader) -> tuple[str, ...]:

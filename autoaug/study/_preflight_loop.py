@@ -124,6 +124,11 @@ def refuse_own_number(study: Study, strategy: str, setup: Setup, seen: Rehearsal
             "the loop never asks trial.epochs, so that it has no refinement epochs: write `for epoch in "
             "trial.epochs(...)`, or take task.refine_epochs away"
         )
+    if seen.augmented_epochs is None and setup.task.anneal:
+        raise ValueError(
+            "the loop never asks trial.epochs, so that nobody knows which epochs to anneal: write `for epoch in "
+            "trial.epochs(...)`, or take task.anneal away"
+        )
     shorter = search and "epochs" in study.strategies[strategy].proxy
     searched = "task.epochs" in study.space_of(strategy)
     if (shorter or searched) and seen.augmented_epochs != setup.task.epochs:

@@ -10,7 +10,7 @@ from autoaug.mixing import build as build_mix
 from autoaug.policy import Policy
 from autoaug.study._conditions import part
 from autoaug.study._definition import Study
-from autoaug.train import Learner, NullLearner, Task
+from autoaug.train import MIX_WHEN, Learner, NullLearner, Task
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,12 @@ def set_up(study: Study, strategy: str, point: Mapping[str, Any], *, search: boo
     chosen = study.strategies[strategy]
     policy = chosen.policy(**part("policy", point))
     settings = {**study.mix_of(strategy), **part("mix", point)}
+    when = {MIX_WHEN[name]: settings.pop(name) for name in MIX_WHEN if name in settings}
     mix = LearnedMix(make_mix(**(settings or {"kind": "mixup"}))) if chosen.learns_mix else make_mix(**settings)
     more = {"mix": mix} if isinstance(mix, LearnedMix) else {}
     learner = chosen.within(policy, **more, **part("learner", point)) if chosen.within else NullLearner()
-    task = replace(study.full_task_of(strategy), **part("task", point) | (dict(chosen.proxy) if search else {}))
+    changed = when | part("task", point) | (dict(chosen.proxy) if search else {})
+    task = replace(study.full_task_of(strategy), **changed)
     return Setup(task, policy, mix, learner, part("train", point))
 
 

@@ -5,6 +5,7 @@ data with the standard augmentation only, at the learning rate that the schedule
 """
 
 from autoaug.train._criterion import LOSSES, Criterion, criterion_of
+from autoaug.train._fading import check_fading, partly, weakened
 from autoaug.train._figures import Diverged, finite_figures, snapshot
 from autoaug.train._learner import Learner, NullLearner
 from autoaug.train._lesson import Labelled, Lesson
@@ -12,7 +13,7 @@ from autoaug.train._loop import batches, evaluate, global_generators_guarded, tr
 from autoaug.train._loss import MinibatchLoss, smallest_part
 from autoaug.train._optimisers import OPTIMISER_FIELDS, OPTIMISERS, fields_read, rate_caution
 from autoaug.train._order import epoch_order
-from autoaug.train._phases import divided, mix_share, policy_share
+from autoaug.train._phases import MIX_WHEN, annealed_epochs, check_epochs, divided, mix_share, policy_share
 from autoaug.train._recipes import RECIPES, Recipe
 from autoaug.train._run import TrainingRun, check_mix, pick_device, spawn
 from autoaug.train._schedules import SCHEDULES, ScheduleRule, learning_rate
@@ -21,6 +22,7 @@ from autoaug.train._task import READ_BY_LOOPS, SAME_IN_ALL_TRIALS, Task, spelt
 
 __all__ = [
     "LOSSES",
+    "MIX_WHEN",
     "OPTIMISERS",
     "OPTIMISER_FIELDS",
     "READ_BY_LOOPS",
@@ -38,8 +40,11 @@ __all__ = [
     "ScheduleRule",
     "Task",
     "TrainingRun",
+    "annealed_epochs",
     "apply_standard",
     "batches",
+    "check_epochs",
+    "check_fading",
     "check_mix",
     "criterion_of",
     "divided",
@@ -50,6 +55,7 @@ __all__ = [
     "global_generators_guarded",
     "learning_rate",
     "mix_share",
+    "partly",
     "pick_device",
     "policy_share",
     "rate_caution",
@@ -61,4 +67,5 @@ __all__ = [
     "spelt",
     "train",
     "train_step",
+    "weakened",
 ]

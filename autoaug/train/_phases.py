@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from autoaug.train._task import Task
 
 
+MIX_WHEN = {"warmup": "mix_warmup"}
+"""Parameters of a mix that say when it is on, not how it mixes, and the fields of the task that they set. Every mix
+that mixes takes them (`Strategy.mixed`, `Study.mix`, `mix.warmup`)."""
+
+
 def share_or_epochs(given: Any) -> float | int:
     """Return a share of the augmented epochs as a float in [0, 1), or a number of epochs as an int."""
     value = plain(given)
@@ -64,6 +69,26 @@ def check_phases(task: "Task") -> None:
         raise ValueError(f"Task.anneal is {task.anneal}: give fewer epochs than Task.epochs={task.epochs}, or a share")
 
 
+def check_epochs(task: "Task", epochs: int | None) -> None:
+    """Refuse augmented epochs of a loop of the user's own that do not go with its task; None are those of the task.
+
+    Raises:
+        ValueError: the task fixes the total or anneals longer, or the mix would never be on.
+    """
+    if epochs is None or epochs == task.epochs:
+        return
+    if task.total_epochs is not None:
+        raise ValueError(
+            f"trial.epochs(total={epochs}), and the study fixes total_epochs={task.total_epochs}, of which "
+            f"{task.epochs} have the policy: write trial.epochs() without a number"
+        )
+    for name, number in {"mix.warmup": task.mix_warmup, "anneal": task.anneal}.items():
+        if isinstance(number, int) and number >= epochs:
+            raise ValueError(
+                f"trial.epochs(total={epochs}), and the study has {name}={number}: train longer, or lower that"
+            )
+
+
 def annealed_epochs(task: "Task", epochs: int) -> int:
     """Return how many of the augmented epochs, the last ones, are annealed: a share is rounded, to 1 at least."""
     if not task.anneal or isinstance(task.anneal, int):
@@ -78,7 +103,7 @@ def policy_share(task: "Task", epoch: int, epochs: int) -> float:
     window of 3 epochs 3/4, 1/2 and 1/4.
 
     Args:
-        epoch: counted from 1.
+        epoch: counted from 1; 0 is before the first, where all is on.
         epochs: the augmented ones. A loop of the user's own may have another number than the task.
     """
     return min(1.0, max(0, epochs + 1 - epoch) / (annealed_epochs(task, epochs) + 1))
@@ -86,4 +111,4 @@ def policy_share(task: "Task", epoch: int, epochs: int) -> float:
 
 def mix_share(task: "Task", epoch: int, epochs: int) -> float:
     """Return the share of its strength that the mix has in an epoch: 0 in its warm-up, else as `policy_share`."""
-    return 0.0 if epoch <= task.mix_warmup else policy_share(task, epoch, epochs)
+    return 0.0 if 0 < epoch <= task.mix_warmup else policy_share(task, epoch, epochs)

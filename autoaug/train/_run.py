@@ -19,8 +19,10 @@ from autoaug.policy import Policy
 from autoaug.record import Phase
 from autoaug.train._backbone import Freezer
 from autoaug.train._criterion import criterion_of
+from autoaug.train._fading import check_fading, partly, weakened
 from autoaug.train._learner import Learner, NullLearner
 from autoaug.train._loss import parts
+from autoaug.train._phases import mix_share, policy_share
 from autoaug.train._position import Position, position_of
 from autoaug.train._standard import apply_standard, shown_size
 from autoaug.train._task import Task
@@ -55,6 +57,7 @@ class TrainingRun:
         data: Data,
     ) -> None:
         self.task, self.policy, self.mix, self.learner = task, policy, mix, learner or NullLearner()
+        check_fading(task, mix)
         self.device = pick_device(task.device)
         self.data = self.loaded = data.to(self.device)
         self.streams = spawn(rng)
@@ -114,6 +117,7 @@ class TrainingRun:
         """Return images [B, C, H, W] and soft targets [B, K] as a training step of the present epoch sees them.
 
         In augmented epochs the policy transforms the images, and the mix combines pairs; while refining neither does.
+        Where the task anneals them, or warms the mix up, they have the share that the epoch has.
 
         Args:
             images: [B, C, H, W] in [0, 1], after the standard augmentation.
@@ -123,17 +127,26 @@ class TrainingRun:
         soft = F.one_hot(targets, len(self.data.classes)).to(images.dtype)
         if self.phase != "augment":
             return Mixed(images, soft)
-        seen = self.policy(images, self.streams["augment"])
-        if isinstance(self.mix, TrainingMix):
-            return self.mix.mix_in_training(self.batch_to_mix(seen, soft, chosen))
-        return Mixed(*self.mix(seen, soft, self.streams["mix"]))
+        seen = self.by_policy(images)
+        mix = weakened(self.mix, mix_share(self.task, self.epoch, self.task.epochs))
+        if mix is None:
+            return Mixed(seen, soft)
+        if isinstance(mix, TrainingMix):
+            return mix.mix_in_training(self.batch_to_mix(seen, soft, chosen))
+        return Mixed(*mix(seen, soft, self.streams["mix"]))
+
+    def by_policy(self, images: Tensor) -> Tensor:
+        """Return images [B, C, H, W] by the policy, or by it as far as it is annealed in the present epoch."""
+        rng = self.streams["augment"]
+        share = policy_share(self.task, self.epoch, self.task.epochs)
+        return partly(images, self.policy(images, rng), share, rng)
 
     def batch_to_mix(self, seen: Tensor, soft: Tensor, chosen: Tensor | None) -> TrainingBatch:
         """Return what a mix may look at beyond a minibatch."""
 
         def others(indices: Tensor) -> tuple[Tensor, Tensor]:
             images, targets = self.data.train.taken(indices)
-            more = self.policy(self.standard(images), self.streams["augment"])
+            more = self.by_policy(self.standard(images))
             return more, F.one_hot(targets, len(self.data.classes)).to(more.dtype)
 
         return TrainingBatch(

@@ -105,6 +105,11 @@ class Conversation:
             raise ValueError(
                 f"{self.where}: epoch {epoch} of {total}: give all epochs, and those of refinement ({refining}) too"
             )
+        if total is not None and self.trial.task.total_epochs not in (None, total):
+            raise ValueError(
+                f"{self.where}: epoch {epoch} of {total}, and the study fixes the total: make as many as total_epochs, "
+                f"{self.trial.task.total_epochs}, as trial.json says by epochs and refine_epochs"
+            )
         self.epoch, self.total = epoch, total
         if total is None and refining:
             raise ValueError(

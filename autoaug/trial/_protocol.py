@@ -12,7 +12,7 @@ from autoaug.fields import short
 from autoaug.mixing import described
 from autoaug.policy import Fixed
 from autoaug.processes import process_name
-from autoaug.train import READ_BY_LOOPS, Task
+from autoaug.train import READ_BY_LOOPS, Task, annealed_epochs
 from autoaug.trial._trial import Trial
 
 FORMAT = "autoaug.trial/1"
@@ -144,6 +144,8 @@ def write_trial(trial: Trial, files: Files, grace: float) -> None:
         "final": trial.final,
         "epochs": trial.task.epochs,
         "refine_epochs": trial.task.refine_epochs,
+        "mix_warmup": trial.task.mix_warmup,
+        "annealed_epochs": annealed_epochs(trial.task, trial.task.epochs),
         "reported": files.reported(),
         "folder": str(files.folder),
         "metrics": str(files.metrics),

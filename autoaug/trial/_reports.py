@@ -78,6 +78,11 @@ class Reports:
                 f"the study asks for refinement (refine_epochs is {refined}), and the loop counts its epochs itself: "
                 "let it train `for epoch in trial.epochs(...)`, which has them at its end"
             )
+        if trial.task.anneal:
+            raise ValueError(
+                f"the study anneals policy and mix before their last epoch (anneal is {trial.task.anneal}), and the "
+                "loop counts its epochs itself: let it train `for epoch in trial.epochs(...)`, which knows the last"
+            )
         trial.epoch += 1
         trial.tell_workers()
 

@@ -38,16 +38,16 @@ class Present:
     """
 
     def __init__(self) -> None:
-        self.numbers = torch.zeros(2, dtype=torch.long).share_memory_()
+        self.numbers = torch.tensor([0.0, 1.0], dtype=torch.float64).share_memory_()
 
-    def enter(self, epoch: int, refining: bool) -> None:
-        """Begin an epoch; 0 is before the first."""
-        self.numbers.copy_(torch.tensor([epoch, refining]))
+    def enter(self, epoch: int, share: float) -> None:
+        """Begin an epoch; 0 is before the first. The policy is applied to a share of its images, 0 while refining."""
+        self.numbers.copy_(torch.tensor([epoch, share], dtype=torch.float64))
 
-    def read(self) -> tuple[int, bool]:
-        """Return the epoch, and whether the policy is off in it."""
-        epoch, refining = self.numbers.tolist()
-        return epoch, bool(refining)
+    def read(self) -> tuple[int, float]:
+        """Return the epoch, and the share of its images that the policy is applied to."""
+        epoch, share = self.numbers.tolist()
+        return int(epoch), share
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Present":
         return self
@@ -62,15 +62,21 @@ class TrialTransform(v2.Transform):
         self.seed, self.present = seed, present
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw what happens to the images of a sample, and to what goes with them; nothing while refining."""
-        epoch, refining = self.present.read()
+        """Draw what happens to the images of a sample, and to what goes with them; nothing while refining.
+
+        While the policy is annealed that is for a part of the samples: those that meet it meet the draws of all.
+        """
+        epoch, share = self.present.read()
         images = [inpt for inpt in flat_inputs if not follows(inpt)]
-        if refining or not flat_inputs:
+        if not share or not flat_inputs:
             return {}
         check_images(images)
         self.policy.at(max(epoch, 1))
         key = key_of_draw() or digest(images)
-        params = self.policy.draw(images, self.generator(epoch, key))
+        rng = self.generator(epoch, key)
+        params = self.policy.draw(images, rng)
+        if share < 1 and torch.rand((), generator=rng) >= share:
+            return {}
         if len(images) < len(flat_inputs):
             params["movements"] = self.movements([inpt for inpt in flat_inputs if follows(inpt)], images, params)
         return params

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from autoaug.checkpoint import BEGAN_AGAIN, Checkpoint
 from autoaug.data import Data, Split, as_float
+from autoaug.fields import MOST_WHOLE
 from autoaug.interruption import Interruption
 from autoaug.learners import LearnedMix, straight
 from autoaug.lookup import suggest
@@ -20,7 +21,22 @@ from autoaug.models import Part
 from autoaug.photos import Photos
 from autoaug.policy import Policy
 from autoaug.record import Phase
-from autoaug.train import Labelled, Learner, Lesson, Task, apply_standard, pick_device, shown_size, spawn
+from autoaug.train import (
+    Labelled,
+    Learner,
+    Lesson,
+    Task,
+    apply_standard,
+    check_epochs,
+    check_fading,
+    mix_share,
+    partly,
+    pick_device,
+    policy_share,
+    shown_size,
+    spawn,
+    weakened,
+)
 from autoaug.trial._batches import check_places, float_images, outputs_of, soft_targets
 from autoaug.trial._dataset import Items, NumberedItems, numbered
 from autoaug.trial._generators import GlobalGenerators
@@ -106,6 +122,7 @@ class Trial:
         self.steps.listeners.append(lambda optimiser: self.pulse())
         self.read: set[str] = set()
         """The names of the params that the loop has asked for."""
+        check_fading(task, mix)
         self.used: set[str] = set()
         """What of the trial the loop has used: "policy", "mix", "learner"."""
         self.images = 0
@@ -187,6 +204,7 @@ class Trial:
             raise ValueError("trial.epochs was called a second time: a trial is one training")
         if self.epoch:
             raise ValueError("the loop yields before trial.epochs is begun: yield once, at the end of each epoch")
+        check_epochs(self.task, total)
         self.augmented_epochs, self.steps_per_epoch = total or self.task.epochs, steps
         check_kept(kept)
         self.outputs = outputs_of(kept.values())
@@ -223,7 +241,8 @@ class Trial:
     def augment(self, images: Tensor, targets: Tensor, classes: int | None = None) -> tuple[Tensor, Tensor]:
         """Return images and soft targets [B, K] as a training step sees them: by the policy, then mixed.
 
-        While refining neither is done. No graph is made, unless the training loss moves the policy.
+        While refining neither is done, and less of both where the task anneals them or warms the mix up. No graph is
+        made, unless the training loss moves the policy.
 
         Args:
             images: [B, C, H, W] with 1 or 3 channels, of uint8 or of floats in [0, 1]; what normalises comes after.
@@ -250,7 +269,8 @@ class Trial:
         if self.refining:
             return self.mixed(images, soft)
         with torch.set_grad_enabled(self.learner.joins_loss and torch.is_grad_enabled()):
-            return self.mixed(self.policy(images, self.streams["augment"]), soft, classes)
+            seen = self.policy(images, self.streams["augment"])
+            return self.mixed(partly(images, seen, self.policy_share, self.streams["augment"]), soft, classes)
 
     @property
     def transform(self) -> "TrialTransform":
@@ -300,7 +320,18 @@ class Trial:
     def tell_workers(self) -> None:
         """Let the transform know the present epoch, in whichever process it is."""
         if self.taken_transform is not None:
-            self.taken_transform.present.enter(self.epoch, self.refining)
+            self.taken_transform.present.enter(self.epoch, self.policy_share)
+
+    @property
+    def policy_share(self) -> float:
+        """Return the share of its images that the policy is applied to in the present epoch."""
+        return policy_share(self.task, self.epoch, self.augmented_epochs) if self.augmented_epochs else 1.0
+
+    @property
+    def mix_share(self) -> float:
+        """Return the share of its strength that the mix has in the present epoch."""
+        counting = self.augmented_epochs is None  # itself, so that the present epoch is one ahead of what it reported
+        return mix_share(self.task, self.epoch + counting, self.augmented_epochs or MOST_WHOLE)
 
     def mixed(self, images: Tensor, targets: Tensor, classes: int | None = None) -> tuple[Tensor, Tensor]:
         """Return images and soft targets as `augment` does, but for the policy: for images that a transform has met.
@@ -318,11 +349,12 @@ class Trial:
         look = not self.images
         self.images += len(images)
         soft = soft_targets(targets, self.known_classes(classes), len(images), look=look).to(images.dtype)
-        if self.refining:
-            return images, soft
         refuse_in_loops(self.mix)
-        assert not isinstance(self.mix, TrainingMix), "refused"
-        mix = self.mix.plain() if isinstance(self.mix, LearnedMix) else self.mix  # as it stands, without its graph
+        plain = self.mix.plain() if isinstance(self.mix, LearnedMix) else self.mix  # as it stands, without its graph
+        mix = weakened(plain, self.mix_share)
+        if mix is None:
+            return images, soft
+        assert not isinstance(mix, TrainingMix), "refused"
         return mix(images, soft, self.streams["mix"])
 
     def known_classes(self, classes: int | None) -> int | None:
