@@ -1,5 +1,6 @@
 """The spatial transformer, and the learner that trains it by the training loss."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,12 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from autoaug.artifacts import Folder
+from autoaug.checkpoint import Checkpoint
 from autoaug.data import load_data
 from autoaug.learners import Joint
 from autoaug.mixing import MIXES
-from autoaug.policy import Fixed, SpatialTransformer, load_policy, ready
+from autoaug.policy import AppliedAtTest, Fixed, SpatialTransformer, load_policy, ready
 from autoaug.record import Record
 from autoaug.strategies import stn
 from autoaug.testing import LearnerTestCase, PolicyTestCase
@@ -210,3 +213,115 @@ def test_a_point_reaches_the_learner_and_a_policy_without_parameters_is_refused(
         Joint(Fixed(ready.none()))
     with pytest.raises(ValueError, match="width 3 of SpatialTransformer: give an even number"):
         SpatialTransformer(3)
+
+
+# ---- when testing too ----
+
+
+@pytest.fixture(scope="module")
+def both_forms() -> dict[bool, tuple[list[Record], TrainingRun]]:
+    """The same training, applied at test or not: its records, and itself after the last one."""
+    forms = {}
+    for at_test in (False, True):
+        policy, ends = SpatialTransformer(4, at_test=at_test), []
+        learner = Joint(policy, lr=0.1)
+        records = list(train(TASK, policy, MIXES["none"](), learner, seeded(), test=True, finished=ends.append))
+        forms[at_test] = records, ends[0]
+    return forms
+
+
+def test_only_the_scores_tell_whether_it_is_applied_at_test(
+    both_forms: dict[bool, tuple[list[Record], TrainingRun]],
+) -> None:
+    (plain, plain_run), (moved, moved_run) = both_forms[False], both_forms[True]
+    for one, other in zip(plain, moved, strict=True):
+        assert one.metrics["train_loss"] == other.metrics["train_loss"]
+        assert one.metrics["val_nll"] != other.metrics["val_nll"]
+    assert plain[-1].metrics["test_nll"] != moved[-1].metrics["test_nll"]
+    for name, value in plain_run.state_dict()["policy"].items():
+        assert torch.equal(value, moved_run.state_dict()["policy"][name])
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("at_test", [False, True])
+@torch.no_grad()
+def test_a_score_is_that_of_one_movement_of_each_image(
+    both_forms: dict[bool, tuple[list[Record], TrainingRun]], at_test: bool, split: str
+) -> None:
+    """By noise of the stream for it, without dropout; in the form for training alone that of the images as they are."""
+    records, run = both_forms[at_test]
+    samples = getattr(run.data, split)
+    policy = SpatialTransformer(4)
+    policy.load_state_dict(run.policy.state_dict())
+    rng = Generator()
+    rng.set_state(run.streams["evaluate"].get_state())
+    images = samples.images.float() / 255 if samples.images.dtype == torch.uint8 else samples.images
+    if at_test:
+        grid = F.affine_grid(policy.eval().matrix(images, rng), list(images.shape), align_corners=False)
+        images = F.grid_sample(images, grid, align_corners=False)
+    nll = F.cross_entropy(run.model.eval()((images - run.mean) / run.std), samples.targets)
+    assert records[-1].metrics[f"{split}_nll"] == pytest.approx(nll.item(), rel=1e-4)
+
+
+def test_an_evaluation_changes_nothing_of_the_transformer_and_has_no_dropout() -> None:
+    policy, images = SpatialTransformer(8, at_test=True), torch.rand(6, 1, 8, 8, generator=seeded())
+    policy(images, seeded())
+    before = {name: value.clone() for name, value in policy.state_dict().items()}
+    seen = policy.evaluated(images, seeded(3))
+    assert policy.training
+    assert not seen.requires_grad
+    assert all(torch.equal(value, before[name]) for name, value in policy.state_dict().items())
+    assert not torch.equal(policy(images, seeded(3)), seen), "in training half of the features are dropped"
+    assert torch.equal(policy.eval()(images, seeded(3)), seen)
+
+
+def test_while_refining_it_is_off_when_testing_as_in_training() -> None:
+    task = replace(TASK, epochs=1, refine_epochs=1)
+    run = TrainingRun(task, SpatialTransformer(4, at_test=True), MIXES["none"](), None, seeded(), task.load())
+    images = torch.rand(3, 1, 8, 8, generator=seeded())
+    run.epoch = 1
+    assert not torch.equal(run.shown(images, seeded()), images)
+    run.epoch = 2
+    assert run.shown(images, seeded()) is images
+
+
+def test_a_resumed_run_has_the_scores_of_the_uninterrupted_one(
+    tmp_path: Path, both_forms: dict[bool, tuple[list[Record], TrainingRun]]
+) -> None:
+    whole = both_forms[True][0]
+
+    def again(seed: int, checkpoint: Checkpoint) -> Iterator[Record]:
+        policy = SpatialTransformer(4, at_test=True)
+        learner = Joint(policy, lr=0.1)
+        return train(TASK, policy, MIXES["none"](), learner, seeded(seed), test=True, resume=checkpoint)
+
+    begun = again(0, Checkpoint(Folder(tmp_path), "1.pt", every_seconds=0))
+    next(begun), next(begun)
+    begun.close()
+    (rest,) = again(9, Checkpoint(Folder(tmp_path), "2.pt", earlier=["1.pt"]))
+    assert (rest.metrics, rest.policy) == (whole[1].metrics, whole[1].policy)
+
+
+def test_a_seed_has_noise_of_its_own_and_all_epochs_share_it(
+    both_forms: dict[bool, tuple[list[Record], TrainingRun]],
+) -> None:
+    run, images = both_forms[True][1], torch.rand(3, 1, 8, 8, generator=seeded())
+    data = run.loaded
+    other = TrainingRun(TASK, SpatialTransformer(4, at_test=True), MIXES["none"](), None, seeded(1), data)
+    fresh = TrainingRun(TASK, SpatialTransformer(4, at_test=True), MIXES["none"](), None, seeded(0), data)
+    assert torch.equal(run.streams["evaluate"].get_state(), fresh.streams["evaluate"].get_state()), "after two epochs"
+    assert not torch.equal(
+        other.shown(images, other.streams["evaluate"]), fresh.shown(images, fresh.streams["evaluate"])
+    )
+
+
+def test_what_is_trained_anew_is_tested_without_and_the_tree_says_so() -> None:
+    plain, moved = (stn(4, at_test).policy().tree().provenance["approximation"] for at_test in (False, True))
+    assert moved == f"{plain}; images are not moved when testing"
+    assert not isinstance(Fixed(stn(4, at_test=True).policy().tree()), AppliedAtTest)
+
+
+def test_a_loop_of_ones_own_evaluates_by_itself() -> None:
+    policy = SpatialTransformer(4, at_test=True)
+    with pytest.raises(ValueError, match="at_test=True: a loop of train= evaluates by itself"):
+        Joint(policy).learn(None)  # type: ignore[arg-type]

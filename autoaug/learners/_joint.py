@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from autoaug.policy import AppliedAtTest
 from autoaug.train import NullLearner
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Joint(NullLearner):
         if not isinstance(policy, nn.Module) or not any(value.requires_grad for value in policy.parameters()):
             kind = type(policy).__name__
             raise ValueError(f"a {kind} has no parameters to train: give a policy such as SpatialTransformer or Warp")
+        self.at_test = isinstance(policy, AppliedAtTest) and policy.at_test
         self.optimiser = torch.optim.SGD(policy.parameters(), lr=lr, momentum=0.9)
 
     def check(self, task: "Task", train_images: int, val_images: int) -> None:
@@ -60,7 +62,15 @@ class Joint(NullLearner):
         self.optimiser.zero_grad(set_to_none=True)
 
     def learn(self, lesson: "Lesson") -> None:
-        """Descend the gradient that the loop's own backward pass left in the policy's parameters."""
+        """Descend the gradient that the loop's own backward pass left in the policy's parameters.
+
+        Raises:
+            ValueError: the policy is to move the images of evaluations too, which the loop makes by itself.
+        """
+        if self.at_test:
+            raise ValueError(
+                "at_test=True: a loop of train= evaluates by itself, on images as they are; give at_test=False"
+            )
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 

@@ -18,7 +18,7 @@ from autoaug.policy._nodes import (
     schedule,
     sequence,
 )
-from autoaug.policy._protocol import Composed, Policy
+from autoaug.policy._protocol import AppliedAtTest, Composed, Policy
 from autoaug.policy._relaxed import Choices, Relaxed
 from autoaug.policy._stn import SpatialTransformer
 from autoaug.policy._tree import APPROXIMATION, PolicyTree, op_masses, policy_tree, stages
@@ -27,6 +27,7 @@ from autoaug.policy._warp import Warp
 __all__ = [
     "APPROXIMATION",
     "AnyNode",
+    "AppliedAtTest",
     "Apply",
     "Choice",
     "Choices",

@@ -40,6 +40,23 @@ class Policy(Protocol):
 
 
 @runtime_checkable
+class AppliedAtTest(Protocol):
+    """Describe a policy that may transform the images of an evaluation too; the images of others are left as they are.
+
+    The network is then one that needs the policy: its scores, on validation and test images, are those of both.
+    """
+
+    at_test: bool
+    """Whether it does; where not, `evaluated` is not called."""
+
+    def evaluated(self, images: Tensor, rng: Generator) -> Tensor:
+        """Return images as an evaluation sees them, of the same shape and dtype, with one draw for each.
+
+        Nothing of the policy changes, and what it does while training alone, such as dropout, is left out.
+        """
+
+
+@runtime_checkable
 class Composed(Protocol):
     """Describe a policy that says how its tree is to be run; one that does not runs its operations in turn."""
 

@@ -39,10 +39,14 @@ class SpatialTransformer(nn.Module):
     numbers that are added to the identity. The published network (width 64) takes images of 32 x 32; here adaptive
     pooling takes any size, and a grey image counts as three equal channels.
 
-    It is applied while training. The paper applies it when testing too, the authors' code does not, nor does ours.
+    It is applied while training, and with `at_test` to the images of evaluations too (`AppliedAtTest`): once, with
+    noise of its own for each image, the same in every epoch, and without dropout. The paper says that it is applied
+    when testing, the authors' code does not do so. A tree, and what is trained from scratch with it, is for training
+    alone.
 
     Args:
         seed: of the network's first weights.
+        at_test: move the images that the network is validated and tested on.
 
     Raises:
         ValueError: the width is odd, or less than 2.
@@ -60,8 +64,9 @@ class SpatialTransformer(nn.Module):
     """Its movements are one resampling, so its tree is run by `Fixed(tree, compose=True)`: in turn they would blur."""
     seen: Tensor
 
-    def __init__(self, width: int = 64, seed: int = 0) -> None:
+    def __init__(self, width: int = 64, seed: int = 0, at_test: bool = False) -> None:
         super().__init__()
+        self.at_test = at_test
         if width < 2 or width % 2:
             raise ValueError(f"width {width} of SpatialTransformer: give an even number of channels, at least 2")
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
@@ -86,6 +91,15 @@ class SpatialTransformer(nn.Module):
             amounts = read(matrix.detach())
             self.seen.copy_(torch.stack([summary(amounts[name].float()) for name in MOVES]))
         return affine(images, matrix)
+
+    @torch.no_grad()
+    def evaluated(self, images: Tensor, rng: Generator) -> Tensor:
+        """Return moved images of the same shape and dtype, without dropout; the statistics stay those of training."""
+        training = self.training
+        try:
+            return affine(images, self.eval().matrix(images, rng))
+        finally:
+            self.train(training)
 
     def matrix(self, images: Tensor, rng: Generator) -> Tensor:
         """Return the movement of each image, [B, 2, 3]."""
@@ -117,8 +131,9 @@ class SpatialTransformer(nn.Module):
         """
         statistics = self.statistics()
         nodes = [span(name, row["low"], row["high"]) for name, row in statistics.items()]
-        lost = "; ".join(["movements do not depend on the image", LOST["amounts"], LOST["moves"]])
-        return policy_tree(sequence(nodes), provenance={APPROXIMATION: lost, **flat(statistics)})
+        lost = ["movements do not depend on the image", LOST["amounts"], LOST["moves"]]
+        lost += ["images are not moved when testing"] if self.at_test else []
+        return policy_tree(sequence(nodes), provenance={APPROXIMATION: "; ".join(lost), **flat(statistics)})
 
     def at(self, epoch: int) -> None:
         """Do nothing: no movement depends on the epoch."""

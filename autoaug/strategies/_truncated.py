@@ -75,6 +75,13 @@ def truncated(
         odd, every 5 steps                       .75   n = 3    about -28 to 33, with shears beyond 1
         mlp, every step                          .72   n = 3    -30 to 19, -13 to 8, 0 to 26
         mlp, every 5 steps                       .68   n = 3    -5 to 14, -21 to -1, 2 to 38
+        paper                                    .18   n = 5    within 1 degree of each other, from -10 to 0
+        paper, learner.lr = 0.02                 .34   n = 5    -30 to -23, -19 to -12, -16 to -15, 7 to 15, 17 to 32
+        paper, learner.lr = 0.002                .67   n = 5    -19 to 0, -16 to -5, -12 to 3, -12 to 4, -1 to 12
+
+    The three of "paper" (2026-11-27) have batches of 50 to train on. Its learning rate is of longer trainings: here, in
+    the first seed, all images are moved nearly out of sight in the third of 20 epochs, and the result is worse than
+    `none`.
 
     So the published network turns all images one way rather than each its own way: nothing ties its mean to the
     identity, and a shift of the mean is easier to learn than a spread. Use it to compare, not to train.

@@ -230,11 +230,16 @@ def named(evaluation: Evaluation, split: str) -> dict[str, float]:
 
 @torch.no_grad()
 def evaluation_of(run: TrainingRun, split: Split) -> Evaluation:
-    """Return what the network, or its average, makes of the images of a split, unaugmented."""
+    """Return what the network, or its average, makes of the images of a split, as `TrainingRun.shown` has them.
+
+    Every evaluation draws from the stream as it began: epochs are compared, and resumed, with the same draws.
+    """
     run.evaluated.eval()
+    rng = Generator()
+    rng.set_state(run.streams["evaluate"].get_state())
     evaluation = Evaluation(run.device, len(run.data.classes))
     for images, targets in split.parts(1000):
-        evaluation.add(run.logits(as_float(images), run.evaluated), targets)
+        evaluation.add(run.logits(run.shown(as_float(images), rng), run.evaluated), targets)
         run.pulse()
         run.saving_point(False)
     return evaluation

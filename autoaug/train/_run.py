@@ -15,7 +15,7 @@ from autoaug.data import Data, as_float
 from autoaug.mixing import Mix, Mixed, TrainingBatch, TrainingMix, TrainingSetting
 from autoaug.models import build, normalisation, save_weights
 from autoaug.photos import Photos, Streamed
-from autoaug.policy import Policy
+from autoaug.policy import AppliedAtTest, Policy
 from autoaug.record import Phase
 from autoaug.train._backbone import Freezer
 from autoaug.train._criterion import criterion_of
@@ -27,8 +27,9 @@ from autoaug.train._position import Position, position_of
 from autoaug.train._standard import apply_standard, shown_size
 from autoaug.train._task import Task
 
-STREAMS = ("weights", "order", "augment", "mix", "model", "learner")
-"""Separate generators, so that two strategies share initial weights and data order whatever else they draw."""
+STREAMS = ("weights", "order", "augment", "mix", "model", "learner", "evaluate")
+"""Separate generators, so that two strategies share initial weights and data order whatever else they draw. A new one
+stands at the end: those before it then begin as they did."""
 
 
 THUMBNAIL = 64
@@ -162,6 +163,15 @@ class TrainingRun:
             rng=self.streams["mix"],
         )
 
+    def shown(self, images: Tensor, rng: Generator) -> Tensor:
+        """Return images [B, C, H, W] in [0, 1] as the network is evaluated on them.
+
+        They are as they were given, unless the policy is one that is applied at test (`AppliedAtTest`) and is on.
+        """
+        if self.phase == "augment" and isinstance(self.policy, AppliedAtTest) and self.policy.at_test:
+            return self.policy.evaluated(images, rng)
+        return images
+
     @property
     def evaluated(self) -> nn.Module:
         """Return the network that is evaluated: the moving average of `Task.ema`, or the one that is trained."""
@@ -220,6 +230,8 @@ class TrainingRun:
 
     def save_weights(self, path: str | Path) -> None:
         """Write the network that is evaluated, and the mean and deviation of its images, for `Task.weights` elsewhere.
+
+        A policy that is applied at test is no part of it: its `state_dict` is to be kept beside it.
 
         Raises:
             ValueError: the path does not end in .safetensors.
