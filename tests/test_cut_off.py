@@ -99,6 +99,7 @@ CASES: dict[str, tuple[Callable[[], Strategy], str, Task]] = {
         replace(SHORT, anneal=1),
     ),
     "stn": (lambda: stn(width=4), "none", SHORT),
+    "stn, at test": (lambda: stn(width=4, at_test=True), "none", SHORT),
 }
 
 
