@@ -65,8 +65,8 @@ PUBLIC = {
     "autoaug.ops": "OPS Op",
     "autoaug.mixing": "MIXES Mix",
     "autoaug.models": "MODELS build",
-    "autoaug.data": "DATASETS corrupted from_datasets image_folder image_table load_data long_tailed npz reduced "
-    "speech_commands spoken_digits subset tensors",
+    "autoaug.data": "DATASETS corrupted feature_table from_datasets image_folder image_table load_data long_tailed npz "
+    "reduced speech_commands spoken_digits subset tabular tensors",
     "autoaug.hypergrad": "conjugate_gradient exact identity neumann unrolled",
     "autoaug.policy": "Fixed Policy apply choice load_policy load_tree policy_tree ready schedule sequence",
     "autoaug.strategies": "PRUNERS SAMPLERS Space Strategy affine_grid autoaugment madao madao_cg madao_first_order "

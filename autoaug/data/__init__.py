@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from autoaug.data._derived import anchored, is_named, resized, subset
     from autoaug.data._distributed import bach, tiny_imagenet
     from autoaug.data._duplicates import Copies, copies, is_too_much
+    from autoaug.data._feature_files import feature_table
+    from autoaug.data._features import tabular
     from autoaug.data._files import image_folder, npz
-    from autoaug.data._load import DATASETS, Data, as_float, data_name, load_data, resplit, train_on_val
+    from autoaug.data._load import DATASETS, Data, data_name, load_data, resplit, train_on_val
+    from autoaug.data._moments import as_float
     from autoaug.data._naming import public_name
     from autoaug.data._pictures import read_images, sample_images
     from autoaug.data._source import Source
@@ -33,8 +36,11 @@ else:
             "_derived": "anchored is_named resized subset",
             "_distributed": "bach tiny_imagenet",
             "_duplicates": "Copies copies is_too_much",
+            "_feature_files": "feature_table",
+            "_features": "tabular",
             "_files": "image_folder npz",
-            "_load": "DATASETS Data as_float data_name load_data resplit train_on_val",
+            "_load": "DATASETS Data data_name load_data resplit train_on_val",
+            "_moments": "as_float",
             "_naming": "public_name",
             "_pictures": "read_images sample_images",
             "_source": "Source",
@@ -67,6 +73,7 @@ __all__ = [
     "corrupted",
     "data_name",
     "described_data",
+    "feature_table",
     "from_datasets",
     "image_folder",
     "image_table",
@@ -85,6 +92,7 @@ __all__ = [
     "spoken_digits",
     "standard_named",
     "subset",
+    "tabular",
     "tensors",
     "tiny_imagenet",
     "train_on_val",

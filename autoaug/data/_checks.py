@@ -22,7 +22,8 @@ def checked(source: Source, data_name: str) -> Source:
         DataError: something is wrong with the images, targets or classes; the message begins with what and `data_name`.
     """
     parts: dict[str, Any] = source.parts()
-    parts = {name: _checked_split(split, f"the {name} images of {data_name}") for name, split in parts.items()}
+    raw = source.rule is not None
+    parts = {name: _checked_split(split, f"the {name} images of {data_name}", raw) for name, split in parts.items()}
     classes = source.classes or _numbered(parts["train"].targets, f"the train targets of {data_name}")
     for name, split in parts.items():
         _check_targets(split.targets, len(classes), f"the {name} targets of {data_name}")
@@ -39,8 +40,8 @@ def _numbered(targets: Tensor, where: str) -> tuple[str, ...]:
     return tuple(str(label) for label in range(most + 1))
 
 
-def _checked_split(split: Split, where: str) -> Split:
-    """Return a split whose images and targets fit each other."""
+def _checked_split(split: Split, where: str, raw: bool = False) -> Split:
+    """Return a split whose images and targets fit each other; `raw` values are brought into [0, 1] by a rule later."""
     images, targets = split.images, split.targets
     if isinstance(images, Encoded):
         return replace(split, targets=checked_targets(targets, len(images), where))
@@ -50,7 +51,8 @@ def _checked_split(split: Split, where: str) -> Split:
         raise DataError(f"{where} have shape {tuple(images.shape)} and targets {tuple(targets.shape)}: give one each")
     if images.numel() == 0:
         raise DataError(f"{where} are none: give at least one image of every class")
-    return replace(split, images=_checked_pixels(images, where), targets=_checked_labels(targets, where))
+    pixels = images if raw else _checked_pixels(images, where)
+    return replace(split, images=pixels, targets=_checked_labels(targets, where))
 
 
 def checked_targets(targets: Tensor, images: int, where: str) -> Tensor:

@@ -69,6 +69,8 @@ class Resized:
     def __call__(self, root: Path) -> Source:
         """Read the whole dataset and shrink its images."""
         source = read(self.data, root)
+        if source.kind == "features":
+            raise DataError(f"resized {data_name(self.data)} are rows of features: they have no size in pixels")
         if isinstance(source.train.images, Encoded):
             if self.size < 1:
                 raise DataError(f"size={self.size} of resized {data_name(self.data)}: give at least 1 pixel")

@@ -143,7 +143,7 @@ class Npz:
         """Read all arrays. `root` is not used: the path is absolute."""
         if not self.path.is_file():
             raise DataError(f"no file at {str(self.path)!r}: give the path of an existing .npz file")
-        arrays = _arrays(self.path)
+        arrays = arrays_in(self.path)
         _check_keys(arrays, self.path)
         present = [name for name in PARTS if f"x_{name}" in arrays]
         parts: dict[str, Any] = {name: _npz_split(arrays, name, self.path) for name in present}
@@ -159,7 +159,7 @@ def npz(path: Path | str) -> Npz:
     return Npz(Path(path).expanduser().absolute())
 
 
-def _arrays(path: Path) -> dict[str, numpy.ndarray]:
+def arrays_in(path: Path) -> dict[str, numpy.ndarray]:
     """Return the arrays of an .npz file; pickled objects are never loaded."""
     try:
         with path.open("rb") as raw, numpy.load(raw, allow_pickle=False) as file:
@@ -188,7 +188,9 @@ def _npz_split(arrays: dict[str, numpy.ndarray], name: str, path: Path) -> Split
     """Return a split as N x C x H x W."""
     images, targets = arrays[f"x_{name}"], arrays[f"y_{name}"]
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
-        layout = "N x H x W, or N x H x W x C with 1 or 3 channels C"
+        layout = "N x H x W, or N x H x W x C with 1 or 3 channels C" + "; rows of features are for tabular" * (
+            images.ndim == 2
+        )
         raise DataError(f"x_{name} in {str(path)!r} has shape {images.shape}: give {layout}")
     pixels = _tensor(images, f"x_{name}", path)
     channels_last = pixels if pixels.ndim == 4 else pixels.unsqueeze(3)

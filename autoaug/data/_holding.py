@@ -37,6 +37,8 @@ def held(source: Source, wanted: Wanted, data_name: str) -> Source:
     refuse_larger(wanted.size, source.side, data_name)
     side = source.side if wanted.size is None else wanted.size
     files = [split.images for split in parts.values() if isinstance(split.images, Encoded)]
+    if source.kind == "features" and side is not None:
+        raise DataError(f"{data_name} are rows of features, which have no size in pixels: leave Task.size out")
     if not files:
         whole: dict[str, Any] = {name: at_side(split, side) for name, split in parts.items()}
         return replace(source, **whole, holding="in memory, as tensors")

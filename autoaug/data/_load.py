@@ -1,31 +1,31 @@
 """From a name, a path or a function to the tensors that are trained on, split three ways."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from autoaug.data._checks import checked
 from autoaug.data._digits import DIGITS
 from autoaug.data._distributed import Bach, TinyImageNet, recognised
+from autoaug.data._feature_files import FeatureTable, named_table
 from autoaug.data._files import ImageFolder, Npz, image_folder, npz
 from autoaug.data._holding import held
 from autoaug.data._listing import stamp
+from autoaug.data._moments import fingerprint, moments
 from autoaug.data._returned import as_source
 from autoaug.data._source import Kind, Reader, Reading, Source, usual_standard
 from autoaug.data._speech import SpeechCommands, SpokenDigits, google_commands, is_recorded, spoken_digits
-from autoaug.data._splits import DataError, Split, cut, joined, taught
+from autoaug.data._splits import DataError, Split, cut, joined, taught, with_images
 from autoaug.data._standard import Standard, standard_named
 from autoaug.data._table import SUFFIXES, ImageTable, image_table
 from autoaug.data._torchvision_sets import TORCHVISION
 from autoaug.lookup import suggest
-from autoaug.photos import Frame, Hold, Photos, Wanted, as_float
+from autoaug.photos import Frame, Hold, Wanted
 
-FilesReader = ImageFolder | ImageTable | Npz | TinyImageNet | Bach | SpeechCommands | SpokenDigits
+FilesReader = ImageFolder | ImageTable | Npz | TinyImageNet | Bach | SpeechCommands | SpokenDigits | FeatureTable
 """Reads a user's own files: what was read before is what would be read again, until they change."""
 
 DATASETS: dict[str, Reader] = {**DIGITS, **TORCHVISION, "speech-commands": google_commands}
@@ -140,6 +140,10 @@ def load_data(
     source = keep(read(data, root), Wanted(size, hold, skip_bad), name)
     loaded = divide(source, val_fraction, test_fraction, seed, selection, name)
     if isinstance(asked, Standard):
+        if loaded.kind == "features" and asked != loaded.brought:
+            raise DataError(
+                f"standard augmentation '{asked}' is for images, and {name} are rows of features: give 'none'"
+            )
         loaded = replace(loaded, standard=asked, standard_reason="as asked")
     return loaded if test else replace(loaded, test=None)
 
@@ -157,14 +161,19 @@ def _divided(
     """Return a source with all three splits. The last are cached: each trial of a study asks for the same."""
     test_is_cut, source = source.test is None, with_test(source, test_fraction, name)
     pool, val, selection = _trained_and_held_out(source, val_fraction, seed, with_selection, name)
+    test, rule = source.test, source.rule
+    if rule is not None:
+        mapped = rule.fitted(taught(pool).images)
+        pool, val = with_images(pool, mapped), with_images(val, mapped)
+        selection, test = (split and with_images(split, mapped) for split in (selection, test))
     train = taught(pool)
-    mean, std = moments(train.images)
+    mean, std = ((rule.mean,), (rule.std,)) if rule else moments(train.images)
     brought = (source.standard, "the dataset's own") if source.standard else None
     standard, reason = brought or usual_standard(train.images)
     return Data(
         train=train,
         val=val,
-        test=source.test,
+        test=test,
         classes=source.classes,
         mean=mean,
         std=std,
@@ -255,6 +264,8 @@ def _find(data: str | Path | Reader) -> Reader:
         return data
     if isinstance(data, str) and data in DATASETS:
         return DATASETS[data]
+    if table := named_table(str(data)):
+        return table
     if data and Path(data).expanduser().is_dir():
         return recognised(Path(data).expanduser().absolute()) or image_folder(data)
     if Path(data).suffix.lower() in SUFFIXES:
@@ -301,46 +312,3 @@ def train_on_val(data: Data) -> Data:
 def _pool(data: Data) -> Split:
     """Return the training images with their own classes, those too that training leaves out."""
     return data.train if data.pool is None else data.pool
-
-
-def moments(images: Tensor | Photos) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of each channel over all pixels in [0, 1]; the deviation is at least 1/255."""
-    if isinstance(images, Photos):
-        return moments_of_photos(images)
-    # A few images at a time stay in the processor's cache; their sums are added up in float64.
-    parts = (as_float(part) for part in images.split(256))
-    powers = ((part, part.square()) for part in parts)
-    sums = torch.stack([torch.stack([power.sum((2, 3)).double().sum(0) for power in pair]) for pair in powers]).sum(0)
-    mean, square = sums / (images.numel() // images.shape[1])
-    return mean_and_deviation(mean, square)
-
-
-def moments_of_photos(photos: Photos) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return what `moments` does, over what an evaluation sees: the sums were made when each photo was decoded."""
-    known, pixels = photos.known, photos.side**2 * len(photos)
-    sums, squares = (torch.from_numpy(known[name].sum(0).astype("f8")) for name in ("sum", "squares"))
-    return mean_and_deviation(sums / (255 * pixels), squares / (255**2 * pixels))
-
-
-def mean_and_deviation(mean: Tensor, square: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of each channel from the means [C] of its values and of their squares."""
-    # A channel that never varies would be divided by zero.
-    deviation = (square - mean.square()).clamp(min=0).sqrt().clamp(min=1 / 255)
-    return tuple(mean.tolist()), tuple(deviation.tolist())
-
-
-def fingerprint(*splits: Split) -> str:
-    """Return 16 hexadecimal digits over types, shapes, pixels and targets, wherever they lie.
-
-    Of photos the pixels are known by a digest of each, which was made when it was decoded.
-    """
-    digest = hashlib.sha256()
-    for split in splits:
-        if isinstance(split.images, Photos):
-            digest.update(f"photos {tuple(split.images.shape)}".encode())
-            digest.update(split.images.known["digest"].tobytes())
-        tensors = (split.targets,) if isinstance(split.images, Photos) else (split.images, split.targets)
-        for tensor in tensors:
-            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()[:16]

@@ -66,10 +66,13 @@ class Reading:
 class Rule(Protocol):
     """Map raw values into [0, 1] by what the images that are trained on are like."""
 
-    mean: float
-    """Of the values that come out, over the images that are trained on."""
-    std: float
-    """Standard deviation of the same."""
+    @property
+    def mean(self) -> float:
+        """Return the value that networks are to see as 0."""
+
+    @property
+    def std(self) -> float:
+        """Return the difference that networks are to see as 1."""
 
     def fitted(self, images: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the map for these training images [N, C, H, W], which gives float32 in [0, 1]."""

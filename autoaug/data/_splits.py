@@ -3,7 +3,7 @@
 N images, C channels (1 or 3), H height, W width, K classes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,6 +86,11 @@ def taught(split: Split) -> Split:
     kept = (split.learned >= 0).nonzero().squeeze(1)
     trained = split if len(kept) == len(split) else split.at(kept.cpu())  # a copy of all would cost as much again
     return replace(trained, targets=to_learn(trained), learned=None)
+
+
+def with_images(split: Split, mapped: Callable[[Tensor], Tensor]) -> Split:
+    """Return a split of tensors whose images were mapped."""
+    return replace(split, images=mapped(split.images))
 
 
 def joined(first: Split, second: Split) -> Split:

@@ -1,13 +1,17 @@
 """Whether a policy and a mix make images of images, tried on noise before any time is spent."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from autoaug.mixing import TrainingMix
+from autoaug.policy import Policy, encode
 from autoaug.study._setup import Setup
+from autoaug.text import enumerated
 
 DRAWS = 8
 """Images that a policy and a mix are tried on: so many that a mix with probability 1/2 mixes at least one of them."""
@@ -35,6 +39,29 @@ def try_draws(setup: Setup, shape: Sequence[int], classes: int) -> None:
         if not isinstance(setup.mix, TrainingMix):  # those are tried in a training step
             for mixed in setup.mix(drawn, soft, rng):
                 refuse_no_numbers(mixed, "mix")
+
+
+def refuse_ops(policy: Policy) -> None:
+    """Refuse a policy that draws operations, where the data are rows of features and no images.
+
+    Raises:
+        ValueError: it names the first operations.
+    """
+    named = dict.fromkeys(ops_of(json.loads(encode(policy.tree()))))
+    ops = [name for name in named if name != "identity"]
+    if ops:
+        raise ValueError(
+            f"the policy draws operations on images ({enumerated(ops, len(ops))}), and the data are rows of features: "
+            "search a mix alone, as none().mixed('mixup', alpha=0.2) does"
+        )
+
+
+def ops_of(node: Any) -> Iterator[str]:
+    """Yield the operations of a policy tree, as plain data, in their order."""
+    if isinstance(node, dict):
+        yield from [str(node["op"])] if "op" in node else []
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from ops_of(child)
 
 
 def noise(count: int, shape: Sequence[int], classes: int, rng: Generator) -> tuple[Tensor, Tensor]:

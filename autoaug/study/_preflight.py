@@ -15,7 +15,7 @@ from autoaug.data import Data, Split
 from autoaug.mixing import TrainingMix
 from autoaug.study._conditions import part
 from autoaug.study._definition import Study
-from autoaug.study._draws import try_draws
+from autoaug.study._draws import refuse_ops, try_draws
 from autoaug.study._loading import Loader, read_data
 from autoaug.study._measurable import try_metrics
 from autoaug.study._preflight_loop import preflight_loop
@@ -83,6 +83,8 @@ class Rehearsal:
         """
         setup = make()
         task, learner, data = setup.task, setup.learner, self.load(setup.task)
+        if data.kind == "features":
+            refuse_ops(setup.policy)
         try_draws(setup, data.train.images.shape[1:], len(data.classes))
         learner.check(task, len(data.train), len(data.val))
         network = (task.model, task.weights, task.dropout, task.precision, data.fingerprint, data.standard)

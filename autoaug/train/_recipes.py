@@ -37,6 +37,8 @@ PLAIN = {"optimiser": "sgd", "momentum": 0.9, "nesterov": False, "warmup": 0}
 STEPS = {**PLAIN, "schedule": "step", "step_factor": 0.1}
 COSINE = {**PLAIN, "schedule": "cosine", "final_lr": 0.0}
 
+ADAM = {"optimiser": "adam", "nesterov": False, "weight_decay": 0.0, "warmup": 0}
+
 MOMENTUM = "The momentum is not given: .9, without Nesterov's rule."
 
 HE = "He et al. 2019, Data Augmentation Revisited"
@@ -90,6 +92,18 @@ mixup_imagenet = Recipe(
     | {"warmup": 5, "warmup_from": 0.25},
     f"{MOMENTUM} The weight decay is not given: 1e-4.",
 )
+mixup_speech = Recipe(
+    f"{MIXUP}, section 3.3, LeNet and VGG-11 on Google commands",
+    ADAM
+    | {"schedule": "step", "step_factor": 0.1, "milestones": (10, 20)}
+    | {"batch_size": 100, "epochs": 30, "lr": 3e-3},
+    "The weight decay is not given: none. That the first five epochs are without mixup is a setting of the mix.",
+)
+mixup_tabular = Recipe(
+    f"{MIXUP}, section 3.6, UCI datasets",
+    ADAM | {"schedule": "constant", "batch_size": 16, "epochs": 10, "lr": 1e-3},
+    "The weight decay is not given: none.",
+)
 hataya_cifar = Recipe(
     f"{HATAYA}, section 4.1, CIFAR",
     COSINE
@@ -142,6 +156,8 @@ RECIPES: dict[str, Recipe] = {
     "mixup-2018-imagenet-200": mixup_imagenet.but(
         f"{MIXUP}, section 3.1, 200 epochs", mixup_imagenet.unsaid, epochs=200, milestones=(60, 120, 180)
     ),
+    "mixup-2018-speech": mixup_speech,
+    "mixup-2018-tabular": mixup_tabular,
     "hataya-2022-cifar": hataya_cifar,
     "hataya-2022-svhn": hataya_cifar.but(f"{HATAYA}, section 4.1, SVHN", hataya_cifar.unsaid, epochs=160),
     "hataya-2022-imagenet": hataya_cifar.but(f"{HATAYA}, section 4.2, ResNet-50", hataya_cifar.unsaid, epochs=180),
