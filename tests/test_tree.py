@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -102,9 +103,20 @@ def floor(name: str) -> int:
     return found[0]
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """A file, which is parsed once: each test of it reads it, and those of a package read them all."""
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
     """Every name that a file imports, dotted, wherever in the file it does so."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    return tuple(imported_names(path))
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -137,7 +149,7 @@ def test_a_package_offers_exactly_what_it_says(path: Path) -> None:
     name = ".".join(path.relative_to(ROOT).parent.parts)
     if name == "autoaug":
         return  # its names are imported when they are first used
-    package, tree = import_module(name), ast.parse(path.read_text())
+    package, tree = import_module(name), tree_of(path)
     imported = {
         alias.asname or alias.name
         for node in (each for part in tree.body for each in (part, *getattr(part, "body", ())))
@@ -166,7 +178,7 @@ def test_the_trainer_knows_neither_hypergradients_nor_learners() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
 def test_a_learner_is_never_probed(path: Path) -> None:
     """All that is asked of a learner stands in the protocol, so no attribute of one is looked up by a text."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
             assert "learner" not in ast.unparse(node.args[0]), f"{path.name}, line {node.lineno}: {ast.unparse(node)}"
 
@@ -225,7 +237,7 @@ def test_names_that_are_imported_late_are_listed_and_others_refused(room: str) -
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
 def test_every_module_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(tree_of(path))
 
 
 INSTANT = """
