@@ -22,10 +22,11 @@ from typing import Any
 
 from autoaug import Study
 from autoaug.compare import Interval, interval
+from autoaug.diagnose import DiagnosisEvent, conduct_diagnosis, plan_diagnosis
 from autoaug.execution import Event, Options
 from autoaug.executors import run
 from autoaug.record import TrialKind
-from autoaug.store import Store
+from autoaug.store import Diagnosis, Store, diagnoses
 from benchmarks.claims import CLAIMS, Claim
 from benchmarks.planted import processor
 
@@ -50,12 +51,13 @@ class Result:
     model: str
     epochs: int
     runs: Mapping[str, Mapping[str, Mapping[str, float]]]
-    """By strategy and seed: the figures of a final run, such as "test_accuracy" and "gpu_seconds"."""
+    """By strategy and seed: the figures of a final run, such as "test_accuracy" and "gpu_seconds", and what diagnostics
+    found of the same training, such as "white_box fgsm"."""
 
     def metrics(self) -> list[str]:
-        """Return the figures on the test split that its table shows: of the networks, and of what was deployed."""
+        """Return the figures that its table shows: on the test split, of what was deployed too, and of diagnostics."""
         names = {name for runs in self.runs.values() for figures in runs.values() for name in figures}
-        return sorted(name for name in names if name.endswith(("test_accuracy", "test_nll")))
+        return sorted(name for name in names if name.endswith(("test_accuracy", "test_nll")) or " " in name)
 
     def contrast(self, weights: Mapping[str, float], metric: str) -> list[float]:
         """Return the weighted sums of strategies' figures over the seeds that they share."""
@@ -85,6 +87,9 @@ def result_of(study_ref: str, study: Study, store: Store) -> Result:
             figures = {**outcome.metrics, "gpu_seconds": outcome.gpu_seconds}
             rounded = {name: float(f"{value:.{DIGITS}g}") for name, value in sorted(figures.items())}
             runs.setdefault(outcome.strategy, {})[str(outcome.seed)] = rounded
+    for found in diagnoses(store, study.name):
+        figures = runs.get(found.strategy, {}).get(str(found.seed), {})
+        figures |= {diagnosed(found, name): float(f"{value:.{DIGITS}g}") for name, value in found.values.items()}
     return Result(
         study=study_ref,
         date=time.strftime("%Y-%m-%d"),
@@ -95,6 +100,12 @@ def result_of(study_ref: str, study: Study, store: Store) -> Result:
         epochs=study.task.epochs,
         runs={name: runs[name] for name in study.strategies if name in runs},
     )
+
+
+def diagnosed(found: Diagnosis, value: str) -> str:
+    """Return the name of a diagnostic's value among the figures of a run: "white_box fgsm", after refinement
+    "white_box fgsm, refined"."""
+    return f"{found.diagnostic} {value}{', refined' if found.phase == 'refine' else ''}"
 
 
 def commit() -> str:
@@ -269,6 +280,12 @@ def say(event: Event) -> None:
         print(time.strftime("%H:%M:%S"), event.job, event.state, event.reason, flush=True)
 
 
+def say_found(event: DiagnosisEvent) -> None:
+    """Print what was found of a training, or why nothing was."""
+    if event.found or event.failed:
+        print(time.strftime("%H:%M:%S"), event.training, event.failed or event.found, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("do", choices=["run", "pages"])
@@ -285,6 +302,8 @@ def main() -> None:
     for study_ref in given.studies:
         study = shipped(study_ref)
         run(study, store, options=Options(artifacts=given.artifacts), listen=say)
+        if wanted := module_of(study_ref).DIAGNOSED:
+            conduct_diagnosis(plan_diagnosis(study, store, only=wanted, seeds=study.seeds), store, say_found)
         file_of(study_ref).write_text(json.dumps(asdict(result_of(study_ref, study, store)), indent=1) + "\n")
         (RESULTS / "processor.txt").write_text(f"{processor()}, 1 thread\n")
     store.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from autoaug import Study
+from autoaug.diagnose import DIAGNOSTICS
 from benchmarks.claims import CLAIMS, Claim, beats, less
 from benchmarks.papers import PAPERS, Result, contrasts, judged, line, pages, shipped, table_of
 
@@ -27,6 +28,7 @@ def test_a_study_of_a_paper_has_a_small_and_a_paper_setting_and_says_what_it_fou
     assert all(re.search(rf"^{section}\s+\S", text, re.MULTILINE) for section in SECTIONS)
     assert module.study.name.startswith(name.replace("/", "-").replace("_", "-"))
     assert set(module.PUBLISHED) <= set(module.paper.strategies), "what was published of an arm that is none"
+    assert set(module.DIAGNOSED) <= set(DIAGNOSTICS)
     names = [value.name for value in vars(module).values() if isinstance(value, Study)]
     assert len(names) == len(set(names)), "two settings would be stored as one"
 

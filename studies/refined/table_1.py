@@ -26,6 +26,9 @@ PUBLISHED = {
 }
 """Test accuracy in percent, CIFAR-100."""
 
+DIAGNOSED = ()
+"""Diagnostics that its claims are about: rows of `autoaug.diagnose.DIAGNOSTICS`."""
+
 METHODS = {
     "moderate": none(),
     "mixup": none().mixed("mixup", alpha=1.0),
