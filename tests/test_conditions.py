@@ -15,7 +15,7 @@ from autoaug import Study
 from autoaug.compare import stored_comparison
 from autoaug.execution import Options
 from autoaug.executors import run
-from autoaug.mixing import MIXES, build, takes
+from autoaug.mixing import MIXES, build, described, takes
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, apply, policy_tree
 from autoaug.record import TrialKind
@@ -23,6 +23,8 @@ from autoaug.store import Store
 from autoaug.store._queued import propose
 from autoaug.strategies import SAMPLERS, Condition, SeededByTrial, Strategy, autoaugment, none, randaugment
 from autoaug.study import plan, set_up
+from autoaug.study._conditions import AMOUNTS
+from autoaug.study._setup import make_mix
 
 KINDS = {"mix.kind": CategoricalDistribution(["none", "mixup", "hmix", "mixup-or-cutmix"])}
 PARAMETERS: dict[str, BaseDistribution] = {
@@ -65,11 +67,70 @@ def test_a_point_holds_what_its_kinds_use_and_nothing_else(sampler: str) -> None
     for point in points:
         assert {name for name in point if name.startswith("mix.")} == {
             "mix.kind",
-            *(f"mix.{name}" for name in takes(point["mix.kind"])),
+            *(f"mix.{name}" for name in takes(point["mix.kind"]) if f"mix.{name}" in PARAMETERS),
         }
         assert ("task.refine_lr" in point) == (point["task.refine_epochs"] > 0)
     assert {point["mix.kind"] for point in points} == set(KINDS["mix.kind"].choices)
     assert {point["task.refine_epochs"] for point in points} == {0, 1, 2}
+
+
+ALONE: dict[str, BaseDistribution] = {
+    "mix.kind": CategoricalDistribution(
+        ["none", "hmix", "dirichlet-mixup", "cutout", "gaussian-noise", "label-smoothing"]
+    ),
+    "mix.partner": CategoricalDistribution(["batch", "class"]),
+    "mix.labels": CategoricalDistribution(["mixed", "closer"]),
+    "mix.smoothing": FloatDistribution(0, 0.2),
+    "mix.k": IntDistribution(2, 4),
+    "mix.size": CategoricalDistribution([0.0, 0.5]),
+    "mix.sigma": FloatDistribution(0.05, 0.2),
+    "mix.epsilon": FloatDistribution(0.05, 0.2),
+    "mix.probability": FloatDistribution(0.5, 1),
+}
+
+
+def test_every_row_is_asked_for_its_own_parameters_and_for_none_that_others_switch_off() -> None:
+    """Partners of its own class have a sample's label, so that it does not matter which of the two is taken."""
+    strategy = none()._replace(between=SAMPLERS["random"])
+    points = proposed(tiny(strategies={"x": strategy}, space=ALONE), 120)
+    pairs = {"partner", "smoothing", "probability"}
+    wanted = {
+        ("none", None, None): set(),
+        ("hmix", "batch", None): pairs | {"labels"},
+        ("hmix", "class", None): pairs,
+        ("dirichlet-mixup", None, None): {"k", "probability"},
+        ("cutout", None, 0.5): {"size", "probability"},
+        ("cutout", None, 0.0): {"size"},
+        ("gaussian-noise", None, None): {"sigma"},
+        ("label-smoothing", None, None): {"epsilon"},
+    }
+    found = {tuple(point.get(f"mix.{name}") for name in ("kind", "partner", "size")): set(point) for point in points}
+    assert found == {kinds: {"mix.kind", *(f"mix.{name}" for name in names)} for kinds, names in wanted.items()}
+    for point in points:
+        set_up(tiny(strategies={"x": strategy}, space=ALONE), "x", point)
+
+
+def test_an_amount_that_is_fixed_at_zero_switches_the_others_off() -> None:
+    study = tiny(
+        space={"mix.partner": CategoricalDistribution(["batch", "class"])}, mix={"kind": "mixup", "alpha": 0.0}
+    )
+    assert not study.uses("none", "mix.partner", {"mix.partner": "class"})
+    assert study.varied("none") == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MIXES if kind != "none"])
+def test_amounts_of_mixes_are_tried_at_their_least_first(kind: str) -> None:
+    amounts = [name for name in takes(kind) if name in AMOUNTS]
+    space = {f"mix.{name}": FloatDistribution(0.1, 0.5) for name in amounts}
+    study = tiny(space=space, mix={"kind": kind})
+    assert study.first_of("none")[0].items() >= {f"mix.{name}": 0.1 for name in amounts}.items()
+
+
+def test_only_an_amount_of_mixup_means_mixup_where_no_kind_is_named() -> None:
+    assert make_mix(alpha=0.3) == build("mixup", alpha=0.3)
+    assert make_mix(probability=0.3, per="batch") == build("mixup", probability=0.3, per="batch")
+    for more in ({"per": "batch"}, {"smoothing": 0.1}, {"epsilon": 0.1}, {}):
+        assert make_mix(**more) == build("none"), more
 
 
 @pytest.mark.parametrize("controller", ["tpe", "ppo"])
@@ -174,6 +235,12 @@ def test_a_stored_search_trains_what_its_points_hold(store: Store, options: Opti
             {"space": {"mix.alpha": FloatDistribution(0, 1), "mix.kind": CategoricalDistribution(["none"])}},
             r"'mix.alpha' would change nothing: 'none' takes no alpha, which is of 'mixup', 'cutmix'",
         ),
+        ({"space": {}, "mix": {"per": "batch"}}, r"'mix.per' would change nothing: no mix is named"),
+        ({"space": {}, "mix": {"epsilon": 0.1}}, r"Strategy.mixed\(\"label-smoothing\", ...\)$"),
+        (
+            {"space": {"mix.size": FloatDistribution(0, 1)}, "mix": {"kind": "gaussian-noise"}},
+            r"'mix.size' would change nothing: 'gaussian-noise' takes no size, which is of 'cutout'",
+        ),
         ({"space": {}, "mix": {"ratio": 0.5}}, r"'mix.ratio' would change nothing: no mix is named"),
         ({"space": {}, "mix": {"kind": "hmix", "ratoi": 1}}, r"'mix.ratoi' .*: no mix takes it: did you mean 'ratio'"),
         (
@@ -202,7 +269,7 @@ def test_a_fixed_mix_is_a_field(name: str) -> None:
     of_strategy = tiny(strategies={"none": none().mixed(name, **more)}, space={})
     of_study = tiny(space={}, mix={"kind": name, **more})
     for study in (of_strategy, of_study):
-        assert torch.equal(mixed_batch(set_up(study, "none", {}).mix), mixed_batch(build(name, **more)))
+        assert described(set_up(study, "none", {}).mix) == described(build(name, **more))
         assert (study.trials_of("none"), study.describe()["mixes"]["none"]) == (1, {"kind": name, **more})
 
 

@@ -399,7 +399,7 @@ MIX_FAULTS: dict[str, tuple[Callable[..., Mix], str]] = {
     "needs pairs": (mixup_but(of_pairs), "batches_of_one_and_of_odd_size_are_served"),
     "cannot be turned off": (
         mixup_but(always_on),
-        "alpha_zero_and_probability_zero_change_nothing_and_draw_nothing",
+        "an_amount_of_zero_and_probability_zero_change_nothing_and_draw_nothing",
     ),
     "weighs labels by another share": (mixup_but(labels_by_another_share), "targets_are_weighed_as_the_pixels_were"),
     "mixes with the next image": (mixup_but(with_the_next), "every_partner_is_as_likely_as_any_other"),
@@ -414,7 +414,7 @@ MIX_FAULTS: dict[str, tuple[Callable[..., Mix], str]] = {
         "a_tensor_of_zero_as_alpha_changes_nothing_and_has_a_finite_gradient",
     ),
     "has one share for all": (one_share, "shares_differ_between_samples_unless_one_is_drawn_for_the_batch"),
-    "takes any alpha": (any_alpha, "an_impossible_alpha_is_refused"),
+    "takes any alpha": (any_alpha, "an_impossible_amount_is_refused"),
     "detaches alpha": (any_alpha, "a_gradient_reaches_alpha"),
     "cannot be weakened": (
         mixup_but(lambda mix, alpha: Lasting(mix)),

@@ -4,16 +4,23 @@ Every row takes `alpha`, `probability` and `per`; see `PairMix`. Differences fro
 one λ and one mask for each sample (`per="batch"` gives theirs), and labels weighted by the mask that was drawn.
 """
 
+from autoaug.mixing._alone import Cutout, GaussianNoise, LabelSmoothing
 from autoaug.mixing._layers import ManifoldMixup, manifold_mixup, usual_layers
 from autoaug.mixing._masks import Mask
 from autoaug.mixing._pairs import Mix, PairMix, Weakenable
+from autoaug.mixing._profile import distance_profile
 from autoaug.mixing._puzzle import PuzzleMix, puzzlemix
+from autoaug.mixing._several import DirichletMixup
 from autoaug.mixing._table import MIXES, build, cutmix, described, gmix, hmix, mixup, mixup_or_cutmix, none, takes
 from autoaug.mixing._training import Hidden, Mixed, TrainingBatch, TrainingMix, TrainingSetting, refuse_in_loops
 
 __all__ = [
     "MIXES",
+    "Cutout",
+    "DirichletMixup",
+    "GaussianNoise",
     "Hidden",
+    "LabelSmoothing",
     "ManifoldMixup",
     "Mask",
     "Mix",
@@ -27,6 +34,7 @@ __all__ = [
     "build",
     "cutmix",
     "described",
+    "distance_profile",
     "gmix",
     "hmix",
     "manifold_mixup",

@@ -51,7 +51,7 @@ def checked_share(share: float) -> float:
 
 
 def checked_alpha(alpha: Any) -> float | Tensor:
-    """Return α as a float, or as the tensor that it is; it is the rule of `PairMix.alpha`."""
+    """Return α as a float, or as the tensor that it is; it is the rule of the field `alpha` of a mix."""
     number = finite(plain(single(alpha)))
     if number is None or number < 0:
         raise Refused("a finite number of at least 0 (0 is no mixing)")
@@ -73,7 +73,7 @@ class PairMix:
     """Make M x_i + (1 - M) x_j and m y_i + (1 - m) y_j, where j is a random permutation of i and m the mean of M.
 
     Park, Yun, Chun 2022, the definition of mixed sample data augmentation, except that labels follow the mask that
-    was drawn instead of λ.
+    was drawn instead of λ. Partners and labels can be those of the ablations of mixup (Zhang et al. 2018, section 3.8).
 
     Raises:
         ValueError: a parameter is out of range; when called, images or targets have another shape or dtype than `Mix`
@@ -101,6 +101,12 @@ class PairMix:
     fades: Literal["alpha", "probability"] = "probability"
     """What goes to 0 as the mix is weakened: α where the mask takes one sample whole at λ = 0 and 1, as mixup's does;
     the probability where it does not, as with CutMix, whose box the border clips (He et al. 2019, section 4)."""
+    partner: Literal["batch", "class"] = "batch"
+    """Whom a sample is mixed with: any of the batch, or any of the batch of its own class, by a random permutation."""
+    labels: Literal["mixed", "closer"] = "mixed"
+    """Mixed as the images are; or inputs only: those of the sample with the larger weight, its own at m >= 1/2."""
+    smoothing: Annotated[float, Within(0, 1, "[)")] = 0.0
+    """ε of label smoothing after that, of samples that are mixed: (1 - ε) y + ε / K with K classes."""
 
     def __post_init__(self) -> None:
         check_fields(self, message=as_mix)
@@ -111,7 +117,7 @@ class PairMix:
         return self.probability > 0 and (isinstance(self.alpha, Tensor) or self.alpha > 0)
 
     def weakened(self, share: float) -> Self:
-        """Return the same mix at a share in [0, 1] of its α or its probability, see `fades`.
+        """Return the same mix at a share in [0, 1] of its probability, or of its α and its smoothing, see `fades`.
 
         Raises:
             ValueError: the share lies outside.
@@ -125,29 +131,91 @@ class PairMix:
         left = checked_share(share)
         if left == 0 or self.fades == "probability":
             return replace(self, probability=self.probability * left)
-        return replace(self, alpha=self.alpha * left)
+        return replace(self, alpha=self.alpha * left, smoothing=self.smoothing * left)
 
     def __call__(self, images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         check_batch(images, targets)
         if not self.mixes:
             return images, targets
-        mask = self.draw(images, rng)
+        drawn = self.draw(images, rng)
         pair = to_device(torch.randperm(len(images), generator=rng, device=rng.device), images.device)
-        return blend(images, pair, mask), blend(targets, pair, mask.mean(dim=(2, 3)))
+        if self.partner == "class":
+            pair = within_classes(pair, targets.argmax(1))
+        return self.blended(images, targets, images[pair], targets[pair], *drawn)
 
-    def draw(self, images: Tensor, rng: Generator) -> Tensor:
-        """Return masks [B, 1, H, W], or [1, 1, H, W] for the whole batch; 1 where nothing is to be mixed."""
+    def combine(
+        self, images: Tensor, targets: Tensor, other_images: Tensor, other_targets: Tensor, rng: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return images and targets mixed with partners that are given, by the same masks and the same rule of labels.
+
+        Args:
+            images: [B, C, H, W], floating.
+            targets: soft targets [B, K].
+            other_images: the partner of each, of the same shape.
+            other_targets: the partners' soft targets, of the same shape.
+            rng: all randomness.
+
+        Raises:
+            ValueError: images or targets have another shape or dtype than `Mix` says, or the partners another shape.
+        """
+        check_batch(images, targets)
+        check_batch(other_images, other_targets)
+        if (images.shape, targets.shape) != (other_images.shape, other_targets.shape):
+            shapes = f"{list(other_images.shape)} and {list(other_targets.shape)}"
+            given = f"{list(images.shape)} and {list(targets.shape)}"
+            raise ValueError(f"the partners of images and targets {given} are {shapes}: give one partner for each")
+        if not self.mixes:
+            return images, targets
+        return self.blended(images, targets, other_images, other_targets, *self.draw(images, rng))
+
+    def draw(self, images: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+        """Return masks [B, 1, H, W], 1 where nothing is to be mixed, and who is, bool [B]; for a whole batch B is 1."""
         count = len(images) if self.per == "sample" else 1
         dtype = torch.promote_types(images.dtype, torch.float32)  # 8 bits of bfloat16 are too few for labels
         lam = to_device(draw_beta(self.alpha, count, rng), images.device, dtype)
         mask = self.mask(lam, images.shape[2], images.shape[3], rng)
-        chosen = torch.rand(count, generator=rng, device=rng.device) < self.probability
-        return torch.where(to_device(chosen, images.device)[:, None, None, None], mask, torch.ones_like(mask))
+        chosen = to_device(torch.rand(count, generator=rng, device=rng.device) < self.probability, images.device)
+        return torch.where(chosen[:, None, None, None], mask, torch.ones_like(mask)), chosen
+
+    def blended(
+        self, images: Tensor, targets: Tensor, other_images: Tensor, other_targets: Tensor, mask: Tensor, chosen: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return images and targets mixed with their partners by masks that were drawn."""
+        weight = mask.mean(dim=(2, 3))
+        soft = (
+            torch.where(weight >= 0.5, targets, other_targets)
+            if self.labels == "closer"
+            else blend_with(targets, other_targets, weight)
+        )
+        if self.smoothing:
+            soft = torch.where(chosen[:, None], smooth(soft, self.smoothing), soft)
+        return blend_with(images, other_images, mask), soft
 
 
 def blend(values: Tensor, pair: Tensor, weight: Tensor) -> Tensor:
     """Return weight * values + (1 - weight) * values[pair], in the dtype of `values`."""
-    return (weight * values + (1 - weight) * values[pair]).to(values.dtype)
+    return blend_with(values, values[pair], weight)
+
+
+def blend_with(values: Tensor, others: Tensor, weight: Tensor) -> Tensor:
+    """Return weight * values + (1 - weight) * others, in the dtype of `values`."""
+    return (weight * values + (1 - weight) * others).to(values.dtype)
+
+
+def smooth(targets: Tensor, epsilon: float) -> Tensor:
+    """Return (1 - ε) y + ε / K for soft targets y [B, K]."""
+    return (1 - epsilon) * targets + epsilon / targets.shape[1]
+
+
+def within_classes(order: Tensor, classes: Tensor) -> Tensor:
+    """Return a permutation that stays within each class, made of one of all; uniform where that one is, int64 [B].
+
+    Args:
+        order: a permutation of all, [B].
+        classes: [B], int64.
+    """
+    shuffled = order[classes[order].argsort(stable=True)]
+    return torch.empty_like(shuffled).index_copy_(0, classes.argsort(stable=True), shuffled)
 
 
 def check_batch(images: Tensor, targets: Tensor) -> None:

@@ -1,8 +1,7 @@
-"""The table of mixes, `MIXES`: a mask over pairs for each row."""
+"""The table of mixes, `MIXES`: most rows are masks over pairs."""
 
 import inspect
 from collections.abc import Callable
-from dataclasses import fields
 from functools import partial
 from typing import Any, Literal
 
@@ -10,17 +9,21 @@ from torch import Tensor
 
 from autoaug.fields import finite, plain, short
 from autoaug.lookup import lookup
+from autoaug.mixing._alone import Cutout, GaussianNoise, LabelSmoothing
 from autoaug.mixing._layers import ManifoldMixup, manifold_mixup
 from autoaug.mixing._masks import cutmix_mask, gmix_mask, hmix_mask, mixup_mask, mixup_or_cutmix_mask
 from autoaug.mixing._pairs import Mix, PairMix, Weakenable
 from autoaug.mixing._puzzle import PuzzleMix, puzzlemix
+from autoaug.mixing._several import DirichletMixup
 from autoaug.mixing._training import TrainingMix
 
 Alpha = float | Tensor
 Per = Literal["sample", "batch"]
+Partner = Literal["batch", "class"]
+Labels = Literal["mixed", "closer"]
 
 
-def none(alpha: Alpha = 0.0, probability: float = 0.0, per: Per = "sample") -> Mix:
+def none(alpha: Alpha = 0.0, probability: float = 0.0, per: Per = "sample") -> PairMix:
     """Make a mix that mixes nothing, whatever the parameters: they are there so that all rows can be called alike.
 
     >>> import torch
@@ -30,10 +33,18 @@ def none(alpha: Alpha = 0.0, probability: float = 0.0, per: Per = "sample") -> M
     >>> torch.equal(mixed, images), torch.equal(soft, targets)
     (True, True)
     """
-    return PairMix(mixup_mask, alpha, 0.0, per, fades="alpha")
+    return PairMix(mixup_mask, alpha, 0.0, per, "alpha")
 
 
-def mixup(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> Mix:
+def mixup(
+    alpha: Alpha = 1.0,
+    probability: float = 1.0,
+    per: Per = "sample",
+    *,
+    partner: Partner = "batch",
+    labels: Labels = "mixed",
+    smoothing: float = 0.0,
+) -> PairMix:
     """Make a mix of whole images, λ to 1 - λ (Zhang et al. 2018, equations 1 and 2). It is differentiable in α.
 
     The paper uses α = 1 for CIFAR, .2 to .4 for ImageNet, up to 32 for corrupted labels.
@@ -47,10 +58,18 @@ def mixup(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> 
     >>> torch.allclose(mixed.mean((1, 2, 3)), soft[:, 1])  # and the same one for its label
     True
     """
-    return PairMix(mixup_mask, alpha, probability, per, fades="alpha")
+    return PairMix(mixup_mask, alpha, probability, per, "alpha", partner, labels, smoothing)
 
 
-def cutmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> Mix:
+def cutmix(
+    alpha: Alpha = 1.0,
+    probability: float = 1.0,
+    per: Per = "sample",
+    *,
+    partner: Partner = "batch",
+    labels: Labels = "mixed",
+    smoothing: float = 0.0,
+) -> PairMix:
     """Make a mix that pastes a box of the partner into an image (Yun et al. 2019). It has no gradient in α.
 
     The paper uses α = 1 and mixes a batch of CIFAR with probability .5. The box has the sides ⌊H √(1 - λ)⌋ and
@@ -65,10 +84,19 @@ def cutmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") ->
     >>> soft[0].tolist()  # its share of the pixels is its share of the label
     [0.625, 0.375]
     """
-    return PairMix(cutmix_mask, alpha, probability, per)
+    return PairMix(cutmix_mask, alpha, probability, per, "probability", partner, labels, smoothing)
 
 
-def mixup_or_cutmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample", *, switch: float = 0.5) -> Mix:
+def mixup_or_cutmix(
+    alpha: Alpha = 1.0,
+    probability: float = 1.0,
+    per: Per = "sample",
+    *,
+    switch: float = 0.5,
+    partner: Partner = "batch",
+    labels: Labels = "mixed",
+    smoothing: float = 0.0,
+) -> PairMix:
     """Make a mix that is CutMix with the probability `switch`, otherwise mixup.
 
     "Stochastic Mixup & CutMix" of Park, Yun, Chun 2022. ValueError for a `switch` outside [0, 1].
@@ -83,10 +111,20 @@ def mixup_or_cutmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sa
     27
     0
     """
-    return PairMix(partial(mixup_or_cutmix_mask, switch=fraction("switch", switch)), alpha, probability, per)
+    mask = partial(mixup_or_cutmix_mask, switch=fraction("switch", switch))
+    return PairMix(mask, alpha, probability, per, "probability", partner, labels, smoothing)
 
 
-def hmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample", *, ratio: Alpha = 0.5) -> Mix:
+def hmix(
+    alpha: Alpha = 1.0,
+    probability: float = 1.0,
+    per: Per = "sample",
+    *,
+    ratio: Alpha = 0.5,
+    partner: Partner = "batch",
+    labels: Labels = "mixed",
+    smoothing: float = 0.0,
+) -> PairMix:
     """Make a mix between mixup (`ratio` 0) and CutMix (1): a box of the partner, mixup outside.
 
     Park, Yun, Chun 2022. The label weight is λ. It is differentiable in α through the blend outside the box; where the
@@ -102,10 +140,19 @@ def hmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample", *, r
     4
     """
     given = ratio if isinstance(ratio, Tensor) else fraction("ratio", ratio)
-    return PairMix(partial(hmix_mask, ratio=given), alpha, probability, per, fades="alpha")
+    mask = partial(hmix_mask, ratio=given)
+    return PairMix(mask, alpha, probability, per, "alpha", partner, labels, smoothing)
 
 
-def gmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> Mix:
+def gmix(
+    alpha: Alpha = 1.0,
+    probability: float = 1.0,
+    per: Per = "sample",
+    *,
+    partner: Partner = "batch",
+    labels: Labels = "mixed",
+    smoothing: float = 0.0,
+) -> PairMix:
     """Make a mix with a Gaussian bump of one sample on the other (Park, Yun, Chun 2022). It is differentiable in α.
 
     The bump scales with H and W separately, so that non-square images get the mixes of square ones, stretched; the
@@ -118,7 +165,7 @@ def gmix(alpha: Alpha = 1.0, probability: float = 1.0, per: Per = "sample") -> M
     >>> torch.allclose(mixed.mean((1, 2, 3)), soft[:, 1])
     True
     """
-    return PairMix(gmix_mask, alpha, probability, per, fades="alpha")
+    return PairMix(gmix_mask, alpha, probability, per, "alpha", partner, labels, smoothing)
 
 
 MIXES: dict[str, Callable[..., Mix | TrainingMix]] = {
@@ -130,6 +177,10 @@ MIXES: dict[str, Callable[..., Mix | TrainingMix]] = {
     "gmix": gmix,
     "manifold-mixup": manifold_mixup,
     "puzzlemix": puzzlemix,
+    "dirichlet-mixup": DirichletMixup,
+    "cutout": Cutout,
+    "gaussian-noise": GaussianNoise,
+    "label-smoothing": LabelSmoothing,
 }
 
 MASKS: dict[str, Callable[..., Tensor]] = {
@@ -139,13 +190,13 @@ MASKS: dict[str, Callable[..., Tensor]] = {
     "hmix": hmix_mask,
     "gmix": gmix_mask,
 }
-"""What each row of MIXES draws, but "none"."""
+"""What the rows of MIXES draw that are a `PairMix`, but "none"."""
 
 IN_TRAINING: dict[type, str] = {ManifoldMixup: "manifold-mixup", PuzzleMix: "puzzlemix"}
 """Rows that need the training, by what they make: its fields are their parameters."""
 
 
-def build(name: str, **parameters: Any) -> Mix | TrainingMix:
+def build(kind: str, **parameters: Any) -> Mix | TrainingMix:
     """Return the mix of that name, such as `build("hmix", alpha=0.4, ratio=0.3)`.
 
     Raises:
@@ -157,12 +208,12 @@ def build(name: str, **parameters: Any) -> Mix | TrainingMix:
     0.4
     >>> build("mixup", ratio=0.3)
     Traceback (most recent call last):
-    ValueError: mix.ratio is 0.3, and 'mixup' takes alpha, probability, per
+    ValueError: mix.ratio is 0.3, and 'mixup' takes alpha, probability, per, partner, labels, smoothing
     """
-    row = lookup(MIXES, name, "mix")
+    row = lookup(MIXES, kind, "mix")
     for parameter, value in parameters.items():
-        if parameter not in takes(name):
-            raise ValueError(f"mix.{parameter} is {value!r}, and {name!r} takes {listed(takes(name))}")
+        if parameter not in takes(kind):
+            raise ValueError(f"mix.{parameter} is {value!r}, and {kind!r} takes {listed(takes(kind))}")
     return row(**parameters)
 
 
@@ -173,31 +224,36 @@ def described(mix: Mix | TrainingMix) -> dict[str, Any]:
         ValueError: it is no mix of these rows, or a learner moves its alpha.
 
     >>> from autoaug.mixing import build, described
-    >>> described(build("hmix", alpha=0.4, ratio=0.3))
-    {'kind': 'hmix', 'alpha': 0.4, 'probability': 1.0, 'per': 'sample', 'ratio': 0.3}
-    >>> described(build("none"))
+    >>> described(build("label-smoothing", epsilon=0.2))
+    {'kind': 'label-smoothing', 'epsilon': 0.2}
+    >>> build(**described(build("hmix", alpha=0.4, ratio=0.3, partner="class"))).partner
+    'class'
+    >>> described(build("mixup", alpha=0))
     {'kind': 'none'}
     """
-    if type(mix) in IN_TRAINING and isinstance(mix, Weakenable):
-        values = {field.name: getattr(mix, field.name) for field in fields(mix)}  # type: ignore[arg-type]
-        if not any(isinstance(value, Tensor) for value in values.values()):
-            return {"kind": IN_TRAINING[type(mix)], **values} if mix.mixes else {"kind": "none"}
-    mask = mix.mask if isinstance(mix, PairMix) else None
-    function, more = (mask.func, mask.keywords) if isinstance(mask, partial) else (mask, {})
-    kind = next((kind for kind, drawn in MASKS.items() if drawn is function), None)
-    if not isinstance(mix, PairMix) or kind is None or isinstance(mix.alpha, Tensor):
+    kind, more = recognised(mix)
+    values = {} if kind is None else {**vars(mix), **more}
+    if kind is None or any(isinstance(value, Tensor) for value in values.values()):
         raise ValueError(f"{short(mix)} cannot be written down: use a row of MIXES, with an alpha that is a number")
-    if not mix.mixes:
+    if isinstance(mix, Weakenable) and not mix.mixes:
         return {"kind": "none"}
-    return {"kind": kind, "alpha": mix.alpha, "probability": mix.probability, "per": mix.per, **more}
+    return {"kind": kind, **{name: values[name] for name in takes(kind)}}
+
+
+def recognised(mix: Mix | TrainingMix) -> tuple[str | None, dict[str, Any]]:
+    """Return of which row a mix is, None for none, and the parameters of its mask."""
+    if not isinstance(mix, PairMix):
+        return IN_TRAINING.get(type(mix)) or next((kind for kind, row in MIXES.items() if row is type(mix)), None), {}
+    function, more = (mix.mask.func, mix.mask.keywords) if isinstance(mix.mask, partial) else (mix.mask, {})
+    return next((kind for kind, drawn in MASKS.items() if drawn is function), None), more
 
 
 def takes(name: str) -> tuple[str, ...]:
     """Return the parameters of a row that change its mix; those of "none" change nothing.
 
     >>> from autoaug.mixing import takes
-    >>> takes("hmix")
-    ('alpha', 'probability', 'per', 'ratio')
+    >>> takes("dirichlet-mixup")
+    ('alpha', 'probability', 'per', 'k')
     >>> takes("none")
     ()
     """

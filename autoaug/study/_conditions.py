@@ -1,6 +1,6 @@
 """Which dimensions of a point mean something: a point holds what its kinds use, and nothing is silently inert."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from itertools import product
 from typing import Any
@@ -13,8 +13,11 @@ from autoaug.mixing import MIXES, takes
 from autoaug.strategies import Condition, Space
 from autoaug.train import MIX_WHEN, OPTIMISER_FIELDS, SCHEDULES, Task, divided, fields_read
 
-AMOUNTS = ("alpha", "probability")
-"""Parameters of a mix of which 0 is no mixing. One of them without a kind means mixup."""
+AMOUNTS = ("alpha", "size", "sigma", "epsilon", "probability")
+"""Parameters of a mix of which 0 is no mixing. One of mixup's without a kind means mixup."""
+
+OF_ITS_CLASS, OF_NEIGHBOURS = ("class", "class-neighbours"), ("neighbours", "class-neighbours")
+"""Partners whose label is a sample's own; partners that are among the nearest."""
 
 Conditions = Mapping[str, Condition]
 
@@ -51,15 +54,29 @@ def means(name: str, kind: str) -> bool:
 def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
     """Return when one parameter of a mix means something; `fixed` is what of the mix does not vary."""
     amounts = AMOUNTS[: AMOUNTS.index(name)] if name in AMOUNTS else AMOUNTS
+    deciders = (*amounts, *(["partner"] if name in BY_PARTNER else []))
 
     def inert(point: Mapping[str, Any]) -> str:
         settings = {**fixed, **part("mix", point)}
         kind = settings.get("kind", "mixup")
         if name not in takes(kind):
             return f"mix {kind!r} takes no {name}"
-        return next((f"mix.{amount} is 0" for amount in amounts if settings.get(amount) == 0), "")
+        zero = (f"mix.{amount} is 0" for amount in amounts if amount in takes(kind) and settings.get(amount) == 0)
+        return next(zero, "") or by_partner(name, kind, settings.get("partner", "batch"))
 
-    return Condition(("mix.kind", *(f"mix.{amount}" for amount in amounts)), inert)
+    return Condition(("mix.kind", *(f"mix.{decider}" for decider in deciders)), inert)
+
+
+def by_partner(name: str, kind: str, partner: str) -> str:
+    """Return why a parameter means nothing with such partners; empty where it does, or where the kind has no others."""
+    return BY_PARTNER[name](partner) if name in BY_PARTNER and "partner" in takes(kind) else ""
+
+
+BY_PARTNER: dict[str, Callable[[str], str]] = {
+    "labels": lambda partner: "partners of the same class have the same label" if partner in OF_ITS_CLASS else "",
+    "k": lambda partner: "" if partner in OF_NEIGHBOURS else f"mix.partner is {partner!r}, not one of the nearest",
+}
+"""Parameters that some partners make meaningless, and why."""
 
 
 def task_conditions(task: Task) -> dict[str, Condition]:
@@ -188,7 +205,12 @@ def kinds(space: Space, fixed: Mapping[str, Any]) -> tuple[Any, ...]:
         return extremes(space["mix.kind"])
     if "kind" in fixed:
         return (fixed["kind"],)
-    return ("mixup",) if any(name in fixed or f"mix.{name}" in space for name in AMOUNTS) else ()
+    return ("mixup",) if means_mixup({*fixed, *part("mix", space)}) else ()
+
+
+def means_mixup(names: Collection[str]) -> bool:
+    """Whether parameters without a kind are those of mixup: one of them must be an amount of it."""
+    return any(name in AMOUNTS and name in takes("mixup") for name in names)
 
 
 def refuse_useless_mix(space: Space, fixed: Mapping[str, Any]) -> None:

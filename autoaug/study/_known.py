@@ -9,6 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from autoaug.lookup import suggest
 from autoaug.strategies import Space, Strategy
 from autoaug.strategies.samplers import in_support
+from autoaug.study._conditions import AMOUNTS
 from autoaug.train import MIX_WHEN, Task
 
 
@@ -42,7 +43,7 @@ def default(name: str, rule: BaseDistribution, strategy: Strategy, task: Task) -
             return known_rate(rule, task) if what == "refine_lr" else getattr(task, what)
         case "mix" if what == "kind":
             return "none"
-        case "mix" if what in ("alpha", "probability"):
+        case "mix" if what in AMOUNTS:
             return getattr(rule, "low", None)
         case "mix" if what in MIX_WHEN:
             return getattr(task, MIX_WHEN[what])

@@ -8,7 +8,7 @@ from autoaug.learners import LearnedMix
 from autoaug.mixing import Mix, TrainingMix, takes
 from autoaug.mixing import build as build_mix
 from autoaug.policy import Policy
-from autoaug.study._conditions import part
+from autoaug.study._conditions import means_mixup, part
 from autoaug.study._definition import Study
 from autoaug.train import MIX_WHEN, Learner, NullLearner, Task
 
@@ -50,5 +50,5 @@ def make_mix(kind: str | None = None, **parameters: Any) -> Mix | TrainingMix:
     Parameters that the kind does not take are left out: what is fixed may serve several kinds, and points that were
     stored by earlier releases hold them.
     """
-    kind = kind or ("mixup" if parameters else "none")
+    kind = kind or ("mixup" if means_mixup(parameters) else "none")
     return build_mix(kind, **{name: value for name, value in parameters.items() if name in takes(kind)})
