@@ -163,7 +163,7 @@ def table(found: Sequence[Seen], figure: int, scale: float, digits: int) -> str:
     """One row for each case, one column for each rate; `figure` 0 is accuracy, 1 log-loss."""
     rates = list(found[0].after)
     lines = [
-        "| case | before | " + " | ".join(rate.lstrip("0") for rate in rates) + " | n |",
+        "| case | before | " + " | ".join(rate.lstrip("0").removesuffix(".0") for rate in rates) + " | n |",
         "|---|" + "---:|" * (len(rates) + 2),
     ]
     for name in dict.fromkeys(seen.case for seen in found):

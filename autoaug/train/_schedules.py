@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 REFINE_SHARE = 0.1
 """The learning rate of refinement as a share of the peak, chosen by measurement: of seven rates it added most to test
-accuracy over nine cases on digits and CIFAR-10 (`benchmarks/results/refinement-cpu.md`). The cosine's last rate, 0.01,
-hardly moves a network; from 0.3 on, small datasets lose."""
+accuracy over nine cases on digits and CIFAR-10 (`benchmarks/results/refinement-cpu.md`), and is within the errors of
+the best after a linear fall and after a constant rate. The cosine's last rate, 0.01, hardly moves a network; from 0.3
+on, small datasets lose."""
 
 Schedule = Callable[[float], float]
 """Progress in [0, 1] to the share of the peak, a finite number of at least 0.
