@@ -1,7 +1,9 @@
-"""Mixes: combine pairs of samples and their targets. One table, one mechanism (`PairMix`), a mask for each row.
+"""Mixes: combine samples and their targets. Most rows of the table are one mechanism, `PairMix`, with a mask each.
 
-Every row takes `alpha`, `probability` and `per`; see `PairMix`. Differences from the papers' code, all on purpose:
-one λ and one mask for each sample (`per="batch"` gives theirs), and labels weighted by the mask that was drawn.
+Rows in pairs take `alpha`, `probability`, `per`, `partner`, `labels` and `smoothing`; see `PairMix`. Differences from
+the papers' code, all on purpose: one λ and one mask for each sample (`per="batch"` gives theirs), and labels weighted
+by the mask that was drawn. `Cutout`, `GaussianNoise` and `LabelSmoothing` combine nothing: mixes are compared with
+them.
 """
 
 from autoaug.mixing._alone import Cutout, GaussianNoise, LabelSmoothing
