@@ -34,7 +34,7 @@ def test_draws_move_with_alpha_as_their_distribution_does(alpha: float, function
     """The mean derivative of f(λ) is that of ∫ f dBeta(α, α), by numeric inversion, within four standard errors."""
 
     def expected(at: float) -> float:
-        return quad(lambda u: float(function(torch.tensor(beta_law.ppf(u, at, at)))), 0, 1)[0]  # type: ignore[no-any-return]
+        return quad(lambda u: float(function(torch.tensor(beta_law.ppf(u, at, at)))), 0, 1)[0]
 
     wanted = (expected(alpha * 1.01) - expected(alpha * 0.99)) / (0.02 * alpha)
     shape, rng = torch.tensor(alpha, dtype=DOUBLE, requires_grad=True), seeded()
@@ -123,8 +123,9 @@ def squared(logits: Tensor, targets: Tensor) -> Tensor:
 def regression() -> Problem:
     """Least squares of mixed images on mixed targets, whose minimum is known."""
     model = network(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10, bias=False))).double()
-    given = [Batch(images - 0.5, targets) for images, targets in (batch(200, 1, DOUBLE), batch(30, 2, DOUBLE))]
-    return Problem(Brightened().double(), model, *given, seeded(3), criterion=squared, mix=LearnedMix(mixup(alpha=0.8)))
+    train, val = (Batch(images - 0.5, targets) for images, targets in (batch(200, 1, DOUBLE), batch(30, 2, DOUBLE)))
+    mix = LearnedMix(mixup(alpha=0.8))
+    return Problem(Brightened().double(), model, train, val, seeded(3), criterion=squared, mix=mix)
 
 
 def solution(problem: Problem, raw: Tensor) -> Tensor:
@@ -142,7 +143,7 @@ def test_the_hypergradient_of_alpha_is_that_of_the_closed_form() -> None:
     ended = solution(problem, raw)
     [wanted] = torch.autograd.grad(F.cross_entropy(problem.val.images.flatten(1) @ ended.T, problem.val.targets), raw)
     with torch.no_grad():
-        problem.model[1].weight.copy_(ended)  # type: ignore[index,operator,union-attr]
+        problem.model[1].weight.copy_(ended)  # type: ignore[index]
     found = pathwise(exact(), problem)
     assert found["mix/raw.alpha"].item() == pytest.approx(wanted.item(), rel=1e-8)
     assert abs(wanted.item()) > 1e-3
@@ -161,7 +162,7 @@ def test_implicit_hypergradients_are_differences_of_trained_networks(solver: Any
         return F.cross_entropy(problem.val.images.flatten(1) @ weights.T, problem.val.targets).item()
 
     with torch.no_grad():
-        problem.model[1].weight.copy_(solution(problem, raw))  # type: ignore[index,operator,union-attr]
+        problem.model[1].weight.copy_(solution(problem, raw))  # type: ignore[index]
     slope = (trained(1e-5) - trained(-1e-5)) / 2e-5
     assert pathwise(solver, problem)["mix/raw.alpha"].item() == pytest.approx(slope, rel=1e-4)
 
@@ -211,7 +212,7 @@ def test_the_credit_of_an_image_counts_all_that_it_is_part_of() -> None:
     pull = torch.autograd.grad(rest(weights, None), [weights[name] for name in names])
     total, mean = torch.zeros((), dtype=DOUBLE), {name: torch.zeros_like(v) for name, v in problem.hyper.items()}
     drawn: list[Any] = []
-    policy.sample = lambda size, rng: drawn[-1]  # type: ignore[method-assign]
+    policy.sample = lambda size, rng: drawn[-1]
     for choices in every_draw(policy, 3):
         drawn.append(choices)
         images, shares = problem.show(problem.hyper, problem.train.images, problem.repeat(), choices)
@@ -223,7 +224,8 @@ def test_the_credit_of_an_image_counts_all_that_it_is_part_of() -> None:
         total = total - likely * along
         for name, slope in score(identity(), problem).items():
             mean[name] += likely.item() * slope
-    assert (shares > 0).sum() == 5, "two of three are mixed"
+    assert shares is not None
+    assert torch.count_nonzero(shares) == 5, "two of three are mixed"
     wanted = torch.autograd.grad(total, list(problem.hyper.values()))
     for (name, found), exactly in zip(mean.items(), wanted, strict=True):
         assert exactly.abs().max() > 1e-6, name

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from autoaug.fields import short
 from autoaug.mixing import Mix, PairMix, TrainingMix, build, described
 from autoaug.record import Record
 
@@ -151,20 +152,34 @@ def settings_of(start: Mix | TrainingMix) -> dict[str, Any]:
     settings = described(start)
     kind = settings["kind"]
     check_learned(kind)
-    for name in LEARNED[kind]:
-        check_begun(name, settings[name])
+    usual = described(build(kind))
+    for name, value in settings.items():
+        if name == "kind" or (name not in moved_or_kept(kind) and value == usual.get(name)):
+            continue
+        check_begun(kind, name, value)
     return settings
 
 
-def check_begun(name: str, value: float) -> None:
+def moved_or_kept(kind: str) -> tuple[str, ...]:
+    """Return what may be set of a row of `LEARNED`: what is learned of it, and what stays as it is."""
+    return "probability", "per", *LEARNED[kind]
+
+
+def check_begun(kind: str, name: str, value: Any) -> None:
     """Refuse a value of a parameter from which no gradient moves the mix.
 
     Raises:
-        ValueError: it lies outside of the range in `COORDINATES`, or is another amount that is 0.
+        ValueError: it lies outside of the range in `COORDINATES`, or nothing is mixed, or the parameter is one that a
+            mix which is learned has at its default.
     """
+    if name not in moved_or_kept(kind):
+        raise ValueError(
+            f"mix.{name} is {short(value)}, and of a {kind} that a learner moves may be set "
+            f"{', '.join(moved_or_kept(kind))}: leave it out"
+        )
+    if name == "probability" and value == 0:
+        raise ValueError("mix.probability is 0, where nothing is mixed and no gradient moves the mix: give more")
     if name not in COORDINATES:
-        if value == 0:
-            raise ValueError(f"mix.{name} is 0, where nothing is mixed and no gradient moves the mix: give more")
         return
     rule = COORDINATES[name]
     if not rule.least <= value <= rule.most:

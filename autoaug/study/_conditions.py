@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from autoaug.learners import LEARNED, check_begun, check_learned
+from autoaug.learners import check_begun, check_learned
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import MIXES, takes
 from autoaug.strategies import Condition, Space
@@ -237,12 +237,12 @@ def refuse_unlearned_mix(space: Space, fixed: Mapping[str, Any]) -> None:
     """
     for kind in kinds(space, fixed):
         check_learned(kind)
-        for name in ("probability", *LEARNED[kind]):
+        for name in (each for each in mix_parameters(space, fixed) if each != "kind" and each in takes(kind)):
             given = (
                 (fixed[name],) if name in fixed else extremes(space[f"mix.{name}"]) if f"mix.{name}" in space else ()
             )
             for value in given:
-                check_begun(name, value)
+                check_begun(kind, name, value)
 
 
 def mix_parameters(space: Space, fixed: Mapping[str, Any]) -> Iterator[str]:
