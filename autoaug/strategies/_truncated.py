@@ -174,6 +174,6 @@ def notes(task: Task, images: int) -> Sequence[str]:
     if task.resplit == "per_epoch":
         return ()
     return (
-        "the paper splits the training images anew in each epoch, of which a fifth are for the augmenter: "
-        "Task(resplit='per_epoch', val_fraction=0.2)",
+        "the paper splits the training images anew in each epoch, a fifth for the augmenter: where the data bring no "
+        "validation images of their own, that is Task(resplit='per_epoch', val_fraction=0.2)",
     )
