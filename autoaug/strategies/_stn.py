@@ -14,7 +14,8 @@ def stn(width: int = 64, at_test: bool = False) -> Strategy:
     study trains from scratch (`Study.deploy`) has fixed movements in either form, and is tested without.
 
     Measured where `truncated` is: as `none` (.61 to .65, n = 5). It ends in a nearly constant movement (rotations
-    within .1 degree of each other): the training loss has no use for a spread.
+    within .1 degree of each other): the training loss has no use for a spread. Tested with it, such networks have
+    .647 ± .012, and without it .642 ± .013 (2026-11-27, within ±50 degrees, n = 5).
 
     Of a point it reads `learner.lr` (of SGD).
 
