@@ -1,13 +1,15 @@
 """What diagnostics measure, each against an answer that is known exactly."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from autoaug.data import Split
+from autoaug import Task
+from autoaug.data import Split, as_float
 from autoaug.diagnose import (
     DIAGNOSTICS,
     Subject,
@@ -20,9 +22,14 @@ from autoaug.diagnose import (
     loss_gradients,
     misses,
     normalised,
+    subject_of,
     zoomed,
 )
 from autoaug.diagnose._subject import images_of, sample
+from autoaug.mixing import MIXES
+from autoaug.policy import Fixed, ready
+from autoaug.seeding import derive_seed
+from autoaug.train import TrainingRun, spawn
 
 SHAPE = (2, 4, 3)
 CLASSES = 3
@@ -267,3 +274,27 @@ def test_images_are_drawn_once_and_in_parts(rng: Generator) -> None:
     assert torch.equal(torch.cat([classes for _, classes in parts]), rows)
     torch.testing.assert_close(torch.cat([images for images, _ in parts]).flatten() * 255, rows.float())
     assert len(sample(split, 100, rng)) == 50
+
+
+def test_a_training_is_seen_as_its_steps_see_it_and_is_left_as_it_is() -> None:
+    task = Task(data="digits:reduced=20", model="convnet", epochs=1, refine_epochs=1, batch_size=20, device="cpu")
+    run = TrainingRun(task, Fixed(ready.none()), MIXES["mixup"](1.0), None, Generator().manual_seed(0), task.load())
+    run.epoch = 1
+    before = {name: stream.get_state() for name, stream in run.streams.items()}
+    indices = torch.arange(20)
+    logits, targets = trained_of(subject_of(run, 3))(indices)
+    mix = spawn(Generator().manual_seed(derive_seed(3, "diagnose", "trained", "augment")))["mix"]
+    images, classes = run.data.train.taken(indices)
+    mixed, soft = MIXES["mixup"](1.0)(as_float(images), F.one_hot(classes, 10).float(), mix)
+    assert torch.equal(targets, soft)
+    with torch.no_grad():
+        assert torch.equal(logits, run.logits(mixed, run.evaluated))
+    assert all(torch.equal(run.streams[name].get_state(), state) for name, state in before.items())
+    run.epoch = 2
+    _, plain = trained_of(subject_of(run, 3))(indices)
+    assert torch.equal(plain, F.one_hot(classes, 10).float()), "nothing is mixed while refining"
+
+
+def trained_of(asked: Subject) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    assert asked.trained is not None
+    return asked.trained

@@ -78,9 +78,8 @@ def cross_entropy(subject: Subject) -> Measured:
         return Measured({"clean": clean})
     order = rows[torch.randperm(len(rows), generator=subject.rng("minibatches"))]
     minibatches = [part for part in order.split(subject.batch_size) if len(part) == subject.batch_size] or [order]
-    return Measured(
-        {"augmented": mean(cross_entropies(*subject.trained(part)) for part in minibatches), "clean": clean}
-    )
+    as_trained = mean(cross_entropies(*subject.trained(part)) for part in minibatches)
+    return Measured({"as trained": as_trained, "clean": clean})
 
 
 @torch.no_grad()

@@ -51,8 +51,6 @@ def note_diagnosis(store: Store, found: Diagnosis) -> None:
 @retrying
 def diagnoses(store: Store, name: str) -> list[Diagnosis]:
     """Return what diagnostics found of a study, training by training in the order in which it was found."""
-    if store.read_only and not sql.inspect(store.engine).has_table(DIAGNOSES.name):
-        return []  # of an earlier release, and none is made where nothing may be written
     query = sql.select(DIAGNOSES).where(DIAGNOSES.c.study == name).order_by(DIAGNOSES.c.id)
     with store.engine.connect() as connection:
         rows = connection.execute(query).mappings().all()

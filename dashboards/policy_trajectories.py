@@ -1,0 +1,104 @@
+"""How a policy moved while it was learned: selection, probability and strength of each operation against epochs.
+
+One column for each stage, one colour for each value (Hataya et al. 2022, MADAO, Figures 3 to 5 have them as lines);
+means over the final runs of the first strategy on the leaderboard whose policy moved. Evenly spaced epochs are drawn.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from statistics import fmean
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from autoaug.compare import Comparison
+from dashboards.style import layout, learner_of
+
+PANELS = {"selection": "selection π", "probability": "probability p", "strength": "strength μ"}
+"""What is drawn of an operation, from above."""
+
+MOST_EPOCHS, MOST_STAGES, MOST_OPS = 60, 3, 20
+"""That are drawn; a page must stay small."""
+
+ROW = 17
+"""Pixels of an operation."""
+
+Paths = Mapping[tuple[int, str], Mapping[int, float]]
+"""Values by epoch, for each stage and operation."""
+
+
+def figure(comparison: Comparison) -> go.Figure:
+    """Return the trajectories of a learned policy; an empty figure where none was learned of choices of operations."""
+    runs = learner_of(comparison)
+    paths = {panel: trajectories(runs.values(), panel) for panel in PANELS}
+    stages = sorted({stage for stage, _ in paths["selection"]})[:MOST_STAGES]
+    if not stages:
+        return go.Figure()
+    ops = list(dict.fromkeys(op for _, op in paths["selection"]))[:MOST_OPS][::-1]
+    titles = [f"{words}, stage {stage + 1}" for words in PANELS.values() for stage in stages]
+    drawn = make_subplots(
+        rows=len(PANELS),
+        cols=len(stages),
+        shared_xaxes=True,
+        shared_yaxes=True,
+        subplot_titles=titles,
+        vertical_spacing=0.07,
+        horizontal_spacing=0.03,
+    )
+    for row, panel in enumerate(PANELS):
+        largest = 1.0 if row else max(value for path in paths[panel].values() for value in path.values())
+        for column, stage in enumerate(stages):
+            epochs = thinned(sorted({epoch for path in paths[panel].values() for epoch in path}))
+            values = [[rounded(paths[panel].get((stage, op), {}).get(epoch)) for epoch in epochs] for op in ops]
+            picture = go.Heatmap(
+                z=values,
+                x=epochs,
+                y=ops,
+                zmin=0,
+                zmax=largest,
+                colorscale="Viridis",
+                showscale=column == len(stages) - 1,
+                colorbar={"len": 0.28, "y": 0.86 - 0.36 * row, "thickness": 10},
+            )
+            drawn.add_trace(picture, row + 1, column + 1)
+    [name] = {each.strategy for run in runs.values() for each in run}
+    shown = layout(f"{name}: the policy while it was learned", "", "")
+    drawn.update_layout(shown.update(height=3 * ROW * len(ops) + 210, margin={"t": 70}))
+    drawn.update_annotations(font_size=11)
+    drawn.update_yaxes(title_text="", automargin=True, tickfont_size=10, dtick=1).update_xaxes(title_text="")
+    return drawn.update_xaxes(title_text="epoch", row=len(PANELS))
+
+
+def trajectories(runs: Any, panel: str) -> Paths:
+    """Return the means over runs of one value of every stage and operation, by epoch."""
+    found: dict[tuple[int, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        for record in run:
+            for stage, op, values in stages_of(record.policy["root"]):
+                found[stage, op][record.epoch].append(values[panel])
+    return {key: {epoch: fmean(each) for epoch, each in path.items()} for key, path in found.items()}
+
+
+def stages_of(root: Mapping[str, Any]) -> Iterator[tuple[int, str, dict[str, float]]]:
+    """Yield stage, operation and values of a stored policy that is a sequence of choices of operations."""
+    nodes = root["nodes"] if root["kind"] == "sequence" else [root]
+    for stage, node in enumerate(nodes):
+        if node["kind"] != "choice":
+            continue
+        total = sum(option["weight"] for option in node["options"])
+        for option in node["options"]:
+            each = option["node"]
+            if each["kind"] == "apply" and isinstance(each["strength"], int | float):
+                values = {"selection": option["weight"] / total, "probability": each["probability"]}
+                yield stage, each["op"], {**values, "strength": abs(each["strength"])}
+
+
+def thinned(epochs: list[int]) -> list[int]:
+    """Return at most `MOST_EPOCHS` of some epochs in their order: every k-th, counted from the last one."""
+    return epochs[::-1][:: -(-len(epochs) // MOST_EPOCHS)][::-1] if epochs else []
+
+
+def rounded(value: float | None) -> float | None:
+    """Return a value as it is drawn; None where the epoch has none."""
+    return None if value is None else round(value, 4)
