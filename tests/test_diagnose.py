@@ -29,7 +29,7 @@ from autoaug.diagnose._subject import images_of, sample
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.seeding import derive_seed
-from autoaug.train import TrainingRun, spawn
+from autoaug.train import TrainingRun, spawn, train
 
 SHAPE = (2, 4, 3)
 CLASSES = 3
@@ -293,6 +293,16 @@ def test_a_training_is_seen_as_its_steps_see_it_and_is_left_as_it_is() -> None:
     run.epoch = 2
     _, plain = trained_of(subject_of(run, 3))(indices)
     assert torch.equal(plain, F.one_hot(classes, 10).float()), "nothing is mixed while refining"
+
+
+def test_a_training_is_watched_after_each_epoch_before_its_record_is_given() -> None:
+    task = Task(data="digits:reduced=20", model="convnet", epochs=2, refine_epochs=1, batch_size=90, device="cpu")
+    seen = list[str]()
+    policy, mix = Fixed(ready.none()), MIXES["none"]()
+    for record in train(task, policy, mix, watched=lambda run: seen.append(f"{run.epoch} {run.phase}")):
+        seen.append(f"record {record.epoch}")
+    expected = ["1 augment", "record 1", "2 augment", "record 2", "3 refine", "record 3"]
+    assert seen == expected
 
 
 def trained_of(asked: Subject) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
