@@ -2,16 +2,16 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from forked import autoaug
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study, Task
@@ -205,23 +205,21 @@ class Node:
         (folder / "s.py").write_text(FILE.format(epochs=epochs))
         self.store = Store(f"sqlite:///{folder / 'x.db'}")
 
-    def start(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "autoaug", "run", "s.py", "--storage", "sqlite:///x.db", "-q", *self.arguments]
-        return subprocess.Popen(
-            [*command, "--checkpoint-seconds", "0"],
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def start(self) -> ForkServerProcess:
+        given = ("run", "s.py", "--storage", "sqlite:///x.db", "-q", "--checkpoint-seconds", "0")
+        return autoaug(*given, *self.arguments, folder=self.folder)
 
     def end_when(self, seen: Callable[["Node"], bool], how: signal.Signals) -> int:
         """Start it, wait until something is seen in the storage, and send it a signal; returns its exit code."""
         process = self.start()
-        while process.poll() is None and not seen(self):
+        assert process.pid
+        while process.exitcode is None and not seen(self):
             time.sleep(0.05)
-        os.killpg(process.pid, how) if how == signal.SIGKILL else process.send_signal(how)
-        return process.wait()
+        if process.exitcode is None:
+            (os.killpg if how == signal.SIGKILL else os.kill)(process.pid, how)
+        process.join()
+        assert process.exitcode is not None
+        return process.exitcode
 
     def last(self) -> Outcome | None:
         found = searched(self.store)
