@@ -9,6 +9,7 @@ them.
 from autoaug.mixing._alone import Cutout, GaussianNoise, LabelSmoothing
 from autoaug.mixing._layers import ManifoldMixup, manifold_mixup, usual_layers
 from autoaug.mixing._masks import Mask
+from autoaug.mixing._neighbours import NeighbourMix, smote
 from autoaug.mixing._pairs import Mix, PairMix, Weakenable
 from autoaug.mixing._profile import distance_profile
 from autoaug.mixing._puzzle import PuzzleMix, puzzlemix
@@ -27,6 +28,7 @@ __all__ = [
     "Mask",
     "Mix",
     "Mixed",
+    "NeighbourMix",
     "PairMix",
     "PuzzleMix",
     "TrainingBatch",
@@ -45,6 +47,7 @@ __all__ = [
     "none",
     "puzzlemix",
     "refuse_in_loops",
+    "smote",
     "takes",
     "usual_layers",
 ]

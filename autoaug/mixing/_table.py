@@ -12,6 +12,7 @@ from autoaug.lookup import lookup
 from autoaug.mixing._alone import Cutout, GaussianNoise, LabelSmoothing
 from autoaug.mixing._layers import ManifoldMixup, manifold_mixup
 from autoaug.mixing._masks import cutmix_mask, gmix_mask, hmix_mask, mixup_mask, mixup_or_cutmix_mask
+from autoaug.mixing._neighbours import NeighbourMix, among_neighbours, smote
 from autoaug.mixing._pairs import Mix, PairMix, Weakenable
 from autoaug.mixing._puzzle import PuzzleMix, puzzlemix
 from autoaug.mixing._several import DirichletMixup
@@ -36,6 +37,7 @@ def none(alpha: Alpha = 0.0, probability: float = 0.0, per: Per = "sample") -> P
     return PairMix(mixup_mask, alpha, 0.0, per, "alpha")
 
 
+@among_neighbours
 def mixup(
     alpha: Alpha = 1.0,
     probability: float = 1.0,
@@ -61,6 +63,7 @@ def mixup(
     return PairMix(mixup_mask, alpha, probability, per, "alpha", partner, labels, smoothing)
 
 
+@among_neighbours
 def cutmix(
     alpha: Alpha = 1.0,
     probability: float = 1.0,
@@ -87,6 +90,7 @@ def cutmix(
     return PairMix(cutmix_mask, alpha, probability, per, "probability", partner, labels, smoothing)
 
 
+@among_neighbours
 def mixup_or_cutmix(
     alpha: Alpha = 1.0,
     probability: float = 1.0,
@@ -115,6 +119,7 @@ def mixup_or_cutmix(
     return PairMix(mask, alpha, probability, per, "probability", partner, labels, smoothing)
 
 
+@among_neighbours
 def hmix(
     alpha: Alpha = 1.0,
     probability: float = 1.0,
@@ -144,6 +149,7 @@ def hmix(
     return PairMix(mask, alpha, probability, per, "alpha", partner, labels, smoothing)
 
 
+@among_neighbours
 def gmix(
     alpha: Alpha = 1.0,
     probability: float = 1.0,
@@ -177,6 +183,7 @@ MIXES: dict[str, Callable[..., Mix | TrainingMix]] = {
     "gmix": gmix,
     "manifold-mixup": manifold_mixup,
     "puzzlemix": puzzlemix,
+    "smote": smote,
     "dirichlet-mixup": DirichletMixup,
     "cutout": Cutout,
     "gaussian-noise": GaussianNoise,
@@ -208,7 +215,7 @@ def build(kind: str, **parameters: Any) -> Mix | TrainingMix:
     0.4
     >>> build("mixup", ratio=0.3)
     Traceback (most recent call last):
-    ValueError: mix.ratio is 0.3, and 'mixup' takes alpha, probability, per, partner, labels, smoothing
+    ValueError: mix.ratio is 0.3, and 'mixup' takes alpha, probability, per, partner, labels, smoothing, k
     """
     row = lookup(MIXES, kind, "mix")
     for parameter, value in parameters.items():
@@ -231,13 +238,16 @@ def described(mix: Mix | TrainingMix) -> dict[str, Any]:
     >>> described(build("mixup", alpha=0))
     {'kind': 'none'}
     """
+    if isinstance(mix, NeighbourMix):
+        pairs = described(mix.pairs)
+        return pairs if pairs == {"kind": "none"} else {**pairs, "partner": mix.partner, "k": mix.k}
     kind, more = recognised(mix)
     values = {} if kind is None else {**vars(mix), **more}
     if kind is None or any(isinstance(value, Tensor) for value in values.values()):
         raise ValueError(f"{short(mix)} cannot be written down: use a row of MIXES, with an alpha that is a number")
     if isinstance(mix, Weakenable) and not mix.mixes:
         return {"kind": "none"}
-    return {"kind": kind, **{name: values[name] for name in takes(kind)}}
+    return {"kind": kind, **{name: values[name] for name in takes(kind) if name in values}}
 
 
 def recognised(mix: Mix | TrainingMix) -> tuple[str | None, dict[str, Any]]:
