@@ -46,7 +46,7 @@ def test_draws_move_with_alpha_as_their_distribution_does(alpha: float, function
 
 @pytest.mark.parametrize("row", sorted(LEARNED))
 def test_it_draws_as_the_row_that_it_begins_with(row: str) -> None:
-    start = build(row, alpha=0.4)
+    start: Any = build(row, alpha=0.4)
     mix, (images, _), targets = LearnedMix(start), batch(50, 0), torch.eye(50)
     for mode in (torch.no_grad, torch.enable_grad):
         with mode():
