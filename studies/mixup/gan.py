@@ -7,8 +7,10 @@ these are: here eight Gaussians on a ring (`study`) and a spiral (`spiral_study`
 Paper     α = .2, networks of 3 x 512 units, Adam, 20,000 minibatches of 128, five for each step of the generator; the
           figure alone says how good the points are. Here the minibatches are those of the discriminator.
 Small     `study` and `spiral_study`: 3 x 64 units, 2,500 minibatches
-Cost      2 arms x 10 seeds, see below
-Answer    not yet run
+Cost      2 arms x 10 seeds, about 3 CPU-seconds a run: 1 to 2 CPU-minutes for each set of points
+Answer    the ring, energy distance of 10 runs (2026-11-27): gan .264 ± .222, mixup .057 ± .024, paired difference
+          -.207 ± .214, p = .056. On the side of the paper, without enough evidence at 10 seeds; the plain game ends far
+          from the ring in some runs, and mixup's spread is a ninth of its. The spiral is not yet run.
 """
 
 import math
