@@ -9,7 +9,17 @@ from pkgutil import iter_modules
 import pytest
 
 ROOMS: dict[str, set[str]] = {
-    "autoaug.mixing": {"Mix"},
+    "autoaug.mixing": {
+        "ManifoldMixup",
+        "Mix",
+        "Mixed",
+        "NeighbourMix",
+        "PuzzleMix",
+        "TrainingBatch",
+        "TrainingMix",
+        "TrainingSetting",
+        "Weakenable",
+    },
     "autoaug.hypergrad": {"Hypergrad", "Solving"},
     "autoaug.strategies": {"Condition", "SeededByTrial"},
     "autoaug.compare": {

@@ -155,9 +155,10 @@ def usual_layers(network: nn.Module) -> tuple[str, ...]:
     last of the network itself, its stem and its head. Where one alone is left, or none, its own children are the
     stages, or those of the largest. Of a network with one stage alone it is that one.
 
+    >>> import torch
     >>> from autoaug.mixing import usual_layers
-    >>> from autoaug.models import MODELS
-    >>> usual_layers(MODELS["preactresnet-18"](10))
+    >>> from autoaug.models import build
+    >>> usual_layers(build("wrn-10-1", 10, 3, torch.Generator()))
     ('input', 'stage2', 'stage3')
     """
     heavy = with_matrices(network, "")

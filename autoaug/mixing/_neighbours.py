@@ -213,6 +213,7 @@ def nearest(images: Tensor, classes: Tensor | None, k: int) -> Tensor:
         Indices in rising order, then -1 where there are fewer, [N, k'], int32, on the CPU, k' of who has most.
 
     >>> import torch
+    >>> from autoaug.mixing._neighbours import nearest
     >>> nearest(torch.tensor([[0.0], [1.0], [5.0], [7.0]]), None, 1).tolist()
     [[1], [0], [3], [2]]
     >>> nearest(torch.tensor([[0.0], [1.0], [5.0], [7.0]]), torch.tensor([0, 1, 0, 0]), 2).tolist()

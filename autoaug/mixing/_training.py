@@ -98,6 +98,12 @@ def refuse_in_loops(mix: object) -> None:
 
     Raises:
         ValueError: it is a `TrainingMix`.
+
+    >>> from autoaug.mixing import manifold_mixup, mixup, refuse_in_loops
+    >>> refuse_in_loops(mixup())
+    >>> refuse_in_loops(manifold_mixup())
+    Traceback (most recent call last):
+    ValueError: ManifoldMixup(alpha=2.0...) mixes by the network, or by images beyond the batch...
     """
     if isinstance(mix, TrainingMix):
         raise ValueError(
