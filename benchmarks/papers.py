@@ -50,6 +50,8 @@ class Result:
     data: str
     model: str
     epochs: int
+    metric: str
+    """Of the study, on the test split."""
     runs: Mapping[str, Mapping[str, Mapping[str, float]]]
     """By strategy and seed: the figures of a final run, such as "test_accuracy" and "gpu_seconds", and what diagnostics
     found of the same training, such as "white_box fgsm"."""
@@ -57,7 +59,8 @@ class Result:
     def metrics(self) -> list[str]:
         """Return the figures that its table shows: on the test split, of what was deployed too, and of diagnostics."""
         names = {name for runs in self.runs.values() for figures in runs.values() for name in figures}
-        return sorted(name for name in names if name.endswith(("test_accuracy", "test_nll")) or " " in name)
+        shown = ("test_accuracy", "test_nll", self.metric)
+        return sorted(name for name in names if name.endswith(shown) or " " in name)
 
     def contrast(self, weights: Mapping[str, float], metric: str) -> list[float]:
         """Return the weighted sums of strategies' figures over the seeds that they share."""
@@ -98,6 +101,7 @@ def result_of(study_ref: str, study: Study, store: Store) -> Result:
         data=Path(str(study.task.data)).name,
         model=str(study.task.model),
         epochs=study.task.epochs,
+        metric=study.metric.replace("val_", "test_", 1),
         runs={name: runs[name] for name in study.strategies if name in runs},
     )
 

@@ -118,6 +118,23 @@ def test_an_amount_that_is_fixed_at_zero_switches_the_others_off() -> None:
     assert study.varied("none") == []
 
 
+def test_what_puzzlemix_does_not_do_has_no_settings() -> None:
+    space: dict[str, Any] = {
+        "mix.kind": CategoricalDistribution(["mixup", "puzzlemix"]),
+        "mix.transport": CategoricalDistribution([True, False]),
+        "mix.t_eps": FloatDistribution(0.1, 1.0),
+        "mix.adv_eps": FloatDistribution(0.01, 0.1),
+        "mix.adv_p": FloatDistribution(0.0, 1.0),
+    }
+    study = tiny(strategies={"none": none()}, space=space)
+    point = {"mix.kind": "puzzlemix", "mix.transport": True, "mix.t_eps": 0.5, "mix.adv_eps": 0.05, "mix.adv_p": 0.1}
+    assert study.point_of("none", point) == point
+    without = {**point, "mix.transport": False, "mix.adv_p": 0.0}
+    assert set(study.point_of("none", without)) == {"mix.kind", "mix.transport", "mix.adv_p"}
+    assert set(study.point_of("none", {**point, "mix.kind": "mixup"})) == {"mix.kind"}
+    assert list(study.space_of("none")).index("mix.adv_p") < list(study.space_of("none")).index("mix.adv_eps")
+
+
 @pytest.mark.parametrize("kind", [kind for kind in MIXES if kind != "none"])
 def test_amounts_of_mixes_are_tried_at_their_least_first(kind: str) -> None:
     amounts = [name for name in takes(kind) if name in AMOUNTS]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
@@ -54,7 +54,7 @@ def means(name: str, kind: str) -> bool:
 def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
     """Return when one parameter of a mix means something; `fixed` is what of the mix does not vary."""
     amounts = AMOUNTS[: AMOUNTS.index(name)] if name in AMOUNTS else AMOUNTS
-    deciders = (*amounts, *(["partner"] if name in BY_PARTNER else []))
+    deciders = (*amounts, *([BY_OTHER[name].decider] if name in BY_OTHER else []))
 
     def inert(point: Mapping[str, Any]) -> str:
         settings = {**fixed, **part("mix", point)}
@@ -62,21 +62,55 @@ def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
         if name not in takes(kind):
             return f"mix {kind!r} takes no {name}"
         zero = (f"mix.{amount} is 0" for amount in amounts if amount in takes(kind) and settings.get(amount) == 0)
-        return next(zero, "") or by_partner(name, kind, settings.get("partner", "batch"))
+        return next(zero, "") or by_other(name, kind, settings)
 
     return Condition(("mix.kind", *(f"mix.{decider}" for decider in deciders)), inert)
 
 
-def by_partner(name: str, kind: str, partner: str) -> str:
-    """Return why a parameter means nothing with such partners; empty where it does, or where the kind has no others."""
-    return BY_PARTNER[name](partner) if name in BY_PARTNER and "partner" in takes(kind) else ""
+def by_other(name: str, kind: str, settings: Mapping[str, Any]) -> str:
+    """Return why another parameter makes one meaningless; empty where none does, or where the kind has no such one."""
+    rule = BY_OTHER.get(name)
+    return rule.inert(settings.get(rule.decider, rule.usual)) if rule and rule.decider in takes(kind) else ""
 
 
-BY_PARTNER: dict[str, Callable[[str], str]] = {
-    "labels": lambda partner: "partners of the same class have the same label" if partner in OF_ITS_CLASS else "",
-    "k": lambda partner: "" if partner in OF_NEIGHBOURS else f"mix.partner is {partner!r}, not one of the nearest",
+class Other(NamedTuple):
+    """Say by which other parameter of a mix one can be meaningless."""
+
+    decider: str
+    usual: Any
+    """The value of that one where nobody sets it."""
+    inert: Callable[[Any], str]
+    """From its value to why; empty where the parameter means something."""
+
+
+def of_one_label(partner: str) -> str:
+    """Return why it means nothing whose label a mixed sample gets."""
+    return "partners of the same class have the same label" if partner in OF_ITS_CLASS else ""
+
+
+def not_nearest(partner: str) -> str:
+    """Return why it means nothing how many neighbours there are."""
+    return "" if partner in OF_NEIGHBOURS else f"mix.partner is {partner!r}, not one of the nearest"
+
+
+def not_moved(transport: bool) -> str:
+    """Return why it means nothing how blocks are moved."""
+    return "" if transport else "mix.transport is False"
+
+
+def not_attacked(chance: float) -> str:
+    """Return why it means nothing how far pixels are moved against the network."""
+    return "" if chance else "mix.adv_p is 0"
+
+
+BY_OTHER: dict[str, Other] = {
+    "labels": Other("partner", "batch", of_one_label),
+    "k": Other("partner", "batch", not_nearest),
+    "t_eps": Other("transport", True, not_moved),
+    "t_size": Other("transport", True, not_moved),
+    "adv_eps": Other("adv_p", 0.0, not_attacked),
 }
-"""Parameters that some partners make meaningless, and why."""
+"""Parameters that others make meaningless, and why."""
 
 
 def task_conditions(task: Task) -> dict[str, Condition]:
