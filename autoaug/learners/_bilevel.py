@@ -61,8 +61,9 @@ class Bilevel:
     Neither the model, its buffers and gradients, nor its optimiser, nor torch's global generators are touched. The
     model is run in the mode it is in, which while training is with the statistics of the batch. The training loss of
     an update is that of the task, with its smoothed targets and its weights of classes, on images transformed by the
-    policy. They are mixed where the learner moves the `mix`, and in no other case, whatever the training mixes. The
-    validation loss is a plain cross-entropy of images that are neither transformed nor mixed.
+    policy. They are mixed where the learner moves the `mix`, and in no other case, whatever the training mixes: by the
+    whole mix, also while that of the training warms up or fades. The validation loss is a plain cross-entropy of images
+    that are neither transformed nor mixed.
 
     In the loop of a study's `train=`, which calls `Trial.learn`, an update has the training batch of the step that was
     just made and the validation images that are given: `Updates.hyper_batch` and `val_batch` have no part, nor has
