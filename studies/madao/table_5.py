@@ -1,0 +1,48 @@
+"""Does the Neumann series make a better policy than conjugate gradients, or than no inverse Hessian at all?
+
+Table 5 of Hataya et al. 2022, "Meta Approach to Data Augmentation Optimization": MADAO with three ways to apply the
+inverse Hessian to the gradient of the validation loss. With its 5 steps of 0.001 the series is nearly the identity.
+
+Paper     CIFAR-10, WRN-28-2, 300 epochs, error in percent: MADAO 4.0, MADAO-CG 4.4, MADAO-FO 4.4. Steps and damping of
+          the conjugate gradients are not given
+Small     `study`: 400 upright digits that are validated and tested rotated by up to 30 degrees, 20 epochs: the policy
+          that helps is known. `start` is the policy that all begin with, never moved: what the hypergradient adds is
+          the difference to it
+Cost      not yet run
+Answer    not yet run
+"""
+
+from autoaug import Budget, Study, Task
+from autoaug.policy import Fixed, Relaxed
+from autoaug.strategies import Strategy, madao, madao_cg, madao_first_order
+from autoaug.train import RECIPES
+
+PUBLISHED = {"madao": "error 4.0", "madao-cg": "error 4.4", "madao-fo": "error 4.4"}
+"""Test error in percent, CIFAR-10 and WRN-28-2."""
+
+DIAGNOSED = ()
+
+START = Strategy(policy=lambda: Fixed(Relaxed().tree()), space={})
+
+study = Study(
+    name="madao-table-5",
+    task=Task(data="digits-rotated", model="convnet", epochs=20, batch_size=50, lr=0.2),
+    strategies={"start": START, "madao": madao(), "madao-cg": madao_cg(), "madao-fo": madao_first_order()},
+    baseline="madao",
+    budget=Budget(trials=1),
+    seeds=6,
+)
+
+paper = Study(
+    name="madao-table-5-paper",
+    task=Task(**RECIPES["hataya-2022-cifar"], data="cifar10", model="wrn-28-2", val_fraction=0.1),
+    strategies={
+        "madao": madao("paper"),
+        "madao-cg": madao_cg("paper"),
+        "madao-fo": madao_first_order("paper"),
+    },
+    baseline="madao",
+    budget=Budget(trials=1),
+    deploy=(),
+    seeds=3,
+)
