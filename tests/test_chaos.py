@@ -40,19 +40,16 @@ SMALL = ChaosPlan(epochs=12, silence_seconds=math.inf)
 
 PLANS = (
     replace(SMALL, faults=("driver", "preempt", "storage")),
-    replace(SMALL, faults=("pause", "worker", "preempt", "clock")),
+    replace(SMALL, faults=("worker", "sleep", "failover")),
     replace(SMALL, faults=("worker", "storage"), drivers=1, trials=None, gpu_seconds=1.5),
-    replace(SMALL, faults=("worker", "sleep", "storage")),
+    replace(SMALL, faults=("disk",)),
     replace(SMALL, faults=("worker", "driver"), drivers=1, executor="ray"),
     replace(SMALL, faults=("replaced", "driver")),
-    replace(SMALL, faults=("failover", "driver")),
-    replace(SMALL, faults=("disk",)),
-    replace(SMALL, faults=("pause", "preempt", "clock"), namespaces=True),
-    replace(SMALL, faults=("worker", "driver"), artifacts="artifacts"),
-    replace(SMALL, faults=("worker", "preempt"), artifacts="s3://bucket/runs"),
-    replace(SMALL, faults=("worker", "preempt"), train="loop"),
+    replace(SMALL, faults=("pause", "worker", "preempt", "clock"), namespaces=True),
+    replace(SMALL, faults=("worker", "preempt"), artifacts="s3://bucket/runs", train="loop"),
     replace(SMALL, faults=("worker", "pause"), train="python", trials=1),
     replace(SMALL, faults=("worker", "pause", "preempt"), train="shell"),
+    replace(SMALL, faults=("worker", "driver"), artifacts="artifacts"),
 )
 """Round k plays plan k modulo their number, on PostgreSQL, or every second time on SQLite where no server is struck."""
 
@@ -124,8 +121,8 @@ def test_nothing_is_lost_whatever_is_killed(server: Server, tmp_path: Path, seed
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aa", ignore_cleanup_errors=True)))
         if "disk" in plan.faults:
             stack.enter_context(disk(folder))
-        if plan.namespaces and not isolated():
-            pytest.skip("no PID namespace may be made here")
+        if plan.namespaces and not isolated():  # none may be made here; its faults are those of no other plan
+            plan = replace(plan, namespaces=False)
         if PLACES[plan.artifacts].endswith("S3"):
             stack.enter_context(s3())
         if ON_A_FILE & {*plan.faults} or (seed % 2 and not ON_A_SERVER & {*plan.faults}):
