@@ -254,14 +254,15 @@ class FaultInjector:
     def replaced(self) -> bool:
         """Move the file of the storage away and back; drivers that notice end, and are started again.
 
-        Whoever starts would make a new one: drivers that have said nothing yet sleep meanwhile.
+        Whoever starts would make a new one: drivers that have said nothing yet sleep until it is back, on a busy machine
+        too.
         """
         path = file_of(self.store)
         if path is None or not self.processes.working():
             return False
         for driver in self.processes.working():
             if not driver.read:
-                self.processes.stop(driver.process.pid, AWAY_SECONDS)
+                self.processes.stop(driver.process.pid, 2 * AWAY_SECONDS)
         files = [each for each in path.parent.glob(f"{path.name}*") if each.is_file()]
         away = path.parent / "away"
         away.mkdir(exist_ok=True)
