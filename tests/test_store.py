@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from autoaug.record import Outcome, Record, TrialKind
-from autoaug.store import Loss, Store, resolve, show_url
+from autoaug.store import Loss, Store, open_retrying, resolve, show_url
 from autoaug.store._url import portable
 
 DEFINITION = {
@@ -308,3 +309,17 @@ def test_a_storage_that_cannot_be_opened_leaves_no_connection_open(url: str, mon
     with pytest.raises(ValueError, match=r"cannot be opened: .*no room for tables"):
         Store(url)
     assert engines[-1].pool.checkedin() == 0
+
+
+def test_a_worker_makes_nothing_in_the_place_of_a_file_that_is_away(tmp_path: Path) -> None:
+    """It would take the log of the file away with it when it closes, and with that what others wrote last."""
+    path, away = tmp_path / "x.db", tmp_path / "away.db"
+    Store(f"sqlite:///{path}").close()
+    path.rename(away)
+    with pytest.raises(ValueError, match=r"x\.db is gone: put it back"):
+        open_retrying(f"sqlite:///{path}", retry_seconds=0.0)
+    assert not list(tmp_path.glob("x.db*"))
+    Timer(0.5, away.rename, (path,)).start()
+    opened = open_retrying(f"sqlite:///{path}", retry_seconds=60.0)
+    assert opened.names() == []
+    opened.close()

@@ -34,9 +34,9 @@ from autoaug.store._queued import Uses, final_run, new_point, next_attempt, prop
 from autoaug.store._refusals import fix
 from autoaug.store._retrying import Moved, RetryPolicy, Unreachable, open_together, retrying
 from autoaug.store._schema import BY_STUDY, STUDIES
-from autoaug.store._secrets import show_url, without_secrets
+from autoaug.store._secrets import parse, show_url, without_secrets
 from autoaug.store._spool import moved_by, spooled
-from autoaug.store._url import CLOCKS, portable, refuse_unusable, resolve
+from autoaug.store._url import CLOCKS, file_of, portable, refuse_unusable, resolve
 
 
 class Store(EpochTable):
@@ -369,11 +369,25 @@ class Store(EpochTable):
 
 
 def open_retrying(storage_url: str, retry_seconds: float) -> Store:
-    """Open a storage that was there a moment ago: a worker that starts while the server restarts waits for it."""
+    """Open a storage that was there a moment ago: a worker that starts while it is away waits for it.
+
+    Nothing is made in the place of a file that is gone: with what stood in the way of it, SQLite would remove the log
+    of the file when it is put back, and the latest writes with it.
+
+    Raises:
+        ValueError: it is not there within `retry_seconds`, or cannot be opened.
+    """
+
+    def opened() -> Store:
+        path = file_of(parse(resolve(storage_url)))
+        if path is not None and not path.exists():
+            raise ValueError(f"storage {show_url(resolve(storage_url))} cannot be opened: {path} is gone: put it back")
+        return Store(storage_url, retry_seconds)
+
     tries = Retrying(
         retry=retry_if_exception_type(ValueError),
         wait=wait_random(0.2, 2),
         stop=stop_after_delay(retry_seconds),
         reraise=True,
     )
-    return tries(Store, storage_url, retry_seconds)
+    return tries(opened)
