@@ -12,8 +12,10 @@ Cost      `study` 7 arms x 12 seeds
 Answer    not yet run
 """
 
+from collections.abc import Mapping
+
 from autoaug import Budget, Study, Task
-from autoaug.strategies import none
+from autoaug.strategies import Strategy, none
 from autoaug.train import RECIPES
 
 PUBLISHED = {
@@ -49,9 +51,9 @@ METHODS = {
 }
 
 
-def setting(name: str, task: Task, seeds: int) -> Study:
-    """Return a study of all methods with one task."""
-    return Study(name=name, task=task, strategies=METHODS, baseline="vanilla", budget=Budget(trials=1), seeds=seeds)
+def setting(name: str, task: Task, seeds: int, methods: Mapping[str, Strategy] = METHODS) -> Study:
+    """Return a study of methods with one task."""
+    return Study(name=name, task=task, strategies=methods, baseline="vanilla", budget=Budget(trials=1), seeds=seeds)
 
 
 def published_setting(network: str) -> Study:
