@@ -254,8 +254,8 @@ class FaultInjector:
     def replaced(self) -> bool:
         """Move the file of the storage away and back; drivers that notice end, and are started again.
 
-        Whoever starts would make a new one: drivers that have said nothing yet sleep until it is back, on a busy machine
-        too.
+        Whoever starts would make a new one: drivers that have said nothing yet sleep until it is back, on a busy
+        machine too.
         """
         path = file_of(self.store)
         if path is None or not self.processes.working():
