@@ -62,13 +62,22 @@ class Result:
         shown = ("test_accuracy", "test_nll", self.metric)
         return sorted(name for name in names if name.endswith(shown) or " " in name)
 
-    def contrast(self, weights: Mapping[str, float], metric: str) -> list[float]:
-        """Return the weighted sums of strategies' figures over the seeds that they share."""
-        known = [self.runs[name] for name in weights]
-        seeds = sorted(set.intersection(*({seed for seed in each if metric in each[seed]} for each in known)), key=int)
+    def contrast(self, weights: Mapping[str, float], metric: str, before: str | None = None) -> list[float]:
+        """Return the weighted sums of strategies' figures over the seeds that they share.
+
+        Args:
+            before: a figure that is taken off the metric in each run; None takes off nothing.
+        """
+        wanted = {metric: 1.0} if before is None else {metric: 1.0, before: -1.0}
+        known = [self.runs.get(name, {}) for name in weights]
+        seeds = set.intersection(*({seed for seed in each if wanted.keys() <= each[seed].keys()} for each in known))
         return [
-            sum(weight * runs[seed][metric] for runs, weight in zip(known, weights.values(), strict=True))
-            for seed in seeds
+            sum(
+                weight * sign * runs[seed][name]
+                for runs, weight in zip(known, weights.values(), strict=True)
+                for name, sign in wanted.items()
+            )
+            for seed in sorted(seeds, key=int)
         ]
 
 
@@ -132,7 +141,7 @@ def read_results() -> dict[str, Result]:
 
 def contrasts(claim: Claim, result: Result) -> list[Interval]:
     """Return the interval of each difference that a claim is about; positive is as the paper says."""
-    samples = [result.contrast(weights, claim.metric) for weights in claim.contrasts]
+    samples = [result.contrast(weights, claim.metric, claim.before) for weights in claim.contrasts]
     return [found for found in map(interval, samples) if found is not None]
 
 

@@ -3,7 +3,7 @@
 import importlib
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,8 @@ def test_every_claim_names_a_study_and_strategies_that_exist() -> None:
     for claim in CLAIMS:
         study = shipped(claim.study)
         assert {name for weights in claim.contrasts for name in weights} <= set(study.strategies), claim.says
-        assert all(sum(weights.values()) == 0 for weights in claim.contrasts), "it would not be a difference"
+        sums = [sum(weights.values()) for weights in claim.contrasts]
+        assert claim.before or sums == pytest.approx([0] * len(sums)), "it would not be a difference"
         assert not claim.says.endswith(".")
     assert len({claim.says for claim in CLAIMS}) == len(CLAIMS)
 
@@ -76,10 +77,20 @@ def test_a_claim_of_no_difference_needs_an_interval_within_its_margin() -> None:
         assert judged(asked, contrasts(asked, found)).startswith(verdict)
 
 
+def test_what_changes_within_a_run_is_the_difference_of_two_of_its_figures() -> None:
+    runs = {"a": {f"{k}": {"before": 1.0 + k, "after": 0.5 + k} for k in range(3)}, "b": {"0": {"after": 1.0}}}
+    found = replace(result(), runs=runs)
+    fall = replace(claim({"a": -1.0}), metric="after", before="before")
+    [interval] = contrasts(fall, found)
+    assert (interval.mean, interval.n) == (0.5, 3)
+    assert not contrasts(replace(fall, contrasts=({"b": -1.0},)), found), "what has one of the figures has no change"
+
+
 def test_runs_that_one_arm_lacks_do_not_count_and_one_run_proves_nothing() -> None:
     found = result(a=[0.1, 0.2, 0.3], b=[0.9])
     asked = claim(*beats("b", "a"))
     assert [each.n for each in contrasts(asked, found)] == [1]
+    assert not contrasts(claim(*beats("c", "a")), found), "of a study that was stopped an arm may have no runs"
     assert "cannot" in judged(asked, contrasts(asked, found))
     assert "+80 points (n=1)" in line(asked, {"s": found})
     assert "not run" in line(asked, {})
