@@ -43,12 +43,12 @@ study = Study(
     strategies={
         "no-da": none(),
         "s-inf": NEVER,
-        **{f"s-{steps}": every(steps, lr=0.0468) for steps in (20, 5, 2, 1)},
+        **{f"s-{steps}": every(steps, lr=0.0468) for steps in (20, 5, 2)},
     },
     baseline="s-2",
     budget=Budget(trials=1),
     deploy=(),
-    seeds=6,
+    seeds=5,
 )
 
 paper = Study(

@@ -30,7 +30,8 @@ study = Study(
     strategies={"start": START, "madao": madao(), "madao-cg": madao_cg(), "madao-fo": madao_first_order()},
     baseline="madao",
     budget=Budget(trials=1),
-    seeds=6,
+    deploy=(),
+    seeds=5,
 )
 
 paper = Study(
