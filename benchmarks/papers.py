@@ -2,7 +2,7 @@
 
 `run` runs shipped studies, which go on where they were stopped, and keeps the scores of their final runs in
 `benchmarks/results/papers/`, a file for each study. `pages` holds them against the rows of `CLAIMS`
-(`benchmarks/claims.py`) and writes `docs/papers/claims.md`, and against what each study says was published (its
+(`benchmarks/claims/`) and writes `docs/papers/claims.md`, and against what each study says was published (its
 `PUBLISHED`), as `docs/papers/tables.md`. Both pages are made of these files alone.
 
     python -m benchmarks.papers run refined/table_1 mixup/table_5 --storage sqlite:///papers.db

@@ -1,47 +1,8 @@
-"""The table `CLAIMS`: what the papers say, and by which shipped study it is asked here."""
+"""What is claimed of refined data augmentation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-HE = "refined augmentation"
-MIXUP = "mixup"
-MADAO = "MADAO"
-SLIDES = "HMix and GMix"
-ONLINE = "online augmenter"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Describe one claim of a paper, and the differences that decide it."""
-
-    paper: str
-    where: str
-    """The table or figure: "table 1"."""
-    says: str
-    """The claim as a sentence without a full stop."""
-    published: str
-    """The figures of the paper."""
-    study: str
-    """The shipped study that asks it: "refined/table_1"."""
-    contrasts: tuple[Mapping[str, float], ...]
-    """Weighted sums of strategies' scores, each positive where the paper is right. All must be: a claim that one
-    strategy is the best of three has two."""
-    metric: str = "test_accuracy"
-    """Of a final run; where less is better the weights say so."""
-    margin: float | None = None
-    """Of a claim that there is no difference: what is still none, in the metric's unit."""
-    before: str | None = None
-    """A figure of the same runs that is taken off the metric: of a claim that something rises or falls in a run."""
-
-
-def beats(better: str, *worse: str) -> tuple[Mapping[str, float], ...]:
-    """Return the differences of a strategy to each of others."""
-    return tuple({better: 1.0, each: -1.0} for each in worse)
-
-
-def less(smaller: str, *larger: str) -> tuple[Mapping[str, float], ...]:
-    """Return the differences of others to a strategy, for figures of which less is better or claimed."""
-    return tuple({smaller: -1.0, each: 1.0} for each in larger)
+from benchmarks.claims._claim import HE, Claim, beats, less
 
 
 def gains(more: str, less: str) -> Mapping[str, float]:
@@ -53,10 +14,6 @@ def mean_gain(*names: str) -> Mapping[str, float]:
     """Return what refinement brings in the mean of strategies."""
     weights = {name: -1 / len(names) for name in names}
     return weights | {f"{name}-refined": 1 / len(names) for name in names}
-
-
-RANDAUGMENTS = ("randaugment", "randaugment-2", "randaugment-3", "randaugment-4")
-"""One and the same search with other draws."""
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -247,80 +204,5 @@ CLAIMS: tuple[Claim, ...] = (
         "CIFAR-100 +.6",
         "refined/ablations",
         beats("moderate-bare", "moderate"),
-    ),
-    Claim(
-        MADAO,
-        "table 2",
-        "MADAO is better than the standard augmentation alone",
-        "CIFAR-10 error 4.9 → 4.0",
-        "madao/table_2",
-        beats("madao", "standard"),
-    ),
-    Claim(
-        MADAO,
-        "table 2",
-        "MADAO is better than RandAugment that was searched as long",
-        "CIFAR-10 error 4.4 → 4.0",
-        "madao/table_2",
-        ({"madao": 1.0, **dict.fromkeys(RANDAUGMENTS, -0.25)},),
-    ),
-    Claim(
-        MADAO,
-        "table 2",
-        "RandAugment, the better of two random strengths, is better than the standard augmentation alone",
-        "CIFAR-10 error 4.9 → 4.4",
-        "madao/table_2",
-        ({"standard": -1.0, **dict.fromkeys(RANDAUGMENTS, 0.25)},),
-    ),
-    Claim(
-        MADAO,
-        "figure 2",
-        "A policy that MADAO moves is better than the same policy left as it begins",
-        "least error at s = 60",
-        "madao/figure_2",
-        beats("s-2", "s-inf"),
-    ),
-    Claim(
-        MADAO,
-        "figure 2",
-        "A policy that is moved too rarely is worse: strategies are hardly explored",
-        "least error at s = 60",
-        "madao/figure_2",
-        beats("s-2", "s-20"),
-    ),
-    Claim(
-        MADAO,
-        "figure 2",
-        "The more often the policy is moved, the more a training costs",
-        "1.9 hours at s = 60, 1.0 at s = ∞",
-        "madao/figure_2",
-        ({"s-20": 1.0, "s-inf": -1.0}, {"s-5": 1.0, "s-20": -1.0}, {"s-2": 1.0, "s-5": -1.0}),
-        metric="gpu_seconds",
-    ),
-    Claim(
-        MADAO,
-        "table 5",
-        "The Neumann series makes a better policy than conjugate gradients",
-        "CIFAR-10 error 4.0 against 4.4",
-        "madao/table_5",
-        beats("madao", "madao-cg"),
-    ),
-    Claim(
-        MADAO,
-        "table 5",
-        "The Neumann series makes a better policy than the identity in place of the inverse Hessian",
-        "CIFAR-10 error 4.0 against 4.4",
-        "madao/table_5",
-        beats("madao", "madao-fo"),
-    ),
-    Claim(
-        MADAO,
-        "section 5.3",
-        "The Neumann series and conjugate gradients take equally long (within two seconds)",
-        "no significant difference",
-        "madao/table_5",
-        beats("madao", "madao-cg"),
-        metric="gpu_seconds",
-        margin=2.0,
     ),
 )

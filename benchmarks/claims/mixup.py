@@ -1,0 +1,5 @@
+"""What is claimed of mixup."""
+
+from benchmarks.claims._claim import Claim
+
+CLAIMS: tuple[Claim, ...] = ()
