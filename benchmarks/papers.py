@@ -27,6 +27,7 @@ from autoaug.execution import Event, Options
 from autoaug.executors import run
 from autoaug.record import TrialKind
 from autoaug.store import Diagnosis, Store, diagnoses
+from autoaug.train import spelt
 from benchmarks.claims import CLAIMS, Claim
 from benchmarks.planted import processor
 
@@ -107,12 +108,17 @@ def result_of(study_ref: str, study: Study, store: Store) -> Result:
         date=time.strftime("%Y-%m-%d"),
         commit=commit(),
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "optuna")),
-        data=Path(str(study.task.data)).name,
-        model=str(study.task.model),
+        data=Path(as_text(study.task.data)).name,
+        model=as_text(study.task.model),
         epochs=study.task.epochs,
         metric=study.metric.replace("val_", "test_", 1),
         runs={name: runs[name] for name in study.strategies if name in runs},
     )
+
+
+def as_text(given: Any) -> str:
+    """Return the name of data or of a network, which may be functions."""
+    return spelt(given) if callable(given) else str(given)
 
 
 def diagnosed(found: Diagnosis, value: str) -> str:

@@ -29,6 +29,9 @@ from autoaug.strategies import Space, Strategy, none
 PUBLISHED: dict[str, str] = {}
 """Of the arms: the paper shows points, and no figures."""
 
+DIAGNOSED = ()
+"""Diagnostics that its claims are about: none, for its loop is its own."""
+
 BATCH = 128
 PER_GENERATOR = 5
 """Steps of the discriminator for each one of the generator."""
