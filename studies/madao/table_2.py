@@ -108,8 +108,8 @@ cifar100_wrn_40_2 = as_published("hataya-2022-cifar", "cifar100", "wrn-40-2")
 svhn_wrn_28_2 = as_published("hataya-2022-svhn", "svhn", "wrn-28-2")
 svhn_wrn_40_2 = as_published("hataya-2022-svhn", "svhn", "wrn-40-2")
 imagenet = as_published("hataya-2022-imagenet", "imagenet", "resnet-50", val_fraction=0.01)
-# Flowers and aircraft bring a validation split of half the images that the paper trains on; aircraft has 100 classes
-# here and 70 in the paper.
+# Flowers and aircraft bring validation splits, which are half of what the paper trains on. The paper has 70 classes of
+# aircraft, and here they are 100.
 flowers = as_published("hataya-2022-fine-grained", "flowers102", "resnet-18")
 pets = as_published("hataya-2022-fine-grained", "oxford-pets", "resnet-18")
 aircraft = as_published("hataya-2022-fine-grained", "fgvc-aircraft", "resnet-18")
