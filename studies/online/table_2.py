@@ -12,6 +12,8 @@ Cost      not yet run
 Answer    not yet run
 """
 
+from typing import Literal
+
 from autoaug import Budget, Study, Task
 from autoaug.strategies import Strategy, none, truncated
 from autoaug.train import RECIPES
@@ -43,7 +45,7 @@ def published(prefix: str = "", **fields: str) -> dict[str, Strategy]:
     }
 
 
-SIZES = ("small", "medium", "large")
+SIZES: tuple[Literal["small", "medium", "large"], ...] = ("small", "medium", "large")
 AFFINE = {f"affine-{size}": truncated("mlp", "affine", size, every=1, reuse_graph=True) for size in SIZES}
 
 study = Study(

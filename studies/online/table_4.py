@@ -33,9 +33,9 @@ PUBLISHED = {
 
 DIAGNOSED = ()
 
-JITTER = [apply(op, (0.0, 1.0), most=0.4) for op in ("brightness", "contrast", "color")]
+JITTER: list[AnyNode] = [apply(op, (0.0, 1.0), most=0.4) for op in ("brightness", "contrast", "color")]
 """Brightness, contrast and saturation by up to 40 %, as in the authors' code."""
-AFFINE = [
+AFFINE: list[AnyNode] = [
     *(apply(f"translate_{axis}", (0.0, 1.0), most=0.125) for axis in "xy"),
     apply("rotate", (0.0, 1.0), most=10.0),
     apply("zoom", (0.0, 1.0), most=log(2)),
