@@ -7,8 +7,11 @@ Paper     errors without mixup and with it: Abalone 74.0 → 73.6, Arcene 57.6 �
           2.0, Iris 21.3 → 17.3, Phishing 16.3 → 15.2. α is not given: 1 here, and .2 beside it
 Small     `study`: iris as scikit-learn has it, in the paper's own setting. An object for each of the six sets, from
           data/uci.npz, in the same setting: `iris`, `abalone`, `arcene`, `arrhythmia`, `htru2`, `phishing`
-Cost      3 arms x 24 seeds, seconds; the large sets are cut to a reasonable number of seeds
-Answer    not yet run
+Cost      3 arms x 24 seeds of .07 CPU-seconds; the larger sets have fewer seeds, a CPU-minute or less each
+Answer    iris, error over 24 runs with 95 % intervals (2026-11-27): erm 14.4 ± 1.1, mixup with α = 1 15.1 ± 1.1, with
+          α = .2 14.7 ± 1.5. Paired, α = 1 loses .69 points, between -1.71 and +.32: what the paper gains of 4 points is
+          not seen, and whether mixup loses cannot be told. All 24 are tested on the same 30 flowers, of which one is
+          3.3 points; cross-entropy is worse with mixup, .346 against .286
 """
 
 from pathlib import Path
@@ -21,8 +24,11 @@ from autoaug.data import Source, tabular
 from autoaug.strategies import none
 from autoaug.train import RECIPES
 
-PUBLISHED = {"erm": "21.3", "mixup": "17.3"}
-"""Error in percent, iris."""
+PUBLISHED = {
+    "erm": "Iris 21.3, Abalone 74.0, Arcene 57.6, Arrhythmia 56.6, HTRU2 2.0, Phishing 16.3",
+    "mixup": "Iris 17.3, Abalone 73.6, Arcene 48.0, Arrhythmia 46.3, HTRU2 2.0, Phishing 15.2",
+}
+"""Error in percent."""
 
 DIAGNOSED = ()
 """Diagnostics that its claims are about: rows of `autoaug.diagnose.DIAGNOSTICS`."""
