@@ -31,7 +31,7 @@ study = Study(
     baseline="madao",
     budget=Budget(trials=1),
     deploy=(),
-    seeds=5,
+    seeds=4,
 )
 
 paper = Study(
