@@ -82,7 +82,9 @@ REFINED: dict[Any, dict[Any, list[float]]] = {
 """By schedule and `Task.refine_lr`, the rates of three steps of refinement, worked out by hand."""
 
 
-@pytest.mark.parametrize("schedule", REFINED, ids=str)
+@pytest.mark.parametrize(
+    "schedule", REFINED, ids=lambda schedule: schedule if isinstance(schedule, str) else "function"
+)
 def test_refinement_has_the_rate_that_the_task_says(schedule: Any) -> None:
     for refine_lr, wanted in {**REFINED[schedule], 0.5: [0.5] * 3}.items():
         task = replace(FLAT, schedule=schedule, refine_epochs=3, refine_lr=refine_lr)
@@ -97,7 +99,9 @@ def test_every_schedule_was_refined_by_hand() -> None:
     assert all(set(rules) == {None, *REFINING} for rules in REFINED.values())
 
 
-@pytest.mark.parametrize("schedule", REFINED, ids=str)
+@pytest.mark.parametrize(
+    "schedule", REFINED, ids=lambda schedule: schedule if isinstance(schedule, str) else "function"
+)
 def test_a_restart_over_as_many_epochs_is_the_schedule_once_more(schedule: Any) -> None:
     task = replace(FLAT, schedule=schedule, refine_epochs=4, refine_lr="restart")
     assert [learning_rate(task, step, 7) for step in range(28, 56)] == pytest.approx(rates(task, 7))
