@@ -22,6 +22,7 @@ from typing import Any
 
 from autoaug import Study
 from autoaug.compare import Interval, interval
+from autoaug.data import public_name
 from autoaug.diagnose import DiagnosisEvent, conduct_diagnosis, plan_diagnosis
 from autoaug.execution import Event, Options
 from autoaug.executors import run
@@ -108,7 +109,7 @@ def result_of(study_ref: str, study: Study, store: Store) -> Result:
         date=time.strftime("%Y-%m-%d"),
         commit=commit(),
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "optuna")),
-        data=Path(as_text(study.task.data)).name,
+        data=public_name(as_text(study.task.data)),
         model=as_text(study.task.model),
         epochs=study.task.epochs,
         metric=study.metric.replace("val_", "test_", 1),
