@@ -52,11 +52,11 @@ class Result:
     data: str
     model: str
     epochs: int
-    metric: str
-    """Of the study, on the test split."""
     runs: Mapping[str, Mapping[str, Mapping[str, float]]]
     """By strategy and seed: the figures of a final run, such as "test_accuracy" and "gpu_seconds", and what diagnostics
     found of the same training, such as "white_box fgsm"."""
+    metric: str = "test_accuracy"
+    """Of the study, on the test split."""
 
     def metrics(self) -> list[str]:
         """Return the figures that its table shows: on the test split, of what was deployed too, and of diagnostics."""

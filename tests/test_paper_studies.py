@@ -50,7 +50,7 @@ def test_the_pages_are_what_the_results_make_of_them() -> None:
 
 def result(**runs: list[float]) -> Result:
     scores = {name: {f"{k}": {"test_accuracy": value} for k, value in enumerate(runs[name])} for name in runs}
-    return Result("s", "2026-01-01", "abc", "torch 2", "digits", "convnet", 3, "test_accuracy", scores)
+    return Result("s", "2026-01-01", "abc", "torch 2", "digits", "convnet", 3, scores)
 
 
 def claim(*weights: dict[str, float], margin: float | None = None) -> Claim:
