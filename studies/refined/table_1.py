@@ -12,7 +12,8 @@ Small     `study`: 100 digits of 8 x 8 pixels, always cropped, 40 epochs and 6 o
 Cost      10 arms x 10 seeds, about 3 CPU-minutes; `cifar` 4 arms x 3 seeds, about 8
 Answer    10 seeds, 2026-11-27, points that refinement adds, with 95 % intervals: mixup .31 ± .20, CutMix 1.02 ± .39 and
           AutoAugment 1.23 ± 1.00, as the paper says; manifold mixup .18 ± .40, which cannot be told. Against the paper,
-          CutMix gains more than mixup, by .70 ± .51. The seeds were cut from 20 for time, before a score was looked at.
+          CutMix gains more than mixup, by .70 ± .51. The seeds were cut from 20 for time, before scores of this setting
+          were looked at.
           Tried before, without the crop and Cutout, with moderate refined as the others, 20 seeds: mixup .19 ± .33,
           CutMix .52 ± .21, AutoAugment .68 ± .28. `cifar` was not run
 """

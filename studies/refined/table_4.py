@@ -7,8 +7,8 @@ Paper     Tiny-ImageNet, PreActResNet-18, 400 epochs and 50 of refinement, the l
           α = .5 63.34 → 65.08, manifold mixup 63.28 → 64.33 and 64.43 → 65.80, CutMix p = .5 64.61 → 65.59, p = 1
           65.23 → 65.87, AutoAugment's policy of CIFAR 64.29 → 65.12, of ImageNet 60.65 → 61.75. The best epoch, which
           the paper gives too, is chosen on the test images and is not measured here
-Small     `study`: 100 digits of 8 x 8 pixels, always cropped, 40 epochs and 6 of refinement. Of every method the mean
-          over refined and unrefined arms is a claim
+Small     `study`: 100 digits of 8 x 8 pixels, always cropped, 40 epochs and 6 of refinement. What refinement
+          brings in the mean of the eight methods is a claim
 Cost      17 arms x 10 seeds, about 4 CPU-minutes
 Answer    not yet run
 """
