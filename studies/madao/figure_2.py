@@ -8,8 +8,13 @@ Paper     CIFAR-10, WRN-28-2, 300 epochs: least error at s = 60 (4.0 %), which t
 Small     `study`: 400 upright digits that are validated and tested rotated by up to 30 degrees, 20 epochs of 8 steps.
           s = 2 is what `madao()` takes of such a training: 72 updates. As in the paper the learning rate of the policy
           is the same for every s, that of `madao()` at s = 2
-Cost      not yet run
-Answer    not yet run
+Cost      5 arms x 5 seeds, 1.6 CPU-minutes. s = 1 was left out: the plan predicts 15 CPU-seconds for each of its runs
+Answer    Accuracy in percent and CPU-seconds of a training (n = 5, 2026-11-27): no DA 79.7 ± 1.8 and .8; s = ∞ 85.7 ±
+          2.7 and 1.2; s = 20 88.2 ± 2.2 and 1.9; s = 5 91.4 ± 5.7 and 3.7; s = 2 90.1 ± 3.3 and 7.8. A policy that is
+          moved every other step is better than the same policy left as it begins by 4.4 (1.2 to 7.6), and each finer
+          step costs more, as in the paper. Which s is best cannot be told: s = 2 and s = 20 are apart by 1.9 (-1.0 to
+          4.9). 72 updates take the training from 1.2 to 7.8 seconds, 6.5 times as long, where the paper's s = 60 takes
+          1.9 times: there they are one in 60 steps, here one in 2
 """
 
 from optuna.distributions import FloatDistribution, IntDistribution
