@@ -12,7 +12,7 @@ Small     `study`: 400 upright digits that are validated and tested rotated by u
           are warm-up: rotate should be selected, and strong. `inverted`: the same digits, validated and tested white
           for black, where it should be invert
 Cost      `study` and `inverted` 3 runs each, 34 CPU-seconds by the plan
-Answer    Not run by this name: the five runs `s-2` of `madao/figure_2` are the same training (2026-11-27). Nothing
+Answer    Not run by this name: the five runs `s-2` of `madao/figure_2` have the same setting (2026-11-27). Nothing
           moves before the third epoch, and the stages end differently. Of rotate, what was planted, the probability
           ends at .70 and the strength at .82 in the mean over runs and stages, both from .5; its selection ends at .06,
           from .07, and in no run is it among the three most selected of a stage. Those are others in every run, shear_x
