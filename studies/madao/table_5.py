@@ -8,8 +8,12 @@ Paper     CIFAR-10, WRN-28-2, 300 epochs, error in percent: MADAO 4.0, MADAO-CG 
 Small     `study`: 400 upright digits that are validated and tested rotated by up to 30 degrees, 20 epochs: the policy
           that helps is known. `start` is the policy that all begin with, never moved: what the hypergradient adds is
           the difference to it
-Cost      not yet run
-Answer    not yet run
+Cost      4 arms x 4 seeds, 1.7 CPU-minutes
+Answer    Accuracy in percent and CPU-seconds of a training (n = 4, 2026-11-27): the start 85.7 ± 4.0 and 1.3, MADAO
+          91.7 ± 1.9 and 8.1, MADAO-CG 94.5 ± 2.5 and 7.8, MADAO-FO 90.2 ± 4.2 and 3.6. The paper's order cannot be
+          told: the series is apart from conjugate gradients by -2.9 (-6.1 to .3), which is rather against the paper,
+          and from the identity by 1.4 (-2.1 to 4.9). Series and conjugate gradients take equally long, to .3 seconds
+          (-.2 to .7), as the paper says; the identity takes less than half
 """
 
 from autoaug import Budget, Study, Task
