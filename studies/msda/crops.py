@@ -6,14 +6,19 @@ random crops, in which objects are small and near pixels should matter, and on s
 Paper     ImageNet-100: large crops mixup 58.3, CutMix 64.4 (+6.1); small crops mixup 67.7, CutMix 67.0 (-.7). Neither
           the sizes of the crops nor the network, the classes or what the images of the validation were cropped to are
           on the slides: here three quarters of the area and more, a quarter to a half of it, and whole images
-Small     `study`: 100 digits of 8 x 8 pixels, 40 epochs. A large crop is 7 or 8 pixels a side, a small one 4 to 6. The
-          row `crops` of the diagnostics has validation images with objects half and twice as large beside it. `photos`:
-          10 classes of ImageNet at 64 pixels
-Cost      `study` 4 arms x 10 seeds, each trained twice
-Answer    not yet run
+Small     `study`: 100 digits of 8 x 8 pixels, 40 epochs. A large crop is 7 or 8 pixels a side, a small one 4 to 6.
+          100 validation images are few, as nothing is chosen by them; the row `crops` of the diagnostics shows them
+          with objects half and twice as large. `photos`: 10 classes of ImageNet at 64 pixels
+Cost      `study` 4 arms x 10 seeds, .8 CPU-seconds a run: half a CPU-minute, and as much again for the diagnostic
+Answer    `study`, 10 seeds (2026-11-27), accuracy: large crops mixup 91.9, CutMix 92.4, a difference of .5 ± 1.2, too
+          small to be told; small crops mixup 67.8, CutMix 46.9, so that mixup is better by 20.9 ± 9.3, as published,
+          though by .7 there. What CutMix has over mixup falls by 21.4 ± 8.9 points from large crops to small ones, as
+          published. Networks of small crops are worse here by 24 points and more, where in the paper they are better:
+          here they are tested on whole images. The diagnostic and `photos` are not yet run
 """
 
 from autoaug import Budget, Study, Task
+from autoaug.data import subset
 from autoaug.strategies import Strategy, none
 from autoaug.train import RECIPES
 
@@ -54,7 +59,12 @@ def setting(name: str, task: Task, strategies: dict[str, Strategy], seeds: int) 
     )
 
 
-study = setting("msda-crops", Task(data="digits-100", model="convnet", epochs=40, batch_size=25), arms(), seeds=10)
+study = setting(
+    "msda-crops",
+    Task(data=subset("digits", train=100, val=100), model="convnet", epochs=40, batch_size=25),
+    arms(),
+    seeds=10,
+)
 photos = setting(
     "msda-crops-photos",
     Task(data="data/imagenette224", size=64, model="photo-resnet-8", epochs=12, batch_size=50),

@@ -7,14 +7,15 @@ Paper     a figure without numbers, and the theory: mixup weighs all products in
           nearer two pixels are. Set against the middle of the map, a pixel with itself, what is far should then be left
           larger by CutMix than by mixup. That is the row `gradient_map`, whose `beside` is the mean of the map outside
           its middle; neither data nor network of the figure are on the slides
-Small     `study`: 100 digits of 8 x 8 pixels, 60 epochs, 64 validation images. The map reaches 16 pixels, and an offset
-          that no two pixels have counts as 0: with 8 pixels a side that divides `beside` by 4.9, for all arms. `cifar`:
-          2,000 images of CIFAR-10 at 16 x 16 pixels
+Small     `study`: 100 digits of 8 x 8 pixels, 60 epochs, 64 of 100 validation images. The map reaches 16 pixels, and
+          an offset that no two pixels have counts as 0: with 8 pixels a side that divides `beside` by 4.9, in all arms.
+          `cifar`: 2,000 images of CIFAR-10 at 16 x 16 pixels
 Cost      `study` 3 arms x 10 seeds, each trained twice
 Answer    not yet run
 """
 
 from autoaug import Task
+from autoaug.data import subset
 from autoaug.train import RECIPES
 from studies.msda import table_2
 
@@ -28,7 +29,7 @@ METHODS = {name: table_2.METHODS[name] for name in ("vanilla", "mixup", "cutmix"
 
 study = table_2.setting(
     "msda-gradient-map",
-    Task(data="digits-100", model="convnet", standard="crop", epochs=60, batch_size=25),
+    Task(data=subset("digits", train=100, val=100), model="convnet", standard="crop", epochs=60, batch_size=25),
     seeds=10,
     methods=METHODS,
 )

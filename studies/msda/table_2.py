@@ -8,8 +8,12 @@ Paper     PreActResNet-18: vanilla 76.73, mixup 77.21, CutMix 78.66, PuzzleMix 7
           figure), every image mixed, and the recipe of the mixup paper, whose network it is
 Small     `study`: 100 digits of 8 x 8 pixels, 60 epochs, as masks want longer trainings; boxes are coarse there.
           `cifar`: 2,000 images of CIFAR-10 at 16 x 16 pixels, 20 epochs
-Cost      `study` 7 arms x 12 seeds
-Answer    not yet run
+Cost      `study` 7 arms x 12 seeds, 2 to 5 CPU-seconds a run: 4 CPU-minutes on a busy machine
+Answer    `study`, 12 seeds (2026-11-27), accuracy: vanilla 93.0, mixup 94.7, CutMix 94.9, PuzzleMix 94.5, mixup or
+          CutMix 94.3, HMix 94.7, GMix 94.6. Every mix is better than none, as published, by 1.3 to 1.8 points, and
+          PuzzleMix takes 2.6 times as long as CutMix, where the paper says twice. Between masks little can be told:
+          CutMix and mixup differ by .14 ± .47, and neither HMix, GMix nor PuzzleMix is seen to be better than those.
+          One of the two at random is worse than CutMix by .58 ± .52, against the paper. `cifar` is not yet run
 """
 
 from collections.abc import Mapping
