@@ -350,6 +350,30 @@ def ending(code: int) -> str:
     return f"import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit({code})); {SAYING}"
 
 
+MOVED = "import sys; sys.exit('error: storage sqlite:///x.db is not what was opened: its file is gone')"
+
+KEEPS = "import os, time; os.makedirs('a/.spool'); open('a/.spool/1.jsonl', 'w').close(); "
+
+
+@pytest.mark.parametrize(
+    ("driver", "same"),
+    [(MOVED, True), (KEEPS + SAYING, True), ("import time; " + SAYING, False)],
+    ids=["its storage was away", "its disk holds what the storage lacks", "its disk holds nothing"],
+)
+def test_a_host_is_lost_with_its_driver_only_where_nothing_is_lost_with_its_disk(
+    tmp_path: Path, driver: str, same: bool
+) -> None:
+    with ProcessGroup([sys.executable, "-c", driver], tmp_path, apart=True) as group:
+        group.start()
+        (first,) = group.drivers
+        while not first.replaced:
+            group.poll()
+            if first.read and not first.killed:
+                group.kill(first.process.pid)
+            time.sleep(0.02)
+        assert (group.drivers[1].host == first.host) is same
+
+
 @pytest.mark.parametrize(
     ("driver", "crashes"),
     [

@@ -21,7 +21,7 @@ from autoaug.execution._pending_writes import spool_of
 from autoaug.executors import run
 from autoaug.processes import this_process
 from autoaug.record import Outcome, Record, TrialKind
-from autoaug.store import SPOOL_FOLDER, Spool, Store, Unreachable
+from autoaug.store import SPOOL_FOLDER, Moved, Spool, Store, Unreachable, delete_study, settle
 from autoaug.store._retrying import RetryPolicy, is_transient
 from autoaug.store._spool import claim, make, read
 from autoaug.strategies import none
@@ -116,7 +116,8 @@ def test_a_driver_without_its_storage_ends_with_a_reason_and_the_next_one_writes
 
 
 def epoch(number: int) -> Record:
-    return Record(epoch=number, phase="augment", study="tiny", strategy="none", trial=0, metrics={"val_accuracy": 0.5})
+    of = {"study": "tiny", "strategy": "none", "trial": 0}
+    return Record(epoch=number, phase="augment", metrics={"val_accuracy": 0.5}, gpu_seconds=2.5, **of)
 
 
 def leave(spool: Spool, trial_id: int) -> Path:
@@ -153,7 +154,7 @@ def test_what_a_dead_process_left_is_written_and_that_of_a_living_one_is_its_own
     assert not path.exists()
 
 
-def test_what_is_found_of_a_trial_that_another_worker_took_over_is_dropped(
+def test_of_a_trial_that_another_worker_took_over_what_was_measured_is_kept_and_its_end_is_dropped(
     store: Store, options: Options, caplog: pytest.LogCaptureFixture
 ) -> None:
     scheduler = Scheduler(one_trial(), store)
@@ -163,9 +164,72 @@ def test_what_is_found_of_a_trial_that_another_worker_took_over_is_dropped(
     scheduler.lost(job, "no sign of life")
     write_pending(store, options)
     assert [outcome.state for outcome in searched(store)] == ["FAIL", "WAITING"]
-    assert store.epochs("tiny") == []
-    assert "4 writes about trial id 1 are dropped: it has ended, or another worker has it" in caplog.text
+    assert store.epochs("tiny") == [epoch(1)]
+    assert store.spent("tiny", "none") == 2.5, "it was spent, whoever goes on"
+    dropped = "1 of 4 writes about trial id 1 were made late, the others are dropped: it has ended, or another worker"
+    assert dropped in caplog.text
     assert not path.exists()
+
+
+def test_hosts_that_share_no_disk_lose_nothing_that_one_measured_while_the_file_of_the_storage_was_away(
+    store: Store, file: Path, options: Options
+) -> None:
+    """The trial is taken over by another one, which sees nothing of what the first has on its disk."""
+    away = file.with_name("away.db")
+    acknowledged: list[Record] = []
+
+    def listen(event: Event) -> None:
+        if event.record:
+            acknowledged.append(event.record)
+            if event.record.epoch == 1:
+                file.rename(away)
+
+    with pytest.raises(Moved):
+        run(one_trial(3), store, options=options, listen=listen)
+    store.close()
+    away.rename(file)
+    assert [record.epoch for record in acknowledged] == [1, 2]
+    back, elsewhere = Store(store.storage_url), replace(options, artifacts=options.artifacts.with_name("elsewhere"))
+    back.requeue(back.open("tiny", "none", "maximize"), 1, "no sign of life")
+    run(one_trial(3), back, options=elsewhere)
+    write_pending(back, options)
+    kept = [record for record in back.epochs("tiny") if record.attempt == 1 and record.kind is not TrialKind.FINAL]
+    assert kept == acknowledged
+    back.close()
+
+
+def test_what_is_late_goes_to_its_own_trial_whatever_became_of_its_study(store: Store, options: Options) -> None:
+    job = Scheduler(one_trial(), store).next()
+    assert job
+    leave(replace(spool_of(store, options), owner=dead()), job.trial_id)
+    archived = store.archive("tiny")
+    Scheduler(one_trial(), store)
+    store.finish(job.trial_id, TrialState.FAIL, reason="given up")
+    write_pending(store, options)
+    assert (store.epochs("tiny"), store.epochs(archived)) == ([], [replace(epoch(1), study=archived)])
+
+
+def test_what_is_late_does_not_go_to_a_trial_that_got_the_id_of_a_deleted_one(store: Store, options: Options) -> None:
+    first = Scheduler(one_trial(), store).next()
+    assert first
+    leave(replace(spool_of(store, options), owner=dead()), first.trial_id)
+    delete_study(store, "tiny")
+    second = Scheduler(replace(one_trial(), name="other", strategies={"standard": none()}), store).next()
+    assert second
+    assert second.trial_id == first.trial_id
+    write_pending(store, options)
+    assert (store.epochs("other"), store.trials("other", "standard")[0].intermediate_values) == ([], {})
+    assert store.is_running(second.trial_id)
+
+
+def test_a_storage_that_does_not_know_a_trial_takes_nothing_of_it_and_drops_nothing(
+    store: Store, options: Options
+) -> None:
+    store.spool = spool_of(store, options)
+    path = leave(store.spool, 1)
+    with pytest.raises(Moved, match="trial id 1 is not in it any more"):
+        settle(store, 1)
+    assert path.exists()
 
 
 def test_a_file_is_made_by_one_process_and_what_is_appended_meanwhile_is_another(

@@ -47,7 +47,7 @@ def write_pending(store: Store, options: Options) -> None:
     """
     for pending in spool_of(store, options).left():
         if not store.is_running(pending.trial_id):
-            replay(store, pending)  # which drops it
+            replay(store, pending)  # which writes its epochs, and drops the rest
         elif pending.free or is_gone(pending.owner):
             lease = store.leases().get(pending.trial_id)
             if store.take_lease(pending.trial_id, process_name(), lease):  # or else somebody is at it

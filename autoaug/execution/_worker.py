@@ -121,8 +121,8 @@ def ending_of(attempt: Attempt, end_process: Callable[[], None] | None = None) -
 def left_behind(attempt: Attempt, away: Unreachable) -> State:
     """Give back a trial that cannot go on without its storage; where that is still away, the lease that ends does it.
 
-    What was measured of it comes first: what is written about a trial that was given back is dropped. Where nothing can
-    be kept, the storage is waited for once more.
+    What was measured of it comes first: it is what the attempt got done. Where nothing can be kept, the storage is
+    waited for once more.
     """
     if isinstance(away, Unwritable):
         attempt.store.retry_policy.gave_up = False

@@ -259,6 +259,14 @@ def states_of_trials(connection: sql.Connection) -> dict[str, dict[TrialState, i
     return found
 
 
+def study_and_number(connection: sql.Connection, trial_id: int) -> tuple[str, int] | None:
+    """Return the name of the Optuna study of a trial and its number there; None where it was deleted."""
+    query = sql.select(STUDY_ROWS.c.study_name, TRIAL_ROWS.c.number)
+    joined = query.join(TRIAL_ROWS, TRIAL_ROWS.c.study_id == STUDY_ROWS.c.study_id)
+    row = connection.execute(joined.where(TRIAL_ROWS.c.trial_id == trial_id)).one_or_none()
+    return (row.study_name, row.number) if row else None
+
+
 def ended_trials(connection: sql.Connection, study_names: Collection[str]) -> list[int]:
     """Return the ids of the trials of some Optuna studies that have ended."""
     query = sql.select(TRIAL_ROWS.c.trial_id).join(STUDY_ROWS, STUDY_ROWS.c.study_id == TRIAL_ROWS.c.study_id)

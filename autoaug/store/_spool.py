@@ -7,7 +7,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from errno import ENOSPC
 from functools import wraps
 from pathlib import Path
@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from autoaug.record import Record, TrialKind, record_of
 from autoaug.store._damage import checked_epoch, reason
+from autoaug.store._optuna_tables import study_and_number
 from autoaug.store._retrying import Moved, Unreachable, Unwritable
 from autoaug.store._watch import FOREIGN
 from autoaug.text import LOG
@@ -160,7 +161,7 @@ def spooled_record(plain: Mapping[str, Any]) -> Record:
 
 
 WRITES: dict[str, Callable[..., Any]] = {}
-"""What may stand in a spool, by name: writes about a trial that its end forbids."""
+"""What may stand in a spool, by name: writes about a trial. Its end forbids all but those of its epochs."""
 
 
 def spooled(method: Method) -> Method:
@@ -217,7 +218,10 @@ def settle(store: Any, trial_id: int) -> None:
 
     Raises:
         Unreachable: the storage is still away.
+        Moved: it does not know the trial any more. They are left as they are.
     """
+    if moved := moved_by(store, trial_id, KeyError(trial_id)):
+        raise moved
     path = store.spool.path(trial_id)
     if read(path) and (ours := claim(path)):
         try:
@@ -259,12 +263,41 @@ def claim(path: Path) -> PendingFile | None:
 
 
 def make(store: Any, pending: PendingFile) -> None:
-    """Make the writes of a file and remove it. If the trial has ended, or another worker has it, they are dropped."""
-    running = store.is_running(pending.trial_id)
-    if running:
-        for call, arguments in pending.writes:
-            with suppress(IntegrityError, UpdateFinishedTrialError):  # another driver has just made it
-                WRITES[call](store, pending.trial_id, **arguments)
-    done = "were made late: the storage was away" if running else "are dropped: it has ended, or another worker has it"
-    LOG.warning("%d writes about trial id %d %s", len(pending.writes), pending.trial_id, done)
+    """Make the writes of a file that are still to be made, and remove it."""
+    made = list(due(store, pending))
+    for call, arguments in made:
+        with suppress(IntegrityError, UpdateFinishedTrialError):  # another driver has just made it
+            WRITES[call](store, pending.trial_id, **arguments)
+    if len(made) == len(pending.writes):
+        LOG.warning("%d writes about trial id %d were made late: the storage was away", len(made), pending.trial_id)
+    else:
+        LOG.warning(
+            "%d of %d writes about trial id %d were made late, the others are dropped: it has ended, or another worker "
+            "has it",
+            *(len(made), len(pending.writes), pending.trial_id),
+        )
     pending.path.unlink(missing_ok=True)
+
+
+def due(store: Any, pending: PendingFile) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the writes of a file that are still to be made.
+
+    Of a trial that has ended, perhaps because another worker goes on with it, these are its epochs: it was told that
+    they are kept, nobody else writes to their rows, and what they cost was spent. They go to the study that has the
+    trial now, under whatever name; those of a trial that was deleted, whose id another one got, go nowhere.
+    """
+    running = store.is_running(pending.trial_id)
+    study_name, number = store.retry_policy(lambda: place_of(store, pending.trial_id)) or ("", -1)
+    records = [arguments["record"] for _, arguments in pending.writes if "record" in arguments]
+    if any(each.trial != number or not study_name.endswith(f"/{each.substudy}") for each in records):
+        return
+    for call, arguments in pending.writes:
+        if record := arguments.get("record"):
+            yield call, {**arguments, "record": replace(record, study=study_name.removesuffix(f"/{record.substudy}"))}
+        elif running:
+            yield call, arguments
+
+
+def place_of(store: Any, trial_id: int) -> tuple[str, int] | None:
+    with store.engine.connect() as connection:
+        return study_and_number(connection, trial_id)

@@ -40,7 +40,7 @@ class Audit:
     unexplained: int = 0
     given_up: int = 0
     acknowledged: int = 0
-    """Epochs that a driver printed: the storage had said that it holds them."""
+    """Epochs that a driver printed: the storage holds them, or the disk of the driver does until they are written."""
     missing: int = 0
     repeated: int = 0
     """Epochs that were trained again after a kill."""

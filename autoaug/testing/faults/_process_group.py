@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from autoaug.store import SPOOL_FOLDER
+
 DONE = (0, 3)
 """Exit codes of a driver that left nothing to do: 3 where some trials failed."""
 
@@ -37,6 +39,8 @@ class Driver:
     """Its events, as JSON lines."""
     log: Path
     """Its errors."""
+    host: Path
+    """The folder in which it works."""
     contained: bool = False
     """Whether it runs in a namespace of its own: a signal to it stops at what made the namespace."""
     killed: bool = False
@@ -66,7 +70,9 @@ class ProcessGroup:
     namespaces: bool = False
     """Whether every second driver has a PID namespace of its own."""
     apart: bool = False
-    """Whether every driver works in a folder of its own, as on a host that shares no disk with others."""
+    """Whether every driver works in a folder of its own, as on a host that shares no disk with others. Where one dies
+    the next is on another host; where it ended by itself, or its disk holds what the storage still lacks, on the same
+    one: what lies on one disk alone goes with that."""
     drivers: list[Driver] = field(default_factory=list)
     acknowledged: list[dict[str, Any]] = field(default_factory=list)
     """The records of the epochs that the drivers printed so far."""
@@ -77,11 +83,15 @@ class ProcessGroup:
     heard: float = 0.0
     """When a driver last began or said something, by the monotonic clock."""
 
-    def start(self) -> None:
-        """Start one more driver, and all that it starts as one group of processes."""
+    def start(self, host: Path | None = None) -> None:
+        """Start one more driver, and all that it starts as one group of processes.
+
+        Args:
+            host: the folder in which it works; None is that of all, or a new one where each has its own.
+        """
         contained = CONTAINED if self.namespaces and len(self.drivers) % 2 else ()
         output, log = (self.folder / f"driver-{len(self.drivers)}.{kind}" for kind in ("jsonl", "log"))
-        here = self.folder / f"host-{len(self.drivers)}" if self.apart else self.folder
+        here = host or (self.folder / f"host-{len(self.drivers)}" if self.apart else self.folder)
         here.mkdir(exist_ok=True)
         with output.open("wb") as events, log.open("wb") as errors:
             process = subprocess.Popen(
@@ -93,7 +103,7 @@ class ProcessGroup:
                 env={**os.environ, **self.environment},
                 start_new_session=True,
             )
-        self.drivers.append(Driver(process, output, log, bool(contained)))
+        self.drivers.append(Driver(process, output, log, here, bool(contained)))
         self.heard = time.monotonic()
 
     def poll(self) -> bool:
@@ -118,7 +128,7 @@ class ProcessGroup:
         if not asked and not away:
             self.crashed.append(f"exit code {code}: {words[-1]}")
         if sum(each.replaced and not (each.killed or each.preempted) for each in self.drivers) < HOPELESS:
-            self.start()
+            self.start(driver.host if away or any(driver.host.glob(f"*/{SPOOL_FOLDER}/*.jsonl")) else None)
 
     def silent_seconds(self) -> float:
         """Return for how many seconds no driver has begun or said anything."""
