@@ -50,8 +50,8 @@ def counting(happens: str, at_step: int) -> Callable[..., Tensor]:
     """A training step that counts in a file, and lets something happen at one of those of this process."""
     made = count(1)
 
-    def step(run: TrainingRun, images: Tensor, targets: Tensor) -> Tensor:
-        loss = train_step(run, images, targets)
+    def step(run: TrainingRun, *batch: Tensor) -> Tensor:
+        loss = train_step(run, *batch)
         with Path("steps").open("a") as file:
             file.write(".")
         if next(made) == at_step:
