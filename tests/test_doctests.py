@@ -32,7 +32,17 @@ ROOMS: dict[str, set[str]] = {
         "stored_leaderboard",
         "winning_policy",
     },
-    "autoaug.policy": {"Composed", "Policy", "PolicyError", "Apply", "Choice", "Choices", "Schedule", "Sequence"},
+    "autoaug.policy": {
+        "AppliedAtTest",
+        "Composed",
+        "Policy",
+        "PolicyError",
+        "Apply",
+        "Choice",
+        "Choices",
+        "Schedule",
+        "Sequence",
+    },
 }
 """The packages whose examples run, and of each the public classes that need none: protocols and errors, and the nodes
 of a tree and the draws of a batch, which a function makes that has one; what a strategy is asked with; parts of a row

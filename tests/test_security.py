@@ -223,7 +223,11 @@ def test_what_a_driver_says_is_shown_without_the_secrets_of_the_url() -> None:
 
 LOADS = {"load", "loads", "Unpickler", "read_pickle", "eval", "exec", "unsafe_load", "full_load"}
 SAFE = {"json.load", "json.loads", "tomllib.load", "tomllib.loads"}
-ACROSS_PROCESSES = {("executors/_worker_process.py", "cloudpickle.loads"), ("testing/_mix.py", "pickle.loads")}
+ACROSS_PROCESSES = {
+    ("executors/_worker_process.py", "cloudpickle.loads"),
+    ("testing/_mix.py", "pickle.loads"),
+    ("testing/_mix_in_training.py", "pickle.loads"),
+}
 """What the driver has just sent to its own worker, and what a suite has just dumped itself; it never lies on a disk."""
 
 

@@ -31,12 +31,13 @@ def zoom_y(image: Tensor, magnification: float) -> Tensor:
 
 
 def stretched(image: Tensor, across: float, down: float) -> Tensor:
-    """Look every pixel up so many times as far from the centre: bilinear, black outside.
+    """Look pixels up so many times as far from the centre: bilinear, black outside.
 
     torchvision's affine has one scale for both axes.
     """
     matrix = torch.tensor([[[across, 0.0, 0.0], [0.0, down, 0.0]]], dtype=image.dtype)
-    places = affine_grid(matrix.to(image.device), [1, *image.shape], align_corners=False)
+    size = [1, *image.shape]
+    places = affine_grid(matrix.to(image.device), size, align_corners=False)
     return grid_sample(image[None], places, align_corners=False)[0].clamp(max=1)
 
 

@@ -69,6 +69,13 @@ class GaussianNoise:
     Raises:
         ValueError: a parameter is out of range; when called, images or targets have another shape or dtype than `Mix`
             says.
+
+    >>> import torch
+    >>> from autoaug.mixing import GaussianNoise
+    >>> images, targets = torch.full((1, 1, 32, 32), 0.5), torch.eye(1)
+    >>> noisy, same = GaussianNoise(sigma=0.1)(images, targets, torch.Generator().manual_seed(0))
+    >>> round(noisy.std().item(), 1), torch.equal(same, targets)
+    (0.1, True)
     """
 
     sigma: Annotated[float, Within(0, 1)] = 0.1

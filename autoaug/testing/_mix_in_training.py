@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def training_batch(count: int = 16, seed: int = 0, **changed: Any) -> TrainingBa
 
 def seen(mixed: Mixed, batch: TrainingBatch) -> Tensor:
     """Return the logits of the network in evaluation for what a mix made, [B, K], through its own mixing too."""
-    network = pickle.loads(pickle.dumps(batch.model)).eval()  # a copy, which keeps the training flags as they are
+    network = deepcopy(batch.model).eval()  # a copy, which keeps the training flags as they are
     with mixed.hidden(network) if mixed.hidden else nullcontext():
         return network(mixed.images)
 
