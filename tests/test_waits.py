@@ -22,7 +22,7 @@ from autoaug.devices import Clock, Stopwatch, all_to_device, to_device
 from autoaug.hypergrad import Hypergrad, conjugate_gradient, identity, neumann, running, unrolled
 from autoaug.hypergrad._solvers import ConjugateGradient
 from autoaug.learners import Bilevel, Joint, Updates
-from autoaug.mixing import MIXES, Mix
+from autoaug.mixing import MIXES, Mix, takes
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, Relaxed, SpatialTransformer, Warp, ready
 from autoaug.strategies import none
@@ -130,7 +130,8 @@ def test_no_step_with_a_standard_augmentation_stops_for_the_gpu(standard: Any, g
 @pytest.mark.parametrize("per", ["sample", "batch"])
 @pytest.mark.parametrize("name", MIXES)
 def test_no_step_with_a_mix_stops_for_the_gpu(name: str, per: Any, gpu: PretendedGpu) -> None:
-    mix = MIXES[name](alpha=0.4, probability=0.7, per=per)
+    given = {"alpha": 0.4, "probability": 0.7, "per": per}
+    mix = MIXES[name](**{parameter: value for parameter, value in given.items() if parameter in takes(name)})
     assert counts(steps(gpu, Fixed(ready.none()), mix)) == ({}, {})
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autoaug.devices import to_device
+
 NEIGHBOURHOOD = 4
 """Pixels on a side over which images are averaged before neighbouring blocks are compared."""
 
@@ -81,7 +83,7 @@ def energy_of(
     ]
     for first, second in halves:
         both = both + (first + second).transpose(0, 1)
-    shares = torch.tensor(levels, dtype=lost.dtype, device=lost.device)
+    shares = to_device(torch.tensor(levels), lost.device, lost.dtype)
     alone = shares * both[1][..., None] + (1 - shares) * both[0][..., None] + prior[:, None, None, :]
     crossing = [alike + (each[:, 1, 0] + each[:, 0, 1] - each[:, 1, 1] - each[:, 0, 0]) / 2 for each in (down, right)]
     return Energy(alone, *crossing)
@@ -121,7 +123,7 @@ def lowest_mask(energy: Energy, levels: tuple[float, ...]) -> Tensor:
     Starts are a mean field that is cooled, each level everywhere, and the best level of each block alone. The blocks
     of a chessboard's colours take turns, so that none moves beside another that does.
     """
-    count, values = len(energy.alone), torch.tensor(levels, dtype=energy.alone.dtype, device=energy.alone.device)
+    count, values = len(energy.alone), to_device(torch.tensor(levels), energy.alone.device, energy.alone.dtype)
     shape = energy.alone.shape[:3]
     starts = [mean_field(energy, values).argmin(-1), energy.alone.argmin(-1)]
     starts += [torch.full(shape, k, dtype=torch.int64, device=values.device) for k in range(len(levels))]
