@@ -4,8 +4,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := sqlite:///demo.db
 SITE := site
-# More than there are cores, for many tests wait: for processes that are killed, for leases that end, for servers.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 
 .PHONY: demo test lint docs clean
 
@@ -13,7 +11,7 @@ demo: $(VENV)/installed
 	$(BIN)/autoaug run quickstart --storage $(DEMO) --artifacts $(VENV)/artifacts
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
