@@ -7,7 +7,8 @@ Paper     CIFAR-10, PreActResNet-18, 200 epochs, α = 1: error 5.53 → 4.24 (ta
 Small     `study`: 100 digits of 8 x 8 pixels; `cifar`: 1,000 images of CIFAR-10 at 16 x 16 from data/cifar10.npz. Both
           are trained for much less long than in the paper, which favours plain training
 Cost      2 arms x 16 seeds, about 1 CPU-minute; `cifar` 2 x 6, about 4
-Answer    not yet run
+Answer    100 digits, test accuracy of 16 runs with 95 % intervals (2026-11-27): erm 93.6 ± .7, mixup 93.9 ± .5; +.32
+          points of [-.55, 1.19] cannot be told from chance. `cifar` is not yet run
 """
 
 from typing import Any
