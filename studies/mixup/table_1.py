@@ -8,10 +8,10 @@ Paper     top-1 / top-5 errors: ResNet-50 23.5 → 23.3, in 200 epochs 23.6 → 
 Small     `study`: 100 digits of 8 x 8 pixels, where α = .2 shows within seconds; a network of 18,000 parameters and, as
           the deeper one, WRN-10-1 of 78,000; 30 epochs, and 60 as the longer training
 Cost      7 arms x 12 seeds, about 2 CPU-minutes
-Answer    test accuracy of 12 runs with 95 % intervals (2026-11-27): erm 93.4 ± .8, mixup 93.8 ± .5; deeper 90.2 ± .8 and
-          90.7 ± .9; longer 93.7 ± .9 and 94.5 ± .5; mixup with α = 8 93.4 ± .5. All differences have the paper's sign and
-          none can be told from chance: mixup +.36 points of [-.34, 1.05], .40 of [-.33, 1.13] more in longer training,
-          .15 of [-1.02, 1.31] more in the deeper network
+Answer    test accuracy of 12 runs with 95 % intervals (2026-11-27): erm 93.4 ± .8, mixup 93.8 ± .5; deeper 90.2 ± .8
+          and 90.7 ± .9; longer 93.7 ± .9 and 94.5 ± .5; mixup with α = 8 93.4 ± .5. All differences have the paper's
+          sign and none can be told from chance: mixup +.36 points of [-.34, 1.05], .40 of [-.33, 1.13] more in longer
+          training, .15 of [-1.02, 1.31] more in the deeper network
 """
 
 from typing import Any
