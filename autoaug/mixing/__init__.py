@@ -10,7 +10,7 @@ from autoaug.mixing._alone import Cutout, GaussianNoise, LabelSmoothing
 from autoaug.mixing._layers import ManifoldMixup, manifold_mixup, usual_layers
 from autoaug.mixing._masks import Mask
 from autoaug.mixing._neighbours import NeighbourMix, smote
-from autoaug.mixing._pairs import Mix, PairMix, Weakenable
+from autoaug.mixing._pairs import Mix, PairMix, Weakenable, smooth
 from autoaug.mixing._profile import distance_profile
 from autoaug.mixing._puzzle import PuzzleMix, puzzlemix
 from autoaug.mixing._several import DirichletMixup
@@ -47,6 +47,7 @@ __all__ = [
     "none",
     "puzzlemix",
     "refuse_in_loops",
+    "smooth",
     "smote",
     "takes",
     "usual_layers",

@@ -16,7 +16,7 @@ from autoaug.devices import to_device
 from autoaug.fields import Matching, Within, check_fields
 from autoaug.lookup import suggest
 from autoaug.mixing._beta import draw_beta
-from autoaug.mixing._pairs import as_mix, check_batch, checked_alpha, checked_share
+from autoaug.mixing._pairs import as_mix, blend, check_batch, checked_alpha, checked_share, ever_mixed
 from autoaug.mixing._training import Mixed, TrainingBatch, TrainingSetting
 
 IMAGES = "input"
@@ -50,7 +50,7 @@ class ManifoldMixup:
     @property
     def mixes(self) -> bool:
         """Whether it ever mixes anything."""
-        return self.probability > 0 and (isinstance(self.alpha, Tensor) or self.alpha > 0)
+        return ever_mixed(self.alpha, self.probability)
 
     def weakened(self, share: float) -> Self:
         """Return the same mix at a share in [0, 1] of its α; at 0 it mixes nothing.
@@ -230,5 +230,4 @@ def with_partners(values: Tensor, pair: Tensor, weight: Tensor) -> Tensor:
         pair: the partner of each, [B], int64.
         weight: [B] or [1].
     """
-    own = weight.view(-1, *(1 for _ in values.shape[1:]))
-    return (own * values + (1 - own) * values[pair]).to(values.dtype)
+    return blend(values, pair, weight.view(-1, *(1 for _ in values.shape[1:])))

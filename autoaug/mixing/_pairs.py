@@ -58,6 +58,11 @@ def checked_alpha(alpha: Any) -> float | Tensor:
     return alpha if isinstance(alpha, Tensor) else number
 
 
+def ever_mixed(alpha: float | Tensor, probability: float) -> bool:
+    """Whether shares λ ~ Beta(α, α) that are drawn with a probability ever mix anything; a tensor α is positive."""
+    return probability > 0 and (isinstance(alpha, Tensor) or alpha > 0)
+
+
 def as_mix(kind: str, name: str, value: Any, fix: str) -> str:
     """Return the message of a refusal, with the parameter spelt as a dimension is: "mix.alpha is -1: use ..."."""
     return f"mix.{name} is {short(single(value))}: use {fix}"
@@ -114,7 +119,7 @@ class PairMix:
     @property
     def mixes(self) -> bool:
         """Whether it ever mixes anything; the row "none" of `MIXES` never does."""
-        return self.probability > 0 and (isinstance(self.alpha, Tensor) or self.alpha > 0)
+        return ever_mixed(self.alpha, self.probability)
 
     def weakened(self, share: float) -> Self:
         """Return the same mix at a share in [0, 1] of its probability, or of its α and its smoothing, see `fades`.
@@ -203,7 +208,13 @@ def blend_with(values: Tensor, others: Tensor, weight: Tensor) -> Tensor:
 
 
 def smooth(targets: Tensor, epsilon: float) -> Tensor:
-    """Return (1 - ε) y + ε / K for soft targets y [B, K]."""
+    """Return (1 - ε) y + ε / K for soft targets y [B, K], as label smoothing has it (Szegedy et al. 2016).
+
+    >>> import torch
+    >>> from autoaug.mixing import smooth
+    >>> smooth(torch.eye(2), epsilon=0.5).tolist()
+    [[0.75, 0.25], [0.25, 0.75]]
+    """
     return (1 - epsilon) * targets + epsilon / targets.shape[1]
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from autoaug.devices import to_device
 from autoaug.fields import Within, check_fields
 from autoaug.mixing._beta import draw_beta
-from autoaug.mixing._pairs import as_mix, check_batch, checked_alpha, checked_share
+from autoaug.mixing._pairs import as_mix, blend, check_batch, checked_alpha, checked_share, ever_mixed
 from autoaug.mixing._puzzle_mask import Energy, energy_of, lowest_mask, seams_of
 from autoaug.mixing._puzzle_moves import spread, transported
 from autoaug.mixing._training import Mixed, TrainingBatch, TrainingSetting
@@ -63,7 +63,7 @@ class PuzzleMix:
     @property
     def mixes(self) -> bool:
         """Whether it ever mixes anything."""
-        return self.probability > 0 and (isinstance(self.alpha, Tensor) or self.alpha > 0)
+        return ever_mixed(self.alpha, self.probability)
 
     def weakened(self, share: float) -> Self:
         """Return the same mix at a share in [0, 1] of its probability; at 0 it mixes nothing.
@@ -108,7 +108,7 @@ class PuzzleMix:
         weight = mask.mean(dim=(1, 2))[:, None]
         pixels = spread(mask, images.shape[2], images.shape[3])[:, None]
         mixed = (pixels * own + (1 - pixels) * other).to(images.dtype)
-        soft = (weight * targets + (1 - weight) * targets[pair]).to(targets.dtype)
+        soft = blend(targets, pair, weight)
         return Mixed(
             torch.where(chosen[:, None, None, None], mixed, images), torch.where(chosen[:, None], soft, targets)
         )

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from autoaug.devices import to_device
 from autoaug.fields import Within, check_fields
 from autoaug.mixing._beta import draw_dirichlet
-from autoaug.mixing._pairs import as_mix, check_batch, checked_alpha, checked_share
+from autoaug.mixing._pairs import as_mix, check_batch, checked_alpha, checked_share, ever_mixed
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DirichletMixup:
     @property
     def mixes(self) -> bool:
         """Whether it ever mixes anything."""
-        return self.probability > 0 and (isinstance(self.alpha, Tensor) or self.alpha > 0)
+        return ever_mixed(self.alpha, self.probability)
 
     def weakened(self, share: float) -> Self:
         """Return the same mix at a share in [0, 1] of its α; raise ValueError where the share lies outside."""

@@ -28,22 +28,8 @@ def mix_conditions(fixed: Mapping[str, Any]) -> dict[str, Condition]:
     Args:
         fixed: what of the mix does not vary.
     """
-    names = dict.fromkeys(name for kind in MIXES for name in (*AMOUNTS, *takes(kind)))
-    when = {f"mix.{name}": when_condition(name, fixed) for name in MIX_WHEN}
-    return {**{f"mix.{name}": mix_condition(name, fixed) for name in names}, **when}
-
-
-def when_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
-    """Return when it means something to say when a mix is on: where anything is mixed at all."""
-
-    def inert(point: Mapping[str, Any]) -> str:
-        settings = {**fixed, **part("mix", point)}
-        kind = settings.get("kind", "mixup")
-        if not means(name, kind):
-            return f"mix {kind!r} takes no {name}"
-        return next((f"mix.{each} is 0" for each in AMOUNTS if each in takes(kind) and settings.get(each) == 0), "")
-
-    return Condition(("mix.kind", *(f"mix.{amount}" for amount in AMOUNTS)), inert)
+    names = dict.fromkeys(name for kind in MIXES for name in (*AMOUNTS, *takes(kind), *MIX_WHEN))
+    return {f"mix.{name}": mix_condition(name, fixed) for name in names}
 
 
 def means(name: str, kind: str) -> bool:
@@ -59,7 +45,7 @@ def mix_condition(name: str, fixed: Mapping[str, Any]) -> Condition:
     def inert(point: Mapping[str, Any]) -> str:
         settings = {**fixed, **part("mix", point)}
         kind = settings.get("kind", "mixup")
-        if name not in takes(kind):
+        if not means(name, kind):
             return f"mix {kind!r} takes no {name}"
         zero = (f"mix.{amount} is 0" for amount in amounts if amount in takes(kind) and settings.get(amount) == 0)
         return next(zero, "") or by_other(name, kind, settings)

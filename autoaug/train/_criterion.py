@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from autoaug.fields import TEXT, Refused
 from autoaug.lookup import lookup
+from autoaug.mixing import smooth
 
 if TYPE_CHECKING:
     from autoaug.data import Split
@@ -68,7 +69,7 @@ class Criterion:
         """
         soft = F.one_hot(targets, logits.shape[1]) if targets.dim() == 1 else targets
         soft = soft.to(logits.dtype)
-        losses = self.losses(logits, smoothed(soft, self.smoothing))
+        losses = self.losses(logits, smooth(soft, self.smoothing) if self.smoothing else soft)
         if not isinstance(losses, Tensor) or losses.shape != logits.shape[:1]:
             shape = list(losses.shape) if isinstance(losses, Tensor) else f"a {type(losses).__name__}"
             raise ValueError(
@@ -76,11 +77,6 @@ class Criterion:
                 f"[{len(logits)}], as losses of torch do with reduction='none'"
             )
         return losses if self.weights is None else losses * (soft @ self.weights.to(soft))
-
-
-def smoothed(targets: Tensor, amount: float) -> Tensor:
-    """Return soft targets [B, K] mixed with the uniform distribution; it goes by the share `amount` in [0, 1)."""
-    return (1 - amount) * targets + amount / targets.shape[1] if amount else targets
 
 
 def criterion_of(task: "Task", train: "Split", classes: int) -> Criterion:
