@@ -24,13 +24,15 @@ from autoaug import Study
 from autoaug.compare import Interval, interval
 from autoaug.data import public_name
 from autoaug.diagnose import DiagnosisEvent, conduct_diagnosis, plan_diagnosis
-from autoaug.execution import Event, Options
+from autoaug.execution import Options
 from autoaug.executors import run
+from autoaug.metrics import on_split
 from autoaug.record import TrialKind
 from autoaug.store import Diagnosis, Store, diagnoses
 from autoaug.train import spelt
 from benchmarks.claims import CLAIMS, Claim
 from benchmarks.planted import processor
+from benchmarks.strategies import say
 
 RESULTS = Path(__file__).parent / "results" / "papers"
 PAPERS = Path(__file__).parents[1] / "docs" / "papers"
@@ -112,7 +114,7 @@ def result_of(study_ref: str, study: Study, store: Store) -> Result:
         data=public_name(as_text(study.task.data)),
         model=as_text(study.task.model),
         epochs=study.task.epochs,
-        metric=study.metric.replace("val_", "test_", 1),
+        metric=on_split("test", study.metric),
         runs={name: runs[name] for name in study.strategies if name in runs},
     )
 
@@ -292,12 +294,6 @@ def pages() -> dict[str, str]:
     """Return the pages that are made of the results, by the name of their file."""
     results = read_results()
     return {"claims.md": claims_page(results), "tables.md": tables_page(results)}
-
-
-def say(event: Event) -> None:
-    """Print each trial that ends."""
-    if event.state not in (None, "RUNNING"):
-        print(time.strftime("%H:%M:%S"), event.job, event.state, event.reason, flush=True)
 
 
 def say_found(event: DiagnosisEvent) -> None:
