@@ -1,7 +1,7 @@
 """A trained network as a diagnostic sees it: what it answers, its images, and draws that leave a training as it is."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -76,9 +76,7 @@ def subject_of(run: TrainingRun, seed: int, attacker: Logits | None = None) -> S
         with other_streams(run, streams):
             images, classes = run.data.train.taken(indices)
             seen = run.augment(run.standard(images), classes, indices)
-            if seen.hidden is None:
-                return run.logits(seen.images, run.evaluated), seen.targets
-            with seen.hidden(run.evaluated):
+            with seen.hidden(run.evaluated) if seen.hidden else nullcontext():
                 return run.logits(seen.images, run.evaluated), seen.targets
 
     return Subject(

@@ -52,8 +52,8 @@ def check_lengths(study: "Study", strategy: str) -> None:
             f"dimension 'task.refine_share' in study {study.name!r} is a share of no total: give Task(total_epochs=...)"
         )
     total = proxy.get("total_epochs", task.total_epochs)
-    share = proxy.get("refine_share", "task.refine_share" in space or task.refine_share)
-    shared = share is not None and share is not False
+    searched = "task.refine_share" in space and "refine_share" not in proxy
+    shared = searched or proxy.get("refine_share", task.refine_share) is not None
     for name in proxy if total is not None else ():
         if name == "epochs" or (name == "refine_epochs" and shared):
             raise ValueError(
