@@ -30,6 +30,7 @@ from autoaug.strategies import online_score, trivialaugment
 from autoaug.study import preflight
 from autoaug.train import Diverged, NullLearner
 from autoaug.trial import Lost, records
+from autoaug.trial._conversation import Conversation
 
 
 def study_of(command: Command, **more: Any) -> Study:
@@ -152,8 +153,16 @@ def test_what_it_spends_is_counted_once(tmp_path: Path) -> None:
     assert 0.5 <= spent < 0.9
 
 
-def test_a_touched_pulse_shows_that_it_gets_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [0, 0.3])
+def test_a_touched_pulse_shows_that_it_gets_on(late: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the command is quicker than the one who listens."""
     steps: list[None] = []
+
+    def listen(*given: Any) -> Conversation:
+        time.sleep(late)
+        return Conversation(*given)
+
+    monkeypatch.setattr("autoaug.trial._command.Conversation", listen)
     silent, touching = "sleep 0.4", 'touch "$(told pulse)"; sleep 0.4'
     for number, words in enumerate((silent, touching)):
         steps.clear()

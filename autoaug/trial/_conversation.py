@@ -9,7 +9,7 @@ from typing import Any
 from autoaug.fields import short
 from autoaug.text import read
 from autoaug.trial._child import Child
-from autoaug.trial._protocol import EXAMPLE, Files, Lines
+from autoaug.trial._protocol import EXAMPLE, NEVER, Files, Lines
 from autoaug.trial._trial import Trial
 
 
@@ -32,7 +32,7 @@ class Conversation:
         self.begun = self.ended = False
         """Whether it has promised to say why it fails, and whether it has said that it is done."""
         self.error = ""
-        self.deadline, self.touched = inf, files.pulse.stat().st_mtime_ns
+        self.deadline, self.touched = inf, NEVER
 
     def epochs(self) -> Iterator[Mapping[str, Any]]:
         """Yield the metrics of each epoch; raise where the command ends otherwise than it should.

@@ -1,6 +1,7 @@
 """What a command is told of its trial, `trial.json`, and what it says of it, lines of JSON."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ FORMAT = "autoaug.trial/1"
 
 VARIABLE = "AUTOAUG_TRIAL"
 """The environment variable that holds the path of trial.json."""
+
+NEVER = 0
+"""When a pulse was touched that no command has touched: a clock's step is too coarse to tell the first touch apart."""
 
 EXAMPLE = '{"epoch": 1, "epochs": 10, "val_accuracy": 0.9}'
 
@@ -132,6 +136,7 @@ def write_trial(trial: Trial, files: Files, grace: float) -> None:
     for path in (files.metrics, files.pulse):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    os.utime(files.pulse, ns=(NEVER, NEVER))
     trial.policy.save(files.policy)
     told = {
         "format": FORMAT,
