@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -89,6 +90,29 @@ def test_both_executors_find_the_same_one_trial_at_a_time(tmp_path: Path, option
     assert sum(e.record is not None for e in events) == len(there.epochs("tiny"))
     workers = {trial.user_attrs["worker"] for trial in there.trials("tiny", "none")}
     assert process_name() not in workers, "the driver trains nothing"
+
+
+@pytest.mark.parametrize("by", ["listener", "signal"])
+def test_an_interrupted_study_leaves_the_cores_of_a_cluster_that_lives_on(
+    by: str, tmp_path: Path, options: Options
+) -> None:
+    study, store, asked = tiny(task=Task(data="digits", epochs=200, device="cpu")), open_store(tmp_path), list[Event]()
+
+    def listen(event: Event) -> None:
+        if event.record and not asked:
+            asked.append(event)
+            if by == "listener":
+                raise KeyboardInterrupt
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()  # while Tune's own code runs
+
+    with pytest.raises(KeyboardInterrupt):
+        run(study, store, "ray", options, listen)
+    assert [(each.state, each.reason) for each in store.outcomes("tiny")][:1] == [("FAIL", "interrupted")]
+    end = time.monotonic() + 60
+    while ray.available_resources().get("CPU") != 2:
+        assert time.monotonic() < end, "an actor, or its placement group, holds a core"
+        time.sleep(0.2)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_loop_of_ones_own_and_the_metric_that_it_gives_reach_the_workers(tmp_path: Path, options: Options) -> None:
@@ -308,7 +332,7 @@ def test_what_tune_pickles_holds_nothing_of_the_storage(tmp_path: Path, options:
     store = open_store(tmp_path, "canary")
     searcher = SchedulerSearcher(Scheduler(tiny(), store), lambda event: None, options)
     assert b"canary" not in ray.cloudpickle.dumps(searcher)
-    assert b"canary" not in ray.cloudpickle.dumps(Looking(searcher.waiting))
+    assert b"canary" not in ray.cloudpickle.dumps(Looking(searcher))
 
 
 def test_more_than_a_node_has_is_refused(tmp_path: Path, options: Options) -> None:

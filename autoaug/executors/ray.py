@@ -30,6 +30,7 @@ from autoaug.execution import (
 )
 from autoaug.executors._check import warn_of_unshared
 from autoaug.executors._code import Code, install, sources
+from autoaug.executors._ending import Ended, Ending
 from autoaug.executors._nodes import Node, Waiting, refuse_too_much, slots, wanted
 from autoaug.executors._worker_process import Errand, carry_out, errand, report_lost, why_lost
 from autoaug.record import FULL, LEADERBOARD, TrialKind, record_of
@@ -63,12 +64,14 @@ def run_ray(study: Study, store: Store, options: Options, listen: Listen) -> Non
         searcher = SchedulerSearcher(scheduler, listen, options)
         tuner = make_tuner(searcher, code, sent)
         try:
-            tuner.fit()
-        except KeyboardInterrupt:
+            with suppress(Ended), searcher.ending.heeded():
+                tuner.fit()
+        finally:  # at the end of a study nothing runs
             for job in searcher.running.values():
                 with suppress(Unreachable):  # its lease ends, and the next driver takes it back
                     scheduler.lost(job, "interrupted")
-            raise
+        if searcher.ending.requested:
+            raise KeyboardInterrupt
         if searcher.away:
             raise searcher.away
 
@@ -95,7 +98,7 @@ def make_tuner(searcher: "SchedulerSearcher", code: Code, sent: Errand) -> tune.
             failure_config=tune.FailureConfig(max_failures=0),
             log_to_file=True,
             sync_config=tune.SyncConfig(sync_artifacts=True),  # a trial's log comes from its node to our folder
-            callbacks=[Looking(searcher.waiting)],
+            callbacks=[Looking(searcher)],
             progress_reporter=Silent(),
             verbose=0,
         ),
@@ -110,10 +113,16 @@ class SchedulerSearcher(Searcher):
         self.scheduler, self.listen, self.options = scheduler, listen, options
         self.waiting = Waiting(scheduler.store, options)
         self.running: dict[str, Job] = {}
+        self.ending = Ending()
         self.away: Unreachable | None = None
         """Why there is no next trial: the storage does not answer."""
 
     def suggest(self, trial_id: str) -> Any:
+        with self.ending.taken():
+            return self.suggested(trial_id)
+
+    def suggested(self, trial_id: str) -> Any:
+        """Return what a trial of Tune is to run, None for now, or that all is over."""
         if len(self.running) >= slots(nodes(), self.options):  # of now: nodes come and go
             return None
         try:
@@ -131,19 +140,22 @@ class SchedulerSearcher(Searcher):
         return {"job": asdict(job)}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        if self.ending.requested:
+            return  # a trial that is to end says more
         self.waiting.begun(self.running[trial_id])
         event = json.loads(result["event"])
         record = record_of(event["record"]) if event["record"] else None
-        self.listen(Event(self.running[trial_id], record, event["state"], event["reason"]))
+        with self.ending.taken():
+            self.listen(Event(self.running[trial_id], record, event["state"], event["reason"]))
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        job = self.running.pop(trial_id, None)
-        if job is None:
+        if self.ending.requested or trial_id not in self.running:
             return
+        job = self.running.pop(trial_id)
         self.waiting.begun(job)
         if not error:
             return
-        with suppress(Unreachable):  # its lease ends, and a scheduler takes it back
+        with self.ending.taken(), suppress(Unreachable):  # its lease ends, and a scheduler takes it back
             report_lost(self.scheduler, job, self.listen, *self.explain(job))
 
     def explain(self, job: Job) -> tuple[str, Loss]:
@@ -165,13 +177,17 @@ class SchedulerSearcher(Searcher):
 
 
 class Looking(tune.Callback):
-    """Looks after the trials that wait for resources, whenever Tune has done something or nothing for a moment."""
+    """Looks after the trials that wait for resources, and whether to end, whenever Tune has done something or nothing
+    for a moment."""
 
-    def __init__(self, waiting: Waiting) -> None:
-        self.waiting = waiting
+    def __init__(self, searcher: SchedulerSearcher) -> None:
+        self.searcher = searcher
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self.waiting.look(nodes)
+        with self.searcher.ending.taken():
+            self.searcher.waiting.look(nodes)
+        if self.searcher.ending.requested:
+            raise Ended
 
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing, as a searcher does."""
