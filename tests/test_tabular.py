@@ -1,5 +1,7 @@
 """Rows of features: what a network sees of them against scikit-learn, files of them, and what is refused."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Generator, Tensor
 
-from autoaug import Budget, Study, Task, run
+from autoaug import Budget, Study, Task, Trial, run
 from autoaug.data import Data, DataError, corrupted, feature_table, load_data, resized, resplit, subset, tabular
 from autoaug.data._features import CLIP
 from autoaug.execution import Options
@@ -21,6 +23,7 @@ from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, ready
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
+from autoaug.study import Loader, data_facts
 from autoaug.train import RECIPES, TrainingRun
 
 Arrays = tuple[numpy.ndarray, numpy.ndarray]
@@ -225,3 +228,20 @@ def test_a_policy_of_operations_on_images_is_refused_before_anything_runs(store:
     message = r"strategy 'ra' .*: the policy draws operations on images \(.*\), and the data are rows of features"
     with pytest.raises(ValueError, match=message):
         run(small_study(ra=randaugment()), store, options=options)
+
+    def loop(trial: Trial) -> Iterator[dict[str, float]]:
+        pytest.fail("time is spent")
+        yield {}
+
+    task = Task(data=tabular(load_iris(return_X_y=True)), epochs=2)
+    own = replace(small_study(ra=randaugment()), task=task, train=loop)
+    with pytest.raises(ValueError, match=message):
+        run(own, store, options=options)
+
+
+def test_a_plan_speaks_of_rows_and_features() -> None:
+    [facts] = data_facts(small_study(mixup=none()), Loader())
+    said = facts.sentences()
+    assert said[0].startswith("data: 108 training, 12 validation, 30 test rows (")
+    assert said[0].endswith("of 3 classes, of 4 features")
+    assert any("12 validation rows: a score of" in sentence for sentence in said)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autoaug.data._moments import as_float
     from autoaug.data._naming import public_name
     from autoaug.data._pictures import read_images, sample_images
-    from autoaug.data._source import Source
+    from autoaug.data._source import Kind, Source
     from autoaug.data._specs import described_data
     from autoaug.data._spectrograms import Spectrogram
     from autoaug.data._speech import speech_commands, spoken_digits
@@ -43,7 +43,7 @@ else:
             "_moments": "as_float",
             "_naming": "public_name",
             "_pictures": "read_images sample_images",
-            "_source": "Source",
+            "_source": "Kind Source",
             "_specs": "described_data",
             "_spectrograms": "Spectrogram",
             "_speech": "speech_commands spoken_digits",
@@ -62,6 +62,7 @@ __all__ = [
     "Copies",
     "Data",
     "DataError",
+    "Kind",
     "Source",
     "Spectrogram",
     "Split",

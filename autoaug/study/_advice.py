@@ -54,8 +54,8 @@ def advise(
         say: is called with the name of each strategy before it is measured.
     """
     now = by_the_clock(lines, at_once)
-    if study.train is not None:
-        return None  # what its loop trains is up to the user
+    if study.train is not None or load(study.task).kind != "images":
+        return None  # what its loop trains is up to the user, and there is no smaller table
     if now is None or now < LONG or any(line.unit != "CPU-seconds" for line in lines):
         return None
     names = [line.strategy for line in lines]

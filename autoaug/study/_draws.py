@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from autoaug.data import Data
 from autoaug.mixing import TrainingMix
 from autoaug.policy import Policy, encode
 from autoaug.study._setup import Setup
@@ -41,15 +42,15 @@ def try_draws(setup: Setup, shape: Sequence[int], classes: int) -> None:
                 refuse_no_numbers(mixed, "mix")
 
 
-def refuse_ops(policy: Policy) -> None:
-    """Refuse a policy that draws operations, where the data are rows of features and no images.
+def refuse_ops(policy: Policy, data: Data) -> None:
+    """Refuse a policy that draws operations on images, where the data are rows of features.
 
     Raises:
         ValueError: it names the first operations.
     """
     named = dict.fromkeys(ops_of(json.loads(encode(policy.tree()))))
     ops = [name for name in named if name != "identity"]
-    if ops:
+    if ops and data.kind == "features":
         raise ValueError(
             f"the policy draws operations on images ({enumerated(ops, len(ops))}), and the data are rows of features: "
             "search a mix alone, as none().mixed('mixup', alpha=0.2) does"

@@ -1,10 +1,10 @@
 """What the trainings of a study are given, in plain facts that a plan shows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from autoaug.data import Data, copies, is_named, is_too_much
+from autoaug.data import Data, Kind, copies, is_named, is_too_much
 from autoaug.metrics import metric_of, row_of
 from autoaug.study._definition import Study
 from autoaug.study._loading import Loader
@@ -26,8 +26,10 @@ class DataFacts:
     cut: tuple[str, ...]
     """The splits that were cut from the training images."""
     classes: int
+    kind: Kind
+    """What a network is given: images, spectrograms or rows of features."""
     pixels: tuple[int, int, int]
-    """Channels, height and width of what a network is given."""
+    """Its channels, height and width; of a row of features their number is the last."""
     files: dict[str, Any] | None
     """Of a folder of images: how many files, from which size to which, what was passed over and what was changed."""
     holding: str
@@ -73,18 +75,23 @@ class DataFacts:
     def width(self) -> str:
         """Return how wide the interval of a validation score is, as a line for people."""
         score, half = self.validation.values()
-        return f"{counted(self.images['val'], 'validation image')}: a score of {figure(score)} is ± {figure(half)}"
+        scored = counted(self.images["val"], f"validation {KINDS[self.kind][0]}")
+        return f"{scored}: a score of {figure(score)} is ± {figure(half)}"
 
     def counted(self) -> str:
         """Return how many images of how many classes are in which split, and their size, in words."""
         parts = [f"{self.images[name]:,} {noun}" for name, noun in NOUNS.items() if name in self.images]
-        channels, height, width = self.pixels
         cut = f" ({' and '.join(NOUNS[name] for name in self.cut)} cut from training)" if self.cut else ""
-        colour = "colour" if channels == 3 else "one channel"
-        return (
-            f"{', '.join(parts)} images{cut} of {counted(self.classes, 'class')}, {height} x {width} pixels in {colour}"
-        )
+        noun, shape = KINDS[self.kind]
+        return f"{', '.join(parts)} {noun}s{cut} of {counted(self.classes, 'class')}, {shape(*self.pixels)}"
 
+
+KINDS: dict[Kind, tuple[str, Callable[[int, int, int], str]]] = {
+    "images": ("image", lambda c, h, w: f"{h} x {w} pixels in {'colour' if c == 3 else 'one channel'}"),
+    "spectrograms": ("spectrogram", lambda c, h, w: f"of {h} bands and {w} frames"),
+    "features": ("row", lambda c, h, w: f"of {counted(c * h * w, 'feature')}"),
+}
+"""What one of each kind is called, and their shape, in words."""
 
 TYPICAL = 0.85
 """A score to show the width of its interval at."""
@@ -185,6 +192,7 @@ def of_task(task: Task, strategies: Sequence[str], load: Loader, metric: str, lo
         images={name: len(split) for name, split in splits.items() if split},
         cut=cut,
         classes=len(data.classes),
+        kind=data.kind,
         pixels=(channels, height, width),
         files=asdict(data.reading) if data.reading else None,
         holding=data.holding,

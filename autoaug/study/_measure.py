@@ -28,13 +28,19 @@ TIMES = 3
 SAMPLE = 1000
 """Validation images that are measured, at most."""
 
+Work = Callable[[int], object]
+"""A part of a training on so many images."""
+
+Meter = Callable[[Work, int, TrainingRun], float]
+"""Returns what `work(size)` costs."""
+
 SECONDS = {"step": 4.0, "validation": 1.0, "policy": 0.5, "update": 2.0}
 """For which each part is measured; the last try may take as long again, and one on a few images is always made."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Hold the seconds of a whole training."""
+    """Hold what a whole training costs, in seconds unless a `Stopwatch` was given another meter."""
 
     device: str
     """The type of the device that they are of."""
@@ -44,12 +50,19 @@ class Cost:
     """Without its learner."""
 
 
+def seconds_of(work: Work, size: int, run: TrainingRun) -> float:
+    """Return the seconds that `work(size)` takes on the device of a training."""
+    clock = Clock(run.device)
+    work(size)
+    return clock.seconds()
+
+
 class Stopwatch:
     """Measure trainings. What they share is measured once: the step and the validation of the same network."""
 
-    def __init__(self, patience: float = 1.0) -> None:
-        """Take `patience` times the usual `SECONDS`."""
-        self.patience = patience
+    def __init__(self, patience: float = 1.0, meter: Meter = seconds_of) -> None:
+        """Take `patience` times the usual `SECONDS`, and measure what `meter` does: a `Cost` is in its unit."""
+        self.patience, self.meter = patience, meter
         self.known: list[tuple[Any, tuple[float, float]]] = []
 
     def __call__(self, setup: Setup, data: Data) -> Cost:
@@ -98,8 +111,8 @@ class Stopwatch:
             self.known.append((key, measured))
         return measured
 
-    def part(self, name: str, run: TrainingRun, work: Callable[[int], object], most: int) -> float:
-        """Return the seconds that `work(most)` takes, by what it takes on so many images as there is time for.
+    def part(self, name: str, run: TrainingRun, work: Work, most: int) -> float:
+        """Return what `work(most)` costs, by what it costs on so many images as there is time for.
 
         On a CPU this is the time of this process: where others work too, it takes longer and finds the same.
         """
@@ -107,20 +120,13 @@ class Stopwatch:
         size, end = min(LEAST, most), now() + self.patience * SECONDS[name]
         work(size)
         while True:
-            began, tries = now(), [seconds_of(work, size, run)]
+            began, tries = now(), [self.meter(work, size, run)]
             if now() + 2 * (now() - began) > end or size == most:
                 break
             size = min(2 * size, most)
         while len(tries) < TIMES and now() < end:
-            tries.append(seconds_of(work, size, run))
+            tries.append(self.meter(work, size, run))
         return median(tries) * most / size
-
-
-def seconds_of(work: Callable[[int], object], size: int, run: TrainingRun) -> float:
-    """Return the seconds that `work(size)` takes on the device of a training."""
-    clock = Clock(run.device)
-    work(size)
-    return clock.seconds()
 
 
 def first(run: TrainingRun, size: int) -> tuple[Tensor | Photos, Tensor]:

@@ -83,8 +83,7 @@ class Rehearsal:
         """
         setup = make()
         task, learner, data = setup.task, setup.learner, self.load(setup.task)
-        if data.kind == "features":
-            refuse_ops(setup.policy)
+        refuse_ops(setup.policy, data)
         try_draws(setup, data.train.images.shape[1:], len(data.classes))
         learner.check(task, len(data.train), len(data.val))
         network = (task.model, task.weights, task.dropout, task.precision, data.fingerprint, data.standard)

@@ -9,7 +9,7 @@ from autoaug.mixing import refuse_in_loops
 from autoaug.origin import origin
 from autoaug.study._conditions import part
 from autoaug.study._definition import Study
-from autoaug.study._draws import try_draws
+from autoaug.study._draws import refuse_ops, try_draws
 from autoaug.study._loading import Loader, read_data
 from autoaug.study._measure_loop import FIRST
 from autoaug.study._observer import Rehearsal, updates_of
@@ -67,7 +67,10 @@ def try_point(study: Study, strategy: str, point: Mapping[str, Any], load: Loade
     """Make a point into what is trained, and draw from its policy and its mix."""
     setup = set_up(study, strategy, point, search=search)
     refuse_in_loops(setup.mix)
-    try_draws(setup, *shown(None if setup.task.data is None else load(setup.task)))
+    data = None if setup.task.data is None else load(setup.task)
+    if data is not None:
+        refuse_ops(setup.policy, data)
+    try_draws(setup, *shown(data))
 
 
 def shown(data: Data | None) -> tuple[tuple[int, ...], int]:

@@ -8,8 +8,12 @@ Paper     CIFAR-10: BadGAN 93.39 to 93.75, ResNet-18 94.83 to 95.35; the size of
 Small     `study`: 100 digits of 8 x 8 pixels, affine maps, 40 epochs of 4 steps, K = J = 1 and Adam at .003, since the
           published rate destroys so short a training (`table_1`). The networks are a convnet of 17,754 parameters and a
           residual network of 8 layers, with the small augmenter
-Cost      not yet run
-Answer    not yet run
+Cost      5 arms x 10 seeds: 10 minutes on a machine that did other things too
+Answer    accuracy in percent of 10 runs with 95 % intervals (2026-11-28): baseline 93.5 ± 1.2; small 91.9 ± 2.8, medium
+          92.1 ± 1.3, large 28.9 ± 21.6; the residual network with the small augmenter 90.7 ± 2.5. Small and medium
+          cannot be told apart (-.2 of [-3.3, 2.8]). Against the paper the large augmenter destroys the training, by 63
+          points of [41, 85]: all sizes have the step of Adam that was chosen for the small one, which may be too large
+          for it. Nor is the larger classifier better here
 """
 
 from typing import Literal

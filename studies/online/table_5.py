@@ -9,8 +9,12 @@ Paper     BACH, ResNet-18: baseline 49.50, jitter 43.90, vertical flip 46.00, bo
 Small     `study`: generated images of four classes, patches of 8 x 8 pixels whose classes differ in the mean of their
           colour alone, 128 to train and to be split anew in each epoch. 30 epochs, K = J = 1, Adam at .003 (`table_1`
           says why). `paper` reads the folder that `table_3` describes
-Cost      10 arms x 10 seeds, about 2 CPU-minutes by the plan
-Answer    not yet run
+Cost      10 arms x 10 seeds: 200 seconds
+Answer    accuracy in percent of 10 runs with 95 % intervals (2026-11-28): baseline 83.5 ± 1.0, jitter 53.7 ± 4.5,
+          vertical flip 87.0 ± .9, both 71.3 ± 2.1, affine 86.7 ± 1.1, with jitter 79.6 ± 2.8; learned colour 65.3 ±
+          5.4, with jitter 48.8 ± 2.6; learned affine and colour 67.9 ± 10.6, with jitter 69.0 ± 7.0. Agrees: jitter by
+          hand harms, by 29.9 points of [25.5, 34.2]. Disagrees: learned colour harms too, by 18.3 of [12.9, 23.6],
+          though less than jitter does. Why, was not looked into
 """
 
 from math import log

@@ -8,8 +8,14 @@ Paper     CIFAR-100, PreActResNet-18, 400 epochs and 50 of refinement, in thousa
           .9; clean after refinement 1.0, 2.4, 2.2, .8 and .8
 Small     `study`: 100 digits of 8 x 8 pixels, always cropped, 40 epochs and 6 of refinement, as in table 1; both losses
           are rows of the diagnostic `cross_entropy`
-Cost      5 arms x 8 seeds, each trained twice, about 2 CPU-minutes
-Answer    not yet run
+Cost      5 arms x 8 seeds, each trained twice: 90 seconds
+Answer    8 runs with 95 % intervals, in thousandths of a nat (2026-11-28). Augmented and clean: moderate 4.7 ± .9 and
+          2.5 ± .6, mixup 962 ± 40 and 79 ± 7, manifold mixup 879 ± 58 and 65 ± 9, CutMix 724 ± 51 and 75 ± 6,
+          AutoAugment 1138 ± 90 and 98 ± 13; clean after refinement 1.8 ± .2, 85 ± 3, 70 ± 5, 51 ± 6, 115 ± 9. As in the
+          paper all but moderate leave the network far from both kinds of images. Refinement halves the augmented loss
+          and more, but lowers the clean one after moderate and CutMix only: 24 steps at the last rate of the cosine may
+          be too few and too small to fit images that were never seen clean. And AutoAugment leaves the largest losses
+          here, in the paper nearly none: shifts and shears are strong for 8 x 8 pixels
 """
 
 from autoaug import Budget, Study, Task

@@ -6,8 +6,11 @@ and with M epochs of it.
 Paper     CIFAR-100, PreActResNet-18: N = 400, M = 50 79.3 → 80.0; N = 1000, M = 200 78.5 → 80.5. WRN-28-10, in
           `wrn_28_10`: N = 200, M = 50 83.7 → 84.2; N = 400, M = 50 83.8 → 84.7
 Small     `study`: 100 digits of 8 x 8 pixels, always cropped; N = 40 and M = 6, N = 120 and M = 20
-Cost      4 arms x 12 seeds, about 3 CPU-minutes
-Answer    not yet run
+Cost      4 arms x 12 seeds: 170 seconds
+Answer    test accuracy of 12 runs with 95 % intervals (2026-11-28): short 91.6 ± .8, refined 92.6 ± .6; long 94.1 ± .8,
+          refined 94.4 ± .5. Agrees: with refinement long training is better, by 1.8 points of [1.0, 2.6]. Disagrees:
+          without it long training is better too, by 2.6 of [1.9, 3.3], and refinement gives the long one less, by .8 of
+          [.0, 1.5]. 40 epochs of 4 steps are far from too long
 """
 
 from autoaug import Budget, Study, Task

@@ -9,8 +9,13 @@ Paper     Tiny-ImageNet, PreActResNet-18, 400 epochs and 50 of refinement, the l
           the paper gives too, is chosen on the test images and is not measured here
 Small     `study`: 100 digits of 8 x 8 pixels, always cropped, 40 epochs and 6 of refinement. What refinement
           brings in the mean of the eight methods is a claim
-Cost      17 arms x 10 seeds, about 4 CPU-minutes
-Answer    not yet run
+Cost      17 arms x 10 seeds, 5 CPU-minutes
+Answer    agrees: refinement adds .49 points of [.33, .65] in the mean of the eight methods (10 runs each, 2026-11-28).
+          Test accuracy with 95 % intervals, without and with it: mixup α = .2 93.9 ± .5 and 93.9 ± .5, α = .5 93.7 ± .5
+          and 93.7 ± .6, manifold mixup 93.5 ± .7 and 93.7 ± .8, 94.0 ± .6 and 94.0 ± .7, CutMix p = .5 93.9 ± .5 and
+          94.9 ± .4, p = 1 93.8 ± .5 and 94.6 ± .6, AutoAugment's policy of CIFAR 91.6 ± 1.0 and 92.8 ± .6, of ImageNet
+          93.1 ± .8 and 93.8 ± .8. All of it comes from CutMix and AutoAugment; moderate alone has 93.0 ± .5. Whether
+          refined mixup is better with α = .5 than with .2, as in the paper, cannot be told (-.2 of [-.8, .5])
 """
 
 from autoaug import Budget, Study, Task
