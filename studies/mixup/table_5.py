@@ -10,8 +10,14 @@ Paper     CIFAR-10, PreActResNet-18, 200 epochs, medians of the errors of the la
 Small     `study`: 100 digits of 8 x 8 pixels, WRN-10-1, whose three stages and head are layers 1, 2, 3 and 5; 5
           neighbours in place of 200, since a class has 10 images. One weight decay, the platform's 5e-4; test accuracy
           of the last epoch. Of each method the paper's ε and σ
-Cost      21 arms x 6 seeds, about 3 CPU-minutes
-Answer    not yet run
+Cost      21 arms x 6 seeds, 4 CPU-minutes
+Answer    test errors of 6 runs with 95 % intervals (2026-11-28): erm 10.3 ± .8, mixup 9.7 ± 1.5, with neighbours 11.2 ±
+          1.7; layers 1, 2, 3 and 5 8.9 ± 1.3, 9.7 ± 1.3, 8.6 ± .7, 9.4 ± .5; inputs alone 9.7 ± .5, of one class 11.2 ±
+          .9, neighbours 11.6 ± 2.0, both 11.3 ± 1.0; smoothing alone 9.8 to 10.6, with inputs 9.4 to 9.8; noise of .05,
+          .1 and .2 10.2 ± 1.6, 9.8 ± .6, 7.8 ± .8. Disagrees: the strongest noise is the best of all 21 arms, 2.4
+          points better than erm, of [1.3, 3.5]; digits of 8 x 8 pixels with 17 shades bear more of it than photos.
+          Whether mixup is better than mixing inputs alone (.0 of [-1.6, 1.7]), random partners than neighbours (1.5 of
+          [-.3, 3.3]) and the first layer than the last (.5 of [-1.0, 2.0]) cannot be told
 """
 
 from collections.abc import Mapping

@@ -8,8 +8,11 @@ Small     `study`: 100 digits of 8 x 8 pixels, whose mirror images are other sig
           harm. 40 epochs of 4 steps, K = J = 1, Adam at .003 (`table_1` says why). `paper` reads a folder of images,
           data/bach with train/ and test/, half of the 400 images in each; the authors cut them into patches of 512
           pixels and test on whole images, here they are resized whole
-Cost      not yet run
-Answer    not yet run
+Cost      4 arms x 10 seeds: 170 seconds
+Answer    accuracy in percent of 10 runs with 95 % intervals (2026-11-28): baseline 93.5 ± 1.2, vertical flip 90.5 ±
+          1.1, flip and affine by hand 78.3 ± 2.2, flip and ours 86.8 ± 2.3. Agrees: the flip harms, and with it the
+          learned maps are better than those by hand, by 8.5 points of [5.3, 11.7]. Disagrees: both are far below the
+          baseline here, where in the paper they lie above it
 """
 
 from math import log

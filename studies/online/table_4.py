@@ -8,8 +8,12 @@ Paper     CIFAR-10, ResNet-18: baseline 88.55, color jitter 88.63, affine 94.59,
 Small     `study`: 400 digits, validated and tested at .2 to 1 times their brightness: a shift that colour alone undoes,
           so it asks whether the augmenter finds it. 20 epochs of 8 steps, K = J = 1, Adam at .003 (`table_1` says why).
           Grey digits have no saturation and no hue, and no mirror image. `cifar`: real images
-Cost      not yet run
-Answer    not yet run
+Cost      9 arms x 10 seeds: 10 minutes on a machine that did other things too
+Answer    accuracy in percent of 10 runs with 95 % intervals (2026-11-28): baseline 55.3 ± 9.5, jitter 95.4 ± .9, affine
+          69.0 ± 2.8, both 91.2 ± 1.3; learned colour 97.5 ± .5, with jitter 97.9 ± .3, learned affine and colour 96.2 ±
+          .6, with jitter 97.5 ± .8; learned half-widths of colour 97.5 ± .3. Agrees: learned colour is better than
+          none, by 42 points of [33, 52], and than jitter by hand, by 2.1 of [1.1, 3.1]. Learned affine maps take off
+          some of it where in the paper they add to it; the shift is of brightness alone
 """
 
 from math import log

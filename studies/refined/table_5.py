@@ -7,8 +7,11 @@ Paper     ImageNet, top-1. ResNet-50, `paper`: standard 76.39, mixup α = .2 77.
           AutoAugment 77.83 → 77.98. ResNet-101, `resnet_101`: standard 78.13, mixup α = .5 79.41 → 79.61, AutoAugment
           79.20 → 79.33. 20 epochs of refinement at a rate of 1e-4
 Small     `study`: 100 digits of 8 x 8 pixels, always cropped, 40 epochs and 6 of refinement; mixup of α = .2 and 1
-Cost      7 arms x 12 seeds, about 2 CPU-minutes
-Answer    not yet run
+Cost      7 arms x 12 seeds, 3 CPU-minutes
+Answer    test accuracy of 12 runs with 95 % intervals (2026-11-28): standard 92.8 ± .6; without and with refinement
+          mixup α = .2 93.9 ± .4 and 93.9 ± .4, α = 1 93.8 ± .6 and 94.0 ± .7, AutoAugment 93.0 ± .7 and 93.6 ± .7.
+          Refined, the two strengths are equal to a point (.1 of [-.5, .8]), as in the paper; but that the stronger one
+          is worse before cannot be told (.0 of [-.6, .7]), so that nothing is made up for here
 """
 
 from autoaug import Budget, Study, Task
