@@ -18,6 +18,7 @@ from autoaug.cli._data import data_command
 from autoaug.data import Data, DataError, as_float, load_data, resized
 from autoaug.data._load import _divided, _held
 from autoaug.mixing import MIXES
+from autoaug.mixing import _neighbours as neighbours
 from autoaug.photos import Photos
 from autoaug.photos import _cache as caching
 from autoaug.photos import _choice as choice
@@ -226,9 +227,7 @@ def test_a_disk_that_fills_leaves_nothing_half_made(folder: Path, cache: Path, m
     for name in ("posix_fallocate", "fsync"):  # at the beginning, and when all is written
         with monkeypatch.context() as patched:
             patched.setattr(os, name, full)
-            with pytest.raises(
-                DataError, match=r"^decoded photos need 146 kB, and the disk of .* set AUTOAUG_CACHE to"
-            ):
+            with pytest.raises(DataError, match=r"^146 kB are needed, and the disk of .* set AUTOAUG_CACHE to"):
                 load_photos(folder, size=40, hold="cache")
         assert left(cache) == []
     assert isinstance(photos_of(load_photos(folder, size=40, hold="cache")).holder, Mapped)
@@ -325,19 +324,45 @@ def test_the_command_lists_what_is_kept_and_takes_it_away(
 ) -> None:
     load_photos(folder, size=40, hold="cache")
     data_command(clear=True)
-    assert "0 datasets taken from" in capsys.readouterr().out, "this process uses it"
+    assert "0 entries taken from" in capsys.readouterr().out, "this process uses it"
     forget()
     data_command(as_json=True)
     listed = json.loads(capsys.readouterr().out)
-    assert listed["cache"] == str(cache)
+    assert listed["cache"] == str(cache.parent)
     [entry] = listed["entries"]
     assert (entry["data"], entry["images"], entry["shorter_side"]) == (f"data '{folder}'", 18, 46)
     data_command()
-    assert f"1 dataset in {cache}, 0 MB" in capsys.readouterr().out
+    assert f"1 entry in {cache.parent}, 0 MB" in capsys.readouterr().out
     data_command(clear=True)
-    assert f"1 dataset taken from {cache}, 0 MB freed" in capsys.readouterr().out
+    assert f"1 entry taken from {cache.parent}, 0 MB freed" in capsys.readouterr().out
     data_command()
-    assert "nothing is kept decoded" in capsys.readouterr().out
+    assert "nothing is kept" in capsys.readouterr().out
+
+
+def test_tables_of_neighbours_are_listed_and_taken_away_with_the_photos(
+    folder: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "WORTH_KEEPING", 0)
+    load_photos(folder, size=40, hold="cache")
+    images = torch.arange(50.0).view(10, 5)
+    neighbours.kept(images, None, 3)
+    forget()
+    data_command(as_json=True)
+    [photos, table] = json.loads(capsys.readouterr().out)["entries"]
+    assert (table["data"], table["images"], table["shorter_side"]) == ("3 nearest neighbours", 10, None)
+    assert table["bytes"] == 4 * 3 * 10 + 128, "a header of numpy's"
+    data_command()
+    assert "3 nearest neighbours" in capsys.readouterr().out
+    room = photos["bytes"] + table["bytes"] + 60
+    monkeypatch.setenv("AUTOAUG_CACHE_GIB", str(room / 2**30))
+    neighbours.kept(images, None, 2)
+    assert {entry.what for entry in cache_entries(cache)} == {"3 nearest neighbours", "2 nearest neighbours"}
+    monkeypatch.setenv("AUTOAUG_CACHE_GIB", "0")
+    assert torch.equal(neighbours.kept(images, None, 4), neighbours.nearest(images, None, 4)), "it is not kept"
+    data_command(clear=True)
+    data_command()
+    assert "nothing is kept" in capsys.readouterr().out
+    assert [each for each in cache.parent.rglob("*") if each.is_file()] == []
 
 
 # In a study

@@ -1,4 +1,4 @@
-"""`autoaug data`: which photos are kept decoded on this machine, and how they are taken away."""
+"""`autoaug data`: what is kept of datasets on this machine, and how it is taken away."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +21,7 @@ def data_command(
     clear: Annotated[bool, typer.Option("--clear", help="Take away all that no training uses now.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Print which photos are kept decoded on this machine, where, and how large they are.
+    """Print which photos are kept decoded on this machine, and which tables of neighbours; where, and how large.
 
     They lie in AUTOAUG_CACHE, or autoaug in XDG_CACHE_HOME or ~/.cache, and are made again when they are needed.
     AUTOAUG_CACHE_GIB says how large all may be together, else 50; those used least recently make room.
@@ -34,15 +34,15 @@ def data_command(
         if clear:
             taken, used = clear_cache(folder)
             freed = sum(entry.bytes for entry in taken)
-            kept = f"; {counted(len(used), 'dataset')} in use stayed" if used else ""
-            line = f"{counted(len(taken), 'dataset')} taken from {folder}, {megabytes(freed)} freed{kept}"
-            output.tell(line, cache=str(folder), freed_bytes=freed, in_use=[plain(entry) for entry in used])
+            kept = f"; {len(used):,} in use stayed" if used else ""
+            line = f"{counted(len(taken), 'entry')} taken from {folder.parent}, {megabytes(freed)} freed{kept}"
+            output.tell(line, cache=str(folder.parent), freed_bytes=freed, in_use=[plain(entry) for entry in used])
             return
         entries = cache_entries(folder)
-        output.show(drawn(entries), {"cache": str(folder), "entries": [plain(entry) for entry in entries]})
+        output.show(drawn(entries), {"cache": str(folder.parent), "entries": [plain(entry) for entry in entries]})
         if not as_json:
             total = megabytes(sum(entry.bytes for entry in entries))
-            say(f"{counted(len(entries), 'dataset')} in {folder}, {total}")
+            say(f"{counted(len(entries), 'entry')} in {folder.parent}, {total}")
 
 
 def plain(entry: "CacheEntry") -> dict[str, Any]:
@@ -61,11 +61,11 @@ def drawn(entries: "list[CacheEntry]") -> "Table | str":
     from rich.table import Table
 
     if not entries:
-        return "nothing is kept decoded"
+        return "nothing is kept"
     table = Table("data", "images", "shorter side", "size", "last used", box=None)
     for entry in reversed(entries):
         used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        table.add_row(entry.what, f"{entry.images:,}", f"{entry.shorter}", megabytes(entry.bytes), used)
+        table.add_row(entry.what, f"{entry.images:,}", str(entry.shorter or ""), megabytes(entry.bytes), used)
     return table
 
 

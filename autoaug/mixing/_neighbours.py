@@ -23,7 +23,7 @@ from autoaug.fields import Within, check_fields
 from autoaug.mixing._masks import mixup_mask
 from autoaug.mixing._pairs import PairMix, as_mix
 from autoaug.mixing._training import Mixed, TrainingBatch, TrainingSetting
-from autoaug.photos import cache_folder
+from autoaug.photos import NoRoom, cache_folder, make_room, tables_folder
 from autoaug.text import LOG
 
 K = 200
@@ -162,22 +162,25 @@ def kept(images: Tensor, classes: Tensor | None, k: int) -> Tensor:
     work = float(len(images)) ** 2 * images[0].numel()
     if work < WORTH_KEEPING:
         return nearest(images, classes, k)
-    path = cache_folder().parent / "neighbours" / f"{digest(images, classes, k)}.npy"
+    path = tables_folder() / f"{digest(images, classes, k)}.npy"
     with suppress(OSError, ValueError, EOFError):
+        os.utime(path)  # what was used last is the last to make room
         table = torch.from_numpy(numpy.load(path, allow_pickle=False))
         if table.dtype == torch.int32 and table.ndim == 2 and len(table) == len(images) and (table < len(table)).all():
             return table
     if work > 1000 * WORTH_KEEPING:
         LOG.warning("finding the nearest neighbours of %d images, once; they are kept in %s", len(images), path.parent)
     table = nearest(images, classes, k)
-    with suppress(OSError):  # a folder that cannot be written only means that they are found again
+    with suppress(OSError, NoRoom):  # a folder that cannot be written, or is full, only means that they are found again
+        for folder in (cache_folder(), path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        make_room(cache_folder(), table.numel() * table.element_size())
         write(path, table)
     return table
 
 
 def write(path: Path, table: Tensor) -> None:
     """Write a table so that nobody ever reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".building", delete=False) as file:
         try:
             numpy.save(file, table.numpy())

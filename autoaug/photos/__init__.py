@@ -11,7 +11,15 @@ from autoaug.lazy import lazily
 
 if TYPE_CHECKING:
     from autoaug.photos._boxes import draw_boxes
-    from autoaug.photos._cache_folder import CacheEntry, cache_entries, cache_folder, clear_cache
+    from autoaug.photos._cache_folder import (
+        CacheEntry,
+        NoRoom,
+        cache_entries,
+        cache_folder,
+        clear_cache,
+        make_room,
+        tables_folder,
+    )
     from autoaug.photos._choice import Hold, Wanted, brought_in
     from autoaug.photos._crops import heights_and_widths, resized_crop
     from autoaug.photos._decoding import PROGRESS, Found, refuse_unreadable
@@ -26,7 +34,7 @@ else:
         __name__,
         {
             "_boxes": "draw_boxes",
-            "_cache_folder": "CacheEntry cache_entries cache_folder clear_cache",
+            "_cache_folder": "CacheEntry NoRoom cache_entries cache_folder clear_cache make_room tables_folder",
             "_choice": "Hold Wanted brought_in",
             "_crops": "heights_and_widths resized_crop",
             "_decoding": "PROGRESS Found refuse_unreadable",
@@ -49,6 +57,7 @@ __all__ = [
     "Frame",
     "Hold",
     "ImageFiles",
+    "NoRoom",
     "Photos",
     "Streamed",
     "Taken",
@@ -64,8 +73,10 @@ __all__ = [
     "draw_boxes",
     "eight_bits",
     "heights_and_widths",
+    "make_room",
     "may_be_transparent",
     "refuse_unreadable",
     "resized_crop",
+    "tables_folder",
     "take",
 ]

@@ -1,7 +1,7 @@
-"""The folder of decoded photos: what lies in it, what of it is used, and how it stays small. Without torch.
+"""The folders of decoded photos and of tables: what lies in them, what is used, and how they stay small. Without torch.
 
-Each entry is a folder of its own, beside a lock: whoever uses it holds the lock shared, whoever builds it or takes it
-away holds it alone. A process that dies, however it dies, holds none any more.
+Each dataset of photos is a folder of its own, beside a lock: whoever uses it holds the lock shared, whoever builds it
+or takes it away holds it alone. A process that dies, however it dies, holds none any more.
 """
 
 import fcntl
@@ -23,6 +23,10 @@ MOST_GIB = 50.0
 
 ABOUT, PIXELS, LOOKS = "about.json", "pixels.bin", "looks.npy"
 """The files of an entry: what it is, the bytes of all photos, and what is known of each. The first is dated by use."""
+
+TABLES = "neighbours"
+"""The folder beside that of the photos, of tables of nearest neighbours: a file each, dated by use, that is read whole
+and then needed no more."""
 
 BUILDING = ".building"
 """What the name of an entry that is not whole ends with."""
@@ -67,14 +71,14 @@ class Lock:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A dataset in the cache, as it is listed."""
+    """A dataset in the cache, or the nearest neighbours of all images of one, as it is listed."""
 
     path: Path
     what: str
     """The data, as a task names them."""
     images: int
-    shorter: int
-    """The shorter side of what is kept of each image, in pixels."""
+    shorter: int | None
+    """The shorter side of what is kept of each image, in pixels; None: no images are kept."""
     bytes: int
     """On the disk."""
     used: float
@@ -86,6 +90,11 @@ def cache_folder() -> Path:
     given, caches = os.environ.get("AUTOAUG_CACHE"), os.environ.get("XDG_CACHE_HOME")
     folder = Path(given) if given else Path(caches or "~/.cache") / "autoaug"
     return (folder.expanduser() / "photos").absolute()
+
+
+def tables_folder() -> Path:
+    """Return where tables of nearest neighbours are kept: beside the photos, and counted with them."""
+    return cache_folder().with_name(TABLES)
 
 
 def limit() -> int:
@@ -123,7 +132,20 @@ def cache_entries(folder: Path) -> list[CacheEntry]:
                 size = sum(file.stat().st_size for file in path.iterdir())
                 used = (path / ABOUT).stat().st_mtime
                 found.append(CacheEntry(path, about["what"], about["images"], about["shorter"], size, used))
-    return sorted(found, key=lambda entry: entry.used)
+    return sorted([*found, *table_entries(folder)], key=lambda entry: entry.used)
+
+
+def table_entries(folder: Path) -> list[CacheEntry]:
+    """Return the tables beside a cache folder."""
+    import numpy
+
+    found = []
+    for path in sorted(folder.with_name(TABLES).glob("*.npy")):
+        with suppress(OSError, ValueError, EOFError):  # it was taken away just now, or is damaged and will be made anew
+            images, count = numpy.load(path, mmap_mode="r", allow_pickle=False).shape
+            about = path.stat()
+            found.append(CacheEntry(path, f"{count} nearest neighbours", images, None, about.st_size, about.st_mtime))
+    return found
 
 
 @contextmanager
@@ -140,7 +162,7 @@ def remove(path: Path) -> bool:
     """Take an entry away, whole or not, with its lock; returns whether nobody used it, so that it could be."""
     with taken_alone(path) as alone:
         if alone:
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
             shutil.rmtree(path.with_name(path.name + BUILDING), ignore_errors=True)
             path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
         return alone
@@ -171,7 +193,7 @@ def make_room(folder: Path, needed: int) -> None:
             total -= entry.bytes
     if total + needed > most:
         raise NoRoom(
-            f"decoded photos need {gigabytes(needed)}, and the cache {str(folder)!r} may have {gigabytes(most)} in "
+            f"{gigabytes(needed)} are needed, and the cache {str(folder)!r} may have {gigabytes(most)} in "
             f"all: {gigabytes(total)} are in use; raise AUTOAUG_CACHE_GIB, or give Task.hold='stream'"
         )
     if shutil.disk_usage(folder).free <= needed:
@@ -182,7 +204,7 @@ def no_space(folder: Path, needed: int) -> NoRoom:
     """Return the error of a disk that has no room for so many bytes."""
     free = shutil.disk_usage(folder).free
     return NoRoom(
-        f"decoded photos need {gigabytes(needed)}, and the disk of {str(folder)!r} has {gigabytes(free)} left: free "
+        f"{gigabytes(needed)} are needed, and the disk of {str(folder)!r} has {gigabytes(free)} left: free "
         "some, set AUTOAUG_CACHE to a folder with room, or give Task.hold='stream'"
     )
 
