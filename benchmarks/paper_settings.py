@@ -10,8 +10,9 @@ Counted are products of matrices and convolutions, two operations for each produ
 `SUSTAINED` operations: what a GPU reaches depends on the network, the batch and the precision, and on a GPU at hand
 `--dry-run` measures it.
 
+Results are kept in `benchmarks/results/paper-settings.json`, and the page `docs/papers/settings.md` is made of them.
+
     python -m benchmarks.paper_settings [STUDY ...]
-    python -m benchmarks.papers pages
 """
 
 import argparse
@@ -36,6 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from autoaug import Study, Task
 from autoaug.data import DATASETS, Data, Source, Split, public_name
+from autoaug.data._distributed import TinyImageNet
 from autoaug.data._load import Reader
 from autoaug.data._taught import Corrupted
 from autoaug.data._torchvision_sets import ROWS
@@ -46,7 +48,7 @@ from autoaug.study._measure import Cost, Stopwatch, Work
 from autoaug.study._predict import of_strategy
 from autoaug.study._setup import set_up
 from autoaug.train import TrainingRun
-from benchmarks.papers import as_text, module_of, shipped
+from benchmarks.papers import PAPERS, as_text, module_of, shipped
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "paper-settings.json"
@@ -54,8 +56,11 @@ RESULTS = Path(__file__).parent / "results" / "paper-settings.json"
 SUSTAINED = 20e12
 """Operations in a second: about a fifteenth of what is printed on a data-centre GPU of 2020 for half precision."""
 
-MADE = 3
-"""Made-up images of each class to train on, and one to validate and to test on."""
+MADE = 6
+"""Made-up images of each class to train on, of photos; and one to validate and to test on."""
+
+CUT = 0.34
+"""The share of them that validates, at least, where the data bring no validation images: one of each class."""
 
 
 PATIENCE = 0.1
@@ -70,7 +75,7 @@ class PublishedSet:
     test: int
     classes: int
     side: int | None = None
-    """Height and width of its images; None: they are photos in files."""
+    """Height and width of its images; None: they are photos of many sizes."""
     val: int | None = None
     """None: its makers have no such split."""
 
@@ -85,13 +90,13 @@ PUBLISHED_SETS = {
     "stanford-cars": PublishedSet(8_144, 8_041, 196),
     "imagenet": PublishedSet(1_281_167, 50_000, 1_000),
     "data/imagenet-100": PublishedSet(126_689, 5_000, 100),
-    "data/tiny-imagenet": PublishedSet(100_000, 10_000, 200),
-    "data/tiny-imagenet-200": PublishedSet(100_000, 10_000, 200),
-    "data/bach": PublishedSet(320, 80, 4),
+    "data/tiny-imagenet": PublishedSet(100_000, 10_000, 200, 64),
+    "data/tiny-imagenet-200": PublishedSet(100_000, 10_000, 200, 64),
+    "data/bach": PublishedSet(200, 200, 4),
     "speech-commands": PublishedSet(51_094, 6_835, 30, val=6_798),
-    "data/uci.npz": PublishedSet(150, 0, 3),
+    "data/uci.npz": PublishedSet(120, 30, 3),
 }
-"""What its makers say of each set. BACH's 400 photos are split by the reader, as are iris and its test flowers."""
+"""What its makers say of each set. BACH's 400 photos are halved, as `online/table_3` says."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +121,16 @@ def settings() -> list[str]:
     for path in sorted(ROOT.glob("studies/*/*.py")):
         ref = path.relative_to(ROOT / "studies").with_suffix("").as_posix()
         names = [name for name, value in vars(module_of(ref)).items() if isinstance(value, Study)]
-        found += [f"{ref}:{name}" for name in names[names.index("paper") :] if name not in ("study", "spiral_study")]
+        found += [f"{ref}:{name}" for name in names[names.index("paper") :]]
     return found
 
 
-def photo(path: Path, random: numpy.random.Generator) -> Path:
-    """Write a small photo of smooth noise."""
+def photo(path: Path, random: numpy.random.Generator, side: int | None) -> Path:
+    """Write a photo of smooth noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = random.integers(0, 256, (4, 5, 3), dtype=numpy.uint8)
-    Image.fromarray(coarse).resize((80, 72), Image.Resampling.BICUBIC).save(path, quality=90)
+    size = (320, 280) if side is None else (side, side)
+    Image.fromarray(coarse).resize(size, Image.Resampling.BILINEAR).save(path, quality=80)
     return path
 
 
@@ -135,20 +141,20 @@ def photos_of(folder: Path, known: PublishedSet) -> dict[str, Split]:
     parts = {}
     for part, count in counts.items():
         targets = [at % known.classes for at in range(count * known.classes)]
-        paths = tuple(photo(folder / part / f"{at}.jpg", random) for at in range(len(targets)))
+        paths = tuple(photo(folder / part / f"{at}.jpg", random, known.side) for at in range(len(targets)))
         parts[part] = Split(ImageFiles(paths), torch.tensor(targets), tuple(path.name for path in paths))
     return parts
 
 
 def arrays_of(known: PublishedSet, side: int) -> dict[str, Split]:
-    """Return images of noise, [N, 3, side, side], ten times as many of each class as of photos."""
+    """Return images of noise, [N, 3, side, side], five times as many of each class as of photos."""
     rng = torch.Generator().manual_seed(0)
 
     def split(count: int) -> Split:
         images = torch.randint(256, (count * known.classes, 3, side, side), generator=rng, dtype=torch.uint8)
         return Split(images, torch.arange(len(images)) % known.classes)
 
-    return {"train": split(10 * MADE), "test": split(MADE)}
+    return {"train": split(5 * MADE), "test": split(MADE)}
 
 
 def made_up(name: str, known: PublishedSet) -> Reader:
@@ -178,8 +184,9 @@ def write_tiny_imagenet(folder: Path, known: PublishedSet) -> None:
     for at in range(known.classes):
         number = f"n{at:08}"
         for image in range(MADE):
-            photo(folder / "train" / number / "images" / f"{number}_{image}.JPEG", random)
-        lines.append(f"{photo(folder / 'val' / 'images' / f'val_{at}.JPEG', random).name}\t{number}\t0\t0\t9\t9\n")
+            photo(folder / "train" / number / "images" / f"{number}_{image}.JPEG", random, known.side)
+        shown = photo(folder / "val" / "images" / f"val_{at}.JPEG", random, known.side)
+        lines.append(f"{shown.name}\t{number}\t0\t0\t9\t9\n")
     (folder / "val" / "val_annotations.txt").write_text("".join(lines))
     (folder / "words.txt").write_text("".join(f"n{at:08}\tclass {at}\n" for at in range(known.classes)))
 
@@ -189,7 +196,7 @@ def write_speech(folder: Path, known: PublishedSet) -> None:
     random, listed = numpy.random.default_rng(0), {"validation": [], "testing": []}
     for at in range(known.classes):
         (folder / f"word-{at:02}").mkdir(parents=True)
-        for number in range(10 * MADE):
+        for number in range(5 * MADE):
             name = f"word-{at:02}/{number}.wav"
             with wave.open(str(folder / name), "wb") as file:
                 file.setparams((1, 2, 16_000, 16_000, "NONE", ""))
@@ -227,6 +234,15 @@ def made_up_data() -> Iterator[None]:
             DATASETS.clear()
             DATASETS.update(real)
             os.chdir(before)
+
+
+def in_words(data: Any) -> str:
+    """Return what the data of a study are called."""
+    if isinstance(data, Corrupted):
+        return f"{in_words(data.data)}, {data.share:.0%} of the classes wrong"
+    if isinstance(data, TinyImageNet):
+        return data.path.name
+    return public_name(as_text(data))
 
 
 def set_of(task: Task) -> PublishedSet | None:
@@ -268,7 +284,7 @@ def neighbours(images: Tensor, classes: Tensor | None, k: int) -> Tensor:
 
 def tried(study: Study) -> Study:
     """Return a study whose validation images, where it cuts some, are one of each class of the few that are made up."""
-    return replace(study, task=replace(study.task, val_fraction=max(study.task.val_fraction, 1.1 / MADE)))
+    return replace(study, task=replace(study.task, val_fraction=max(study.task.val_fraction, CUT)))
 
 
 def counted(study: Study, val_fraction: float) -> float | None:
@@ -309,7 +325,7 @@ def found_of(ref: str) -> Setting:
     operations = counted(study, published.task.val_fraction)
     return Setting(
         study=ref,
-        data=public_name(as_text(study.task.data)) if study.train is None else "",
+        data=in_words(study.task.data) if study.train is None else "",
         model=as_text(study.task.model) if study.train is None else "its own",
         epochs=study.task.epochs,
         arms=len(study.strategies),
@@ -346,7 +362,7 @@ def settings_page(found: Mapping[str, Setting]) -> str:
             "TFLOP/s**, an assumption. What your GPU sustains depends on the network, the minibatch and the precision, "
             "and small networks on images of 32 pixels sustain less. On a GPU `--dry-run` measures it: trust that. "
             "Final runs that train on the validation images too are counted as if they did not. Written by "
-            "`python -m benchmarks.papers pages` from what `python -m benchmarks.paper_settings` counted.",
+            "`python -m benchmarks.paper_settings`.",
             "",
             "| study | data | trained | arms | seeds | trainings | EFLOP | GPU-hours |",
             "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -374,7 +390,7 @@ def main() -> None:
     parser.add_argument("studies", nargs="*", metavar="STUDY", help="none named means all that are not done")
     given = parser.parse_args()
     found = read_settings()
-    with made_up_data():
+    with made_up_data():  # before any study is imported: some name their folders from the current one
         for ref in given.studies or [each for each in settings() if each not in found]:
             began = time.monotonic()
             try:
@@ -383,7 +399,8 @@ def main() -> None:
                 print(f"{ref}: {error}", flush=True)
                 continue
             RESULTS.write_text(json.dumps({name: asdict(found[name]) for name in sorted(found)}, indent=1) + "\n")
-            print(f"{ref}: {exa(found[ref])} EFLOP, tried in {time.monotonic() - began:.0f} s", flush=True)
+            print(f"{ref}: {exa(found[ref]) or '?'} EFLOP, tried in {time.monotonic() - began:.0f} s", flush=True)
+    (PAPERS / "settings.md").write_text(settings_page(found))
 
 
 if __name__ == "__main__":

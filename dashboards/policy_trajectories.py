@@ -1,7 +1,9 @@
 """How a policy moved while it was learned: selection, probability and strength of each operation against epochs.
 
-One column for each stage, one colour for each value (Hataya et al. 2022, MADAO, Figures 3 to 5 have them as lines);
-means over the final runs of the first strategy on the leaderboard whose policy moved. Evenly spaced epochs are drawn.
+One column for each stage, one colour for each value (Hataya et al. 2022, MADAO, Figures 3 to 5 have them as lines).
+Operations that are all applied one after the other are one stage, and of a range of strengths its farther end is drawn;
+what is always 1, as their selection, is left out. Means over the final runs of the first strategy on the leaderboard
+whose policy moved. Evenly spaced epochs are drawn.
 """
 
 from collections import defaultdict
@@ -36,9 +38,10 @@ def figure(comparison: Comparison) -> go.Figure:
     if not stages:
         return go.Figure()
     ops = list(dict.fromkeys(op for _, op in paths["selection"]))[:MOST_OPS][::-1]
-    titles = [f"{words}, stage {stage + 1}" for words in PANELS.values() for stage in stages]
+    panels = [panel for panel in PANELS if panel == "strength" or set(values_of(paths[panel])) != {1.0}]
+    titles = [f"{PANELS[panel]}, stage {stage + 1}" for panel in panels for stage in stages]
     drawn = make_subplots(
-        rows=len(PANELS),
+        rows=len(panels),
         cols=len(stages),
         shared_xaxes=True,
         shared_yaxes=True,
@@ -46,8 +49,8 @@ def figure(comparison: Comparison) -> go.Figure:
         vertical_spacing=0.07,
         horizontal_spacing=0.03,
     )
-    for row, panel in enumerate(PANELS):
-        largest = 1.0 if row else max(value for path in paths[panel].values() for value in path.values())
+    for row, panel in enumerate(panels):
+        largest = max(values_of(paths[panel])) if panel == "selection" else 1.0
         for column, stage in enumerate(stages):
             epochs = thinned(sorted({epoch for path in paths[panel].values() for epoch in path}))
             values = [[rounded(paths[panel].get((stage, op), {}).get(epoch)) for epoch in epochs] for op in ops]
@@ -59,15 +62,15 @@ def figure(comparison: Comparison) -> go.Figure:
                 zmax=largest,
                 colorscale="Viridis",
                 showscale=column == len(stages) - 1,
-                colorbar={"len": 0.28, "y": 0.86 - 0.36 * row, "thickness": 10},
+                colorbar={"len": 0.84 / len(panels), "y": 1 - (0.42 + 1.08 * row) / len(panels), "thickness": 10},
             )
             drawn.add_trace(picture, row + 1, column + 1)
     [name] = {each.strategy for run in runs.values() for each in run}
     shown = layout(f"{name}: the policy while it was learned", "", "")
-    drawn.update_layout(shown.update(height=3 * ROW * len(ops) + 210, margin={"t": 70}))
+    drawn.update_layout(shown.update(height=len(panels) * (ROW * len(ops) + 70), margin={"t": 70}))
     drawn.update_annotations(font_size=11)
     drawn.update_yaxes(title_text="", automargin=True, tickfont_size=10, dtick=1).update_xaxes(title_text="")
-    return drawn.update_xaxes(title_text="epoch", row=len(PANELS))
+    return drawn.update_xaxes(title_text="epoch", row=len(panels))
 
 
 def trajectories(runs: Any, panel: str) -> Paths:
@@ -80,18 +83,33 @@ def trajectories(runs: Any, panel: str) -> Paths:
     return {key: {epoch: fmean(each) for epoch, each in path.items()} for key, path in found.items()}
 
 
+def values_of(paths: Paths) -> Iterator[float]:
+    """Yield all values that are drawn of a panel."""
+    return (value for path in paths.values() for value in path.values())
+
+
 def stages_of(root: Mapping[str, Any]) -> Iterator[tuple[int, str, dict[str, float]]]:
-    """Yield stage, operation and values of a stored policy that is a sequence of choices of operations."""
-    nodes = root["nodes"] if root["kind"] == "sequence" else [root]
-    for stage, node in enumerate(nodes):
-        if node["kind"] != "choice":
-            continue
-        total = sum(option["weight"] for option in node["options"])
-        for option in node["options"]:
-            each = option["node"]
-            if each["kind"] == "apply" and isinstance(each["strength"], int | float):
-                values = {"selection": option["weight"] / total, "probability": each["probability"]}
-                yield stage, each["op"], {**values, "strength": abs(each["strength"])}
+    """Yield stage, operation and values of a stored policy that is a sequence of operations and choices of them."""
+    nodes, stage = root["nodes"] if root["kind"] == "sequence" else [root], -1
+    for before, node in zip([None, *nodes], nodes, strict=False):
+        if node["kind"] == "apply":
+            stage += before is None or before["kind"] != "apply"
+            yield stage, node["op"], {"selection": 1.0, **applied(node)}
+        elif node["kind"] == "choice":
+            stage, total = stage + 1, sum(option["weight"] for option in node["options"])
+            for option in node["options"]:
+                if option["node"]["kind"] == "apply":
+                    yield (
+                        stage,
+                        option["node"]["op"],
+                        {"selection": option["weight"] / total, **applied(option["node"])},
+                    )
+
+
+def applied(node: Mapping[str, Any]) -> dict[str, float]:
+    """Return the probability and the strength of an operation, of a range the end that is farther from nothing."""
+    ends = node["strength"] if isinstance(node["strength"], list) else [node["strength"]]
+    return {"probability": node["probability"], "strength": max(abs(end) for end in ends)}
 
 
 def thinned(epochs: list[int]) -> list[int]:

@@ -13,7 +13,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from autoaug.cli._project import load_figures, shipped_root
 from autoaug.cli._report import report
 from autoaug.compare import Comparison, diagnosis_legend, diagnosis_tables, present_diagnoses, to_json
-from autoaug.policy import Relaxed, apply, choice, policy_tree
+from autoaug.policy import Relaxed, apply, choice, policy_tree, sequence
 from autoaug.record import Phase, Record, TrialKind
 from autoaug.store import Diagnosis, Store, diagnoses, note_diagnosis
 from autoaug.store._maintenance import delete_study
@@ -169,6 +169,18 @@ def test_each_stage_of_a_relaxed_policy_has_a_column() -> None:
     assert len(drawn.data) == 6
     second = {op: row[0] for op, row in zip(drawn.data[1].y, drawn.data[1].z, strict=True)}
     assert second["color"] == pytest.approx(policy.selection[1].softmax(0)[2].item(), abs=1e-4)
+
+
+def test_operations_that_are_all_applied_are_one_stage_whose_reach_is_drawn() -> None:
+    def moved(epoch: int, reach: float) -> Record:
+        tree = policy_tree(sequence([apply("rotate", (-reach, reach / 2), mirror=False), apply("zoom", (0.0, 0.25))]))
+        return learned(epoch, policy=tree.model_dump(mode="json"))
+
+    drawn = FIGURES["policy trajectories"](trajectories(moved(1, 0.5), moved(2, 0.75)))
+    [strength] = drawn.data
+    reached = {op: list(row) for op, row in zip(strength.y, strength.z, strict=True)}
+    assert reached == {"rotate": [0.5, 0.75], "zoom": [0.25, 0.25]}
+    assert [each.text for each in drawn.layout.annotations] == ["strength μ, stage 1"], "all else is always 1"
 
 
 def test_a_long_training_is_thinned_with_its_last_epoch() -> None:

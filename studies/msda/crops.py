@@ -9,12 +9,14 @@ Paper     ImageNet-100: large crops mixup 58.3, CutMix 64.4 (+6.1); small crops 
 Small     `study`: 100 digits of 8 x 8 pixels, 40 epochs. A large crop is 7 or 8 pixels a side, a small one 4 to 6.
           100 validation images are few, as nothing is chosen by them; the row `crops` of the diagnostics shows them
           with objects half and twice as large. `photos`: 10 classes of ImageNet at 64 pixels
-Cost      `study` 4 arms x 10 seeds, .8 CPU-seconds a run: half a CPU-minute, and as much again for the diagnostic
+Cost      `study` 4 arms x 10 seeds with the diagnostic: one minute and a half
 Answer    `study`, 10 seeds (2026-11-27), accuracy: large crops mixup 91.9, CutMix 92.4, a difference of .5 ± 1.2, too
           small to be told; small crops mixup 67.8, CutMix 46.9, so that mixup is better by 20.9 ± 9.3, as published,
           though by .7 there. What CutMix has over mixup falls by 21.4 ± 8.9 points from large crops to small ones, as
           published. Networks of small crops are worse here by 24 points and more, where in the paper they are better:
-          here they are tested on whole images. The diagnostic and `photos` are not yet run
+          here they are tested on whole images. The row `crops`, validation accuracy of the 100 images as they are,
+          objects twice and half as large: large crops mixup .93, .35, .17, CutMix .94, .40, .12; small crops mixup .70,
+          .59, .12, CutMix .47, .56, .10
 """
 
 from autoaug import Budget, Study, Task

@@ -10,8 +10,10 @@ Paper     a figure without numbers, and the theory: mixup weighs all products in
 Small     `study`: 100 digits of 8 x 8 pixels, 60 epochs, 64 of 100 validation images. The map reaches 16 pixels, and
           an offset that no two pixels have counts as 0: with 8 pixels a side that divides `beside` by 4.9, in all arms.
           `cifar`: 2,000 images of CIFAR-10 at 16 x 16 pixels
-Cost      `study` 3 arms x 10 seeds, each trained twice
-Answer    not yet run
+Cost      `study` 3 arms x 10 seeds, each trained twice: 83 seconds
+Answer    cannot be told, mean of the map beside its middle over 10 runs with 95 % intervals (2026-11-28): vanilla .222
+          ± .044, mixup .251 ± .043, CutMix .238 ± .037; CutMix to mixup -.01 of [-.08, .05]. Largest values of 64
+          images are rough figures
 """
 
 from autoaug import Task

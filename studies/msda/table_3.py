@@ -7,8 +7,12 @@ Paper     top-1 accuracy: vanilla 75.68, mixup 77.78, CutMix 78.04, mixup or Cut
           figure), every image mixed, and the 200 epochs of the mixup paper
 Small     `study`: 100 digits of 8 x 8 pixels, resized crops of half the area and more, and a residual network of 78,000
           parameters, 40 epochs. `photos`: 10 classes of ImageNet at 64 pixels
-Cost      `study` 6 arms x 8 seeds
-Answer    not yet run
+Cost      `study` 6 arms x 8 seeds, 1.6 CPU-minutes
+Answer    `study`, accuracy of 8 runs with 95 % intervals (2026-11-28): vanilla 93.9 ± .9, mixup 92.3 ± 1.0, CutMix 92.5
+          ± .6, mixup or CutMix 93.6 ± 1.0, HMix 92.5 ± 1.5, GMix 93.5 ± 1.2. Against the paper mixup and CutMix are
+          worse than no mix beside resized crops, by 1.7 points of [.1, 3.3] and 1.5 of [.3, 2.7]; with a crop by a
+          pixel, in `table_2`, they are better. Whether HMix is better than mixup, CutMix or one of the two cannot be
+          told (.2 of [-1.1, 1.6], .0 of [-1.4, 1.4], -1.1 of [-2.7, .5])
 """
 
 from autoaug import Study, Task

@@ -10,8 +10,12 @@ Paper     Tiny ImageNet, BACH and ImageNet: transformations tend to be strong at
 Small     `study`: 100 digits of 8 x 8 pixels, 40 epochs of 4 steps, affine maps and colours: the published network,
           K = J = 1 and Adam at .003 (`table_1` says why), and half-widths, moved every 5 steps, which say themselves
           how far they reach
-Cost      not yet run
-Answer    not yet run
+Cost      3 arms x 3 seeds: 62 seconds
+Answer    3 runs each (2026-11-28). Against the paper transformations grow: the farther end of an operation's range, in
+          the mean over operations, goes from .19 of its strength after one epoch to .29 after ten and .34 after forty,
+          where the published network begins near nothing, and with half-widths from .30 to .18 in the fifth epoch and
+          then to .39. Shear and rotation are the strongest at the end, hue and saturation stay, as grey digits have
+          neither. Accuracy 94.8 ± 3.4 and 93.6 ± 4.4, without 93.3 ± 1.9
 """
 
 from autoaug import Budget, Study, Task

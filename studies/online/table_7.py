@@ -6,11 +6,13 @@ CIFAR-10, CIFAR-100 and ImageNet.
 Paper     `paper` is CIFAR-10 with WRN-28-10; ResNet-18 and CIFAR-100 are `resnet` and `cifar100`. The figures are those
           of the other papers. Fast AutoAugment and PBA were searched by their own methods, which are no strategies
           here; Bayesian data augmentation, DAN and TANDA generate images
-Small     `study`: 100 digits of 8 x 8 pixels, 40 epochs of 4 steps. RandAugment and TPE over AutoAugment's
-          sub-policies have 11 trials; "autoaugment" is the policy that was found for SVHN. Ours is K = J = 1 with Adam
-          at .003 (`table_1` says why)
-Cost      not yet run
-Answer    not yet run
+Small     `study`: 100 digits of 8 x 8 pixels, 40 epochs of 4 steps. RandAugment has 11 trials; "autoaugment" is the
+          policy that was found for SVHN. Ours is K = J = 1 with Adam at .003 (`table_1` says why)
+Cost      5 arms, 11 trials and 10 seeds: under 3 CPU-minutes
+Answer    accuracy in percent of 10 runs with 95 % intervals (2026-11-28): baseline 93.5 ± 1.2, predefined 93.0 ± .5,
+          autoaugment 91.4 ± .9, randaugment 93.6 ± 1.0, ours 93.1 ± 1.6. Ours cannot be told from RandAugment (-.4 of
+          [-1.8, .9]), nor from the policy of AutoAugment, to which it is rather better (1.7 of [-.1, 3.4]), where in
+          the paper it is a point below both. RandAugment costs 16 trainings with its search, ours 3.9 in one
 """
 
 from autoaug import Budget, Study, Task

@@ -9,8 +9,14 @@ Paper     CIFAR-100, PreActResNet-18, 400 epochs and 50 of refinement: a large r
           points. `paper` fades over the last 50 of 450 epochs; the paper does not say over how many
 Small     `study`: 100 digits of 8 x 8 pixels, always cropped, 40 epochs and 6 of refinement; what fades does so over
           the last 6 of 46. "last" is 1 % of the peak, where the cosine ends, and "tenth", of the peak, the default
-Cost      13 arms x 12 seeds, about 3 CPU-minutes
-Answer    not yet run
+Cost      13 arms x 12 seeds, 4 CPU-minutes
+Answer    test accuracy of 12 runs with 95 % intervals (2026-11-28): standard 92.8 ± .6, refined without any 93.1 ± .7,
+          with it 92.9 ± .8; mixup 93.8 ± .6, refined at the last rate 94.0 ± .5, at a tenth of the peak 94.0 ± .7, at a
+          large rate that decays 93.4 ± .6, without the crop 94.5 ± .5; refined (at a tenth) and fading mixup 94.0 ± .7
+          and 94.2 ± .7, CutMix 94.8 ± .3 and 94.5 ± .4, AutoAugment 92.6 ± .6 and 92.3 ± .6. Agrees: the large rate is
+          worse than the last one, by .6 points of [.3, .9]. That fading is as good to half a point (.2 of [-.2, .6],
+          -.3 of [-.8, .2], -.3 of [-1.0, .5]), and that the standard augmentation gains without any (.2 of [-.1, .5]),
+          cannot be told
 """
 
 from autoaug import Budget, Study, Task
