@@ -183,6 +183,14 @@ def line(claim: Claim, results: Mapping[str, Result]) -> str:
     )
 
 
+def tallied(paper: str, claims: Iterable[Claim], results: Mapping[str, Result]) -> str:
+    """Return the row with how many claims of a paper have which verdict."""
+    own = [claim for claim in claims if claim.paper == paper]
+    verdicts = [judged(claim, contrasts(claim, results[claim.study])) for claim in own if claim.study in results]
+    counts = [*(verdicts.count(each) for each in VERDICTS), len(own) - len(verdicts)]
+    return f"| {paper} | {' | '.join(map(str, counts))} |"
+
+
 def shown(found: Interval, claim: Claim) -> str:
     """Return a difference with its 95 % interval and the number of pairs."""
     scale, unit = (100, " points") if claim.metric.endswith("accuracy") else (1, "")
@@ -215,9 +223,13 @@ def claims_page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS)
             "",
             "The page is written by `python -m benchmarks.papers pages` from `benchmarks/results/papers/`. Each study "
             "is run by its name, `autoaug run refined/table_1`; its object `paper` has the setting of the paper, "
-            "`autoaug run refined/table_1:paper --dry-run`.",
+            "`autoaug run refined/table_1:paper --dry-run`. [What those cost](settings.md) is counted.",
             "",
             f"Measured on: {processor_line()}.",
+            "",
+            f"| paper | {' | '.join(VERDICTS)} | not run |",
+            "| --- | ---: | ---: | ---: | ---: |",
+            *(tallied(paper, claims, results) for paper in dict.fromkeys(claim.paper for claim in claims)),
             "",
             "| claim | of | published | here | verdict | study |",
             "| --- | --- | --- | --- | --- | --- |",
