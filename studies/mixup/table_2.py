@@ -18,7 +18,10 @@ Answer    50 %, last test errors of 6 runs with 95 % intervals (2026-11-27): erm
           Disagrees: dropout, by 14.0 points of [9.3, 18.6], is better than mixup, which memorises nine of ten wrong
           labels here. That it helps at all (2.0 points of [-.05, 4.07]), and that adding it to dropout does (2.4 of
           [-.45, 5.34]), cannot be told. 200 images make few pairs and are met 40 times each; whether that is why was
-          not tested. `few` and `most` are not yet run
+          not tested. `few` (20 %), 2026-11-28: erm 16.1 ± 2.5, dropout 8.6 ± 2.4, mixup 14.4 ± 1.6 and 14.1 ± 1.9, with
+          dropout 9.3 ± .8: here α = 32 helps, by 2.1 points of [.3, 3.9]. `most` (80 %): erm 74.7 ± 1.8, dropout 61.5 ±
+          4.8, mixup 74.1 ± 1.3 and 75.6 ± 2.7, with dropout 64.2 ± 1.9: it does nothing. Dropout is better than mixup
+          in both
 """
 
 from autoaug import Budget, Study, Task

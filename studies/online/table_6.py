@@ -8,8 +8,14 @@ Paper     baseline, predefined, affine, full: CIFAR-10 88.55, 94.69, 95.16, 95.4
 Small     `study`: 100 digits of 8 x 8 pixels. `rotated`, `translated` and `brightness`: 400 digits, of which those for
           validation and test are changed in a known way. K = J = 1, Adam at .003 (`table_1` says why). Predefined is
           the crop by a pixel, the same for all
-Cost      not yet run
-Answer    not yet run
+Cost      4 arms x 10 seeds, 3 CPU-minutes; `rotated`, `translated` and `brightness` as much each
+Answer    accuracy in percent of 10 runs with 95 % intervals (2026-11-28), baseline, predefined, affine, full: digits as
+          they are 93.5 ± 1.2, 93.0 ± .5, 91.9 ± 2.8, 93.1 ± 1.6; rotated 80.2 ± 1.6, 80.2 ± 1.3, 88.1 ± 1.7, 84.7 ±
+          1.8; translated 53.3 ± 2.1, 87.3 ± 1.7, 82.1 ± 1.7, 77.9 ± 4.0; brightness 55.3 ± 9.5, 60.4 ± 6.5, 65.8 ± 7.1,
+          96.2 ± .6. As in the paper one augmenter helps on data that need different things: full to the baseline 4.5 of
+          [1.6, 7.4], 24.6 of [19.5, 29.6] and 40.9 of [31.1, 50.6] points where there is something to find; where there
+          is not nothing can be told. Against it the crop is better where all that is needed is the crop, by 9.4 of
+          [5.3, 13.5], and colours take off some of what affine maps bring to rotated digits, 3.4 of [1.7, 5.2]
 """
 
 from autoaug import Budget, Study, Task
