@@ -45,6 +45,7 @@ from autoaug.photos import ImageFiles, Photos
 from autoaug.study import preflight
 from autoaug.study._loading import Loader
 from autoaug.study._measure import Cost, Stopwatch, Work
+from autoaug.study._middle import middle
 from autoaug.study._predict import of_strategy
 from autoaug.study._setup import set_up
 from autoaug.train import TrainingRun
@@ -61,7 +62,6 @@ MADE = 6
 
 CUT = 0.34
 """The share of them that validates, at least, where the data bring no validation images: one of each class."""
-
 
 PATIENCE = 0.1
 """A few images are enough: operations grow with their number and have no noise."""
@@ -110,7 +110,7 @@ class Setting:
     arms: int
     seeds: int
     trainings: int
-    """Of all arms and seeds, trials of searches with them."""
+    """Of all arms and seeds, those of searches and of deployed policies with them."""
     operations: float | None
     """Floating-point operations of all trainings; None: its loop is its own, and nothing was counted."""
 
@@ -312,6 +312,13 @@ def counted(study: Study, val_fraction: float) -> float | None:
     return sum(cost.search(study, name) + cost.finals(study) for name, cost in costs if cost is not None)
 
 
+def trainings_of(study: Study, name: str) -> int:
+    """Return how many trainings an arm makes: of its search, final runs, and what learned policies are deployed in."""
+    learns = set_up(study, name, middle(study.space_of(name))).learner.moves_policy
+    searched = (study.trials_of(name) or 0) + study.reruns_of(name)
+    return searched + study.seeds * (1 + len(study.deploy) * learns)
+
+
 def found_of(ref: str) -> Setting:
     """Return what is found of a study as published.
 
@@ -321,7 +328,6 @@ def found_of(ref: str) -> Setting:
     published = shipped(ref)
     study = tried(published)
     preflight(study)
-    trials = [(study.trials_of(name) or 0) + study.reruns_of(name) for name in study.strategies]
     operations = counted(study, published.task.val_fraction)
     return Setting(
         study=ref,
@@ -330,7 +336,7 @@ def found_of(ref: str) -> Setting:
         epochs=study.task.epochs,
         arms=len(study.strategies),
         seeds=study.seeds,
-        trainings=sum(trials) + study.seeds * len(study.strategies),
+        trainings=sum(trainings_of(study, name) for name in study.strategies),
         operations=None if operations is None else float(f"{operations:.4g}"),
     )
 
