@@ -26,12 +26,17 @@ def test_it_breaks_off_our_own_code_and_no_more() -> None:
 
 def test_it_leaves_the_code_of_others_alone_until_it_comes_again() -> None:
     ending, done = Ending(), list[str]()
-    with pytest.raises(KeyboardInterrupt), ending.heeded():
-        press()
-        done.append("a step")
-        assert ending.requested
-        press()
-        done.append("another step")
+
+    def work() -> None:
+        with ending.heeded():
+            press()
+            done.append("a step")
+            assert ending.requested
+            press()
+            done.append("another step")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert done == ["a step"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
