@@ -19,10 +19,12 @@ from autoaug.store import Store
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """What handles the signals is afterwards what it was before."""
+    """What handles the signals is afterwards what it was before. Under nohup, SIGHUP is not ignored meanwhile."""
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     yield
     assert {number: signal.getsignal(number) for number in before} == before
+    signal.signal(signal.SIGHUP, hangup)
 
 
 # What a request means
