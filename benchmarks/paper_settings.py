@@ -36,8 +36,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoaug import Study, Task
-from autoaug.data import DATASETS, Data, Source, Split, public_name
-from autoaug.data._distributed import TinyImageNet
+from autoaug.data import DATASETS, Data, Source, Split
 from autoaug.data._load import Reader
 from autoaug.data._taught import Corrupted
 from autoaug.data._torchvision_sets import ROWS
@@ -49,7 +48,7 @@ from autoaug.study._middle import middle
 from autoaug.study._predict import of_strategy
 from autoaug.study._setup import set_up
 from autoaug.train import TrainingRun
-from benchmarks.papers import PAPERS, as_text, module_of, shipped
+from benchmarks.papers import PAPERS, as_text, in_words, module_of, shipped
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "paper-settings.json"
@@ -234,15 +233,6 @@ def made_up_data() -> Iterator[None]:
             DATASETS.clear()
             DATASETS.update(real)
             os.chdir(before)
-
-
-def in_words(data: Any) -> str:
-    """Return what the data of a study are called."""
-    if isinstance(data, Corrupted):
-        return f"{in_words(data.data)}, {data.share:.0%} of the classes wrong"
-    if isinstance(data, TinyImageNet):
-        return data.path.name
-    return public_name(as_text(data))
 
 
 def set_of(task: Task) -> PublishedSet | None:

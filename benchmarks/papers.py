@@ -23,6 +23,8 @@ from typing import Any
 from autoaug import Study
 from autoaug.compare import Interval, interval
 from autoaug.data import public_name
+from autoaug.data._distributed import TinyImageNet
+from autoaug.data._taught import Corrupted, Reduced
 from autoaug.diagnose import DiagnosisEvent, conduct_diagnosis, plan_diagnosis
 from autoaug.execution import Options
 from autoaug.executors import run
@@ -111,12 +113,21 @@ def result_of(study_ref: str, study: Study, store: Store) -> Result:
         date=time.strftime("%Y-%m-%d"),
         commit=commit(),
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "optuna")),
-        data=public_name(as_text(study.task.data)),
+        data=in_words(study.task.data),
         model=as_text(study.task.model),
         epochs=study.task.epochs,
         metric=on_split("test", study.metric),
         runs={name: runs[name] for name in study.strategies if name in runs},
     )
+
+
+def in_words(data: Any) -> str:
+    """Return what the data of a study are called: "digits, 20 of each class, 50 % of the labels wrong"."""
+    if isinstance(data, Corrupted):
+        return f"{in_words(data.data)}, {100 * data.share:.0f} % of the labels wrong"
+    if isinstance(data, Reduced):
+        return f"{in_words(data.data)}, {data.per_class} of each class"
+    return data.path.name if isinstance(data, TinyImageNet) else public_name(as_text(data))
 
 
 def as_text(given: Any) -> str:

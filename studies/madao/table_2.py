@@ -88,7 +88,7 @@ ARMS = {"standard": none(), "randaugment": searched_randaugment(), "madao": mada
 
 cifar = Study(
     name="madao-table-2-cifar",
-    task=Task(data="data/cifar10.npz:reduced=2000", size=16, model="wrn-10-1", epochs=25, batch_size=50),
+    task=Task(data="data/cifar10.npz:reduced=200", size=16, model="wrn-10-1", epochs=25, batch_size=50),
     strategies={**ARMS, "madao": madao()},
     budget=TWO_RUNS,
     seeds=3,

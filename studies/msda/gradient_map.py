@@ -37,7 +37,7 @@ study = table_2.setting(
 )
 cifar = table_2.setting(
     "msda-gradient-map-cifar",
-    Task(data="data/cifar10.npz:reduced=2000", size=16, model="convnet", epochs=20, batch_size=50),
+    Task(data="data/cifar10.npz:reduced=200", size=16, model="convnet", epochs=20, batch_size=50),
     seeds=5,
     methods=METHODS,
 )

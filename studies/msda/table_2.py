@@ -71,7 +71,7 @@ study = setting(
 )
 cifar = setting(
     "msda-table-2-cifar",
-    Task(data="data/cifar10.npz:reduced=2000", size=16, model="convnet", epochs=20, batch_size=50),
+    Task(data="data/cifar10.npz:reduced=200", size=16, model="convnet", epochs=20, batch_size=50),
     seeds=3,
 )
 

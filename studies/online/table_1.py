@@ -96,7 +96,7 @@ def flipped(arms: dict[str, Strategy]) -> dict[str, Strategy]:
 cifar = Study(
     name="online-table-1-cifar",
     task=Task(
-        data="data/cifar10.npz:reduced=2000",
+        data="data/cifar10.npz:reduced=200",
         size=16,
         model="convnet",
         epochs=25,

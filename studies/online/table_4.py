@@ -87,7 +87,7 @@ study = Study(
 cifar = Study(
     name="online-table-4-cifar",
     task=Task(
-        data="data/cifar10.npz:reduced=2000",
+        data="data/cifar10.npz:reduced=200",
         size=16,
         model="convnet",
         epochs=25,

@@ -97,7 +97,7 @@ study = Study(
 
 cifar = Study(
     name="refined-table-1-cifar",
-    task=Task(data="data/cifar10.npz:reduced=2000", size=16, model="resnet-8", epochs=25, batch_size=50),
+    task=Task(data="data/cifar10.npz:reduced=200", size=16, model="resnet-8", epochs=25, batch_size=50),
     strategies=arms(4, {name: METHODS[name] for name in ("moderate", "mixup")}),
     baseline="moderate",
     budget=Budget(trials=1),
