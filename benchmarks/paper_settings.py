@@ -48,7 +48,7 @@ from autoaug.study._middle import middle
 from autoaug.study._predict import of_strategy
 from autoaug.study._setup import set_up
 from autoaug.train import TrainingRun
-from benchmarks.papers import PAPERS, as_text, in_words, module_of, shipped
+from benchmarks.papers import PAPERS, WIDE, as_text, in_words, module_of, shipped
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "paper-settings.json"
@@ -339,12 +339,13 @@ def read_settings() -> dict[str, Setting]:
 def settings_page(found: Mapping[str, Setting]) -> str:
     """Return the page of what the published settings are and cost."""
     rows = [
-        f"| `{name}` | {each.data} | {each.model}, {each.epochs} epochs | {each.arms} | {each.seeds} "
+        f"| `{name}` | {each.data} | {each.model}, {each.epochs} epochs | {each.arms} x {each.seeds} "
         f"| {each.trainings} | {exa(each)} | {hours(each)} |"
         for name, each in sorted(found.items())
     ]
     return "\n".join(
         [
+            WIDE,
             "# The settings of the papers, and what they cost",
             "",
             f"Each of these {len(found)} studies has the published recipe, data, network and seeds, and is started by "
@@ -360,8 +361,8 @@ def settings_page(found: Mapping[str, Setting]) -> str:
             "Final runs that train on the validation images too are counted as if they did not. Written by "
             "`python -m benchmarks.paper_settings`.",
             "",
-            "| study | data | trained | arms | seeds | trainings | EFLOP | GPU-hours |",
-            "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+            "| study | data | trained | arms x seeds | trainings | EFLOP | GPU-hours |",
+            "| --- | --- | --- | ---: | ---: | ---: | ---: |",
             *rows,
             "",
         ]

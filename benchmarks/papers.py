@@ -40,6 +40,9 @@ RESULTS = Path(__file__).parent / "results" / "papers"
 PAPERS = Path(__file__).parents[1] / "docs" / "papers"
 UNKNOWN = "cannot be told at this size"
 VERDICTS = {"agrees": "agree", "disagrees": "disagree", UNKNOWN: UNKNOWN}
+WIDE = "---\nhide:\n  - toc\n---\n"
+"""Leaves a page of wide tables more room."""
+
 DIGITS = 6
 """Of figures that are kept."""
 
@@ -183,15 +186,21 @@ def judged(claim: Claim, found: Iterable[Interval]) -> str:
 
 def line(claim: Claim, results: Mapping[str, Result]) -> str:
     """Return the row of a claim."""
-    where = f"{claim.paper}, {claim.where}"
     if claim.study not in results:
-        return f"| {claim.says} | {where} | {claim.published} | not run |  | `{claim.study}` |"
+        return f"| {claim.says} | {claim.where} | {claim.published} | not run |  | `{claim.study}` |"
     result = results[claim.study]
     found = contrasts(claim, result)
     return (
-        f"| {claim.says} | {where} | {claim.published} | {'; '.join(shown(each, claim) for each in found)} "
+        f"| {claim.says} | {claim.where} | {claim.published} | {'; '.join(shown(each, claim) for each in found)} "
         f"| **{judged(claim, found)}** | `{claim.study}` |"
     )
+
+
+def section(paper: str, claims: Iterable[Claim], results: Mapping[str, Result]) -> list[str]:
+    """Return the claims of a paper as lines of the page."""
+    rows = [line(claim, results) for claim in claims if claim.paper == paper]
+    heading = ["| claim | of | published | here | verdict | study |", "| --- | --- | --- | --- | --- | --- |"]
+    return [f"## {paper}", "", *heading, *rows, ""]
 
 
 def tallied(paper: str, claims: Iterable[Claim], results: Mapping[str, Result]) -> str:
@@ -213,6 +222,7 @@ def shown(found: Interval, claim: Claim) -> str:
 def claims_page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS) -> str:
     """Return the page of all claims."""
     claims = list(claims)
+    papers = list(dict.fromkeys(claim.paper for claim in claims))
     verdicts = [judged(claim, contrasts(claim, results[claim.study])) for claim in claims if claim.study in results]
     tally = ", ".join(f"{verdicts.count(each)} {said}" for each, said in VERDICTS.items())
     settings = [
@@ -223,6 +233,7 @@ def claims_page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS)
     ]
     return "\n".join(
         [
+            WIDE,
             "# What the papers claim, and what is seen of it here",
             "",
             f"{len(claims)} claims of five papers, each held against a shipped study of a small setting on two cores: "
@@ -240,12 +251,9 @@ def claims_page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS)
             "",
             f"| paper | {' | '.join(VERDICTS)} | not run |",
             "| --- | ---: | ---: | ---: | ---: |",
-            *(tallied(paper, claims, results) for paper in dict.fromkeys(claim.paper for claim in claims)),
+            *(tallied(paper, claims, results) for paper in papers),
             "",
-            "| claim | of | published | here | verdict | study |",
-            "| --- | --- | --- | --- | --- | --- |",
-            *(line(claim, results) for claim in claims),
-            "",
+            *(row for paper in papers for row in section(paper, claims, results)),
             "## Settings",
             "",
             "| study | data | trained | arms | seeds | when, commit, versions |",
@@ -259,6 +267,7 @@ def claims_page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS)
 def tables_page(results: Mapping[str, Result]) -> str:
     """Return the page with the arms of every study: what was published beside what was measured."""
     parts = [
+        WIDE,
         "# Tables of the papers, published and measured",
         "",
         "Each study of `studies/` asks a table or a figure of a paper in a small setting. Figures are means over final "
