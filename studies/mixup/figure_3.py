@@ -8,7 +8,8 @@ Small     `study`: 100 digits of 8 x 8 pixels; `cifar`: 1,000 images of CIFAR-10
           are trained for much less long than in the paper, which favours plain training
 Cost      2 arms x 16 seeds, about 1 CPU-minute; `cifar` 2 x 6, about 4
 Answer    100 digits, test accuracy of 16 runs with 95 % intervals (2026-11-27): erm 93.6 ± .7, mixup 93.9 ± .5; +.32
-          points of [-.55, 1.19] cannot be told from chance. `cifar` is not yet run
+          points of [-.55, 1.19] cannot be told from chance. `cifar` (6 runs, 2026-11-28): erm 44.6 ± .7, mixup 42.1 ±
+          1.5; against the paper mixup loses 2.5 points of [1.3, 3.8] in 20 epochs of 1,000 images
 """
 
 from typing import Any

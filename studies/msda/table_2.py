@@ -13,7 +13,9 @@ Answer    `study`, 12 seeds (2026-11-27), accuracy: vanilla 93.0, mixup 94.7, Cu
           CutMix 94.3, HMix 94.7, GMix 94.6. Every mix is better than none, as published, by 1.3 to 1.8 points, and
           PuzzleMix takes 2.6 times as long as CutMix, where the paper says twice. Between masks little can be told:
           CutMix and mixup differ by .14 ± .47, and neither HMix, GMix nor PuzzleMix is seen to be better than those.
-          One of the two at random is worse than CutMix by .58 ± .52, against the paper. `cifar` is not yet run
+          One of the two at random is worse than CutMix by .58 ± .52, against the paper. `cifar` (n = 3, 2026-11-28):
+          vanilla 52.8 ± 2.1, mixup 48.9 ± .8, CutMix 45.9 ± .9, PuzzleMix 47.9 ± 1.3, mixup or CutMix 47.7 ± .9, HMix
+          48.9 ± 1.0, GMix 49.1 ± 4.2: in 20 epochs of 2,000 images every mix harms, CutMix the most
 """
 
 from collections.abc import Mapping
