@@ -16,7 +16,7 @@ Answer    `study`, 10 seeds (2026-11-27), accuracy: large crops mixup 91.9, CutM
           published. Networks of small crops are worse here by 24 points and more, where in the paper they are better:
           here they are tested on whole images. The row `crops`, validation accuracy of the 100 images as they are,
           objects twice and half as large: large crops mixup .93, .35, .17, CutMix .94, .40, .12; small crops mixup .70,
-          .59, .12, CutMix .47, .56, .10
+          .59, .12, CutMix .47, .56, .10. `photos` was not run
 """
 
 from autoaug import Budget, Study, Task

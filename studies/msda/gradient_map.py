@@ -13,7 +13,7 @@ Small     `study`: 100 digits of 8 x 8 pixels, 60 epochs, 64 of 100 validation i
 Cost      `study` 3 arms x 10 seeds, each trained twice: 83 seconds
 Answer    cannot be told, mean of the map beside its middle over 10 runs with 95 % intervals (2026-11-28): vanilla .222
           ± .044, mixup .251 ± .043, CutMix .238 ± .037; CutMix to mixup -.01 of [-.08, .05]. Largest values of 64
-          images are rough figures
+          images are rough figures. `cifar` was not run
 """
 
 from autoaug import Task

@@ -12,7 +12,7 @@ Answer    `study`, accuracy of 8 runs with 95 % intervals (2026-11-28): vanilla 
           ± .6, mixup or CutMix 93.6 ± 1.0, HMix 92.5 ± 1.5, GMix 93.5 ± 1.2. Against the paper mixup and CutMix are
           worse than no mix beside resized crops, by 1.7 points of [.1, 3.3] and 1.5 of [.3, 2.7]; with a crop by a
           pixel, in `table_2`, they are better. Whether HMix is better than mixup, CutMix or one of the two cannot be
-          told (.2 of [-1.1, 1.6], .0 of [-1.4, 1.4], -1.1 of [-2.7, .5])
+          told (.2 of [-1.1, 1.6], .0 of [-1.4, 1.4], -1.1 of [-2.7, .5]). `photos` was not run
 """
 
 from autoaug import Study, Task

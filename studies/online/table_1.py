@@ -16,7 +16,8 @@ Answer    accuracy in percent of 10 runs with 95 % intervals (2026-11-28): basel
           from .5 to 2, harm: -4.1 ± 2.1 points. Ours (affine) to the baseline -1.6 ± 3.5, to those by hand +2.5 ± 2.7,
           to the validated magnitude -.9 ± 2.9, to stn -1.8 ± 3.0: none can be told, as runs of ours lie between 82.3
           and 96.4. Cost in trainings: stn 2.2, validated 12.8 and 13.3, ours 4.3 and 4.2, half-widths 1.9, about as
-          published. `grid` (n = 10): the best of 64 affine maps 94.4 ± .4, to the baseline +.9 ± 1.0, for 73 trainings
+          published. `grid` (n = 10): the best of 64 affine maps 94.4 ± .4, to the baseline +.9 ± 1.0, for 73 trainings.
+          `cifar` was not run
 """
 
 from dataclasses import replace

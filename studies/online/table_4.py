@@ -13,7 +13,7 @@ Answer    accuracy in percent of 10 runs with 95 % intervals (2026-11-28): basel
           69.0 ± 2.8, both 91.2 ± 1.3; learned colour 97.5 ± .5, with jitter 97.9 ± .3, learned affine and colour 96.2 ±
           .6, with jitter 97.5 ± .8; learned half-widths of colour 97.5 ± .3. Agrees: learned colour is better than
           none, by 42 points of [33, 52], and than jitter by hand, by 2.1 of [1.1, 3.1]. Learned affine maps take off
-          some of it where in the paper they add to it; the shift is of brightness alone
+          some of it where in the paper they add to it; the shift is of brightness alone. `cifar` was not run
 """
 
 from math import log
