@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from command_line import Call, calling
 from studies_for_tests import tiny
+from waiting_for_tests import PATIENCE, until
 
 from autoaug import Budget, Study
 from autoaug.cli._project import load_study
@@ -28,18 +28,6 @@ from autoaug.testing import ExecutorTestCase
 
 CPUS: dict[str, float] = {"CPU": 2, "GPU": 0}
 GPUS: dict[str, float] = {"CPU": 8, "GPU": 4}
-
-PATIENCE = 120.0
-"""Seconds for which a test waits for what happens in a moment on a quiet machine."""
-
-
-def until(true: Callable[[], Any]) -> Any:
-    """What a function returns, as soon as that is true."""
-    end = time.monotonic() + PATIENCE
-    while not (found := true()):
-        assert time.monotonic() < end, "it has not happened"
-        time.sleep(0.02)
-    return found
 
 
 def pid_of_worker(trial: Any) -> int:

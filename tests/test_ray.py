@@ -19,6 +19,7 @@ from commands_for_tests import none_left, trial_in
 from optuna.distributions import FloatDistribution
 from studies_for_tests import tiny
 from torch import Generator, Tensor, nn
+from waiting_for_tests import until
 
 from autoaug import Budget, Command, Study, Task, Trial
 from autoaug.cli._project import load_study
@@ -49,10 +50,8 @@ def two_cores() -> Iterator[None]:
 
 def until_all_cores_are_free() -> None:
     """A study that ended, however it did, holds nothing of a cluster that lives on."""
-    end = time.monotonic() + 60
-    while ray.available_resources().get("CPU") != 2:
-        assert time.monotonic() < end, "an actor, or its placement group, holds a core"
-        time.sleep(0.2)
+    held = "an actor, or its placement group, holds a core"
+    until(lambda: ray.available_resources().get("CPU") == 2, 60, otherwise=held)
 
 
 @pytest.fixture
