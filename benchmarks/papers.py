@@ -203,10 +203,15 @@ def section(paper: str, claims: Iterable[Claim], results: Mapping[str, Result]) 
     return [f"## {paper}", "", *heading, *rows, ""]
 
 
+def verdicts_of(claims: Iterable[Claim], results: Mapping[str, Result]) -> list[str]:
+    """Return the verdicts on the claims whose studies were run."""
+    return [judged(claim, contrasts(claim, results[claim.study])) for claim in claims if claim.study in results]
+
+
 def tallied(paper: str, claims: Iterable[Claim], results: Mapping[str, Result]) -> str:
     """Return the row with how many claims of a paper have which verdict."""
     own = [claim for claim in claims if claim.paper == paper]
-    verdicts = [judged(claim, contrasts(claim, results[claim.study])) for claim in own if claim.study in results]
+    verdicts = verdicts_of(own, results)
     counts = [*(verdicts.count(each) for each in VERDICTS), len(own) - len(verdicts)]
     return f"| {paper} | {' | '.join(map(str, counts))} |"
 
@@ -223,7 +228,7 @@ def claims_page(results: Mapping[str, Result], claims: Iterable[Claim] = CLAIMS)
     """Return the page of all claims."""
     claims = list(claims)
     papers = list(dict.fromkeys(claim.paper for claim in claims))
-    verdicts = [judged(claim, contrasts(claim, results[claim.study])) for claim in claims if claim.study in results]
+    verdicts = verdicts_of(claims, results)
     tally = ", ".join(f"{verdicts.count(each)} {said}" for each, said in VERDICTS.items())
     settings = [
         f"| `{name}` | {each.data} | {each.model}, {each.epochs} epochs | {len(each.runs)} "

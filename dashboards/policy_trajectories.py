@@ -98,12 +98,9 @@ def stages_of(root: Mapping[str, Any]) -> Iterator[tuple[int, str, dict[str, flo
         elif node["kind"] == "choice":
             stage, total = stage + 1, sum(option["weight"] for option in node["options"])
             for option in node["options"]:
-                if option["node"]["kind"] == "apply":
-                    yield (
-                        stage,
-                        option["node"]["op"],
-                        {"selection": option["weight"] / total, **applied(option["node"])},
-                    )
+                each, selection = option["node"], option["weight"] / total
+                if each["kind"] == "apply":
+                    yield stage, each["op"], {"selection": selection, **applied(each)}
 
 
 def applied(node: Mapping[str, Any]) -> dict[str, float]:
