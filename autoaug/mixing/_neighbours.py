@@ -172,8 +172,6 @@ def kept(images: Tensor, classes: Tensor | None, k: int) -> Tensor:
         LOG.warning("finding the nearest neighbours of %d images, once; they are kept in %s", len(images), path.parent)
     table = nearest(images, classes, k)
     with suppress(OSError, NoRoom):  # a folder that cannot be written, or is full, only means that they are found again
-        for folder in (cache_folder(), path.parent):
-            folder.mkdir(parents=True, exist_ok=True)
         make_room(cache_folder(), table.numel() * table.element_size())
         write(path, table)
     return table
@@ -181,6 +179,7 @@ def kept(images: Tensor, classes: Tensor | None, k: int) -> Tensor:
 
 def write(path: Path, table: Tensor) -> None:
     """Write a table so that nobody ever reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".building", delete=False) as file:
         try:
             numpy.save(file, table.numpy())

@@ -184,7 +184,7 @@ def make_room(folder: Path, needed: int) -> None:
     Raises:
         NoRoom: what is left is in use, or the disk is too full.
     """
-    listed, most = cache_entries(folder), limit()
+    listed, most = cache_entries(made_folder(folder)), limit()
     total = sum(entry.bytes for entry in listed)
     for entry in listed:
         if total + needed <= most and shutil.disk_usage(folder).free > needed:
