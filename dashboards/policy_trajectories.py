@@ -67,7 +67,7 @@ def figure(comparison: Comparison) -> go.Figure:
             drawn.add_trace(picture, row + 1, column + 1)
     [name] = {each.strategy for run in runs.values() for each in run}
     shown = layout(f"{name}: the policy while it was learned", "", "")
-    drawn.update_layout(shown.update(height=len(panels) * (ROW * len(ops) + 70), margin={"t": 70}))
+    drawn.update_layout(shown.update(height=len(panels) * (ROW * len(ops) + 35) + 105, margin={"t": 70}))
     drawn.update_annotations(font_size=11)
     drawn.update_yaxes(title_text="", automargin=True, tickfont_size=10, dtick=1).update_xaxes(title_text="")
     return drawn.update_xaxes(title_text="epoch", row=len(panels))
