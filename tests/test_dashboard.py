@@ -17,8 +17,8 @@ import pytest
 from studies_for_tests import tiny
 
 from autoaug import Budget, run
-from autoaug.cli._page import is_ours, make_dashboard
 from autoaug.execution import Options, Scheduler
+from autoaug.page._server import is_ours, make_dashboard
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
 

@@ -11,8 +11,8 @@ from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from autoaug.cli._project import load_figures, shipped_root
-from autoaug.cli._report import report
 from autoaug.compare import Comparison, diagnosis_legend, diagnosis_tables, present_diagnoses, to_json
+from autoaug.page import report
 from autoaug.policy import Relaxed, apply, choice, policy_tree, sequence
 from autoaug.record import Phase, Record, TrialKind
 from autoaug.store import Diagnosis, Store, diagnoses, note_diagnosis

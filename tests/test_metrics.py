@@ -23,7 +23,6 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from autoaug import Budget, Study
 from autoaug.cli._project import load_figures, shipped_root
-from autoaug.cli._report import report
 from autoaug.compare import (
     Comparison,
     LeaderboardRow,
@@ -38,6 +37,7 @@ from autoaug.compare import (
 from autoaug.execution import Options
 from autoaug.executors import run
 from autoaug.metrics import METRICS, Metric, label_of, metric_of, on_split, range_of, words_of
+from autoaug.page import report
 from autoaug.record import LEADERBOARD, Outcome, TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none

@@ -13,10 +13,10 @@ import pytest
 from outcomes_for_tests import comparison, epoch, searched
 
 from autoaug.cli._project import load_figures, shipped_root
-from autoaug.cli._report import content_policy, draw, report
 from autoaug.compare import Comparison, Importance, LeaderboardRow, leaderboard
 from autoaug.compare._tables import to_flat
 from autoaug.data import image_folder
+from autoaug.page._report import content_policy, draw, report
 from autoaug.record import Outcome, Record, TrialKind
 
 FIGURES = load_figures(shipped_root())

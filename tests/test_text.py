@@ -16,11 +16,11 @@ from studies_for_tests import tiny
 
 from autoaug.cli._checks import Finding
 from autoaug.cli._console import LineProgress, leaderboard_table, plan_table
-from autoaug.cli._report import report
 from autoaug.compare import Comparison, to_csv
 from autoaug.execution import Event, Job
 from autoaug.executors import Progress
 from autoaug.export import EXPORTERS, export
+from autoaug.page import report
 from autoaug.policy import PolicyTree, apply, load_tree, policy_tree
 from autoaug.policy._errors import PolicyError
 from autoaug.policy._files import encode, save

@@ -28,7 +28,7 @@ FLOORS = (
     {"study", "store"},
     {"execution", "compare", "diagnose"},
     {"executors"},
-    {"testing", "integrations", "notebook"},
+    {"testing", "integrations", "notebook", "page"},
     {"cli"},
     {"__main__", "__init__"},
 )
@@ -44,7 +44,7 @@ HOMES = {
     "kornia": {"ops"},
     "lightning": {"integrations"},
     "optuna": {"strategies", "study", "store", "execution", "executors", "compare", "testing"},
-    "optuna_dashboard": {"cli"},
+    "optuna_dashboard": {"page"},
     "plotly": set(),  # figures are the user's: dashboards/
     "pytest": {"testing"},
     "ray": {"executors"},
@@ -57,7 +57,7 @@ HOMES = {
     "torchvision.models": {"models"},
     "transformers": {"integrations"},
     "typer": {"cli"},
-    "waitress": {"cli"},
+    "waitress": {"page"},
 }
 """Where the library may import what is heavy or may be exchanged one day."""
 

@@ -133,9 +133,10 @@ def run(
 
 def tell_result(study: "Study", store: "Store", options: Options, output: Output) -> int:
     """Print how a study that was run stands, and what may still be done; return the exit code."""
-    from autoaug.compare import stored_comparison
+    from autoaug.compare import keep_policies, stored_comparison
     from autoaug.execution import failed, outdated
 
+    keep_policies(study, store)
     if late := outdated(study, store, options.only):
         kept = "a better point was found after the final runs, which stay as they were"
         output.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
@@ -191,7 +192,7 @@ def dashboard(
     """Serve Optuna Dashboard over the stored studies, on this machine only and read-only."""
     with usage_errors():
         store = open_existing(where(storage), write)
-        from autoaug.cli._page import make_dashboard
+        from autoaug.page import make_dashboard
 
         try:
             server = make_dashboard(store, host, port, write)
@@ -341,7 +342,7 @@ def write_csv(path: Path, comparison: "Comparison") -> None:
 def write_html(path: Path, comparison: "Comparison") -> None:
     """Write the leaderboard and the figures of this folder's project, else the shipped ones, as one page."""
     from autoaug.cli._project import load_figures, shipped_root
-    from autoaug.cli._report import report
+    from autoaug.page import report
 
     root = Path.cwd() if (Path.cwd() / "dashboards").is_dir() else shipped_root()
     page = report(comparison, load_figures(root))

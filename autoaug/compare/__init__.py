@@ -17,9 +17,9 @@ from autoaug.compare._tables import Table, tables, to_csv, to_json
 from autoaug.lazy import lazily
 
 if TYPE_CHECKING:
-    from autoaug.compare._winner import winning_policy
+    from autoaug.compare._winner import keep_policies, winning_policy
 else:  # it makes a policy, and all else needs no torch
-    __getattr__, __dir__ = lazily(__name__, {"_winner": "winning_policy"})
+    __getattr__, __dir__ = lazily(__name__, {"_winner": "keep_policies winning_policy"})
 
 __all__ = [
     "ALWAYS_ON",
@@ -49,6 +49,7 @@ __all__ = [
     "headline",
     "importances",
     "interval",
+    "keep_policies",
     "leaderboard",
     "legend",
     "present_diagnoses",

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from autoaug.data import Standard
 from autoaug.metrics import Direction, Metric, label_of, metric_of, on_split, stored_table
 from autoaug.processes import process_name
 from autoaug.record import Outcome, Record, TrialKind
-from autoaug.store import Attempted, Diagnosis, Look, Store, diagnoses, differences
+from autoaug.store import Attempted, Diagnosis, Look, Store, diagnoses, differences, policies
 from autoaug.study import complete_definition
 from autoaug.text import LONGEST_NAME, counted, shown
 
@@ -49,6 +49,9 @@ class Comparison:
     the first itself, or where fewer than two final runs tell."""
     diagnoses: Sequence[Diagnosis] = ()
     """What `autoaug diagnose` found of trainings of the winners, in the order in which it was found."""
+    policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The policy that each strategy found, as plain data of a `PolicyTree`; of several studies those of the first. What
+    was not kept is left out: it is at the end of `autoaug run`."""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Commits, versions, seeds and data, as they can be printed."""
 
@@ -173,18 +176,35 @@ def stored_leaderboard(store: Store, name: str) -> tuple[dict[str, Any], list[Le
 
 
 def rows_of(
-    studies: Sequence[StoredStudy], definitions: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
+    studies: Sequence[StoredStudy],
+    definitions: Sequence[Mapping[str, Any]],
+    outcomes: Sequence[Outcome],
+    look: bool = True,
 ) -> list[LeaderboardRow]:
-    """Return the leaderboard of stored studies, with predicted costs of searches and reads of the test split."""
+    """Return the leaderboard of stored studies, with predicted costs of searches and reads of the test split.
+
+    Args:
+        studies: where each is stored, and its name there.
+        definitions: of each.
+        outcomes: of all of them.
+        look: compare with the baseline, which is recorded. Nobody learns anything about differences otherwise.
+    """
     predicted: Counter[str] = Counter()
     reads: Counter[str] = Counter()
     for (store, name), definition in zip(studies, definitions, strict=True):
         predicted.update(definition["predicted_seconds"])
         reads.update(store.test_reads_by_strategy(name))
     baseline, metric = definitions[0]["baseline"], stored_metric(definitions[0])
-    looks = looks_until_now(studies, definitions, outcomes)
+    looks = looks_until_now(studies, definitions, outcomes) if look else {}
     table = stored_table(definitions[0])
-    return leaderboard(outcomes, baseline, metric, predicted, reads, looks, one_point(definitions[0]), table)
+    rows = leaderboard(outcomes, baseline, metric, predicted, reads, looks, one_point(definitions[0]), table)
+    return rows if look else [unseen(row) for row in rows]
+
+
+def unseen(row: LeaderboardRow) -> LeaderboardRow:
+    """Return a row without its differences to the baseline."""
+    others = {name: replace(other, vs_baseline=None) for name, other in row.others.items()}
+    return replace(row, vs_baseline=None, others=others)
 
 
 def defined(store: Store, name: str) -> dict[str, Any]:
@@ -194,7 +214,7 @@ def defined(store: Store, name: str) -> dict[str, Any]:
     return complete_definition(definition)
 
 
-def stored_comparison(studies: Sequence[StoredStudy], with_importance: bool = True) -> Comparison:
+def stored_comparison(studies: Sequence[StoredStudy], with_importance: bool = True, look: bool = True) -> Comparison:
     """Return the comparison of studies that were run. Its epochs are read when they are first asked for.
 
     Whoever asks has looked at it: that is recorded, and p and intervals are corrected for it.
@@ -202,6 +222,8 @@ def stored_comparison(studies: Sequence[StoredStudy], with_importance: bool = Tr
     Args:
         studies: where each is stored, and its name there; the first one's baseline is that of all.
         with_importance: measure how much each dimension mattered, which takes a second or two.
+        look: give False to follow a study that still runs: nothing is recorded, and there are neither
+            differences to the baseline nor effects on classes.
 
     Raises:
         ValueError: the studies do not ask the same question, two of them have the same seed, or their metric is none of
@@ -215,7 +237,8 @@ def stored_comparison(studies: Sequence[StoredStudy], with_importance: bool = Tr
     attempts = [store.attempts(name) for store, name in studies]
     together = [attempt for each in attempts for attempt in each]
     outcomes = [attempt.outcome for attempt in together]
-    rows = rows_of(studies, definitions, outcomes)
+    rows = rows_of(studies, definitions, outcomes, look)
+    counts = counts_by_class(studies, outcomes) if look else {}
     return Comparison(
         studies=names,
         definition=first,
@@ -223,8 +246,9 @@ def stored_comparison(studies: Sequence[StoredStudy], with_importance: bool = Tr
         outcomes=outcomes,
         records=StoredRecords(studies, attempts, maximize),
         importance=importances(searches(together), maximize) if with_importance else Importance(),
-        classes=class_effects(rows, first["baseline"], counts_by_class(studies, outcomes), len(studies) > 1),
+        classes=class_effects(rows, first["baseline"], counts, len(studies) > 1),
         diagnoses=[found for store, name in studies for found in diagnoses(store, name)],
+        policies=policies(*studies[0]),
         provenance=dict(provenance(definitions, [attempt.trial.user_attrs for attempt in together])),
     )
 

@@ -13,8 +13,8 @@ from autoaug.lookup import lookup
 from autoaug.metrics import on_split
 from autoaug.policy import Apply, Choice, PolicyTree, Schedule, apply, decode, policy_tree, schedule, sequence
 from autoaug.policy import Sequence as InTurn
-from autoaug.record import Outcome, best_complete
-from autoaug.store import Store, epochs_of, id_of_trial
+from autoaug.record import Outcome, best_complete, complete_by_value
+from autoaug.store import Store, epochs_of, id_of_trial, note_policies
 from autoaug.study import Study, set_up
 from autoaug.train import resolved_standard, spelt
 
@@ -53,6 +53,18 @@ def winning_policy(
     before = nodes_of(standard) if standard and with_standard else []
     facts[ALWAYS_ON] = told(standard, with_standard) if standard else untold(study)
     return policy_tree(with_nodes_before(before, tree.root) if before else tree.root, tree.ranges, facts)
+
+
+def keep_policies(study: Study, store: Store) -> None:
+    """Keep the policy of every strategy that has a complete trial beside the study, for pages that show them.
+
+    Args:
+        study: the same that was run.
+        store: where it was run.
+    """
+    complete = {outcome.strategy for outcome in complete_by_value(store.outcomes(study.name), maximize=True)}
+    found = {name: winning_policy(study, store, name) for name in study.strategies if name in complete}
+    note_policies(store, study.name, {name: tree.model_dump(mode="json") for name, tree in found.items()})
 
 
 def told(standard: Standard, with_standard: bool) -> str:

@@ -11,6 +11,7 @@ from autoaug.store._maintenance import age_leases, delete_study, file_of, round_
 from autoaug.store._mounts import network_file_system
 from autoaug.store._optuna import id_of_trial, root_of
 from autoaug.store._outcome import BY_CLASS, SUMMARY, Attempted
+from autoaug.store._policies import note_policies, policies
 from autoaug.store._queued import final_seed
 from autoaug.store._retrying import Moved, Unreachable, Unwritable
 from autoaug.store._secrets import refuse_exposed, show_storage, show_url
@@ -55,7 +56,9 @@ __all__ = [
     "make_small",
     "network_file_system",
     "note_diagnosis",
+    "note_policies",
     "open_retrying",
+    "policies",
     "refuse_contradiction",
     "refuse_exposed",
     "replay",

@@ -107,10 +107,18 @@ DIAGNOSES = sql.Table(
     sql.Column("at", sql.Float, nullable=False),
 )
 
+POLICIES = sql.Table(
+    "autoaug_policies",
+    TABLES,
+    sql.Column("study", sql.String(128), primary_key=True),
+    sql.Column("strategy", sql.String(128), primary_key=True),
+    sql.Column("tree", sql.JSON, nullable=False),
+)
+
 ALWAYS_THERE: dict[sql.Table, int] = {META: 1, STUDIES: 1, LEASES: 1, EPOCHS: 1, TEST_READS: 1, TRAININGS: 4, COSTS: 4}
 """The tables that cannot be missing, each since a version; others are made where they are missing."""
 
-BY_STUDY = (TRAININGS, COSTS, TEST_READS, LOOKS, DIAGNOSES)
+BY_STUDY = (TRAININGS, COSTS, TEST_READS, LOOKS, DIAGNOSES, POLICIES)
 """The tables whose rows belong to a study, and go where it goes. Epochs belong to a training."""
 
 

@@ -39,7 +39,7 @@ def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
     """
     drawn = [(title, figure) for title, ask in figures.items() if (figure := draw(title, ask, comparison)).data]
     template = Environment(autoescape=True, finalize=safe).from_string(
-        (resources.files("autoaug.cli") / "report.html").read_text()
+        (resources.files("autoaug.page") / "templates" / "report.html").read_text()
     )
     # the first figure brings Plotly's JavaScript for all
     pictures = [

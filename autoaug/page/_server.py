@@ -69,7 +69,9 @@ def without_buttons(app: Wsgi) -> Wsgi:
     def page(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path in ADDED:
-            return answer(start_response, ADDED[path], (resources.files("autoaug.cli") / Path(path).name).read_bytes())
+            return answer(
+                start_response, ADDED[path], (resources.files("autoaug.page") / "static" / Path(path).name).read_bytes()
+            )
         if not path.startswith("/dashboard") or environ["REQUEST_METHOD"] != "GET":
             return app(environ, start_response)
         response: list[Any] = []

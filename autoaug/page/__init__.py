@@ -1,0 +1,13 @@
+"""What a person opens in a browser: the dashboard over a storage, and the report of a comparison as one file."""
+
+from typing import TYPE_CHECKING
+
+from autoaug.lazy import lazily
+from autoaug.page._report import report
+
+if TYPE_CHECKING:
+    from autoaug.page._server import make_dashboard
+else:  # a report needs no server
+    __getattr__, __dir__ = lazily(__name__, {"_server": "make_dashboard"})
+
+__all__ = ["make_dashboard", "report"]
