@@ -11,6 +11,7 @@ from autoaug.compare._html import to_html, to_table
 from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, OtherMetric, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
+from autoaug.compare._sentence import sentence, winner
 from autoaug.compare._statistics import Difference, Interval, interval
 from autoaug.compare._stored import ALWAYS_ON, OWN_DATA, Comparison, Figure, stored_comparison, stored_leaderboard
 from autoaug.compare._tables import Table, tables, to_csv, to_json
@@ -53,6 +54,7 @@ __all__ = [
     "leaderboard",
     "legend",
     "present_diagnoses",
+    "sentence",
     "short",
     "show_interval",
     "show_limit",
@@ -68,5 +70,6 @@ __all__ = [
     "to_table",
     "unit_of",
     "verdict",
+    "winner",
     "winning_policy",
 ]

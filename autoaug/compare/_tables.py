@@ -21,6 +21,7 @@ from autoaug.compare._figures import (
 from autoaug.compare._final_runs import SUMMARIES
 from autoaug.compare._leaderboard import Doubt, LeaderboardRow, OtherMetric
 from autoaug.compare._legend import headline, legend, other_metrics, verdict
+from autoaug.compare._sentence import sentence
 from autoaug.compare._statistics import Difference, Interval
 from autoaug.compare._stored import Comparison
 from autoaug.learners import DEPLOYS
@@ -115,6 +116,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "metric": comparison.metric,
         "direction": comparison.direction,
         "baseline": comparison.baseline,
+        "sentence": sentence(comparison),
         "headline": headline(comparison),
         "strategies": [
             {

@@ -5,17 +5,25 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from autoaug.compare import ALWAYS_ON, LeaderboardRow, show_interval, stored_leaderboard, verdict
+from autoaug.compare import (
+    ALWAYS_ON,
+    Comparison,
+    LeaderboardRow,
+    sentence,
+    show_interval,
+    stored_leaderboard,
+    verdict,
+)
 from autoaug.compare._stored import OWN_DATA, by_loop
 from autoaug.data import Standard, public_name
 from autoaug.learners import learned
 from autoaug.lookup import lookup
-from autoaug.metrics import on_split
 from autoaug.policy import Apply, Choice, PolicyTree, Schedule, apply, decode, policy_tree, schedule, sequence
 from autoaug.policy import Sequence as InTurn
 from autoaug.record import Outcome, best_complete, complete_by_value
 from autoaug.store import Store, epochs_of, id_of_trial, note_policies
 from autoaug.study import Study, set_up
+from autoaug.text import shown
 from autoaug.train import resolved_standard, spelt
 
 
@@ -42,13 +50,15 @@ def winning_policy(
     definition, ranked = stored_leaderboard(store, study.name)
     rows = {row.name: row for row in ranked}
     name = lookup(rows, strategy, "strategy").name if strategy else next(iter(rows), None)
-    attempts = [attempt for attempt in store.attempts(study.name) if attempt.outcome.strategy == name]
+    stored = store.attempts(study.name)
+    attempts = [attempt for attempt in stored if attempt.outcome.strategy == name]
     best = best_complete((attempt.outcome for attempt in attempts), study.direction == "maximize")
     if name is None or best is None:
         raise ValueError(f"no trial of {name or 'any strategy'} of study {study.name!r} is complete yet: run the study")
     trial = next(attempt.trial for attempt in attempts if attempt.outcome is best)
     tree, attributes = policy_of(study, store, best, trial), trial.user_attrs
-    facts = tree.provenance | provenance(study, best, attributes) | evidence(rows[name], definition)
+    comparison = Comparison((study.name,), definition, ranked, [outcome for outcome, _ in stored])
+    facts = tree.provenance | provenance(study, best, attributes) | evidence(rows[name], comparison)
     standard = Standard(**attributes["standard"]) if "standard" in attributes else None
     before = nodes_of(standard) if standard and with_standard else []
     facts[ALWAYS_ON] = told(standard, with_standard) if standard else untold(study)
@@ -112,10 +122,14 @@ def in_turn(nodes: Sequence[Node], then: Node) -> InTurn:
     return sequence([*nodes, *(then.nodes if isinstance(then, InTurn) else [then])])
 
 
-def evidence(row: LeaderboardRow, definition: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the final runs say of a strategy, as facts of a policy file."""
-    facts = {"verdict": verdict(row, definition["baseline"])}
-    return {on_split("test", definition["metric"]): show_interval(row.test), **facts} if row.test else facts
+MOST_OF_A_FACT = 900
+"""Characters of a sentence that may name long strategies and reasons: a policy file takes facts of up to 1,000."""
+
+
+def evidence(row: LeaderboardRow, comparison: Comparison) -> dict[str, str]:
+    """Return what the final runs say of a strategy, and of the study, as facts of a policy file."""
+    facts = {"verdict": verdict(row, comparison.baseline), "sentence": shown(sentence(comparison), MOST_OF_A_FACT)}
+    return {comparison.test_metric: show_interval(row.test), **facts} if row.test else facts
 
 
 def policy_of(study: Study, store: Store, best: Outcome, trial: FrozenTrial) -> PolicyTree:

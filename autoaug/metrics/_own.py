@@ -74,7 +74,8 @@ def facts_of(metric: Metric) -> dict[str, Any]:
     """Return what a reader must know of a metric, as plain data: all but its function. An end at infinity is None."""
     ends = [end if math.isfinite(end) else None for end in metric.range]
     facts = {"direction": metric.direction, "label": metric.label, "words": metric.words, "range": ends}
-    return {**facts, "proportion": metric.proportion}
+    unit = {"unit": metric.unit} if metric.unit else {}  # a stored study of an earlier version has none
+    return {**facts, "proportion": metric.proportion, **unit}
 
 
 def stored_table(definition: Mapping[str, Any]) -> dict[str, Metric]:
@@ -101,6 +102,7 @@ def described(facts: Mapping[str, Any]) -> Metric:
         direction=facts["direction"],
         label=str(facts["label"]),
         words=str(facts["words"]),
+        unit=str(facts.get("unit", "")),
         range=within,
         proportion=bool(facts["proportion"]),
     )

@@ -50,6 +50,8 @@ class Metric:
     """Of columns and axes, after the name of the split: "nll"."""
     words: str = ""
     """In sentences, where the label is an abbreviation."""
+    unit: str = ""
+    """Of its values, where they have one: "nats"."""
     range: Limits = ANY_NUMBER
     """Where its values lie; intervals end there."""
     additive: bool = False
@@ -105,6 +107,7 @@ METRICS: dict[str, Metric] = {
         direction="minimize",
         label="nll",
         words="negative log-likelihood",
+        unit="nats",
         range=(0.0, math.inf),
         additive=True,
     ),
