@@ -150,14 +150,14 @@ def trajectories(*records: Record) -> Comparison:
 def test_trajectories_are_selection_probability_and_strength_by_epoch() -> None:
     epochs = [learned(epoch, seed) for seed in range(2) for epoch in (1, 2, 4)]
     ignored = [learned(3, phase="refine"), learned(3, kind=TrialKind.SEARCH), learned(3, training="last_policy")]
-    drawn = FIGURES["policy trajectories"](trajectories(*epochs, *ignored))
+    drawn = FIGURES["policy over time"](trajectories(*epochs, *ignored))
     selection, probability, strength = drawn.data
     assert list(selection.x) == [1, 2, 4]
     by_op = {op: list(row) for op, row in zip(selection.y, selection.z, strict=True)}
-    assert by_op == {"rotate": [0.5, 0.6667, 0.8], "invert": [0.5, 0.3333, 0.2]}
+    assert by_op == {"rotate": [0.5, 0.667, 0.8], "invert": [0.5, 0.333, 0.2]}
     assert {op: list(row) for op, row in zip(probability.y, probability.z, strict=True)}["invert"] == [0.25] * 3
     assert {op: list(row) for op, row in zip(strength.y, strength.z, strict=True)}["rotate"] == [0.1, 0.2, 0.4]
-    assert drawn.layout.title.text == "ra: the policy while it was learned"
+    assert drawn.layout.title.text == "What did ra learn, and when?"
 
 
 def test_each_stage_of_a_relaxed_policy_has_a_column() -> None:
@@ -165,10 +165,10 @@ def test_each_stage_of_a_relaxed_policy_has_a_column() -> None:
     with torch.no_grad():
         policy.selection[1, 2] = 5.0
     moved = learned(1, policy=policy.tree().model_dump(mode="json"))
-    drawn = FIGURES["policy trajectories"](trajectories(moved))
+    drawn = FIGURES["policy over time"](trajectories(moved))
     assert len(drawn.data) == 6
     second = {op: row[0] for op, row in zip(drawn.data[1].y, drawn.data[1].z, strict=True)}
-    assert second["color"] == pytest.approx(policy.selection[1].softmax(0)[2].item(), abs=1e-4)
+    assert second["color"] == pytest.approx(policy.selection[1].softmax(0)[2].item(), abs=1e-3)
 
 
 def test_operations_that_are_all_applied_are_one_stage_whose_reach_is_drawn() -> None:
@@ -176,7 +176,7 @@ def test_operations_that_are_all_applied_are_one_stage_whose_reach_is_drawn() ->
         tree = policy_tree(sequence([apply("rotate", (-reach, reach / 2), mirror=False), apply("zoom", (0.0, 0.25))]))
         return learned(epoch, policy=tree.model_dump(mode="json"))
 
-    drawn = FIGURES["policy trajectories"](trajectories(moved(1, 0.5), moved(2, 0.75)))
+    drawn = FIGURES["policy over time"](trajectories(moved(1, 0.5), moved(2, 0.75)))
     [strength] = drawn.data
     reached = {op: list(row) for op, row in zip(strength.y, strength.z, strict=True)}
     assert reached == {"rotate": [0.5, 0.75], "zoom": [0.25, 0.25]}
@@ -184,7 +184,7 @@ def test_operations_that_are_all_applied_are_one_stage_whose_reach_is_drawn() ->
 
 
 def test_a_long_training_is_thinned_with_its_last_epoch() -> None:
-    drawn = FIGURES["policy trajectories"](trajectories(*(learned(epoch) for epoch in range(1, 201))))
+    drawn = FIGURES["policy over time"](trajectories(*(learned(epoch) for epoch in range(1, 201))))
     assert len(drawn.data[0].x) <= 60
     assert drawn.data[0].x[-1] == 200
 
@@ -206,6 +206,6 @@ def test_the_sheet_has_the_same_draws_under_each_policy() -> None:
     assert list(drawn.layout.xaxis.ticktext) == ["original", "1", "2", "3"]
 
 
-@pytest.mark.parametrize("name", ["in between", "crops", "gradient maps", "policy trajectories", "augmented images"])
+@pytest.mark.parametrize("name", ["in between", "crops", "gradient maps", "policy over time", "augmented images"])
 def test_what_was_not_measured_is_an_empty_figure(name: str) -> None:
     assert not FIGURES[name](comparison(diagnoses=[found("ra", values={"fgsm": 0.1})])).data

@@ -2,7 +2,7 @@
 
 Figures 3 to 5 of Hataya et al. 2022, "Meta Approach to Data Augmentation Optimization": the selection of the operations
 on seven datasets (3 and 4), and their probability and strength on SVHN (5). Every epoch of a run stores the policy as
-it stands, and the page of `autoaug compare --html` draws it: `policy_trajectories` has all three values of both stages,
+it stands, and the page of `autoaug compare --html` draws it: `policy_over_time` has all three values of both stages,
 `augmented_images` what the policy made of the same images.
 
 Paper     ResNet-18 on four fine-grained datasets, 200 epochs; WRN-28-2 on CIFAR-10 and SVHN. Every dataset has

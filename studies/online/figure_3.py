@@ -2,7 +2,7 @@
 
 Figure 3 of Mounsaveng et al. 2021, "Learning Data Augmentation with Online Bilevel Optimization": images as the
 augmenter transformed them at different epochs. Every epoch of a run stores the policy as it stands, and the page of
-`autoaug compare --html` draws it: `augmented_images` has rows of images and columns of epochs, `policy_trajectories`
+`autoaug compare --html` draws it: `augmented_images` has rows of images and columns of epochs, `policy_over_time`
 how far each amount reaches.
 
 Paper     Tiny ImageNet, BACH and ImageNet: transformations tend to be strong at first, and approach the identity
