@@ -11,6 +11,7 @@ from outcomes_for_tests import comparison, finals
 from autoaug.cli._project import load_figures, shipped_root
 from autoaug.compare import Comparison
 from autoaug.policy import PolicyTree, apply, choice, op_masses, policy_tree, ready, schedule, sequence
+from autoaug.record import Record, TrialKind
 from dashboards.trees import Use, mean_size, met, physical, share_met, uses
 
 FIGURES = load_figures(shipped_root())
@@ -189,3 +190,67 @@ def test_a_name_with_markup_is_text_and_many_policies_stay_small() -> None:
     assert len(drawn.layout.xaxis.ticktext) == 10
     assert len(drawn.to_json()) <= 30_000
     assert json.loads(drawn.to_json())["layout"].get("width") is None
+
+
+# How the final runs trained
+
+
+def trained(strategy: str, epochs: int, refined: int = 0, seeds: int = 2, **more: Any) -> list[Record]:
+    """Final runs whose losses tell phase and seed: training 1 + seed while augmented, 0.1 refined."""
+    return [
+        Record(
+            study="s",
+            strategy=strategy,
+            trial=seed,
+            epoch=number,
+            phase="augment" if number <= epochs else "refine",
+            kind=TrialKind.FINAL,
+            metrics={
+                "val_accuracy": number / 1000 + seed / 10,
+                "val_nll": 0.5,
+                "train_loss": 1.0 + seed if number <= epochs else 0.1,
+                **more,
+            },
+        )
+        for seed in range(seeds)
+        for number in range(1, epochs + refined + 1)
+    ]
+
+
+def lines_of(drawn: Any, axis: str) -> dict[tuple[str, str], Any]:
+    """Lines with points on an axis, by name and dash."""
+    return {
+        (line.name, line.line.dash): line for line in drawn.data if line.name and line.yaxis == axis and any(line.x)
+    }
+
+
+def test_the_training_loss_is_dashed_while_augmented_and_dotted_while_refined() -> None:
+    drawn = FIGURES["learning curves"](comparison(records=[*trained("none", 3), *trained("ra", 3, 2)]))
+    losses = lines_of(drawn, "y2")
+    assert list(losses["ra", "dash"].x) == [1, 2, 3]
+    assert list(losses["ra", "dash"].y) == [1.5] * 3, "the mean over seeds"
+    assert (list(losses["ra", "dot"].x), list(losses["ra", "dot"].y)) == ([4, 5], [0.1, 0.1])
+    assert list(losses["ra", "solid"].y) == [0.5] * 5
+    assert ("none", "dot") not in losses
+    assert {line.marker.symbol for line in losses.values()} == {"circle", "square"}, "known without colours"
+    [shaded] = {(shape.x0, shape.x1) for shape in drawn.layout.shapes}
+    assert shaded == (3.5, 5.5)
+    words = [line.name for line in drawn.data if line.yaxis == "y2" and not any(line.x)]
+    assert words == ["loss: validation", "loss: training, augmented images", "loss: training, clean images"]
+    assert "ra 0.055 (0.053 before refinement)" in drawn.layout.meta["alt"]
+
+
+def test_without_refinement_nothing_is_shaded_and_without_losses_there_is_one_panel() -> None:
+    assert not FIGURES["learning curves"](comparison(records=trained("ra", 3))).layout.shapes
+    bare = [Record(strategy="ra", epoch=1, phase="augment", kind=TrialKind.FINAL, metrics={"val_accuracy": 0.5})]
+    drawn = FIGURES["learning curves"](comparison(records=bare))
+    assert [line.yaxis for line in drawn.data] == ["y"]
+
+
+def test_long_trainings_of_many_strategies_stay_small_and_keep_the_border_of_refinement() -> None:
+    names = [f"strategy-{k}" for k in range(30)]
+    records = [each for name in names for each in trained(name, 97, 7, seeds=1)]
+    drawn = FIGURES["learning curves"](comparison(records=records, definition={"spaces": {"none": {}}}))
+    assert len(drawn.to_json()) <= 30_000
+    assert len({line.name for line in lines_of(drawn, "y").values()}) == 7, "and the baseline, which has no run"
+    assert {97, 104} <= set(lines_of(drawn, "y")["strategy-3", "solid"].x)

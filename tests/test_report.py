@@ -195,7 +195,7 @@ def test_shares_that_chance_gives_are_pale() -> None:
 
 def test_a_strategy_has_one_colour_in_all_figures() -> None:
     of_anytime = {trace.name: trace.line.color for trace in FIGURES["anytime"](of(records())).data}
-    (curve,) = FIGURES["learning curves"](of(records())).data
+    _, curve = FIGURES["learning curves"](of(records())).data
     own, _ = FIGURES["importance"](of(records(), importance=IMPORTANCE)).data
     assert of_anytime["ra"] == curve.line.color == own.marker.color
     assert of_anytime["ra"] != of_anytime["none"]
@@ -242,8 +242,9 @@ def test_a_long_search_has_a_small_figure() -> None:
 
 
 def test_a_learning_curve_is_the_mean_over_final_runs() -> None:
-    (line,) = FIGURES["learning curves"](of(records())).data
+    band, line = FIGURES["learning curves"](of(records())).data
     assert (line.name, list(line.x), list(line.y)) == ("ra", [1, 2], [0.2, 0.3])
+    assert list(zip(band.x, band.y, strict=True)) == [(1, 0.3), (2, 0.4), (2, 0.2), (1, 0.1)], "from seed to seed"
 
 
 def test_a_long_training_has_a_small_figure() -> None:
