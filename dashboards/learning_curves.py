@@ -67,12 +67,12 @@ def figure(comparison: Comparison) -> go.Figure:
             drawn.add_trace(band(score, pale(colour, 0.2), name), 1, 1)
         drawn.add_trace(curve(score, style, colour, "dash" if training else "solid"), 1, 1)
         if two and not training:
-            courses = {"": course(records, "val_nll", most)}
+            courses: dict[str, Course] = {"": course(records, "val_nll", most)}
             for phase in phases:
                 courses[phase] = course([each for each in records if each.phase == phase], "train_loss", most)
-            for phase, loss in courses.items():
+            for kind, loss in courses.items():
                 if loss.epochs:
-                    drawn.add_trace(curve(loss, style, colour, DASHES[phase]).update(showlegend=False), 2, 1)
+                    drawn.add_trace(curve(loss, style, colour, DASHES[kind]).update(showlegend=False), 2, 1)
     shown = layout("How did the final runs train?", "", "").update(meta={"alt": told(comparison, found)})
     shown.update(height=640 if two else 440, showlegend=True, legend={"y": -0.1 if two else -0.2})
     drawn.update_layout(shown)

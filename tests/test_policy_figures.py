@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -11,7 +12,8 @@ from outcomes_for_tests import comparison, finals
 from autoaug.cli._project import load_figures, shipped_root
 from autoaug.compare import Comparison
 from autoaug.policy import PolicyTree, apply, choice, op_masses, policy_tree, ready, schedule, sequence
-from autoaug.record import Record, TrialKind
+from autoaug.record import Phase, Record, TrialKind
+from autoaug.store import Diagnosis
 from dashboards.trees import Use, mean_size, met, physical, share_met, uses
 
 FIGURES = load_figures(shipped_root())
@@ -254,3 +256,97 @@ def test_long_trainings_of_many_strategies_stay_small_and_keep_the_border_of_ref
     assert len(drawn.to_json()) <= 30_000
     assert len({line.name for line in lines_of(drawn, "y").values()}) == 7, "and the baseline, which has no run"
     assert {97, 104} <= set(lines_of(drawn, "y")["strategy-3", "solid"].x)
+
+
+# How far apart the losses are
+
+
+def diagnosis(strategy: str, phase: Phase, seed: int = 0, **values: float) -> Diagnosis:
+    named = {name.replace("_", " "): value for name, value in values.items()}
+    given: dict[str, Any] = {"study": "s", "diagnostic": "cross_entropy", "unit": "nats"}
+    return Diagnosis(strategy=strategy, phase=phase, seed=seed, values=named, **given)
+
+
+def bars_of(drawn: Any) -> list[tuple[list[float], list[str], list[str]]]:
+    """Losses, symbols and words of each bar."""
+    return [(list(bar.x), list(bar.marker.symbol), list(bar.customdata)) for bar in drawn.data if bar.customdata]
+
+
+def test_the_gap_is_what_was_diagnosed_before_and_after_refinement() -> None:
+    found = [diagnosis("ra", "augment", seed, as_trained=1.0 + seed, clean=0.25) for seed in range(2)]
+    found += [diagnosis("ra", "refine", as_trained=0.125, clean=0.0625), diagnosis("none", "augment", clean=0.5)]
+    drawn = FIGURES["gap"](comparison(diagnoses=found, records=trained("ra", 3, 2)))
+    assert bars_of(drawn) == [
+        ([0.5], ["circle-open"], ["clean, before refinement"]),
+        (
+            [1.5, 0.25],
+            ["diamond-open", "circle-open"],
+            ["as a step sees them, before refinement", "clean, before refinement"],
+        ),
+        ([0.125, 0.0625], ["diamond", "circle"], ["as a step sees them, after refinement", "clean, after refinement"]),
+    ]
+    assert drawn.layout.title.subtitle.text == "cross-entropy on training images, by autoaug diagnose"
+    assert list(drawn.layout.yaxis.ticktext) == ["none", "ra"]
+    assert "ra 1.5 and 0.25, then 0.125 and 0.0625" in drawn.layout.meta["alt"]
+
+
+def test_what_was_not_diagnosed_has_the_losses_of_the_last_epochs_and_says_so() -> None:
+    drawn = FIGURES["gap"](comparison(records=trained("ra", 3, 2)))
+    assert [losses for losses, _, _ in bars_of(drawn)] == [[1.5, 0.5], [0.1, 0.5]]
+    assert bars_of(drawn)[0][2] == ["training, before refinement", "validation, before refinement"]
+    assert drawn.layout.title.subtitle.text.endswith("not diagnosed")
+    assert [line.name for line in drawn.data if not line.customdata] == [
+        f"{loss}, {when} refinement" for when in ("before", "after") for loss in ("training", "validation")
+    ]
+    assert not FIGURES["gap"](comparison(records=trained("ra", 3, train_loss=1.0)[:0])).data
+
+
+def test_a_loss_of_zero_is_drawn_too() -> None:
+    drawn = FIGURES["gap"](comparison(diagnoses=[diagnosis("ra", "augment", clean=0.0, as_trained=0.5)]))
+    assert drawn.layout.xaxis.type is None, "and not log"
+
+
+# Hypergradients
+
+
+def moving(norms: list[float], seed: int = 0, **more: float) -> list[Record]:
+    given: dict[str, Any] = {"study": "s", "strategy": "ra", "trial": seed, "kind": TrialKind.FINAL}
+    return [
+        Record(
+            epoch=k,
+            phase="augment",
+            metrics={"hypergradient_norm": norm, "hyper_seconds": 0.5, "hyper_skipped": 0.0, **more},
+            **given,
+        )
+        for k, norm in enumerate(norms, start=1)
+    ]
+
+
+def titles_of(drawn: Any) -> list[str]:
+    return [drawn.layout[name].title.text for name in sorted(drawn.layout.to_plotly_json()) if name[:5] == "yaxis"]
+
+
+def test_norm_and_seconds_of_hypergradients_are_means_over_final_runs() -> None:
+    ignored = [replace(moving([9.0])[0], phase="refine"), replace(moving([9.0])[0], kind=TrialKind.SEARCH)]
+    drawn = FIGURES["hypergradient"](comparison(records=[*moving([1.0, 0.5]), *moving([3.0, 0.25], 1), *ignored]))
+    assert [list(line.y) for line in drawn.data] == [[2.0, 0.375], [0.5, 0.5]]
+    assert titles_of(drawn) == ["norm", "seconds"]
+    assert drawn.layout.yaxis.type == "log"
+    assert "ra from 2 to 0.38 in 1 seconds. No update was skipped." in drawn.layout.meta["alt"]
+
+
+def test_skipped_updates_and_cosines_have_panels_where_there_are_any() -> None:
+    drawn = FIGURES["hypergradient"](comparison(records=moving([1.0, 2.0], hyper_skipped=3, hypergradient_cosine=0.5)))
+    assert titles_of(drawn) == ["norm", "seconds", "updates skipped", "cosine"]
+    assert [list(line.y) for line in drawn.data[2:]] == [[3, 3], [0.5, 0.5]]
+    assert drawn.layout.meta["alt"].endswith("with a mean cosine of 0.50.")
+    assert not FIGURES["hypergradient"](comparison(records=trained("ra", 3))).data
+
+
+def test_figures_of_many_long_trainings_are_small() -> None:
+    norms = {"hypergradient_norm": 0.123, "hyper_seconds": 1.234, "hyper_skipped": 7, "hypergradient_cosine": -0.123}
+    records = [each for k in range(30) for each in trained(f"<b>s{k}</b>", 104, 6, seeds=1, **norms)]
+    for name in ("gap", "hypergradient"):
+        drawn = FIGURES[name](comparison(records=records))
+        assert len(drawn.to_json()) <= 30_000, name
+        assert "<b>" not in drawn.to_json().replace("\\u003c", "<").replace(json.dumps(drawn.layout.meta), ""), name
