@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from outcomes_for_tests import comparison, finals, searched
 
-from autoaug.compare import Comparison, leaderboard, sentence, winner
+from autoaug.compare import Comparison, leaderboard, sentence, winner, winner_in_words
 from autoaug.metrics import stored_table
+from autoaug.policy import ready
 from autoaug.record import Outcome
 
 SEEDS = range(6)
@@ -232,6 +233,22 @@ def test_what_cannot_be_compared() -> None:
 def test_a_baseline_of_another_name_keeps_it() -> None:
     runs = [replace(run, strategy="standard") for run in NONE]
     assert told(runs, above("ra", 0.05), baseline="standard").startswith("ra beats standard by 5.0 ")
+
+
+def test_the_winner_is_told_in_words_with_the_settings_that_it_was_found_with() -> None:
+    facts = {"point mix.alpha": 0.0769, "point task.refine_epochs": 3, "point policy.n": 2, "study": "s"}
+    kept = {"ra": ready.randaugment(2, 0.5).model_copy(update={"provenance": facts}).model_dump(mode="json")}
+    won = found(NONE, above("ra", 0.05))
+    assert winner_in_words(won) == ""
+    does = "ra: up to two of 13 operations per image, all alike, at 50 % of their strength"
+    assert winner_in_words(replace(won, policies=kept)) == f"{does}; mix.alpha 0.077; task.refine_epochs 3"
+    lost = found(NONE, above("ra", -0.05))
+    assert winner_in_words(replace(lost, policies=kept)).startswith("ra: up to two"), "the first beside the baseline"
+    long = "a" * 100
+    told_of = replace(
+        found(NONE, above(long, 0.05)), policies={long: ready.autoaugment_cifar10().model_dump(mode="json")}
+    )
+    assert len(winner_in_words(told_of)) <= 200
 
 
 def test_rows_without_outcomes_are_enough() -> None:

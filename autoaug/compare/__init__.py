@@ -7,15 +7,16 @@ from autoaug.compare._classes import ClassCounts, ClassEffect, ClassEffects, cla
 from autoaug.compare._diagnosed import PHASES, diagnosis_legend, diagnosis_tables, present_diagnoses
 from autoaug.compare._figures import short, show_interval, show_limit, show_p, show_seconds, show_value, unit_of
 from autoaug.compare._final_runs import FinalRun
-from autoaug.compare._html import to_html, to_table
+from autoaug.compare._html import to_html
 from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, OtherMetric, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
-from autoaug.compare._sentence import sentence, winner
+from autoaug.compare._sentence import sentence, winner, winner_in_words
 from autoaug.compare._statistics import Difference, Interval, interval
 from autoaug.compare._stored import ALWAYS_ON, OWN_DATA, Comparison, Figure, stored_comparison, stored_leaderboard
-from autoaug.compare._tables import Table, tables, to_csv, to_json
+from autoaug.compare._tables import tables, to_csv, to_json
 from autoaug.lazy import lazily
+from autoaug.table import Table, to_table
 
 if TYPE_CHECKING:
     from autoaug.compare._winner import keep_policies, winning_policy
@@ -71,5 +72,6 @@ __all__ = [
     "unit_of",
     "verdict",
     "winner",
+    "winner_in_words",
     "winning_policy",
 ]

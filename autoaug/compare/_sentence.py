@@ -61,6 +61,41 @@ def winner(comparison: Comparison) -> LeaderboardRow | None:
     return max(better, key=lambda row: effect(row, comparison), default=None)
 
 
+MOST_WORDS = 200
+"""Characters of what a strategy does to images."""
+
+POINT = "point "
+"""What the facts of a policy file begin with that are a value of a dimension."""
+
+
+def winner_in_words(comparison: Comparison) -> str:
+    """Return what the winner does to images, and the other settings that it was found with, as far as there is room.
+
+    Where nothing wins it is the first on the leaderboard beside the baseline; its name stands at the front. Empty where
+    no policy of it was kept. It loads torch.
+
+    >>> from autoaug.compare import Comparison, LeaderboardRow, interval, winner_in_words
+    >>> from autoaug.policy import ready
+    >>> row = LeaderboardRow("ra", interval([0.70, 0.72]), 0.71, 2, 0, 0, 10.0, "cpu", 5, None)
+    >>> definition = {"metric": "val_accuracy", "baseline": "none", "spaces": {}}
+    >>> tree = ready.randaugment(n=2, m=0.5).model_dump(mode="json")
+    >>> winner_in_words(Comparison(("s",), definition, [row], policies={"ra": tree}))
+    'ra: up to two of 13 operations per image, all alike, at 50 % of their strength'
+    """
+    subject = winner(comparison) or next((row for row in comparison.rows if row.name != comparison.baseline), None)
+    if subject is None or subject.name not in comparison.policies:
+        return ""
+    from autoaug.policy import PolicyTree, in_words  # the only torch here: a leaderboard is shown without it
+
+    tree = PolicyTree.model_validate(comparison.policies[subject.name])
+    told = f"{subject.name}: {in_words(tree, max(80, MOST_WORDS - len(subject.name) - 2))}"
+    for name, value in tree.provenance.items():
+        if name.startswith(POINT) and not name.startswith(f"{POINT}policy."):
+            setting = f"; {name.removeprefix(POINT)} {f'{value:.2g}' if isinstance(value, float) else value}"
+            told += setting if len(told + setting) <= MOST_WORDS else ""
+    return told[:MOST_WORDS]
+
+
 def effect(row: LeaderboardRow, comparison: Comparison) -> float:
     """Return by how much a strategy is better than the baseline: a number below zero where it is worse."""
     assert row.vs_baseline, "the callers chose those that were compared"

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from autoaug.compare._figures import (
@@ -27,6 +27,7 @@ from autoaug.compare._stored import Comparison
 from autoaug.learners import DEPLOYS
 from autoaug.metrics import on_split, row_of
 from autoaug.store import Diagnosis
+from autoaug.table import Table
 from autoaug.text import cell
 
 NESTED: dict[str, type] = {"test": Interval, "vs_baseline": Difference}
@@ -137,20 +138,6 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 def plain_diagnosis(found: Diagnosis) -> dict[str, Any]:
     """Return what a diagnostic found as plain data, without what only figures draw."""
     return {name: value for name, value in asdict(found).items() if name != "series"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """Hold headings and cells; the first column names a strategy, the others hold figures.
-
-    >>> from autoaug.compare import Table
-    >>> table = Table(["strategy", "rank"], [["ra", "1.0"], ["none", "2.0"]])
-    >>> len(table.cells)
-    2
-    """
-
-    headings: Sequence[str]
-    cells: Sequence[Sequence[str]]
 
 
 def tables(comparison: Comparison, wide: bool = False, epochs: bool = False) -> list[Table]:

@@ -23,6 +23,7 @@ from autoaug.policy._relaxed import Choices, Relaxed
 from autoaug.policy._stn import SpatialTransformer
 from autoaug.policy._tree import APPROXIMATION, PolicyTree, op_masses, policy_tree, stages
 from autoaug.policy._warp import Warp
+from autoaug.policy._words import in_words, policy_table, show_amount
 
 __all__ = [
     "APPROXIMATION",
@@ -47,15 +48,18 @@ __all__ = [
     "choice",
     "decode",
     "encode",
+    "in_words",
     "is_number",
     "json_schema",
     "load_policy",
     "load_tree",
     "op_masses",
+    "policy_table",
     "policy_tree",
     "ready",
     "save",
     "schedule",
     "sequence",
+    "show_amount",
     "stages",
 ]

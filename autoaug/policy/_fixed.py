@@ -92,6 +92,10 @@ class Fixed(nn.Module):
         """Return the tree that is run."""
         return self._tree
 
+    def _repr_html_(self) -> str:
+        """Return the policy as a notebook shows it."""
+        return self._tree._repr_html_()
+
     def save(self, path: str | Path) -> None:
         """Write the tree as a policy file."""
         save(self, path)

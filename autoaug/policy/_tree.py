@@ -80,6 +80,12 @@ class PolicyTree(BaseModel):
         check_size(root)
         return measure(root, RANGES[info.data["ranges"]], "root") if "ranges" in info.data else root
 
+    def _repr_html_(self) -> str:
+        """Return the policy as a notebook shows it: in words, and as a table."""
+        from autoaug.policy._words import policy_html  # it reads trees
+
+        return policy_html(self)
+
     def at(self, epoch: int) -> AnyNode:
         """Return the node in force in an epoch; epochs count from 1."""
         if epoch < 1:
