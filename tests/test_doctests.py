@@ -28,6 +28,11 @@ ROOMS: dict[str, set[str]] = {
         "Figure",
         "OtherMetric",
         "Rerun",
+        "across_csv",
+        "across_json",
+        "across_legend",
+        "across_tables",
+        "stored_across",
         "stored_comparison",
         "stored_leaderboard",
         "winning_policy",
@@ -46,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
 }
 """The packages whose examples run, and of each the public classes that need none: protocols and errors, and the nodes
 of a tree and the draws of a batch, which a function makes that has one; what a strategy is asked with; parts of a row
-of a leaderboard, and what reads a study that was run."""
+of a leaderboard, what reads a study that was run, and what shows several of them, of which one example does for all."""
 
 
 def examples() -> Iterator[doctest.DocTest]:

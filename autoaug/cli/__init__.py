@@ -1,5 +1,6 @@
 """The command line. Nothing heavy is imported before a command needs it: `--help` and errors are instant."""
 
+from autoaug.cli import _compare as compare
 from autoaug.cli import _data as data
 from autoaug.cli import _diagnose as diagnose
 from autoaug.cli import _doctor as doctor
@@ -8,4 +9,4 @@ from autoaug.cli import _status as status
 from autoaug.cli import _storage as storage
 from autoaug.cli._commands import app, main
 
-__all__ = ["app", "data", "diagnose", "doctor", "launch", "main", "status", "storage"]
+__all__ = ["app", "compare", "data", "diagnose", "doctor", "launch", "main", "status", "storage"]

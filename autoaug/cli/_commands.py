@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autoaug.cli._arguments import find_policy, find_stored, load, measured, open_existing, prepare, read_facts, where
+from autoaug.cli._arguments import find_policy, load, measured, open_existing, prepare, read_facts, where
 from autoaug.cli._options import options_of
 from autoaug.cli._output import (
     FAILED,
@@ -148,41 +148,6 @@ def tell_result(study: "Study", store: "Store", options: Options, output: Output
 
 
 @app.command()
-def compare(
-    studies: Annotated[
-        list[str],
-        typer.Argument(metavar="STUDY...", help="A name, a file, or FILE.py:NAME; repeated with other seeds."),
-    ],
-    storage: StorageOption = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the leaderboard as CSV.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-    epochs: Annotated[
-        bool, typer.Option("--epochs", help="Show the last epoch, the best one, and the median of the last ten.")
-    ] = False,
-) -> None:
-    """Print the leaderboard of a study: its metric on the test split, the difference to the baseline, cost.
-
-    Several studies are one comparison of repeated searches: they ask the same question with different seeds.
-    """
-    with usage_errors():
-        stored = [find_stored(study, storage) for study in studies]
-        from autoaug.compare import stored_comparison
-
-        comparison = stored_comparison(stored, with_importance=as_json or html is not None)
-        if csv:
-            write_csv(csv, comparison)
-        if html:
-            write_html(html, comparison)
-    print_leaderboard(comparison, Output(as_json), epochs)
-    if comparison.diagnoses and not as_json:
-        from autoaug.cli._diagnosis_block import diagnosis_block
-
-        say("")
-        Output().show(diagnosis_block(comparison), {})
-
-
-@app.command()
 def dashboard(
     storage: StorageOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -301,18 +266,24 @@ def print_leaderboard(comparison: "Comparison", output: "Output", epochs: bool =
     """Print the leaderboard, and the failed trials; return the exit code."""
     from autoaug.cli._console import leaderboard_table
     from autoaug.compare import failures, to_json
-    from autoaug.record import last_attempts
 
     output.show(leaderboard_table(comparison, epochs), to_json(comparison))
-    failed = failures(comparison.outcomes)
-    for strategy, outcomes in failed.items():
+    tell_failed(comparison)
+    if not any(row.test for row in comparison.rows):
+        return FAILED
+    return SOME_FAILED if failures(comparison.outcomes) else 0
+
+
+def tell_failed(comparison: "Comparison") -> None:
+    """Print on stderr what failed, and what was warned of."""
+    from autoaug.compare import failures
+    from autoaug.record import last_attempts
+
+    for strategy, outcomes in failures(comparison.outcomes).items():
         say(f"{strategy}: {len(outcomes)} failed, last {outcomes[-1].name}: {why_failed(outcomes[-1])}", err)
     for outcome in last_attempts(comparison.outcomes):
         if outcome.warning:
             say(f"warning: {outcome.strategy} {outcome.name}: {outcome.warning}", err)
-    if not any(row.test for row in comparison.rows):
-        return FAILED
-    return SOME_FAILED if failed else 0
 
 
 def why_failed(outcome: "Outcome") -> str:
@@ -327,27 +298,6 @@ def take_up_again(study: "Study", store: "Store", options: Options, voice: "Outp
     for outcome in retry_failed(study, store, options.only):
         message = f"{outcome.strategy} {outcome.name} is taken up again; it had failed: {why_failed(outcome)}"
         voice.tell(message, retry=f"{outcome.strategy} {outcome.name}", failed=why_failed(outcome))
-
-
-def write_csv(path: Path, comparison: "Comparison") -> None:
-    """Write the leaderboard to a file."""
-    from autoaug.compare import to_csv
-
-    try:
-        path.write_text(to_csv(comparison.rows), encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror}; give another --csv") from None
-
-
-def write_html(path: Path, comparison: "Comparison") -> None:
-    """Write the leaderboard and the figures of this folder's project, else the shipped ones, as one page."""
-    from autoaug.cli._project import load_figures, shipped_root
-    from autoaug.page import report
-
-    root = Path.cwd() if (Path.cwd() / "dashboards").is_dir() else shipped_root()
-    page = report(comparison, load_figures(root))
-    with writing(path):
-        path.write_text(page, encoding="utf-8")
 
 
 def show_plan(study: "Study", executor: str, options: Options, output: "Output") -> None:

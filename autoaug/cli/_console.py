@@ -13,7 +13,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoaug.compare import OWN_DATA, Comparison, headline, legend, show_limit, show_seconds, tables
+from autoaug.compare import (
+    OWN_DATA,
+    Across,
+    Comparison,
+    across_headline,
+    across_legend,
+    across_tables,
+    headline,
+    legend,
+    show_limit,
+    show_seconds,
+    tables,
+)
 from autoaug.compare import Table as Figures
 from autoaug.metrics import on_split
 from autoaug.record import Record, TrialKind
@@ -125,6 +137,15 @@ def leaderboard_table(comparison: Comparison, epochs: bool = False) -> Group:
     above = [Text(shown(warning), style="red")] if warning else []
     below = [each for figure in figures[1:] for each in (Text(""), figure)]
     return Group(*above, figures[0], *below, Text(""), legend_text)
+
+
+def across_table(across: Across) -> Group:
+    """Return what several data sets say together, and how to read it."""
+    figures = [draw(table) for table in across_tables(across)]
+    figures[0].title, figures[0].title_justify = title(f"{len(across.comparisons)} data sets: the leaderboard"), "left"
+    legend_text = Text("\n".join(shown(line, MOST_OF_A_LEGEND) for line in across_legend(across)), style="dim")
+    below = [each for figure in figures[1:] for each in (Text(""), figure)]
+    return Group(Text(shown(across_headline(across))), Text(""), figures[0], *below, Text(""), legend_text)
 
 
 def draw(table: Figures) -> Table:

@@ -16,6 +16,7 @@ from autoaug.lookup import suggest
 
 if TYPE_CHECKING:
     from autoaug.compare import Figure
+    from autoaug.page import Diagram
     from autoaug.study import Study
 
 FOLDERS = ("search_spaces", "studies", "dashboards")
@@ -169,6 +170,15 @@ def load_figures(root: Path) -> dict[str, "Figure"]:
     for file, figure in figures.items():
         refuse_other_parameters(file, figure)
     return {file.stem.replace("_", " "): figure for file, figure in figures.items()}
+
+
+def load_diagram(root: Path) -> "Diagram":
+    """Return what draws a comparison over data sets: of a project, or the shipped one where it has none."""
+    file = root / "dashboards" / "critical_difference.py"
+    if not file.is_file():
+        return load_diagram(shipped_root())
+    diagram: Diagram = execute(file, root).diagram
+    return diagram
 
 
 FORMER_PARAMETERS = ("records", "metric", "maximize", "outcomes", "importance")

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from autoaug.compare._across import Across, PairTest, across, stored_across
+from autoaug.compare._across_tables import across_csv, across_headline, across_json, across_legend, across_tables
 from autoaug.compare._anytime import Band, CurvePoint, anytime, bands
 from autoaug.compare._classes import ClassCounts, ClassEffect, ClassEffects, class_effects
 from autoaug.compare._diagnosed import PHASES, diagnosis_legend, diagnosis_tables, present_diagnoses
@@ -11,6 +13,7 @@ from autoaug.compare._html import to_html
 from autoaug.compare._importance import Importance, importances
 from autoaug.compare._leaderboard import LeaderboardRow, OtherMetric, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
+from autoaug.compare._rank_tests import FriedmanTest
 from autoaug.compare._sentence import sentence, winner, winner_in_words
 from autoaug.compare._statistics import Difference, Interval, interval
 from autoaug.compare._stored import ALWAYS_ON, OWN_DATA, Comparison, Figure, stored_comparison, stored_leaderboard
@@ -27,6 +30,7 @@ __all__ = [
     "ALWAYS_ON",
     "OWN_DATA",
     "PHASES",
+    "Across",
     "Band",
     "ClassCounts",
     "ClassEffect",
@@ -36,12 +40,20 @@ __all__ = [
     "Difference",
     "Figure",
     "FinalRun",
+    "FriedmanTest",
     "Importance",
     "Interval",
     "LeaderboardRow",
     "OtherMetric",
+    "PairTest",
     "Rerun",
     "Table",
+    "across",
+    "across_csv",
+    "across_headline",
+    "across_json",
+    "across_legend",
+    "across_tables",
     "anytime",
     "bands",
     "class_effects",
@@ -62,6 +74,7 @@ __all__ = [
     "show_p",
     "show_seconds",
     "show_value",
+    "stored_across",
     "stored_comparison",
     "stored_leaderboard",
     "tables",

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -45,8 +45,12 @@ def to_csv(rows: Sequence[LeaderboardRow]) -> str:
     >>> line
     'none,0.71,...'
     """
-    text = io.StringIO()
-    flat = [to_flat(row) for row in rows]
+    return as_csv(to_flat(row) for row in rows)
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return flat rows as CSV, with a column for each name that any of them has."""
+    text, flat = io.StringIO(), list(rows)
     headings = list(dict.fromkeys(name for each in flat for name in each)) or ["strategy"]
     writer = csv.DictWriter(text, fieldnames=headings, lineterminator="\n")
     writer.writeheader()

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from autoaug.lazy import lazily
+from autoaug.page._across import Diagram, across_report
 from autoaug.page._report import report
 
 if TYPE_CHECKING:
@@ -10,4 +11,4 @@ if TYPE_CHECKING:
 else:  # a report needs no server
     __getattr__, __dir__ = lazily(__name__, {"_server": "make_dashboard"})
 
-__all__ = ["make_dashboard", "report"]
+__all__ = ["Diagram", "across_report", "make_dashboard", "report"]

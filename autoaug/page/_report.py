@@ -3,7 +3,7 @@
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -38,16 +38,13 @@ def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
         ValueError: a figure fails; the message names it.
     """
     drawn = [(title, figure) for title, ask in figures.items() if (figure := draw(title, ask, comparison)).data]
-    template = Environment(autoescape=True, finalize=safe).from_string(
-        (resources.files("autoaug.page") / "templates" / "report.html").read_text()
-    )
     # the first figure brings Plotly's JavaScript for all
     pictures = [
         (title, figure.to_html(full_html=False, include_plotlyjs=k == 0, config=CONFIG))
         for k, (title, figure) in enumerate(drawn)
     ]
     complete = tables(comparison, wide=True, epochs=True)
-    return template.render(
+    return render(
         name=comparison.name,
         about=about(comparison),
         tables=[Table(table.headings, table.cells[:MOST_ROWS]) for table in complete],
@@ -60,6 +57,14 @@ def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
         provenance=comparison.provenance,
         reads=[(row.name, row.test_reads) for row in comparison.rows],
     )
+
+
+def render(**parts: Any) -> str:
+    """Return the page of a report, of the parts that its template names; those that are not given are left out."""
+    template = Environment(autoescape=True, finalize=safe).from_string(
+        (resources.files("autoaug.page") / "templates" / "report.html").read_text()
+    )
+    return template.render(**parts)
 
 
 def left_out(complete: Iterable[Table]) -> list[str]:
@@ -98,7 +103,7 @@ def safe(value: Any) -> Any:
     return value if isinstance(value, Markup) else shown(value)
 
 
-def draw(title: str, figure: Figure, comparison: Comparison) -> Any:
+def draw(title: str, figure: Callable[[Any], Any], comparison: Any) -> Any:
     """Return what a figure makes of a comparison.
 
     Raises:

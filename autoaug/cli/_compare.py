@@ -1,0 +1,93 @@
+"""What studies have found: printed, and written for a browser, paper, a spreadsheet, LaTeX and machines."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autoaug.cli._arguments import find_stored
+from autoaug.cli._commands import StorageOption, app, print_leaderboard, tell_failed
+from autoaug.cli._output import Output, say, usage_errors, writing
+
+if TYPE_CHECKING:
+    from autoaug.compare import Across, Comparison
+
+StudiesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="STUDY...", help="A name, a file, or FILE.py:NAME; repeated with other seeds, or on other data."
+    ),
+]
+
+
+@app.command()
+def compare(
+    studies: StudiesArgument,
+    storage: StorageOption = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the leaderboard as CSV.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    epochs: Annotated[
+        bool, typer.Option("--epochs", help="Show the last epoch, the best one, and the median of the last ten.")
+    ] = False,
+) -> None:
+    """Print the leaderboard of a study: its metric on the test split, the difference to the baseline, cost.
+
+    Several studies of the same data are one comparison of repeated searches: they differ in their seed. Studies of
+    several data sets are compared over these: mean ranks, and which strategies are told apart.
+    """
+    with usage_errors():
+        stored = [find_stored(study, storage) for study in studies]
+        from autoaug.compare import Across, stored_across
+
+        found = stored_across(stored, with_importance=as_json or html is not None)
+        if csv:
+            write_csv(csv, found)
+        if html:
+            write_html(html, found)
+    if isinstance(found, Across):
+        print_across(found, Output(as_json))
+        return
+    print_leaderboard(found, Output(as_json), epochs)
+    if found.diagnoses and not as_json:
+        from autoaug.cli._diagnosis_block import diagnosis_block
+
+        say("")
+        Output().show(diagnosis_block(found), {})
+
+
+def print_across(across: "Across", output: Output) -> None:
+    """Print what several data sets say together, and what failed on any of them."""
+    from autoaug.cli._console import across_table
+    from autoaug.compare import across_json
+
+    output.show(across_table(across), across_json(across))
+    for comparison in across.comparisons.values():
+        tell_failed(comparison)
+
+
+def write_csv(path: Path, found: "Comparison | Across") -> None:
+    """Write the leaderboard to a file, or those of all data sets."""
+    from autoaug.compare import Across, across_csv, to_csv
+
+    try:
+        path.write_text(across_csv(found) if isinstance(found, Across) else to_csv(found.rows), encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror}; give another --csv") from None
+
+
+def write_html(path: Path, found: "Comparison | Across") -> None:
+    """Write leaderboards and figures as one page."""
+    page = page_of(found)
+    with writing(path):
+        path.write_text(page, encoding="utf-8")
+
+
+def page_of(found: "Comparison | Across") -> str:
+    """Return the page, with the figures of this folder's project, else the shipped ones."""
+    from autoaug.cli._project import load_diagram, load_figures, shipped_root
+    from autoaug.compare import Across
+    from autoaug.page import across_report, report
+
+    root = Path.cwd() if (Path.cwd() / "dashboards").is_dir() else shipped_root()
+    return across_report(found, load_diagram(root)) if isinstance(found, Across) else report(found, load_figures(root))
