@@ -25,7 +25,13 @@ def compare(
     studies: StudiesArgument,
     storage: StorageOption = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")] = None,
+    pdf: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write that page as PDF, where a Chromium is there.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the leaderboard as CSV.")] = None,
+    latex: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the leaderboard as papers print it, with booktabs.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     epochs: Annotated[
         bool, typer.Option("--epochs", help="Show the last epoch, the best one, and the median of the last ten.")
@@ -38,13 +44,16 @@ def compare(
     """
     with usage_errors():
         stored = [find_stored(study, storage) for study in studies]
+        browser = printing_browser() if pdf else ""
         from autoaug.compare import Across, stored_across
 
-        found = stored_across(stored, with_importance=as_json or html is not None)
+        found = stored_across(stored, with_importance=as_json or bool(html or pdf))
         if csv:
             write_csv(csv, found)
-        if html:
-            write_html(html, found)
+        if latex:
+            write_latex(latex, found)
+        if html or pdf:
+            write_page(found, html, pdf, browser)
     if isinstance(found, Across):
         print_across(found, Output(as_json))
         return
@@ -76,11 +85,32 @@ def write_csv(path: Path, found: "Comparison | Across") -> None:
         raise ValueError(f"cannot write {path}: {error.strerror}; give another --csv") from None
 
 
-def write_html(path: Path, found: "Comparison | Across") -> None:
-    """Write leaderboards and figures as one page."""
-    page = page_of(found)
+def write_latex(path: Path, found: "Comparison | Across") -> None:
+    """Write a table for a paper to a file."""
+    from autoaug.compare import to_latex
+
     with writing(path):
-        path.write_text(page, encoding="utf-8")
+        path.write_text(to_latex(found), encoding="utf-8")
+
+
+def printing_browser() -> str:
+    """Return the browser that prints, or raise ValueError before anybody has looked at a study."""
+    from autoaug.page import find_browser
+
+    return find_browser()
+
+
+def write_page(found: "Comparison | Across", html: Path | None, pdf: Path | None, browser: str) -> None:
+    """Write leaderboards and figures as one page, for a browser or printed by one."""
+    from autoaug.page import write_pdf
+
+    page = page_of(found)
+    if html:
+        with writing(html):
+            html.write_text(page, encoding="utf-8")
+    if pdf:
+        with writing(pdf):
+            write_pdf(page, pdf, browser)
 
 
 def page_of(found: "Comparison | Across") -> str:

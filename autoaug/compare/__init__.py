@@ -11,6 +11,7 @@ from autoaug.compare._figures import short, show_interval, show_limit, show_p, s
 from autoaug.compare._final_runs import FinalRun
 from autoaug.compare._html import to_html
 from autoaug.compare._importance import Importance, importances
+from autoaug.compare._latex import to_latex
 from autoaug.compare._leaderboard import LeaderboardRow, OtherMetric, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
 from autoaug.compare._rank_tests import FriedmanTest
@@ -81,6 +82,7 @@ __all__ = [
     "to_csv",
     "to_html",
     "to_json",
+    "to_latex",
     "to_table",
     "unit_of",
     "verdict",

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from autoaug.compare._across import Across, PairTest
-from autoaug.compare._figures import NOTHING, number, show_half, show_interval, show_p
+from autoaug.compare._figures import NOTHING, equal, number, show_half, show_interval, show_p
 from autoaug.compare._statistics import ROUNDING, Interval
 from autoaug.compare._tables import Table, as_csv, to_flat, to_json
-from autoaug.text import counted, enumerated
+from autoaug.text import agreeing, counted, enumerated
 
 ROOM = 4
 """Columns of values beside which their intervals have room on a terminal."""
@@ -42,9 +42,22 @@ def across_headline(across: Across) -> str:
         return f"{rank}, over {count}: no test, {strategies} take {across.needed} data sets or more"
     if not better:
         return f"nothing beats {across.baseline} beyond chance over {count}; {rank}"
-    says = [f"{pair.one} ({show_effect(pair.difference)}, p {show_p(pair.p_holm)})" for pair in better]
-    verb = "beats" if len(better) == 1 else "beat"
-    return f"{enumerated(says, len(says))} {verb} {across.baseline} over {count}"
+    most, *others = sorted(better, key=lambda pair: -abs(pair.difference.mean) if pair.difference else 0.0)
+    also = f"; so {agreeing(len(others), 'does', 'do')} {enumerated([pair.one for pair in others], len(others))}"
+    said = f"{most.one} beats {across.baseline} over {count}, by {show_gain(across, most)} in the mean"
+    return f"{said} (p = {show_p(most.p_holm)}){also if others else ''}".replace("p = <", "p < ")
+
+
+def show_gain(across: Across, pair: PairTest) -> str:
+    """Return the size of a mean difference over data sets: "2.5 ± 1.3 points" of what lies in [0, 1]."""
+    mean = pair.difference
+    assert mean is not None, "who wins was compared on every data set"
+    points = across.ruling.range == (0.0, 1.0)
+    scale, decimals = (100, 1) if points else (1, 4)
+    size = f"{scale * abs(mean.mean):.{decimals}f}"
+    if mean.low is not None and mean.high is not None and not equal(mean):
+        size += f" ± {scale * max(mean.high - mean.mean, mean.mean - mean.low):.{decimals}f}"
+    return f"{size} points" if points else f"{size} {across.first.label(across.first.test_metric)}"
 
 
 def show_effect(mean: Interval | None) -> str:

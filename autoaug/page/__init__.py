@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from autoaug.lazy import lazily
 from autoaug.page._across import Diagram, across_report
+from autoaug.page._pdf import find_browser, write_pdf
 from autoaug.page._report import report
 
 if TYPE_CHECKING:
@@ -11,4 +12,4 @@ if TYPE_CHECKING:
 else:  # a report needs no server
     __getattr__, __dir__ = lazily(__name__, {"_server": "make_dashboard"})
 
-__all__ = ["Diagram", "across_report", "make_dashboard", "report"]
+__all__ = ["Diagram", "across_report", "find_browser", "make_dashboard", "report", "write_pdf"]
