@@ -389,7 +389,7 @@ def test_an_open_dashboard_warns(call: Call, monkeypatch: pytest.MonkeyPatch) ->
         def close(self) -> None: ...
 
     Store("sqlite:///autoaug.db")
-    monkeypatch.setattr("autoaug.page.make_dashboard", lambda *_: Server())
+    monkeypatch.setattr("autoaug.page.make_dashboard", lambda *_, **__: Server())
     assert "anybody" not in call("dashboard").stdout
     assert call("dashboard", "--host", "0.0.0.0").stdout.startswith("anybody who reaches 0.0.0.0 can read these")
     assert "can read and delete these" in call("dashboard", "--host", "0.0.0.0", "--write").stdout

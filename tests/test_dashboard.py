@@ -18,7 +18,8 @@ from studies_for_tests import tiny
 
 from autoaug import Budget, run
 from autoaug.execution import Options, Scheduler
-from autoaug.page._server import is_ours, make_dashboard
+from autoaug.page import make_dashboard
+from autoaug.page._guard import is_ours
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment
 
@@ -35,7 +36,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 @contextmanager
 def served(url: str, write: bool = False, host: str = "127.0.0.1", existing: bool = False) -> Iterator[int]:
     """The port of a dashboard that answers for as long as the block runs."""
-    server = make_dashboard(Store(url, existing=existing), host, 0, write)
+    server = make_dashboard(Store(url, existing=existing), host, 0, write, figures={})
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -248,6 +249,13 @@ def test_changes_are_made_where_they_were_allowed(tmp_path: Path) -> None:
         assert set(studies(port)) == {"made/here"}
 
 
+def test_our_pages_are_beside_optunas(url: str) -> None:
+    with served(url) as port:
+        for path in ("/autoaug", "/autoaug/"):
+            status, page = ask(port, path)
+            assert (status, b"tiny" in page) == (200, True)
+
+
 def test_a_busy_port_is_an_error(url: str) -> None:
     with served(url) as port, pytest.raises(OSError, match="in use"):
-        make_dashboard(Store(url), "127.0.0.1", port, write=False)
+        make_dashboard(Store(url), "127.0.0.1", port, write=False, figures={})

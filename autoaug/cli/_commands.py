@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autoaug.cli._arguments import find_policy, load, measured, open_existing, prepare, read_facts, where
+from autoaug.cli._arguments import find_policy, load, measured, prepare, read_facts, where
 from autoaug.cli._options import options_of
 from autoaug.cli._output import (
     FAILED,
@@ -145,31 +145,6 @@ def tell_result(study: "Study", store: "Store", options: Options, output: Output
         again = f"{command_again()} --retry-failed"
         output.tell("take up again what failed with:", f"  {again}", retry=again)
     return code
-
-
-@app.command()
-def dashboard(
-    storage: StorageOption = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8080,
-    write: Annotated[bool, typer.Option("--write", help="Let the page change and delete studies.")] = False,
-) -> None:
-    """Serve Optuna Dashboard over the stored studies, on this machine only and read-only."""
-    with usage_errors():
-        store = open_existing(where(storage), write)
-        from autoaug.page import make_dashboard
-
-        try:
-            server = make_dashboard(store, host, port, write)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-            raise ValueError(f"cannot listen on {host}:{port}: {reason}; give another --port or --host") from None
-    if host not in ("127.0.0.1", "localhost"):
-        may = "read and delete" if write else "read"
-        say(f"anybody who reaches {host} can {may} these studies", style="yellow")
-    say(f"Optuna Dashboard over {store.display_url} at http://{host}:{server.effective_port}/  (Ctrl-C stops it)")
-    server.run()  # Ctrl-C ends it
-    server.close()
 
 
 @app.command()

@@ -7,11 +7,9 @@ nothing else.
 """
 
 import json
-import re
 import socket
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,13 @@ import optuna_dashboard
 import waitress
 from waitress.server import BaseWSGIServer
 
+from autoaug.compare import Figure
+from autoaug.page._guard import Wsgi, answer, guarded
+from autoaug.page._site import Site
 from autoaug.store import Store
 
-Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-READS = {"GET", "HEAD", "OPTIONS"}
+OURS = "/autoaug"
+"""Where our pages are; everywhere else Optuna Dashboard is, whose own pages ask for what lies at the root."""
 
 ADDED = {"/autoaug/read_only.css": "text/css", "/autoaug/read_only.js": "text/javascript"}
 """What the pages of a read-only dashboard load besides: Optuna Dashboard forbids scripts within a page."""
@@ -32,35 +32,8 @@ HEAD = b'<link rel="stylesheet" href="/autoaug/read_only.css"><script src="/auto
 
 CONDITIONS = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH")
 
-UNFRAMED = (("Content-Security-Policy", "frame-ancestors 'none'"), ("X-Frame-Options", "DENY"))
-"""Headers by which no page may show this one in a frame of its own. A browser obeys every policy that it is sent."""
-
-HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[(?P<address>[0-9A-Fa-f:.]+)\])(:[0-9]+)?")
-"""A Host header: a name or an IPv4 address, or an IPv6 address in brackets, and a port or none."""
-
 IDLE_SECONDS = 30
 """A connection that sends nothing for so long is closed: half a request holds up nobody."""
-
-
-def guarded(app: Wsgi, host: str, write: bool) -> Wsgi:
-    """Return the app behind a check: requests to this host by its own pages only, and only reads unless `write`."""
-
-    names = frozenset({"localhost", host.lower(), socket.gethostname().lower()})
-
-    def door(environ: dict[str, Any], respond: Callable[..., Any]) -> Iterable[bytes]:
-        def start_response(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            return respond(status, [*headers, *UNFRAMED], *error)
-
-        named = environ.get("HTTP_HOST", "")
-        if not is_ours(named, names):
-            return refuse(start_response, f"this dashboard is not {named!r}: ask for localhost or for its IP address")
-        if environ.get("HTTP_ORIGIN", f"http://{named}") != f"http://{named}":
-            return refuse(start_response, "this dashboard answers its own pages only")
-        if environ["REQUEST_METHOD"] not in READS and not write:
-            return refuse(start_response, "read-only: start it with `autoaug dashboard --write` to change studies")
-        return app(environ, start_response)
-
-    return door
 
 
 def without_buttons(app: Wsgi) -> Wsgi:
@@ -89,36 +62,6 @@ def without_buttons(app: Wsgi) -> Wsgi:
     return page
 
 
-def is_ours(host: str, names: Collection[str]) -> bool:
-    """Whether a request's Host can only mean this machine.
-
-    A name that an attacker owns may point here; an IP address means what it says, and `names` are our own. The port is
-    free, for a tunnel may end on another one.
-    """
-    parts = HOST.fullmatch(host)
-    return parts is not None and (parts["name"].lower() in names or is_address(parts["address"] or parts["name"]))
-
-
-def is_address(name: str) -> bool:
-    """Whether a name is an IP address."""
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def refuse(start_response: Callable[..., Any], reason: str) -> Iterable[bytes]:
-    """Answer 403 with a reason."""
-    return answer(start_response, "application/json", json.dumps({"reason": reason}).encode(), "403 Forbidden")
-
-
-def answer(start_response: Callable[..., Any], kind: str, body: bytes, status: str = "200 OK") -> Iterable[bytes]:
-    """Answer with a body."""
-    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
-    return [body]
-
-
 def watching(app: Wsgi, store: Store) -> Wsgi:
     """Return the app with a reason in place of pages once the storage is not what was opened."""
 
@@ -131,15 +74,30 @@ def watching(app: Wsgi, store: Store) -> Wsgi:
     return look
 
 
-def make_dashboard(store: Store, host: str, port: int, write: bool) -> BaseWSGIServer:
+def beside(site: Wsgi, native: Wsgi) -> Wsgi:
+    """Return one app of two: our pages below /autoaug, and Optuna Dashboard."""
+
+    def choose(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        ours = (path == OURS or path.startswith(f"{OURS}/")) and path not in ADDED
+        return (site if ours else native)(environ, start_response)
+
+    return choose
+
+
+def make_dashboard(store: Store, host: str, port: int, write: bool, *, figures: Mapping[str, Figure]) -> BaseWSGIServer:
     """Return a server that is ready to `run()`, at its `effective_port`; port 0 takes any free one.
+
+    Args:
+        figures: of a project's `dashboards/`, by title.
 
     Raises:
         OSError: the address is in use, or not of this machine.
         OverflowError: there is no such port.
     """
-    app = optuna_dashboard.wsgi(store.optuna)
-    app = guarded(watching(app if write else without_buttons(app), store), host, write)
+    native = optuna_dashboard.wsgi(store.optuna)
+    app = beside(Site(store, figures), native if write else without_buttons(native))
+    app = guarded(watching(app, store), host, write)
     return waitress.create_server(
         app,
         sockets=[bound(host, port)],
