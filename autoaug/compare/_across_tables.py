@@ -8,6 +8,7 @@ from autoaug.compare._across import Across, PairTest
 from autoaug.compare._figures import NOTHING, equal, number, show_half, show_interval, show_p
 from autoaug.compare._statistics import ROUNDING, Interval
 from autoaug.compare._tables import as_csv, to_flat, to_json
+from autoaug.table import Table
 from autoaug.text import agreeing, counted, enumerated
 
 ROOM = 4

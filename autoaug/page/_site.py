@@ -1,24 +1,349 @@
-"""The pages of studies, below /autoaug/."""
+"""The pages of studies: WSGI below /autoaug/, which follows what runs, and asks the storage only for what has changed.
 
+Every address on a page is relative, so that the pages work behind a proxy at a path of its own.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote
 
-from markupsafe import escape
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
-from autoaug.compare import Figure
-from autoaug.store import Store
+from autoaug.compare import Comparison, Figure, stored_comparison, to_csv
+from autoaug.execution import Status, status
+from autoaug.lookup import lookup
+from autoaug.page._report import draw, report, safe
+from autoaug.page._view import StudyView, said, state_view, study_view
+from autoaug.store import Store, ids_by_name, stamp
 from autoaug.text import shown
+
+StartResponse = Callable[..., Any]
+
+STATIC = {"page.css": "text/css", "page.js": "text/javascript", "plotly.min.js": "text/javascript"}
+"""What the pages load, by name below `static/`."""
+
+FILES = ("policy.json", "policy.py", "leaderboard.csv", "report.html")
+"""That can be taken along."""
+
+STATUS_SECONDS = 5.0
+"""How old the state of a study may be that has not ended: leases change it, and no stamp tells."""
+
+LIST_SECONDS = 1.5
+"""For how long one answer works on the sentences of a list; the next one goes on."""
+
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'"
+)
+"""Of our pages: nothing from elsewhere, no script within a page. Plotly sets styles one by one."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Hold an answer of the server."""
+
+    kind: str
+    body: bytes
+    mark: str = ""
+    """Of its contents, for If-None-Match; empty where it is made anew each time."""
+    code: str = "200 OK"
+    name: str = ""
+    """Of the file as which it is saved; empty where it is shown."""
+
+
+@dataclass
+class Known:
+    """Hold what is known of a study at one moment of its storage, and what was made of it."""
+
+    stamp: tuple[object, ...]
+    comparison: Comparison
+    status: Status
+    since: float
+    figures: dict[str, bytes] = field(default_factory=dict)
+
+
+class Missing(ValueError):
+    """Nothing is at an address."""
 
 
 class Site:
-    """Serve the list of the stored studies."""
+    """Serve the list of studies, a page of each, what changes on them, their figures and files.
+
+    Args:
+        store: where the studies are stored.
+        figures: of a project's `dashboards/`, by title.
+    """
 
     def __init__(self, store: Store, figures: Mapping[str, Figure]) -> None:
         self.store, self.figures = store, dict(figures)
+        self.known: dict[str, Known] = {}
+        self.lock = threading.Lock()
+        self.locks: dict[str, threading.Lock] = {}
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request: WSGI."""
-        listed = "".join(f"<li>{escape(shown(name))}</li>" for name in self.store.names())
-        body = f"<!doctype html><title>autoaug</title><ul>{listed}</ul>".encode()
-        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))])
-        return [body]
+        path = environ.get("PATH_INFO", "").removeprefix("/autoaug").lstrip("/")
+        try:
+            answer = self.answer(path.encode("latin-1").decode("utf-8", "replace"), environ)
+        except Missing as error:
+            answer = self.failure(path, "Not found", str(error), "404 Not Found")
+        except ValueError as error:
+            answer = self.failure(path, "This cannot be shown", str(error), "422 Unprocessable Content")
+        headers = [("Content-Type", answer.kind), ("Content-Security-Policy", CONTENT_POLICY)]
+        headers += [("Cache-Control", "no-cache")]
+        if answer.mark:
+            headers.append(("ETag", f'"{answer.mark}"'))
+            if f'"{answer.mark}"' in environ.get("HTTP_IF_NONE_MATCH", ""):
+                start_response("304 Not Modified", headers[1:])
+                return []
+        if answer.name:
+            headers.append(("Content-Disposition", f'attachment; filename="{answer.name}"'))
+        start_response(answer.code, [*headers, ("Content-Length", str(len(answer.body)))])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+
+    def answer(self, path: str, environ: Mapping[str, Any]) -> Answer:
+        """Return what is at a path below /autoaug/.
+
+        Raises:
+            Missing: nothing is.
+            ValueError: what is there cannot be shown.
+        """
+        place, _, rest = path.partition("/")
+        if not path:
+            return html(self.listed())
+        if place == "static":
+            return static(rest)
+        if path == "api/studies.json":
+            pieces = self.cards()
+            return as_json({"parts": marked(pieces)})
+        if path.startswith("api/study/"):
+            return self.changes(rest.removeprefix("study/").removesuffix(".json"))
+        if place == "study":
+            return html(self.page(rest.removesuffix("/")))
+        if place == "figure":
+            return self.figure(*split(rest, ".json"))
+        if place == "download":
+            name, file = split(rest)
+            return self.download(name, file, parse_qs(environ.get("QUERY_STRING", "")).get("strategy", [""])[0])
+        raise Missing(f"there is no page {shown(path)!r} here")
+
+    def failure(self, path: str, title: str, reason: str, code: str) -> Answer:
+        """Return a page that says what is wrong, or for a script the reason alone."""
+        if path.startswith(("api/", "figure/")):
+            return Answer("application/json", json.dumps({"reason": shown(reason)}).encode(), code=code)
+        up = "../" * path.count("/")
+        text = TEMPLATES.get_template("failure.html").render(title=title, reason=reason, up=up or "./")
+        return Answer("text/html; charset=utf-8", text.encode(), code=code)
+
+    # What is known of a study
+
+    def look(self, name: str) -> Known:
+        """Return what is known of a study now; a comparison is made only where something has changed.
+
+        Differences to the baseline are looked at once all its final runs have ended: each look costs some evidence.
+
+        Raises:
+            Missing: there is no such study.
+            ValueError: it is of a later version, or its definition cannot be read.
+        """
+        if self.store.definition(name) is None:
+            raise unknown(self.store, name)
+        with self.lock:
+            lock = self.locks.setdefault(name, threading.Lock())
+        with lock:
+            now, found = stamp(self.store, name), self.known.get(name)
+            if (
+                found
+                and found.stamp == now
+                and (found.status.finished or time.monotonic() - found.since < STATUS_SECONDS)
+            ):
+                return found
+            stands = status(self.store, name)
+            if found and found.stamp == now:
+                found.status, found.since = stands, time.monotonic()
+                return found
+            comparison = stored_comparison([(self.store, name)], with_importance=False, look=stands.finished)
+            self.known[name] = Known(now, comparison, stands, time.monotonic())
+            return self.known[name]
+
+    def native(self, name: str) -> dict[str, int]:
+        """Return Optuna's numbers of the searches of a study and of its final runs, by what follows its name."""
+        return {each.removeprefix(f"{name}/"): number for each, number in ids_by_name(self.store, name).items()}
+
+    # Pages
+
+    def listed(self) -> str:
+        """Return the list of studies."""
+        pieces = self.cards()
+        return TEMPLATES.get_template("studies.html").render(
+            pieces={name: Markup(piece) for name, piece in pieces.items()},
+            marks={name: mark(piece) for name, piece in pieces.items()},
+            where=self.store.display_url,
+        )
+
+    def cards(self) -> dict[str, str]:
+        """Return a card for each study, the newest first; for want of time the sentence of some comes with the next."""
+        until = time.monotonic() + LIST_SECONDS
+        return {name: self.card(name, until) for name in reversed(self.store.names())}
+
+    def card(self, name: str, until: float) -> str:
+        """Return what the list says of a study: one that cannot be shown says why, among the others."""
+        given: dict[str, Any] = {"name": name, "address": "", "refused": "", "state": None, "sentence": ""}
+        try:
+            known = self.known.get(name)
+            if time.monotonic() < until or known:
+                known = self.look(name)
+                given["sentence"] = said(known.comparison)
+            stands = known.status if known else status(self.store, name)
+            strategies = known.comparison.strategies if known else [each.strategy for each in stands.strategies]
+            given |= {"state": state_view(stands, strategies, {}), "address": f"study/{quote(name, safe='')}/"}
+        except ValueError as error:
+            given["refused"] = str(error)
+        return TEMPLATES.get_template("card.html").render(**given)
+
+    def page(self, name: str) -> str:
+        """Return the page of a study."""
+        known, native = self.look(name), self.native(name)
+        view = study_view(known.comparison, known.status, native)
+        pieces = self.pieces(view)
+        searches = [str(native[each]) for each in known.comparison.strategies if each in native]
+        address = quote(name, safe="")
+        return TEMPLATES.get_template("study.html").render(
+            view=view,
+            up="../../",
+            api=f"../../api/study/{address}.json",
+            stamp=mark(repr(known.stamp)),
+            pieces={each: Markup(piece) for each, piece in pieces.items()},
+            marks={each: mark(piece) for each, piece in pieces.items()},
+            figures=[(title, f"../../figure/{address}/{quote(title, safe='')}.json") for title in self.figures],
+            compare=f"dashboard/compare-studies?ids={','.join(searches)}" if len(searches) > 1 else "",
+            final=native.get("leaderboard"),
+        )
+
+    def pieces(self, view: StudyView) -> dict[str, str]:
+        """Return the parts of a page that change while a study runs, by their names."""
+        parts: Any = TEMPLATES.get_template("parts.html").module
+        up = "../../"
+        return {
+            "answer": parts.answer(view),
+            "state": parts.state(view),
+            "chart": parts.chart(view.chart),
+            "leaderboard": parts.leaderboard(view),
+            "searches": parts.spending(view, up),
+            "classes": parts.classes(view),
+            "diagnostics": parts.diagnostics(view),
+            "provenance": parts.provenance(view),
+            "downloads": parts.downloads(view, up),
+        }
+
+    def changes(self, name: str) -> Answer:
+        """Return the parts of a study's page with their marks: a page replaces those whose marks differ."""
+        known = self.look(name)
+        pieces = self.pieces(study_view(known.comparison, known.status, self.native(name)))
+        return as_json({"stamp": mark(repr(known.stamp)), "parts": marked(pieces)})
+
+    def figure(self, name: str, title: str) -> Answer:
+        """Return a figure of a study as JSON, as Plotly reads it."""
+        known = self.look(name)
+        if title not in self.figures:
+            raise Missing(f"there is no figure {shown(title)!r} in dashboards/: there are {', '.join(self.figures)}")
+        if title not in known.figures:
+            known.figures[title] = draw(title, self.figures[title], known.comparison).to_json().encode()
+        return Answer("application/json", known.figures[title], mark(known.figures[title].decode()))
+
+    def download(self, name: str, file: str, strategy: str) -> Answer:
+        """Return a file that is made of a study."""
+        comparison = self.look(name).comparison
+        if file == "leaderboard.csv":
+            return Answer("text/csv; charset=utf-8", to_csv(comparison.rows).encode(), name=file)
+        if file == "report.html":
+            whole = stored_comparison([(self.store, name)], look=self.look(name).status.finished)
+            return Answer("text/html; charset=utf-8", report(whole, self.figures).encode(), name=file)
+        if file in ("policy.json", "policy.py"):
+            return Answer("text/plain; charset=utf-8", policy_file(comparison, strategy, file).encode(), name=file)
+        raise Missing(
+            f"there is no file {shown(file)!r} of a study: policy.json, policy.py, leaderboard.csv, report.html"
+        )
+
+
+def policy_file(comparison: Comparison, strategy: str, file: str) -> str:
+    """Return the policy of a strategy, or of the first on the leaderboard that has one, as a file."""
+    ranked = [row.name for row in comparison.rows if row.name in comparison.policies]
+    name = strategy or next(iter(ranked), "")
+    if name not in comparison.policies:
+        raise Missing(f"no policy of {shown(name) or 'this study'} is kept: it is at the end of autoaug run")
+    from autoaug.export import export  # torch
+    from autoaug.policy import PolicyTree
+
+    tree = PolicyTree.model_validate(comparison.policies[name])
+    return export(tree, "json" if file.endswith(".json") else "torchvision", allow_lossy=False).text
+
+
+def unknown(store: Store, name: str) -> Missing:
+    """Return the error that names the studies that are nearly called so."""
+    try:
+        lookup(dict.fromkeys(store.names()), name, "study")
+    except ValueError as error:
+        return Missing(str(error))
+    return Missing(f"there is no study {shown(name)!r} here")
+
+
+def split(rest: str, ending: str = "") -> tuple[str, str]:
+    """Return the study and the name of what is asked of it."""
+    study, _, name = rest.rpartition("/")
+    return study, name.removesuffix(ending)
+
+
+def static(name: str) -> Answer:
+    """Return a file that pages load."""
+    if name not in STATIC:
+        raise Missing(f"there is no file {shown(name)!r} here")
+    body = (
+        plotly_script() if name == "plotly.min.js" else (resources.files("autoaug.page") / "static" / name).read_bytes()
+    )
+    return Answer(STATIC[name], body, mark(body))
+
+
+def plotly_script() -> bytes:
+    """Return Plotly's JavaScript, which its package brings; the package itself is not imported."""
+    spec = find_spec("plotly")
+    if spec is None or spec.origin is None:
+        raise Missing("plotly is not installed: figures cannot be drawn")
+    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_bytes()
+
+
+def html(text: str) -> Answer:
+    """Return a page."""
+    return Answer("text/html; charset=utf-8", text.encode(), mark(text))
+
+
+def as_json(plain: Mapping[str, Any]) -> Answer:
+    """Return plain data."""
+    body = json.dumps(plain)
+    return Answer("application/json", body.encode(), mark(body))
+
+
+def marked(pieces: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return parts of a page with their marks."""
+    return {name: {"mark": mark(piece), "html": piece} for name, piece in pieces.items()}
+
+
+def mark(text: str | bytes) -> str:
+    """Return a short text that is another one for other contents."""
+    whole = text if isinstance(text, bytes) else text.encode()
+    return urlsafe_b64encode(hashlib.sha256(whole).digest()[:9]).decode()
+
+
+TEMPLATES = Environment(
+    loader=PackageLoader("autoaug.page"), autoescape=True, finalize=safe, trim_blocks=True, lstrip_blocks=True
+)

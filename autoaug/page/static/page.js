@@ -1,0 +1,147 @@
+// Keeps a page up to date without reloading it, and draws figures when they come into view. The page works without.
+(() => {
+  const SECONDS = 3;
+  const PATIENCE_SECONDS = 10;
+  const NEAR = "400px";
+  const FEW_BUTTONS = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "resetScale2d"]] };
+
+  const away = document.getElementById("away");
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+  // Figures come transparent and without colours of their own for text: they take those of the page
+  const onThisPage = (layout) => {
+    const style = getComputedStyle(document.documentElement);
+    const [ink, soft, faint, hair, paper] = ["--ink", "--soft", "--faint", "--hair", "--paper"].map((name) =>
+      style.getPropertyValue(name).trim(),
+    );
+    const axes = Object.keys(layout.template?.layout ?? {})
+      .concat(Object.keys(layout), ["xaxis", "yaxis"])
+      .filter((key) => /^[xy]axis\d*$/.test(key));
+    const themed = {
+      ...layout,
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { ...layout.font, color: ink },
+      hoverlabel: { ...layout.hoverlabel, bgcolor: paper, bordercolor: faint, font: { color: ink } },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
+      uirevision: "kept",
+    };
+    for (const key of new Set(axes)) {
+      themed[key] = { ...layout[key], gridcolor: hair, zerolinecolor: faint, linecolor: faint };
+    }
+    return themed;
+  };
+
+  const text = (value) => (typeof value === "string" ? value : (value?.text ?? ""));
+
+  const given = (figure) => {
+    const inline = document.getElementById(figure.dataset.inline ?? "");
+    if (inline) return Promise.resolve({ ok: true, status: 200, headers: new Headers(), json: () => JSON.parse(inline.textContent) });
+    return fetch(figure.dataset.figure, figure.mark ? { headers: { "If-None-Match": figure.mark } } : {});
+  };
+
+  const draw = async (figure) => {
+    const answer = await given(figure);
+    if (answer.status === 304) return;
+    const plot = figure.querySelector(".plot");
+    if (!answer.ok) {
+      plot.textContent = (await answer.json()).reason;
+      return;
+    }
+    figure.mark = answer.headers.get("ETag");
+    const { data, layout } = await answer.json();
+    figure.hidden = data.length === 0;
+    if (figure.hidden) return;
+    figure.drawn = { data, layout };
+    plot.setAttribute("aria-label", layout.meta?.alt ?? text(layout.title));
+    await Plotly.react(plot, data, onThisPage(layout), FEW_BUTTONS);
+  };
+
+  const figures = [...document.querySelectorAll("figure[data-figure], figure[data-inline]")];
+  const seen = new Set();
+  let queue = Promise.resolve();
+  const later = (figure) => {
+    queue = queue.then(() => draw(figure)).catch((error) => console.warn(String(error)));
+    return queue;
+  };
+  const watch = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        target.inView = isIntersecting;
+        if (isIntersecting && (!seen.has(target) || target.old)) {
+          seen.add(target);
+          target.old = false;
+          later(target);
+        }
+      }
+    },
+    { rootMargin: NEAR },
+  );
+  for (const figure of figures) watch.observe(figure);
+  dark.addEventListener("change", () => {
+    for (const figure of figures) {
+      if (figure.drawn) Plotly.react(figure.querySelector(".plot"), figure.drawn.data, onThisPage(figure.drawn.layout), FEW_BUTTONS);
+    }
+  });
+
+  // What has the focus or was opened stays so, and what was scrolled stays where it was
+  const replace = (part, html) => {
+    const reached = () => [...part.querySelectorAll("a, button, summary, input, select, [tabindex]")];
+    const focus = reached().indexOf(document.activeElement);
+    const open = [...part.querySelectorAll("details")].map((each) => each.open);
+    const scrolled = [...part.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
+    part.innerHTML = html;
+    part.querySelectorAll("details").forEach((each, k) => (each.open = open[k] ?? false));
+    part.querySelectorAll(".scroll").forEach((each, k) => (each.scrollLeft = scrolled[k] ?? 0));
+    if (focus >= 0) reached()[focus]?.focus({ preventScroll: true });
+    const section = part.closest("section[id]");
+    if (section && section.id !== "answer") section.hidden = part.textContent.trim() === "" && part === section.lastElementChild;
+  };
+
+  const { api, stamp } = document.body.dataset;
+  let mark = null;
+  let known = stamp;
+
+  const say = (reason) => {
+    away.textContent = reason;
+    away.hidden = !reason;
+  };
+
+  const follow = async () => {
+    try {
+      const answer = await fetch(api, {
+        headers: mark ? { "If-None-Match": mark } : {},
+        cache: "no-store",
+        signal: AbortSignal.timeout(1000 * PATIENCE_SECONDS),
+      });
+      if (answer.status !== 304) {
+        const news = await answer.json();
+        if (!answer.ok) throw new Error(news.reason);
+        mark = answer.headers.get("ETag");
+        const parts = new Map([...document.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
+        if (Object.keys(news.parts).some((name) => !parts.has(name))) return location.reload();
+        for (const [name, { mark: now, html }] of Object.entries(news.parts)) {
+          const part = parts.get(name);
+          if (part.dataset.mark !== now) {
+            replace(part, html);
+            part.dataset.mark = now;
+          }
+        }
+        if (news.stamp !== known) {
+          known = news.stamp;
+          for (const figure of seen) {
+            if (figure.inView) later(figure);
+            else figure.old = true;
+          }
+        }
+      }
+      say("");
+    } catch (error) {
+      const quiet = error.name === "TimeoutError" || error.name === "TypeError";
+      say(`${quiet ? "Nothing answers" : error.message}: what is shown is as it was. This page goes on by itself.`);
+    }
+    setTimeout(follow, 1000 * SECONDS);
+  };
+  if (api) setTimeout(follow, 1000 * SECONDS);
+})();
