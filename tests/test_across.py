@@ -329,7 +329,7 @@ def test_one_shared_strategy_is_nothing_to_compare() -> None:
     assert across_headline(found).startswith("none is the only strategy that is tested on all 2 data sets")
     assert across_json(found)["data_sets_needed"] is None
     assert not load_diagram(shipped_root())(found).data
-    assert "<h2>Critical difference</h2>" not in across_report(found, load_diagram(shipped_root()))
+    assert "<h3>Critical difference</h3>" not in across_report(found, load_diagram(shipped_root()))
 
 
 def test_the_more_numerous_are_the_lines_and_marks_say_what_each_data_set_does() -> None:

@@ -115,9 +115,9 @@ def write_page(found: "Comparison | Across", html: Path | None, pdf: Path | None
 
 def page_of(found: "Comparison | Across") -> str:
     """Return the page, with the figures of this folder's project, else the shipped ones."""
-    from autoaug.cli._project import load_diagram, load_figures, shipped_root
+    from autoaug.cli._project import figures_root, load_diagram, load_figures
     from autoaug.compare import Across
     from autoaug.page import across_report, report
 
-    root = Path.cwd() if (Path.cwd() / "dashboards").is_dir() else shipped_root()
+    root = figures_root()
     return across_report(found, load_diagram(root)) if isinstance(found, Across) else report(found, load_figures(root))

@@ -19,10 +19,10 @@ def dashboard(
     """Serve pages of the stored studies and Optuna Dashboard beside them, on this machine only and read-only."""
     with usage_errors():
         store = open_existing(where(storage), write)
-        from autoaug.cli._project import project_figures
+        from autoaug.cli._project import figures_root, load_figures
         from autoaug.page import make_dashboard
 
-        figures = project_figures()
+        figures = load_figures(figures_root())
         try:
             server = make_dashboard(store, host, port, write, figures=figures)
         except (OSError, OverflowError) as error:

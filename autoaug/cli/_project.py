@@ -159,13 +159,9 @@ def pick_study(module: ModuleType, path: Path, name: str) -> "Study":
     raise ValueError(f"{path.name} defines {len(studies)} studies: say which, {choices}")
 
 
-def project_figures() -> dict[str, "Figure"]:
-    """Return the figures of this folder's project, else the shipped ones.
-
-    Raises:
-        ValueError: a file of them cannot be imported, or its figure takes something else.
-    """
-    return load_figures(Path.cwd() if (Path.cwd() / "dashboards").is_dir() else shipped_root())
+def figures_root() -> Path:
+    """Return whose figures are drawn: those of this folder's project where it has any, else the shipped ones."""
+    return Path.cwd() if (Path.cwd() / "dashboards").is_dir() else shipped_root()
 
 
 def load_figures(root: Path) -> dict[str, "Figure"]:

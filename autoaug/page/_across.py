@@ -1,10 +1,11 @@
 """A comparison over data sets as one web page that needs nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from autoaug.compare import Across, across_headline, across_legend, across_tables, legend, tables
-from autoaug.page._report import CONFIG, content_policy, draw, render
+from autoaug.compare import Across, Table, across_headline, across_legend, across_tables, legend, tables
+from autoaug.page._report import as_file, draw
 from autoaug.text import counted
 
 Diagram = Callable[[Across], Any]
@@ -18,15 +19,36 @@ def across_report(across: Across, diagram: Diagram) -> str:
         ValueError: the diagram fails; the message names it.
     """
     figure = draw("critical difference", diagram, across)
-    pictures = [figure.to_html(full_html=False, include_plotlyjs=True, config=CONFIG)] if figure.data else []
-    return render(
+    return as_file("across.html", [("critical difference", figure)] if figure.data else [], view=view_of(across))
+
+
+@dataclass(frozen=True)
+class AcrossView:
+    """Hold what the page of a comparison over data sets shows."""
+
+    name: str
+    about: str
+    headline: str
+    tables: Sequence[Table]
+    legend: Sequence[str]
+    sections: Sequence[tuple[str, Sequence[Table], Sequence[str]]]
+    """Title, tables and legend of each data set."""
+    provenance: Mapping[str, str]
+    strategies: Sequence[str]
+
+    def hue(self, name: str) -> int | None:
+        """Return the number of a strategy's colour; None of any other name."""
+        return self.strategies.index(name) if name in self.strategies else None
+
+
+def view_of(across: Across) -> AcrossView:
+    """Return what the page of a comparison over data sets shows."""
+    return AcrossView(
         name=", ".join(across.comparisons),
         about=f"{counted(len(across.comparisons), 'data set')}, optimising {across.first.metric}",
         headline=across_headline(across),
         tables=across_tables(across, wide=True),
         legend=across_legend(across),
-        content_policy=content_policy(pictures),
-        figures=[("critical difference", each) for each in pictures],
         sections=[
             (f"{data}: the leaderboard of {comparison.name}", tables(comparison), legend(comparison))
             for data, comparison in across.comparisons.items()
@@ -35,5 +57,5 @@ def across_report(across: Across, diagram: Diagram) -> str:
             data: "; ".join(f"{fact} {value}" for fact, value in comparison.provenance.items())
             for data, comparison in across.comparisons.items()
         },
-        reads=[],
+        strategies=across.first.strategies,
     )

@@ -193,7 +193,7 @@ class Axis:
     @property
     def decimals(self) -> int:
         """Return how many decimals tell apart a tenth of the ticks' distance."""
-        return min(6, max(0, 1 - math.floor(math.log10(self.step))))
+        return min(6, max(1, 1 - math.floor(math.log10(self.step))))
 
     def place(self, value: float | None) -> float | None:
         """Return where a value is drawn, in per cent."""

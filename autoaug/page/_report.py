@@ -1,92 +1,78 @@
 """A comparison as one web page that needs nothing else: its tables and the figures of a project's `dashboards/`."""
 
+import gzip
 import hashlib
-import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
 from markupsafe import Markup
 
-from autoaug.compare import (
-    OWN_DATA,
-    Comparison,
-    Figure,
-    Table,
-    diagnosis_legend,
-    diagnosis_tables,
-    headline,
-    legend,
-    tables,
-)
-from autoaug.data import public_name
-from autoaug.text import LONGEST_NAME, counted, shown
-
-CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage", "resetScale2d"]]}
-"""Of the figures: few buttons, for on a narrow page they would cover the title. Dragging zooms."""
-
-MOST_ROWS = 200
-"""Of a table of the page."""
+from autoaug.compare import Comparison, Figure
+from autoaug.page._templates import filled, pieces
+from autoaug.page._view import study_view
 
 
 def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
-    """Return the page as text. Plotly's JavaScript is inside, once, so the page opens without a network.
+    """Return the page as text: the same as that of a study, with all that it needs inside, Plotly's JavaScript too.
 
     Raises:
         ValueError: a figure fails; the message names it.
     """
     drawn = [(title, figure) for title, ask in figures.items() if (figure := draw(title, ask, comparison)).data]
-    # the first figure brings Plotly's JavaScript for all
-    pictures = [
-        (title, figure.to_html(full_html=False, include_plotlyjs=k == 0, config=CONFIG))
-        for k, (title, figure) in enumerate(drawn)
-    ]
-    complete = tables(comparison, wide=True, epochs=True)
-    return render(
-        name=comparison.name,
-        about=about(comparison),
-        tables=[Table(table.headings, table.cells[:MOST_ROWS]) for table in complete],
-        headline=headline(comparison),
-        legend=[*left_out(complete), *legend(comparison, wide=True)],
-        diagnosed=[Table(table.headings, table.cells[:MOST_ROWS]) for table in diagnosis_tables(comparison)],
-        diagnosis_legend=diagnosis_legend(comparison),
-        content_policy=content_policy(picture for _, picture in pictures),
-        figures=pictures,
-        provenance=comparison.provenance,
-        reads=[(row.name, row.test_reads) for row in comparison.rows],
+    view = study_view(comparison)
+    return as_file("report.html", drawn, view=view, pieces=pieces(view, None))
+
+
+def as_file(template: str, drawn: Sequence[tuple[str, Any]], **given: Any) -> str:
+    """Return a template as one file that needs no other: styles, scripts and figures are inside.
+
+    Args:
+        template: one that extends `file.html`.
+        drawn: titles and figures of Plotly.
+        given: what the template itself reads.
+    """
+    plotly = plotly_script() if drawn else b""
+    script = static_file("page.js").decode() if drawn else ""
+    return filled(
+        template,
+        figures=[(title, inert(figure.to_json())) for title, figure in drawn],
+        style=Markup(static_file("page.css").decode()),
+        script=Markup(script),
+        plotly=Markup(b64encode(gzip.compress(plotly, 9, mtime=0)).decode()) if drawn else "",
+        content_policy=content_policy([script.encode(), plotly] if drawn else []),
+        **given,
     )
 
 
-def render(**parts: Any) -> str:
-    """Return the page of a report, of the parts that its template names; those that are not given are left out."""
-    template = Environment(autoescape=True, finalize=safe).from_string(
-        (resources.files("autoaug.page") / "templates" / "report.html").read_text()
-    )
-    return template.render(**parts)
+def inert(text: str) -> Markup:
+    """Return JSON that may stand in a script element: nothing in it ends the element."""
+    return Markup(text.replace("<", "\\u003c"))
 
 
-def left_out(complete: Iterable[Table]) -> list[str]:
-    """Return that rows of tables are not on the page, and where they are; nothing where none is missing."""
-    longest = max(len(table.cells) for table in complete)
-    if longest <= MOST_ROWS:
-        return []
-    more = counted(longest - MOST_ROWS, "further row")
-    return [f"the first {MOST_ROWS} rows of each table; {more} at most: autoaug compare --csv writes every strategy"]
+def static_file(name: str) -> bytes:
+    """Return a file of `static/`."""
+    return (resources.files("autoaug.page") / "static" / name).read_bytes()
 
 
-SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)
+def plotly_script() -> bytes:
+    """Return Plotly's JavaScript, which its package brings; the package itself is not imported."""
+    spec = find_spec("plotly")
+    if spec is None or spec.origin is None:
+        raise ValueError("plotly is not installed, so no figure can be drawn: pip install plotly")
+    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_bytes()
 
 
-def content_policy(pictures: Iterable[str]) -> str:
-    """Return the Content-Security-Policy of a page: it runs the scripts of these figures and no other, loads nothing.
+def content_policy(scripts: Iterable[bytes]) -> str:
+    """Return the Content-Security-Policy of a page that runs these scripts and no other, and loads nothing.
 
     A name of a study or of a strategy that had slipped through as HTML could then still do nothing. That no other page
     may frame this one cannot be said within a page.
     """
-    scripts = (script.encode() for picture in pictures for script in SCRIPT.findall(picture))
-    hashes = [f"'sha256-{b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts if script]
+    hashes = [f"'sha256-{b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts]
     rules = {
         "default-src": ["'none'"],
         "script-src": hashes or ["'none'"],
@@ -96,11 +82,6 @@ def content_policy(pictures: Iterable[str]) -> str:
         "form-action": ["'none'"],
     }
     return "; ".join(f"{rule} {' '.join(sources)}" for rule, sources in rules.items())
-
-
-def safe(value: Any) -> Any:
-    """Return a value as a page may show it; what was made as HTML stays as it is."""
-    return value if isinstance(value, Markup) else shown(value)
 
 
 def draw(title: str, figure: Callable[[Any], Any], comparison: Any) -> Any:
@@ -118,22 +99,3 @@ def draw(title: str, figure: Callable[[Any], Any], comparison: Any) -> Any:
     if not hasattr(drawn, "to_html"):
         raise ValueError(f"the figure {title!r} gives a {type(drawn).__name__}: return a plotly.graph_objects.Figure")
     return drawn
-
-
-def about(comparison: Comparison) -> str:
-    """Return the question in a line: what is trained on what, for how long, and what is always done to it."""
-    task = comparison.definition["task"]
-    own, epochs = shown(comparison.loop, LONGEST_NAME), counted(task["epochs"], "epoch")
-    facts = [
-        f"{own or task['model']} on {'data ' + OWN_DATA if comparison.own_data else public_name(task['data'])}",
-        counted_images(comparison.definition.get("data", {}).get(task["data"], {}).get("images", {})),
-        f"always on: {comparison.always_on}" if comparison.always_on else "",
-        epochs if not own else "",
-        f"optimising {comparison.metric}",
-    ]
-    return ", ".join(filter(None, facts))
-
-
-def counted_images(splits: Mapping[str, int]) -> str:
-    """Return how many images each split has; empty where that was not recorded."""
-    return " + ".join(f"{count:,} {name}" for name, count in splits.items()) + " images" if splits else ""

@@ -10,30 +10,35 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from autoaug.compare import Comparison, Figure, stored_comparison, to_csv
+from autoaug.compare import Comparison, Figure, sentence, stored_comparison, to_csv
 from autoaug.execution import Status, status
 from autoaug.lookup import lookup
-from autoaug.page._report import draw, report, safe
-from autoaug.page._view import StudyView, said, state_view, study_view
-from autoaug.store import Store, ids_by_name, stamp
+from autoaug.page._report import draw, plotly_script, report, static_file
+from autoaug.page._templates import filled, pieces
+from autoaug.page._view import state_view, study_view, told
+from autoaug.store import Store, ids_by_name, last_trials, stamp
 from autoaug.text import shown
 
 StartResponse = Callable[..., Any]
 
-STATIC = {"page.css": "text/css", "page.js": "text/javascript", "plotly.min.js": "text/javascript"}
+STATIC = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+    "plotly.min.js": "text/javascript",
+}
 """What the pages load, by name below `static/`."""
 
 FILES = ("policy.json", "policy.py", "leaderboard.csv", "report.html")
 """That can be taken along."""
+
+UP = "../../"
+"""From the page of a study to /autoaug/."""
 
 STATUS_SECONDS = 5.0
 """How old the state of a study may be that has not ended: leases change it, and no stamp tells."""
@@ -124,8 +129,7 @@ class Site:
         if place == "static":
             return static(rest)
         if path == "api/studies.json":
-            pieces = self.cards()
-            return as_json({"parts": marked(pieces)})
+            return as_json({"parts": marked(self.cards())})
         if path.startswith("api/study/"):
             return self.changes(rest.removeprefix("study/").removesuffix(".json"))
         if place == "study":
@@ -142,7 +146,7 @@ class Site:
         if path.startswith(("api/", "figure/")):
             return Answer("application/json", json.dumps({"reason": shown(reason)}).encode(), code=code)
         up = "../" * path.count("/")
-        text = TEMPLATES.get_template("failure.html").render(title=title, reason=reason, up=up or "./")
+        text = filled("failure.html", title=title, reason=reason, up=up or "./")
         return Answer("text/html; charset=utf-8", text.encode(), code=code)
 
     # What is known of a study
@@ -184,73 +188,65 @@ class Site:
 
     def listed(self) -> str:
         """Return the list of studies."""
-        pieces = self.cards()
-        return TEMPLATES.get_template("studies.html").render(
-            pieces={name: Markup(piece) for name, piece in pieces.items()},
-            marks={name: mark(piece) for name, piece in pieces.items()},
+        cards = self.cards()
+        return filled(
+            "studies.html",
+            pieces=cards,
+            marks={name: mark(piece) for name, piece in cards.items()},
             where=self.store.display_url,
         )
 
-    def cards(self) -> dict[str, str]:
+    def ordered(self) -> list[str]:
+        """Return the names of the studies, those that were worked on last first."""
+        latest = last_trials(self.store)
+        return sorted(self.store.names(), key=lambda name: (-latest.get(name, -1), name))
+
+    def cards(self) -> dict[str, Markup]:
         """Return a card for each study, the newest first; for want of time the sentence of some comes with the next."""
         until = time.monotonic() + LIST_SECONDS
-        return {name: self.card(name, until) for name in reversed(self.store.names())}
+        return {name: Markup(self.card(name, until)) for name in self.ordered()}
 
     def card(self, name: str, until: float) -> str:
         """Return what the list says of a study: one that cannot be shown says why, among the others."""
-        given: dict[str, Any] = {"name": name, "address": "", "refused": "", "state": None, "sentence": ""}
+        given: dict[str, Any] = {"name": name, "address": "", "refused": "", "state": None, "sentence": None}
         try:
             known = self.known.get(name)
             if time.monotonic() < until or known:
                 known = self.look(name)
-                given["sentence"] = said(known.comparison)
+                given["sentence"] = told(sentence(known.comparison))
             stands = known.status if known else status(self.store, name)
             strategies = known.comparison.strategies if known else [each.strategy for each in stands.strategies]
             given |= {"state": state_view(stands, strategies, {}), "address": f"study/{quote(name, safe='')}/"}
         except ValueError as error:
             given["refused"] = str(error)
-        return TEMPLATES.get_template("card.html").render(**given)
+        return filled("card.html", **given)
 
     def page(self, name: str) -> str:
         """Return the page of a study."""
         known, native = self.look(name), self.native(name)
         view = study_view(known.comparison, known.status, native)
-        pieces = self.pieces(view)
+        parts = pieces(view, UP)
         searches = [str(native[each]) for each in known.comparison.strategies if each in native]
         address = quote(name, safe="")
-        return TEMPLATES.get_template("study.html").render(
+        return filled(
+            "study.html",
             view=view,
-            up="../../",
-            api=f"../../api/study/{address}.json",
+            up=UP,
+            api=f"{UP}api/study/{address}.json",
             stamp=mark(repr(known.stamp)),
-            pieces={each: Markup(piece) for each, piece in pieces.items()},
-            marks={each: mark(piece) for each, piece in pieces.items()},
-            figures=[(title, f"../../figure/{address}/{quote(title, safe='')}.json") for title in self.figures],
+            pieces=parts,
+            marks={each: mark(piece) for each, piece in parts.items()},
+            files=files_of(known.comparison, address),
+            figures=[(title, f"{UP}figure/{address}/{quote(title, safe='')}.json") for title in self.figures],
             compare=f"dashboard/compare-studies?ids={','.join(searches)}" if len(searches) > 1 else "",
             final=native.get("leaderboard"),
         )
 
-    def pieces(self, view: StudyView) -> dict[str, str]:
-        """Return the parts of a page that change while a study runs, by their names."""
-        parts: Any = TEMPLATES.get_template("parts.html").module
-        up = "../../"
-        return {
-            "answer": parts.answer(view),
-            "state": parts.state(view),
-            "chart": parts.chart(view.chart),
-            "leaderboard": parts.leaderboard(view),
-            "searches": parts.spending(view, up),
-            "classes": parts.classes(view),
-            "diagnostics": parts.diagnostics(view),
-            "provenance": parts.provenance(view),
-            "downloads": parts.downloads(view, up),
-        }
-
     def changes(self, name: str) -> Answer:
         """Return the parts of a study's page with their marks: a page replaces those whose marks differ."""
         known = self.look(name)
-        pieces = self.pieces(study_view(known.comparison, known.status, self.native(name)))
-        return as_json({"stamp": mark(repr(known.stamp)), "parts": marked(pieces)})
+        parts = pieces(study_view(known.comparison, known.status, self.native(name)), UP)
+        return as_json({"stamp": mark(repr(known.stamp)), "parts": marked(parts)})
 
     def figure(self, name: str, title: str) -> Answer:
         """Return a figure of a study as JSON, as Plotly reads it."""
@@ -274,6 +270,12 @@ class Site:
         raise Missing(
             f"there is no file {shown(file)!r} of a study: policy.json, policy.py, leaderboard.csv, report.html"
         )
+
+
+def files_of(comparison: Comparison, address: str) -> list[dict[str, str]]:
+    """Return the files that can be taken along from a study's page, policies only where some are kept."""
+    names = FILES if comparison.policies else [name for name in FILES if not name.startswith("policy")]
+    return [{"name": name, "address": f"{UP}download/{address}/{name}"} for name in names]
 
 
 def policy_file(comparison: Comparison, strategy: str, file: str) -> str:
@@ -308,18 +310,8 @@ def static(name: str) -> Answer:
     """Return a file that pages load."""
     if name not in STATIC:
         raise Missing(f"there is no file {shown(name)!r} here")
-    body = (
-        plotly_script() if name == "plotly.min.js" else (resources.files("autoaug.page") / "static" / name).read_bytes()
-    )
+    body = plotly_script() if name == "plotly.min.js" else static_file(name)
     return Answer(STATIC[name], body, mark(body))
-
-
-def plotly_script() -> bytes:
-    """Return Plotly's JavaScript, which its package brings; the package itself is not imported."""
-    spec = find_spec("plotly")
-    if spec is None or spec.origin is None:
-        raise Missing("plotly is not installed: figures cannot be drawn")
-    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_bytes()
 
 
 def html(text: str) -> Answer:
@@ -342,8 +334,3 @@ def mark(text: str | bytes) -> str:
     """Return a short text that is another one for other contents."""
     whole = text if isinstance(text, bytes) else text.encode()
     return urlsafe_b64encode(hashlib.sha256(whole).digest()[:9]).decode()
-
-
-TEMPLATES = Environment(
-    loader=PackageLoader("autoaug.page"), autoescape=True, finalize=safe, trim_blocks=True, lstrip_blocks=True
-)

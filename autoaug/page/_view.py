@@ -1,7 +1,10 @@
 """What a page shows of a study, as plain data and words: templates only place it."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from shlex import quote
+from types import MappingProxyType
 
 from autoaug.compare import (
     OWN_DATA,
@@ -19,6 +22,7 @@ from autoaug.compare import (
 from autoaug.data import public_name
 from autoaug.execution import Status, StrategyStatus
 from autoaug.page._chart import Chart, chart_of
+from autoaug.record import TrialKind, complete_by_value
 from autoaug.study import SECONDS, unit
 from autoaug.text import LONGEST_NAME, counted, shown
 
@@ -29,6 +33,15 @@ HUES = 10
 """Colours that the style sheet has; more strategies than that share them."""
 
 MINUTE, HOUR = 60, 3600
+
+
+@dataclass(frozen=True)
+class Told:
+    """Hold the sentence in three parts: what is claimed, what it rests on, in parentheses, and the rest."""
+
+    claim: str
+    proof: str = ""
+    rest: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,8 @@ class StrategyView:
     """Of its budget that is spent, in [0, 1]; None where nothing limits it."""
     trials: str = ""
     """That have ended: "34 of 60 trials, 2 of 3 final runs"."""
+    best: int | None = None
+    """The best trial of its search, by Optuna's number; None where none is complete."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,7 @@ class StudyView:
     name: str
     about: str
     """The question: what is trained on what."""
-    sentence: str
+    sentence: Told
     """Who won, by how much, how sure that is, at what cost."""
     warning: str
     """What stands above everything, because nothing can be said without it; empty elsewhere."""
@@ -128,12 +143,12 @@ def study_view(
         native: by strategy, Optuna's number of the study that holds its search.
     """
     complete = tables(comparison, wide=True, epochs=True)
-    state = state_view(status, comparison.strategies, native or {}) if status else None
     plain = [StrategyView(name, hue % HUES) for hue, name in enumerate(comparison.strategies)]
+    state = state_view(status, comparison.strategies, native or {}, best_trials(comparison)) if status else None
     return StudyView(
         name=comparison.name,
         about=about(comparison),
-        sentence=said(comparison),
+        sentence=told(sentence(comparison)),
         warning=headline(comparison),
         winner="",
         state=state,
@@ -150,26 +165,56 @@ def study_view(
     )
 
 
-def said(comparison: Comparison) -> str:
-    """Return the answer in a line."""
-    return sentence(comparison)
+PROOF = re.compile(r"(?P<claim>[^()]*) (?P<proof>\([^()]*\))(?P<rest>.*)", re.DOTALL)
 
 
-def state_view(status: Status, strategies: Sequence[str], native: Mapping[str, int]) -> StateView:
-    """Return how a study stands, in words."""
+def told(sentence: str) -> Told:
+    """Return a sentence in its parts; one without parentheses is a claim.
+
+    >>> told("ra beats no policy by 2 points (p = .002); so does tpe")
+    Told(claim='ra beats no policy by 2 points', proof='(p = .002)', rest='; so does tpe')
+    """
+    parts = PROOF.fullmatch(sentence)
+    return Told(**parts.groupdict()) if parts else Told(sentence)
+
+
+def best_trials(comparison: Comparison) -> dict[str, int]:
+    """Return the best complete trial of each search, by Optuna's number."""
+    searched = [each for each in comparison.outcomes if each.kind is TrialKind.SEARCH]
+    by_strategy = {name: [each for each in searched if each.strategy == name] for name in comparison.strategies}
+    best = {name: complete_by_value(each, comparison.maximize)[:1] for name, each in by_strategy.items()}
+    return {name: first.trial for name, found in best.items() for first in found}
+
+
+def state_view(
+    status: Status,
+    strategies: Sequence[str],
+    native: Mapping[str, int] = MappingProxyType({}),
+    best: Mapping[str, int] = MappingProxyType({}),
+) -> StateView:
+    """Return how a study stands, in words.
+
+    Args:
+        status: how it stands.
+        strategies: in the order in which the study defines them.
+        native: by strategy, Optuna's number of the study that holds its search.
+        best: by strategy, the best trial of its search.
+    """
     state = state_of(status)
     done = sum(each.done + each.finals_done for each in status.strategies)
     left = f", about {duration(status.ends_in_seconds)} left" if status.ends_in_seconds is not None else ""
-    ended = f"{counted(done, 'training')} done"
+    ended = counted(done, "training")
     words = {
-        "finished": f"Finished: {ended}",
-        "running": f"Running on {counted(max(status.workers, 1), 'worker')}: {ended}{left}",
-        "interrupted": f"Interrupted: {ended}; nothing works on it. autoaug run continues it",
-        "waiting": "Not begun",
+        "finished": ended,
+        "running": f"{counted(max(status.workers, 1), 'worker')}, {ended}{left}",
+        "interrupted": f"{ended}, and nothing works on it: autoaug run continues it",
+        "waiting": "nothing has begun",
     }[state]
     known = {each.strategy: each for each in status.strategies}
     views = [
-        strategy_view(known[name], hue % HUES, native.get(name)) for hue, name in enumerate(strategies) if name in known
+        replace(strategy_view(known[name], hue % HUES), native=native.get(name), best=best.get(name))
+        for hue, name in enumerate(strategies)
+        if name in known
     ]
     shares = [share for each in status.strategies if (share := progress(each)) is not None]
     share = 1.0 if state == "finished" else sum(shares) / len(shares) if shares else None
@@ -186,7 +231,7 @@ def state_of(status: Status) -> str:
     return "interrupted" if begun else "waiting"
 
 
-def strategy_view(each: StrategyStatus, hue: int, native: int | None) -> StrategyView:
+def strategy_view(each: StrategyStatus, hue: int) -> StrategyView:
     """Return how a strategy stands, in words."""
     limits = [(each.spent[name] / limit, name, limit) for name, limit in each.limits.items() if limit]
     device = "cuda" if each.unit.startswith("GPU") else "cpu"
@@ -200,7 +245,7 @@ def strategy_view(each: StrategyStatus, hue: int, native: int | None) -> Strateg
     trials = f"{each.done:,} of {counted(each.trials, 'trial')}" if each.trials else counted(each.done, "trial")
     finals = f", {each.finals_done} of {counted(each.finals, 'final run')}" if each.finals else ""
     failed = f", {each.failed:,} failed" if each.failed else ""
-    return StrategyView(each.strategy, hue, native, spent, bounded(share), f"{trials}{finals}{failed}")
+    return StrategyView(each.strategy, hue, spent=spent, share=bounded(share), trials=f"{trials}{finals}{failed}")
 
 
 def progress(each: StrategyStatus) -> float | None:
@@ -283,16 +328,9 @@ def class_view(effect: ClassEffect, most: float) -> ClassView:
 
 def commands(comparison: Comparison) -> Iterator[tuple[str, str]]:
     """Return the lines that make the study again, and what comes next."""
-    names = " ".join(quoted(name) for name in comparison.studies)
+    names = " ".join(quote(name) for name in comparison.studies)
     for name in comparison.studies:
-        yield "run it again, or continue it", f"autoaug run {quoted(name)}"
+        yield "run it again, or continue it", f"autoaug run {quote(name)}"
     yield "print this comparison", f"autoaug compare {names}"
     if len(comparison.studies) == 1 and any(row.test for row in comparison.rows):
         yield "take the best policy to torchvision", f"autoaug export {names} --format torchvision -o policy.py"
-
-
-def quoted(name: str) -> str:
-    """Return a name as a shell takes it."""
-    from shlex import quote
-
-    return quote(name)

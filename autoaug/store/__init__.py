@@ -18,7 +18,7 @@ from autoaug.store._secrets import refuse_exposed, show_storage, show_url
 from autoaug.store._some_epochs import epochs_of, thinned_epochs
 from autoaug.store._spool import FOLDER as SPOOL_FOLDER
 from autoaug.store._spool import Spool, replay, settle
-from autoaug.store._stamp import ids_by_name, stamp
+from autoaug.store._stamp import ids_by_name, last_trials, stamp
 from autoaug.store._store import Store, open_retrying
 from autoaug.store._url import address_of, is_file, is_new, resolve, usual_storage
 
@@ -55,6 +55,7 @@ __all__ = [
     "ids_by_name",
     "is_file",
     "is_new",
+    "last_trials",
     "make_small",
     "network_file_system",
     "note_diagnosis",

@@ -52,3 +52,11 @@ def ids_by_name(store: Store, name: str) -> dict[str, int]:
     with store.engine.connect() as connection:
         rows = connection.execute(query.where(STUDY_ROWS.c.study_name.startswith(prefix, autoescape=True)))
         return {row.study_name: row.study_id for row in rows if row.study_name.startswith(prefix)}
+
+
+@retrying
+def last_trials(store: Store) -> dict[str, int]:
+    """Return by study its newest trial of which an epoch is known: the study with the largest was worked on last."""
+    query = sql.select(TRAININGS.c.study, sql.func.max(TRAININGS.c.trial_id)).group_by(TRAININGS.c.study)
+    with store.engine.connect() as connection:
+        return {study: int(trial) for study, trial in connection.execute(query)}

@@ -1,0 +1,46 @@
+"""The templates of pages and of the report, and how a value comes into them: as text, of which nothing is markup."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from autoaug.page._view import StudyView
+from autoaug.text import shown
+
+
+def safe(value: Any) -> Any:
+    """Return a value as a page may show it; what was made as HTML stays as it is."""
+    return value if isinstance(value, Markup) else shown(value)
+
+
+TEMPLATES = Environment(
+    loader=PackageLoader("autoaug.page"), autoescape=True, finalize=safe, trim_blocks=True, lstrip_blocks=True
+)
+
+
+def filled(template: str, **given: Any) -> str:
+    """Return a template with values."""
+    return TEMPLATES.get_template(template).render(given)
+
+
+def pieces(view: StudyView, up: str | None) -> Mapping[str, Markup]:
+    """Return the parts of the page of a study, by name: each changes by itself while the study runs.
+
+    Args:
+        view: what they show.
+        up: from the page to /autoaug/; None in a report, which links to nothing.
+    """
+    parts: Any = TEMPLATES.get_template("parts.html").module
+    return {
+        "answer": parts.answer(view),
+        "state": parts.state(view),
+        "chart": parts.chart(view.chart),
+        "leaderboard": parts.leaderboard(view),
+        "searches": parts.searches(view, up),
+        "classes": parts.classes(view),
+        "diagnostics": parts.diagnostics(view),
+        "provenance": parts.provenance(view),
+        "commands": parts.commands(view),
+    }
