@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -369,8 +370,10 @@ def test_the_dashboard_says_where_it_is_and_ends_with_ctrl_c(tmp_path: Path) -> 
     try:
         assert process.stdout
         line = process.stdout.readline()
-        assert line.startswith("Optuna Dashboard over sqlite:///x.db at http://127.0.0.1:")
-        with urllib.request.urlopen(line.split(" at ")[1].split()[0] + "api/studies") as answer:
+        assert line.startswith("sqlite:///x.db at http://127.0.0.1:")
+        line = process.stdout.readline()
+        assert line.startswith("Optuna Dashboard at http://127.0.0.1:")
+        with urllib.request.urlopen(line.split(" at ")[1].strip() + "api/studies") as answer:
             assert json.load(answer)["study_summaries"][0]["study_name"] == "s/none"
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate()
@@ -391,7 +394,9 @@ def test_an_open_dashboard_warns(call: Call, monkeypatch: pytest.MonkeyPatch) ->
     Store("sqlite:///autoaug.db")
     monkeypatch.setattr("autoaug.page.make_dashboard", lambda *_, **__: Server())
     assert "anybody" not in call("dashboard").stdout
-    assert call("dashboard", "--host", "0.0.0.0").stdout.startswith("anybody who reaches 0.0.0.0 can read these")
+    said = call("dashboard", "--host", "0.0.0.0").stdout
+    assert said.startswith("anybody who has the token can read these")
+    assert re.search(r"/autoaug/\?token=[\w-]{32}  \(Ctrl-C", said), "the only time that it is shown"
     assert "can read and delete these" in call("dashboard", "--host", "0.0.0.0", "--write").stdout
 
 

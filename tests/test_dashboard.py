@@ -34,9 +34,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @contextmanager
-def served(url: str, write: bool = False, host: str = "127.0.0.1", existing: bool = False) -> Iterator[int]:
+def served(url: str, write: bool = False, host: str = "127.0.0.1", existing: bool = False, **how: Any) -> Iterator[int]:
     """The port of a dashboard that answers for as long as the block runs."""
-    server = make_dashboard(Store(url, existing=existing), host, 0, write, figures={})
+    server = make_dashboard(Store(url, 0.5, existing=existing), host, 0, write, figures={}, **how)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -195,9 +195,10 @@ def test_names_of_this_machine_are_ours() -> None:
 
 
 def test_a_host_that_was_asked_for_is_answered_by_name(url: str) -> None:
-    with served(url, host="0.0.0.0") as port:
-        assert ask(port, "/api/studies", Host=f"{socket.gethostname()}:{port}")[0] == 200
-        assert ask(port, "/api/studies", Host=f"evil.example:{port}")[0] == 403
+    known = {"Authorization": "Bearer of-sixteen-signs"}
+    with served(url, host="0.0.0.0", token="of-sixteen-signs") as port:
+        assert ask(port, "/api/studies", Host=f"{socket.gethostname()}:{port}", **known)[0] == 200
+        assert ask(port, "/api/studies", Host=f"evil.example:{port}", **known)[0] == 403
 
 
 CHANGES = [
@@ -236,7 +237,7 @@ def test_a_read_only_page_offers_no_change_and_says_why_one_is_refused(url: str)
 def test_a_page_that_may_write_is_left_as_it_is(url: str) -> None:
     with served(url, write=True) as port:
         assert b"read_only" not in ask(port, "/dashboard")[1]
-        assert ask(port, "/autoaug/read_only.css")[0] == 404
+        assert b"autoaug-refused" not in ask(port, "/autoaug/read_only.css")[1]
 
 
 def test_changes_are_made_where_they_were_allowed(tmp_path: Path) -> None:
@@ -251,9 +252,9 @@ def test_changes_are_made_where_they_were_allowed(tmp_path: Path) -> None:
 
 def test_our_pages_are_beside_optunas(url: str) -> None:
     with served(url) as port:
-        for path in ("/autoaug", "/autoaug/"):
-            status, page = ask(port, path)
-            assert (status, b"tiny" in page) == (200, True)
+        assert ask(port, "/autoaug")[0] == 308
+        status, page = ask(port, "/autoaug/")
+        assert (status, b"tiny" in page) == (200, True)
 
 
 def test_a_busy_port_is_an_error(url: str) -> None:

@@ -200,7 +200,10 @@ def test_what_would_have_to_be_brought_up_to_date_is_not_read(tmp_path: Path, so
         Store(f"sqlite:///{tmp_path / 'x.db'}?mode=ro", existing=True)
 
 
-def test_a_file_that_is_gone_while_it_is_read_ends_no_dashboard(tmp_path: Path, sound: Path) -> None:
+def test_a_file_that_is_gone_while_it_is_read_ends_no_dashboard(
+    tmp_path: Path, sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoaug.page._present.LOOK_AGAIN", 0.0)
     for name, more in (("x.db", ""), ("y.db", "?mode=ro")):
         shutil.copy(sound, tmp_path / name)
         with served(f"sqlite:///{tmp_path / name}{more}", existing=True) as port:
@@ -211,8 +214,30 @@ def test_a_file_that_is_gone_while_it_is_read_ends_no_dashboard(tmp_path: Path, 
                 status, said = ask(port, "/api/studies")
                 assert status == 503
                 assert "its file is gone" in said["reason"]
-                assert said["reason"].endswith("start the dashboard again")
-        assert not (tmp_path / name).exists()
+                assert said["reason"].endswith("pages go on by themselves once it is back")
+            assert not (tmp_path / name).exists()
+            shutil.copy(sound, tmp_path / name)
+            assert ask(port, "/api/studies")[0] == 200
+
+
+def test_another_file_in_the_place_of_one_that_is_gone_is_not_taken_for_it(
+    tmp_path: Path, sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoaug.page._present.LOOK_AGAIN", 0.0)
+    shutil.copy(sound, tmp_path / "x.db")
+    with served(f"sqlite:///{tmp_path / 'x.db'}", existing=True) as port:
+        for path in tmp_path.glob("x.db*"):
+            path.rename(tmp_path / path.name.replace("x.", "away."))
+        assert "it lies at" in ask(port, "/api/studies")[1]["reason"]
+        Store(f"sqlite:///{tmp_path / 'x.db'}").close()
+        status, said = ask(port, "/api/studies")
+        assert status == 503
+        assert "another storage lies there now" in said["reason"]
+        for path in tmp_path.glob("x.db*"):
+            path.unlink()
+        for path in tmp_path.glob("away.db*"):
+            path.rename(tmp_path / path.name.replace("away.", "x."))
+        assert len(studies(port)) == 3, "it was moved back"
 
 
 @pytest.fixture(scope="module")

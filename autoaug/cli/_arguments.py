@@ -62,11 +62,12 @@ def where(storage: str | None, study: "Study | None" = None) -> str:
     return storage or (study.storage if study else None) or usual_storage()
 
 
-def open_existing(storage_url: str, write: bool = False) -> "Store":
+def open_existing(storage_url: str, write: bool = False, retry_seconds: float = 60.0) -> "Store":
     """Return a storage to read from, and say where it can only be read; raise ValueError where there is none.
 
     Args:
         write: refuse one that can only be read.
+        retry_seconds: seconds for which a read that gets no answer is tried again.
     """
     from autoaug.store import Store, is_new, show_storage
 
@@ -74,7 +75,7 @@ def open_existing(storage_url: str, write: bool = False) -> "Store":
         raise ValueError(
             f"there is no storage {show_storage(storage_url)} yet: run a study first, or give another --storage"
         )
-    store = Store(storage_url, existing=True)
+    store = Store(storage_url, retry_seconds, existing=True)
     if store.read_only and write:
         raise ValueError(f"nothing may be written to {store.display_url} ({store.read_only}): leave --write out")
     if store.read_only:

@@ -8,8 +8,24 @@ from autoaug.page._pdf import find_browser, write_pdf
 from autoaug.page._report import report
 
 if TYPE_CHECKING:
+    from autoaug.page._guard import is_loopback
+    from autoaug.page._mount import mount_of
     from autoaug.page._server import make_dashboard
+    from autoaug.page._token import new_token
 else:  # a report needs no server
-    __getattr__, __dir__ = lazily(__name__, {"_server": "make_dashboard"})
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {"_guard": "is_loopback", "_mount": "mount_of", "_server": "make_dashboard", "_token": "new_token"},
+    )
 
-__all__ = ["Diagram", "across_report", "find_browser", "make_dashboard", "report", "write_pdf"]
+__all__ = [
+    "Diagram",
+    "across_report",
+    "find_browser",
+    "is_loopback",
+    "make_dashboard",
+    "mount_of",
+    "new_token",
+    "report",
+    "write_pdf",
+]

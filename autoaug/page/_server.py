@@ -1,125 +1,163 @@
-"""Optuna Dashboard over a storage: on this machine only, and read-only unless asked otherwise.
+"""The server of a storage's pages: ours below /autoaug/ and Optuna Dashboard beside them, at one port."""
 
-Optuna Dashboard has no login and answers requests from any web page that can reach it, deletion of studies included.
-So it listens on the loopback address, refuses requests that are addressed to a foreign name (DNS rebinding) or come
-from another origin, lets no other page frame it (clickjacking), and passes on nothing but reads. Its pages then offer
-nothing else.
-"""
-
-import json
+import errno
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from importlib import resources
-from pathlib import Path
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from typing import Any
 
-import optuna_dashboard
 import waitress
+from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 
 from autoaug.compare import Figure
-from autoaug.page._guard import Wsgi, answer, guarded
+from autoaug.page._answers import Respond, Wsgi, answer
+from autoaug.page._compress import Compressed
+from autoaug.page._guard import guarded, is_loopback, rules
+from autoaug.page._mount import mount_of
+from autoaug.page._native import ADDED, ArtifactStore, native
+from autoaug.page._present import Present
 from autoaug.page._site import Site
+from autoaug.page._token import refuse_weak
 from autoaug.store import Store
 
 OURS = "/autoaug"
 """Where our pages are; everywhere else Optuna Dashboard is, whose own pages ask for what lies at the root."""
 
-ADDED = {"/autoaug/read_only.css": "text/css", "/autoaug/read_only.js": "text/javascript"}
-"""What the pages of a read-only dashboard load besides: Optuna Dashboard forbids scripts within a page."""
-
-HEAD = b'<link rel="stylesheet" href="/autoaug/read_only.css"><script src="/autoaug/read_only.js"></script>'
-
-CONDITIONS = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH")
-
 IDLE_SECONDS = 30
 """A connection that sends nothing for so long is closed: half a request holds up nobody."""
 
+REQUEST_SECONDS = 60.0
+"""A request that has not arrived completely by then is given up: one byte now and then holds up nobody either."""
 
-def without_buttons(app: Wsgi) -> Wsgi:
-    """Return the app with pages that have no buttons to change something, and show why a request was refused."""
+CONNECTIONS = 512
+"""At once, idle ones among them."""
 
-    def page(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if path in ADDED:
-            return answer(
-                start_response, ADDED[path], (resources.files("autoaug.page") / "static" / Path(path).name).read_bytes()
-            )
-        if not path.startswith("/dashboard") or environ["REQUEST_METHOD"] != "GET":
-            return app(environ, start_response)
-        response: list[Any] = []
-        # a page that the browser knows from a dashboard that may write is not this one
-        fresh = {name: value for name, value in environ.items() if name not in CONDITIONS}
-        parts = app(fresh, lambda status, headers, *_: response.extend((status, headers)))
-        body = b"".join(parts).replace(b"</head>", HEAD + b"</head>")
-        getattr(parts, "close", list)()  # WSGI: where there is such a method
-        headers = [
-            (name, value) for name, value in response[1] if name.lower() not in ("content-length", "last-modified")
-        ]
-        start_response(response[0], [*headers, ("Content-Length", str(len(body))), ("Cache-Control", "no-store")])
-        return [body]
+HEADER_BYTES = 32 * 1024
 
-    return page
+BODY_BYTES, UPLOAD_BYTES = 64 * 1024, 64 * 1024**2
+"""Of a request, where nothing is changed and where artifacts may be uploaded."""
+
+THREADS = 8
+
+PORTS = 50
+"""How many ports after a busy one are tried for a free one."""
 
 
-def watching(app: Wsgi, store: Store) -> Wsgi:
-    """Return the app with a reason in place of pages once the storage is not what was opened."""
+class Channel(HTTPChannel):
+    """Receive requests, each in a bounded time."""
 
-    def look(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if moved := store.look():
-            reason = json.dumps({"reason": f"{moved}: start the dashboard again"}).encode()
-            return answer(start_response, "application/json", reason, "503 Service Unavailable")
-        return app(environ, start_response)
+    began = 0.0
+    """When the request began that is arriving."""
 
-    return look
+    def received(self, data: bytes) -> bool:
+        """Take what a request sends; close the connection of one that takes too long."""
+        if self.request is None:
+            self.began = time.monotonic()
+        elif time.monotonic() - self.began > REQUEST_SECONDS:
+            self.will_close = True
+            return False
+        return bool(super().received(data))
 
 
-def beside(site: Wsgi, native: Wsgi) -> Wsgi:
-    """Return one app of two: our pages below /autoaug, and Optuna Dashboard."""
+def beside(site: Wsgi, other: Wsgi, root: str) -> Wsgi:
+    """Return one app of two: our pages below /autoaug/, and Optuna Dashboard."""
 
-    def choose(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        ours = (path == OURS or path.startswith(f"{OURS}/")) and path not in ADDED
-        return (site if ours else native)(environ, start_response)
+    def choose(environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == OURS:  # addresses on our pages are relative
+            return answer(respond, "text/plain", b"", "308 Permanent Redirect", [("Location", f"{root}{OURS}/")])
+        ours = path.startswith(f"{OURS}/") and path not in ADDED
+        return (site if ours else other)(environ, respond)
 
     return choose
 
 
-def make_dashboard(store: Store, host: str, port: int, write: bool, *, figures: Mapping[str, Figure]) -> BaseWSGIServer:
+def make_dashboard(
+    store: Store,
+    host: str,
+    port: int,
+    write: bool,
+    *,
+    figures: Mapping[str, Figure],
+    token: str | None = None,
+    root_path: str = "",
+    artifact_store: ArtifactStore | None = None,
+) -> BaseWSGIServer:
     """Return a server that is ready to `run()`, at its `effective_port`; port 0 takes any free one.
 
     Args:
+        host: address to listen on. One that other machines reach needs a token.
+        write: let pages of Optuna Dashboard change and delete studies.
         figures: of a project's `dashboards/`, by title.
+        token: what a visitor has to know; None lets everybody in who reaches the address.
+        root_path: where a reverse proxy shows the pages: a path such as "/sub", or its URL. Empty: at the root.
+        artifact_store: of artifacts that Optuna Dashboard shows.
 
     Raises:
         OSError: the address is in use, or not of this machine.
         OverflowError: there is no such port.
+        ValueError: the token is missing or too short, or there can be no pages at that path.
     """
-    native = optuna_dashboard.wsgi(store.optuna)
-    app = beside(Site(store, figures), native if write else without_buttons(native))
-    app = guarded(watching(app, store), host, write)
-    return waitress.create_server(
+    mount = mount_of(root_path)
+    if token is not None:
+        refuse_weak(token)
+    elif not is_loopback(host):
+        raise ValueError(f"others reach {host}: give a token, which visitors have to know")
+
+    def pages(opened: Store) -> Wsgi:
+        return beside(Site(opened, figures), native(opened, artifact_store, write, mount.path), mount.path)
+
+    app = guarded(Compressed(Present(store, pages)), rules(host, write, token, mount))
+    server = waitress.create_server(
         app,
         sockets=[bound(host, port)],
         ident=None,
+        threads=THREADS,
+        connection_limit=CONNECTIONS,
         channel_timeout=IDLE_SECONDS,
         cleanup_interval=IDLE_SECONDS // 2,
+        max_request_header_size=HEADER_BYTES,
+        max_request_body_size=UPLOAD_BYTES if write else BODY_BYTES,
         asyncore_use_poll=True,  # select() knows 1024 files of a process, and ends the server at the next one
     )
+    server.channel_class = Channel
+    return server
 
 
 def bound(host: str, port: int) -> socket.socket:
     """Return a socket at an address of this machine.
 
     Raises:
-        OSError: the address is in use, or not of this machine.
+        OSError: the address is in use, or not of this machine; where the port is, the message has the next free one.
         OverflowError: there is no such port.
     """
     place = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         place.bind((host, port))
+    except OSError as error:
+        place.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        free = next_free(host, port)
+        raise OSError(error.errno, f"port {port} is in use{f', and {free} is free' if free else ''}") from None
     except BaseException:
         place.close()
         raise
     return place
+
+
+def next_free(host: str, port: int) -> int | None:
+    """Return the first port after a busy one that is free now; None where none of the next ones is."""
+    for other in range(port + 1, min(port + PORTS, 65_535) + 1):
+        with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((host, other))
+                trial.listen(1)
+            except OSError:
+                continue
+            return other
+    return None
