@@ -10,6 +10,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -94,6 +95,9 @@ class Site:
         self.known: dict[str, Known] = {}
         self.lock = threading.Lock()
         self.locks: dict[str, threading.Lock] = {}
+        threading.Thread(
+            target=import_module, args=["autoaug.policy"], daemon=True
+        ).start()  # torch: while nobody waits
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request: WSGI."""

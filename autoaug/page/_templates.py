@@ -38,6 +38,7 @@ def pieces(view: StudyView, up: str | None) -> Mapping[str, Markup]:
         "state": parts.state(view),
         "chart": parts.chart(view.chart),
         "leaderboard": parts.leaderboard(view),
+        "policies": parts.policies(view, up),
         "searches": parts.searches(view, up),
         "classes": parts.classes(view),
         "diagnostics": parts.diagnostics(view),

@@ -18,6 +18,7 @@ from autoaug.compare import (
     sentence,
     show_p,
     tables,
+    winner_in_words,
 )
 from autoaug.data import public_name
 from autoaug.execution import Status, StrategyStatus
@@ -87,13 +88,15 @@ class StudyView:
     warning: str
     """What stands above everything, because nothing can be said without it; empty elsewhere."""
     winner: str
-    """What the policy of the first does, in words; empty where that is not known."""
+    """What the policy of the winner does, in words; empty where that is not known."""
     state: StateView | None
     """None in a report: it is sent away, and shows one moment."""
     strategies: Sequence[StrategyView]
     chart: Chart
     tables: Sequence[Table]
     legend: Sequence[str]
+    policies: "Sequence[PolicyView]"
+    """The best first."""
     classes: "ClassesView | None"
     diagnosed: Sequence[Table]
     diagnosis_legend: Sequence[str]
@@ -105,6 +108,16 @@ class StudyView:
     def hue(self, name: str) -> int | None:
         """Return the colour of a strategy; None of a name that is none."""
         return next((each.hue for each in self.strategies if each.name == name), None)
+
+
+@dataclass(frozen=True)
+class PolicyView:
+    """Hold what the best policy of a strategy does."""
+
+    name: str
+    hue: int
+    words: str
+    table: Table
 
 
 @dataclass(frozen=True)
@@ -150,12 +163,13 @@ def study_view(
         about=about(comparison),
         sentence=told(sentence(comparison)),
         warning=headline(comparison),
-        winner="",
+        winner=winner_in_words(comparison),
         state=state,
         strategies=state.strategies if state else plain,
         chart=chart_of(comparison),
         tables=[Table(table.headings, table.cells[:MOST_ROWS]) for table in complete],
         legend=[*left_out(complete), *legend(comparison, wide=True)],
+        policies=policy_views(comparison),
         classes=classes_view(comparison),
         diagnosed=[Table(table.headings, table.cells[:MOST_ROWS]) for table in diagnosis_tables(comparison)],
         diagnosis_legend=diagnosis_legend(comparison),
@@ -254,6 +268,25 @@ def progress(each: StrategyStatus) -> float | None:
         return 1.0
     spent = each.spent[SECONDS[0]]
     return None if each.remaining_seconds is None else bounded(spent / max(spent + each.remaining_seconds, 1e-9))
+
+
+def policy_views(comparison: Comparison) -> list[PolicyView]:
+    """Return what each strategy found, as far as it was kept."""
+    if not comparison.policies:
+        return []
+    from autoaug.policy import PolicyError, PolicyTree, in_words, policy_table  # torch
+
+    hues, views = {name: k for k, name in enumerate(comparison.strategies)}, []
+    ranked = [row.name for row in comparison.rows if row.name in comparison.policies]
+    for name in ranked:
+        try:
+            tree = PolicyTree.model_validate(comparison.policies[name])
+            whole = policy_table(tree)
+            table, words = Table(whole.headings, whole.cells[:MOST_ROWS]), in_words(tree)
+        except (PolicyError, ValueError) as error:  # of a later version, or with an operation that is not here
+            table, words = Table([], []), f"cannot be read here: {error}"
+        views.append(PolicyView(name, hues.get(name, 0) % HUES, words, table))
+    return views
 
 
 def bounded(share: float | None) -> float | None:
