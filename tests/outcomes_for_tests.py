@@ -1,9 +1,11 @@
 """Studies that were never run: outcomes and records by hand."""
 
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from autoaug.compare import Comparison, leaderboard
+from autoaug.compare import ClassCounts, Comparison, FinalRun, Importance, class_effects, leaderboard
 from autoaug.record import Outcome, Record, TrialKind
 
 
@@ -55,3 +57,44 @@ def comparison(outcomes: Sequence[Outcome] = (), **more: Any) -> Comparison:
     if rows is None:
         rows = leaderboard(outcomes, definition["baseline"], metric=definition["metric"])
     return Comparison(studies=studies, definition=definition, rows=rows, outcomes=outcomes, **more)
+
+
+def large(names: Sequence[str], trials: int, epochs: int, seeds: int = 3, classes: int = 10) -> Comparison:
+    """What is known of a study of many trials: as of a stored one, the epochs of final runs and of its best trials.
+
+    The first strategy is the baseline; the second has a learner, and the later a strategy, the better it is.
+    """
+    rng = random.Random(0)
+    outcomes, records = [], []
+    counts: dict[str, dict[FinalRun, ClassCounts]] = {}
+    for k, name in enumerate(names):
+        hyper = {"hyper_seconds": 0.7, "hypergradient_norm": 0.123456} if k == 1 else {}
+        values = sorted((0.5 + 0.02 * k + rng.gauss(0, 0.03) for _ in range(trials)), reverse=True)
+        for trial, value in enumerate(values):
+            state = rng.choice(["COMPLETE"] * 8 + ["PRUNED", "FAIL"])
+            seconds = epochs * rng.uniform(1, 3)
+            told = {"value": value if state == "COMPLETE" else None, "state": state, "gpu_seconds": seconds}
+            outcomes.append(searched(name, trial, **told, epochs=epochs))
+            for number in range(1, epochs + 1) if trial < 25 else (epochs,):
+                took = seconds if trial >= 25 else seconds / epochs
+                records.append(epoch(trial, number, value * number / epochs, took, strategy=name, study="s"))
+        scores = {seed: 0.5 + 0.02 * k + rng.gauss(0, 0.01) for seed in range(seeds)}
+        outcomes += finals(name, scores, epochs=epochs)
+        images = (50,) * classes
+        for seed, score in scores.items():
+            right = tuple(min(50, max(0, round(50 * (score + rng.gauss(0, 0.05))))) for _ in images)
+            labels = tuple(f"class {number}" for number in range(classes))
+            counts.setdefault(name, {})[FinalRun("s", seed)] = ClassCounts(labels, images, right)
+            for number in range(1, epochs + 1):
+                of_epoch = epoch(seed, number, score * number / epochs, 1.5, strategy=name, study="s")
+                measured = {**of_epoch.metrics, **hyper, "train_loss": 1 - score * number / epochs}
+                records.append(replace(of_epoch, kind=TrialKind.FINAL, metrics=measured))
+    dimensions = [f"policy.dimension_{k}" for k in range(6)]
+    shares = {dimension: 2 ** -(k + 1.0) for k, dimension in enumerate(dimensions)}
+    importance = Importance(dict.fromkeys(names, shares), shares, dict.fromkeys(names, 0.1), 0.1)
+    definition = {"baseline": names[0], "seeds": seeds, "spaces": {name: {} for name in names}}
+    rows = leaderboard(outcomes, names[0])
+    effects = class_effects(rows, names[0], counts)
+    return comparison(
+        outcomes, definition=definition, rows=rows, records=records, importance=importance, classes=effects
+    )

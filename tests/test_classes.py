@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,10 +259,11 @@ def test_a_comparison_says_it_to_people_and_machines(stored: Store) -> None:
     assert line.startswith(f"class by class {first} ")
     assert "test accuracy over 2 final runs, Holm-corrected over the classes" in line
     (points,) = drawn.data
-    assert sorted(points.y) == [str(k) for k in range(10)]
-    for name, value in zip(points.y, points.x, strict=True):
-        effect = next(each for each in found.classes.classes if each.name == name)
-        assert value == pytest.approx(effect.difference, abs=1e-4)
+    names = drawn.layout.yaxis.ticktext
+    assert sorted(names) == [str(k) for k in range(10)]
+    for place, value in zip(points.y, points.x, strict=True):
+        effect = next(each for each in found.classes.classes if each.name == names[place])
+        assert value == pytest.approx(100 * effect.difference, abs=0.01), "points"
 
 
 def planted() -> ClassEffects:
@@ -286,6 +288,8 @@ def test_the_line_names_the_classes_with_the_largest_differences_first() -> None
 def test_the_figure_fills_what_is_more_than_chance() -> None:
     figure: Callable[..., object] = load_figures(shipped_root())["classes"]
     found = comparison(finals("none", {0: 0.6, 1: 0.6}) + finals("ra", {0: 0.7, 1: 0.7}), classes=planted())
-    (points,) = figure(found).data  # type: ignore[attr-defined]
-    filled = {name for name, symbol in zip(points.y, points.marker.symbol, strict=True) if symbol == "circle"}
+    drawn: Any = figure(found)
+    (points,) = drawn.data
+    marks = zip(drawn.layout.yaxis.ticktext, points.marker.symbol, strict=True)
+    filled = {name for name, symbol in marks if not symbol.endswith("-open")}
     assert filled == {"class 0", "class 1", "class 2"}

@@ -232,10 +232,10 @@ def test_people_and_machines_read_the_new_row(found: Comparison, study: Study, s
 
 def test_figures_and_the_page_show_the_new_row(found: Comparison) -> None:
     figures = load_figures(shipped_root())
-    for line in figures["anytime"](found).data:
+    for line in figures["race"](found).data:
         assert list(line.y) == sorted(line.y, reverse=True), "the best error so far falls"
         assert line.y[-1] == pytest.approx(by_name(found)[line.name].val_best, abs=1e-4)
-    assert figures["anytime"](found).layout.yaxis.title.text == "best val error"
+    assert figures["race"](found).layout.yaxis.title.text == "best val error"
     drawn = figures["learning curves"](found)
     assert drawn.layout.yaxis.title.text == "val error"
     for line in (each for each in drawn.data if each.name and each.yaxis == "y"):

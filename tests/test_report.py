@@ -124,7 +124,7 @@ def test_the_page_stands_alone_and_shows_names_as_text() -> None:
 
 
 def test_a_page_without_any_figure_needs_no_plotly() -> None:
-    page = report(comparison(rows=rows()), FIGURES)
+    page = report(comparison(rows=rows()), {"race": FIGURES["race"]})
     assert len(page) < 40_000
     assert "<script" not in page
 
@@ -187,30 +187,28 @@ def test_a_figure_that_fails_is_named(figure: Any, said: str) -> None:
         report(comparison(rows=rows()), {"mine": figure})
 
 
-def test_shares_that_chance_gives_are_pale() -> None:
-    own, pooled = FIGURES["importance"](of(records(), importance=IMPORTANCE)).data
-    assert (own.name, list(own.y), list(own.x), list(own.marker.opacity)) == (
-        "ra",
-        ["policy.m", "mix.alpha"],
-        [0.7, 0.3],
-        [1.0, 0.3],
-    )
-    assert (pooled.name, list(pooled.marker.opacity)) == ("all strategies", [1.0])
+def test_shares_that_chance_gives_are_hollow() -> None:
+    drawn = FIGURES["importance"](of(records(), importance=IMPORTANCE))
+    own, pooled = drawn.data
+    assert drawn.layout.yaxis.ticktext == ("mix.alpha", "policy.m"), "the largest share first"
+    assert (own.name, [round(place) for place in own.y], list(own.x)) == ("ra", [1, 0], [0.7, 0.3])
+    assert [symbol.endswith("-open") for symbol in own.marker.symbol] == [False, True]
+    assert (pooled.name, [symbol.endswith("-open") for symbol in pooled.marker.symbol]) == ("all strategies", [False])
     assert len(FIGURES["importance"](of([], importance=IMPORTANCE)).to_json()) < 30_000
 
 
 def test_a_strategy_has_one_colour_in_all_figures() -> None:
-    of_anytime = {trace.name: trace.line.color for trace in FIGURES["anytime"](of(records())).data}
+    of_race = {trace.name: trace.line.color for trace in FIGURES["race"](of(records())).data}
     _, curve = FIGURES["learning curves"](of(records())).data
     own, _ = FIGURES["importance"](of(records(), importance=IMPORTANCE)).data
-    assert of_anytime["ra"] == curve.line.color == own.marker.color
-    assert of_anytime["ra"] != of_anytime["none"]
+    assert of_race["ra"] == curve.line.color == own.marker.color
+    assert of_race["ra"] != of_race["none"]
 
 
 def test_repeated_searches_are_drawn_as_a_band() -> None:
     searches = [epoch(0, 1, value, 1.0, study=study) for study, value in (("a", 0.5), ("b", 0.52))]
     later = [epoch(1, 1, 0.8, 1.0, study=study) for study in "ab"]
-    band, mean = FIGURES["anytime"](of(searches + later)).data
+    band, mean = FIGURES["race"](of(searches + later)).data
     assert (mean.name, list(mean.x), list(mean.y)) == ("ra (2 searches)", [1, 2], [0.51, 0.8])
     assert list(band.x) == [1, 2, 2, 2, 2, 1]
     assert band.y[0] == pytest.approx(0.51 - 12.706205 * 0.01, abs=1e-4)
@@ -219,9 +217,9 @@ def test_repeated_searches_are_drawn_as_a_band() -> None:
 
 def test_the_band_of_an_accuracy_ends_at_0_and_1() -> None:
     searches = [epoch(0, 1, value, 1.0, study=study) for study, value in (("a", 0.5), ("b", 0.7))]
-    band, _ = FIGURES["anytime"](of(searches)).data
+    band, _ = FIGURES["race"](of(searches)).data
     assert (min(band.y), max(band.y)) == (0.0, 1.0), "by Student's t it were .6 ± 1.27"
-    of_a_loss, _ = FIGURES["anytime"](of(searches, definition={"metric": "val_nll"})).data
+    of_a_loss, _ = FIGURES["race"](of(searches, definition={"metric": "val_nll"})).data
     assert min(of_a_loss.y) == 0.0
     assert max(of_a_loss.y) > 1.0
 
@@ -234,7 +232,7 @@ def test_a_page_without_a_baseline_says_so_first() -> None:
 
 
 def test_the_anytime_curve_rises_at_what_had_been_spent() -> None:
-    none, ra = FIGURES["anytime"](of(records())).data
+    none, ra = FIGURES["race"](of(records())).data
     assert (none.name, list(none.x), list(none.y)) == ("none", [2, 4, 6], [0.3, 0.6, 0.6])
     assert (ra.name, list(ra.x), list(ra.y)) == ("ra", [2, 4, 6], [0.4, 0.7, 0.7])
 
@@ -242,7 +240,7 @@ def test_the_anytime_curve_rises_at_what_had_been_spent() -> None:
 def test_a_long_search_has_a_small_figure() -> None:
     """Only where something better is found, and where the search ends, does the curve have a point."""
     long = [epoch(trial, 1, 0.5 + 0.1 * (trial >= 70), 1.0) for trial in range(2000)]
-    found = FIGURES["anytime"](of(long))
+    found = FIGURES["race"](of(long))
     (line,) = found.data
     assert (list(line.x), list(line.y)) == ([1, 71, 2000], [0.5, 0.6, 0.6])
 
