@@ -12,10 +12,10 @@ import plotly.graph_objects as go
 
 from autoaug.compare import Comparison
 from autoaug.record import Record
-from dashboards.style import layout, learner_of
+from dashboards.style import layout, learner_of, named
 
-SIDE, DRAWS, EPOCHS = 56, 3, 6
-"""Pixels of an image's side, draws of each photograph, and epochs at most."""
+SIDE, DRAWS, EPOCHS, QUALITY = 56, 3, 6, 50
+"""Pixels of an image's side, draws of each photograph, epochs at most, and how well the picture is kept, of 100."""
 
 
 def figure(comparison: Comparison) -> go.Figure:
@@ -25,10 +25,12 @@ def figure(comparison: Comparison) -> go.Figure:
         return go.Figure()
     run = spaced(runs[min(runs)])
     heads = ["original", *(f"{record.epoch}" for record in run)]
-    shown = layout(f"{run[0].strategy}: photographs as the policy saw them", "epoch", "")
+    name = run[0].strategy
+    alt = f"Draws of two photographs under the policy of {name} at epochs {', '.join(heads[1:])}, the original first."
+    shown = layout(f"How did {named(name, 14)} change photos?", "epoch", "", alt)
     side = {"tickvals": [SIDE * (k + 0.5) for k in range(len(heads))], "ticktext": heads}
     shown.update(xaxis={**side, "showgrid": False}, yaxis={"visible": False}, margin={"l": 20}, height=460)
-    return go.Figure(go.Image(source=as_jpeg(run), hoverinfo="skip"), shown)
+    return go.Figure(go.Image(source=as_webp(run), hoverinfo="skip"), shown)
 
 
 def spaced(run: list[Record]) -> list[Record]:
@@ -37,7 +39,7 @@ def spaced(run: list[Record]) -> list[Record]:
     return [run[round(k * last / max(1, most - 1))] for k in range(most)]
 
 
-def as_jpeg(run: list[Record]) -> str:
+def as_webp(run: list[Record]) -> str:
     """Return the sheet as a URL that holds the picture."""
     import torch
     from PIL import Image
@@ -55,5 +57,5 @@ def as_jpeg(run: list[Record]) -> str:
     sheet = torch.cat([torch.cat(list(column.clamp(0, 1)), dim=1) for column in columns], dim=2)
     levels = sheet.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     file = io.BytesIO()
-    Image.fromarray(levels).save(file, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    Image.fromarray(levels).save(file, "WEBP", quality=QUALITY)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from autoaug.compare import Comparison
 from autoaug.record import TrialKind
-from dashboards.style import colours, layout
+from dashboards.style import COLOURS, DASHES, Look, layout, looks, named
 
 if TYPE_CHECKING:  # mixes need torch, and a study without them has no use for it
     from autoaug.mixing import PairMix
@@ -25,12 +25,12 @@ MOST_MIXES = 12
 
 def figure(comparison: Comparison) -> go.Figure:
     """Return the profiles of the mixes of pairs that the final runs trained with; empty where there are none."""
-    colour, pairs, shades = colours(comparison), {}, {}
+    look, pairs, styles = looks(comparison), {}, {}
     for strategy, settings in trained(comparison)[:MOST_MIXES]:
         if mix := pair_mix(settings):
-            name = f"{strategy}: {named(settings)}"
-            pairs[name], shades[name] = mix, colour[strategy]
-    return profiles(pairs, shades) if pairs else go.Figure()
+            name = f"{strategy}: {in_words(settings)}"
+            pairs[name], styles[name] = mix, look[strategy]
+    return profiles(pairs, styles) if pairs else go.Figure()
 
 
 def of_all_masks(alpha: float = 1.0) -> go.Figure:
@@ -41,23 +41,28 @@ def of_all_masks(alpha: float = 1.0) -> go.Figure:
     return profiles({kind: mix for kind, mix in rows.items() if mix})
 
 
-def profiles(mixes: "Mapping[str, PairMix]", colour: Mapping[str, str] | None = None) -> go.Figure:
+def profiles(mixes: "Mapping[str, PairMix]", styles: Mapping[str, Look] | None = None) -> go.Figure:
     """Return the profile of each mix as a line.
 
     Args:
         mixes: by the name in the legend.
-        colour: of each, by the same name; one after the other of Plotly's own without.
+        styles: of each, by the same name; one after the other of the table without.
     """
     from torch import Generator
 
     from autoaug.mixing import distance_profile
 
-    lines = []
-    for name, mix in mixes.items():
+    lines, said = [], []
+    for k, (name, mix) in enumerate(mixes.items()):
         heights = distance_profile(mix, SIZE, DRAWS, Generator().manual_seed(0)).tolist()
-        style = {"color": colour[name]} if colour else {}
-        lines.append(go.Scatter(y=[round(height, 4) for height in heights], name=name, mode="lines", line=style))
-    drawn = layout("What a mix ties together", f"distance of two pixels of {SIZE} x {SIZE}", "E[(1 - M)(1 - M)]")
+        look = styles[name] if styles else Look(COLOURS[k % len(COLOURS)], "circle", DASHES[k % len(DASHES)])
+        line = {"color": look.colour, "dash": look.dash}
+        heights = [round(height, 3) for height in heights]
+        lines.append(go.Scatter(y=heights, name=named(name, 40), mode="lines", line=line))
+        said.append(f"{name} from {heights[0]:.2f} to {heights[-1]:.2f}")
+    alt = f"E[(1 - M)(1 - M)] from the nearest pixels to the farthest: {'; '.join(said)}."
+    across = f"distance of two pixels of {SIZE} x {SIZE}"
+    drawn = layout("What does a mix tie together?", across, "E[(1 - M)(1 - M)]", alt)
     return go.Figure(lines, drawn.update(yaxis={"rangemode": "tozero"}, showlegend=True))
 
 
@@ -83,7 +88,7 @@ def pair_mix(settings: Mapping[str, object]) -> "PairMix | None":
     return mix if isinstance(mix, PairMix) and mix.mixes else None
 
 
-def named(settings: Mapping[str, object]) -> str:
+def in_words(settings: Mapping[str, object]) -> str:
     """Return what is set of a mix, in a few words."""
     more = [f"{name} {value:.3g}" for name, value in settings.items() if isinstance(value, float)]
     return " ".join([str(settings.get("kind", "mixup")), *more])

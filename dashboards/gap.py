@@ -12,14 +12,13 @@ below the title says which of the two is drawn. Means over trainings.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from html import escape
 from statistics import fmean
 
 import plotly.graph_objects as go
 
 from autoaug.compare import Comparison, present_diagnoses
 from autoaug.record import Record, TrialKind
-from dashboards.style import POOLED, colours, layout
+from dashboards.style import POOLED, colours, layout, listed, named
 
 MOST_STRATEGIES, MOST_SAID = 20, 8
 """That are drawn, and that are read out: the first on the leaderboard."""
@@ -53,19 +52,15 @@ def figure(comparison: Comparison) -> go.Figure:
     names = [name for name in ranked if name in found][:MOST_STRATEGIES]
     colour = colours(comparison)
     marks = [mark for row, name in enumerate(names) for mark in bars(found[name], kinds, row, colour[name], name)]
-    shown = layout("How far apart are the losses?", "loss, nats", "").update(
+    shown = layout(
+        "How far apart are the losses?", "loss, nats", "", told({name: found[name] for name in names}, kinds)
+    )
+    shown.update(
         height=44 * len(names) + 270,
         margin={"t": 80},
         title={"subtitle": {"text": FROM[next(iter(kinds))], "font": {"size": 11}}},
-        yaxis={
-            "tickvals": list(range(len(names))),
-            "ticktext": [escape(name) for name in names],
-            "range": [len(names) - 0.4, -0.6],
-            "automargin": True,
-            "zeroline": False,
-        },
+        yaxis={**listed([named(name) for name in names]), "zeroline": False},
         legend={"y": -80 / (44 * len(names) + 130)},
-        meta={"alt": told({name: found[name] for name in names}, kinds)},
     )
     if min(loss for losses in found.values() for loss in losses.values()) > 0:
         shown.update(xaxis={"type": "log", "nticks": 6})
@@ -113,7 +108,7 @@ def bars(found: Losses, kinds: Mapping[str, str], row: int, colour: str, name: s
                 line={"color": colour, "width": 1 + 2 * k},
                 marker={"color": colour, "size": 10, "symbol": [symbol for _, symbol in losses], "line": {"width": 2}},
                 customdata=[f"{kinds[loss]}, {when}" for loss, _ in losses],
-                hovertemplate=f"{escape(name)}, %{{customdata}}: %{{x}}<extra></extra>",
+                hovertemplate=f"{named(name)}, %{{customdata}}: %{{x}}<extra></extra>",
                 showlegend=False,
             )
 

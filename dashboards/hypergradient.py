@@ -12,7 +12,6 @@ Means over the final runs, while they learn; one line for each strategy with a l
 
 from collections import defaultdict
 from collections.abc import Mapping
-from html import escape
 from statistics import fmean
 
 import plotly.graph_objects as go
@@ -20,7 +19,7 @@ from plotly.subplots import make_subplots
 
 from autoaug.compare import Comparison
 from autoaug.record import TrialKind
-from dashboards.style import colours, layout
+from dashboards.style import HAIR, POOLED, layout, looks, named
 
 PANELS = {
     "hypergradient_norm": "norm",
@@ -32,9 +31,6 @@ PANELS = {
 
 MOST_STRATEGIES, MOST_NUMBERS = 8, 2_400
 """Lines of a panel, and numbers of all lines together; a page must stay small."""
-
-SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "hexagon")
-"""Of strategies, in the order in which a study defines them."""
 
 PANEL = 150
 """Pixels of a panel."""
@@ -51,7 +47,7 @@ def figure(comparison: Comparison) -> go.Figure:
     if not any(value for course in found["hyper_skipped"].values() for value in course.values()):
         found["hyper_skipped"] = {}
     panels = [name for name in PANELS if found[name]]
-    colour, symbol = colours(comparison), dict(zip(comparison.strategies, SYMBOLS * 8, strict=False))
+    look = looks(comparison)
     drawn = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.14 / len(panels))
     lines = sum(len(found[panel]) for panel in panels)
     for row, panel in enumerate(panels, start=1):
@@ -60,22 +56,22 @@ def figure(comparison: Comparison) -> go.Figure:
             line = go.Scatter(
                 x=epochs,
                 y=[float(f"{course[epoch]:.3g}") for epoch in epochs],
-                name=escape(name),
-                legendgroup=name,
+                name=named(name),
+                legendgroup=named(name, 100),
                 showlegend=row == 1,
                 mode="lines+markers",
-                line={"color": colour[name]},
-                marker={"symbol": symbol.get(name, "circle"), "size": 7, "maxdisplayed": 8},
+                line={"color": look[name].colour, "dash": look[name].dash},
+                marker={"color": look[name].colour, "symbol": look[name].symbol, "size": 7, "maxdisplayed": 8},
             )
             drawn.add_trace(line, row, 1)
     height = PANEL * len(panels) + 170
-    shown = layout("Do the learners still move, and at what cost?", "", "").update(
-        meta={"alt": told(found)}, showlegend=True
-    )
-    drawn.update_layout(shown.update(height=height, legend={"y": -70 / (height - 120)}))
+    shown = layout("Do the learners still move?", "", "", told(found))
+    drawn.update_layout(shown.update(height=height, showlegend=True, legend={"y": -70 / (height - 120)}))
+    drawn.update_xaxes(title_text="", gridcolor=HAIR, zerolinecolor=POOLED)
+    drawn.update_yaxes(gridcolor=HAIR, zerolinecolor=POOLED, automargin=True)
     for row, panel in enumerate(panels, start=1):
         drawn.update_yaxes(title_text=PANELS[panel], rangemode="tozero", row=row)
-    drawn.update_yaxes(type="log", nticks=5, tickformat=".1g", row=1).update_xaxes(title_text="")
+    drawn.update_yaxes(type="log", nticks=5, tickformat=".1g", row=1)
     if "hypergradient_cosine" in panels:
         drawn.update_yaxes(range=[-1.05, 1.05], row=len(panels))
     return drawn.update_xaxes(title_text="epoch", row=len(panels))

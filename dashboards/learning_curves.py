@@ -11,7 +11,6 @@ many strategies the first on the leaderboard, and the baseline; trials of the se
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from html import escape
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from plotly.subplots import make_subplots
 
 from autoaug.compare import Comparison
 from autoaug.record import Record, TrialKind
-from dashboards.style import POOLED, colours, layout, pale
+from dashboards.style import HAIR, POOLED, layout, looks, named, pale
 
 MOST_POINTS, MOST_NUMBERS = 200, 2_000
 """Of a line, and of all lines together; a page must stay small."""
@@ -30,9 +29,6 @@ MOST_STRATEGIES, MOST_BANDS = 8, 4
 
 DASHES = {"": "solid", "augment": "dash", "refine": "dot"}
 """Of validation, of the training loss until refinement, and of that while refining."""
-
-SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "hexagon")
-"""Of strategies, in the order in which a study defines them."""
 
 
 class Course(NamedTuple):
@@ -59,9 +55,10 @@ def figure(comparison: Comparison) -> go.Figure:
     drawn = make_subplots(rows=1 + two, cols=1, shared_xaxes=True, vertical_spacing=0.05)
     banded, most = len(names) <= MOST_BANDS, points(len(found), len(names), len(phases))
     for (name, training), records in sorted(found.items(), key=lambda each: names.index(each[0][0])):
-        colour, title = colours(comparison)[name], f"{name} · {training.replace('_', ' ')}" if training else name
-        marker = {"symbol": SYMBOLS[comparison.strategies.index(name) % len(SYMBOLS)], "size": 7, "maxdisplayed": 8}
-        style = {"name": escape(title), "legendgroup": name, "marker": {**marker, "color": colour}}
+        colour, symbol, _ = looks(comparison)[name]  # dashes tell losses apart
+        title = f"{named(name)} · {training.replace('_', ' ')}" if training else named(name)
+        marker = {"symbol": symbol, "size": 7, "maxdisplayed": 8, "color": colour}
+        style = {"name": title, "legendgroup": named(name, 100), "marker": marker}
         score = course(records, metric, most)
         if banded and score.runs > 1:
             drawn.add_trace(band(score, pale(colour, 0.2), name), 1, 1)
@@ -73,16 +70,18 @@ def figure(comparison: Comparison) -> go.Figure:
             for kind, loss in courses.items():
                 if loss.epochs:
                     drawn.add_trace(curve(loss, style, colour, DASHES[kind]).update(showlegend=False), 2, 1)
-    shown = layout("How did the final runs train?", "", "").update(meta={"alt": told(comparison, found)})
+    shown = layout("How did the final runs train?", "", "", told(comparison, found))
     shown.update(height=640 if two else 440, showlegend=True, legend={"y": -0.1 if two else -0.2})
     drawn.update_layout(shown)
     shade(drawn, found.values())
     for line in explained(phases) if two else []:
         drawn.add_trace(line, 2, 1)
+    drawn.update_xaxes(title_text="", gridcolor=HAIR, zeroline=False)
+    drawn.update_yaxes(gridcolor=HAIR, zeroline=False, automargin=True)
     drawn.update_yaxes(title_text=comparison.label(metric), row=1)
     if two:
         drawn.update_yaxes(title_text="loss, nats", type="log", nticks=6, row=2)
-    return drawn.update_xaxes(title_text="").update_xaxes(title_text="epoch", row=1 + two)
+    return drawn.update_xaxes(title_text="epoch", row=1 + two)
 
 
 def drawn_strategies(comparison: Comparison) -> list[str]:
@@ -139,7 +138,7 @@ def band(course: Course, colour: str, group: str) -> go.Scatter:
         mode="lines",
         hoverinfo="skip",
         showlegend=False,
-        legendgroup=group,
+        legendgroup=named(group, 100),
     )
 
 

@@ -76,7 +76,7 @@ def marks(trials: Sequence[Outcome], look: Look, name: str) -> go.Scatter:
         x=[cost(each) for each in trials],
         y=[score(each) for each in trials],
         name=name,
-        legendgroup=name,
+        legendgroup=named(name, 100),
         mode="markers",
         marker={"color": look.colour, "symbol": look.symbol, "size": 7, "opacity": 0.65},
     )

@@ -8,7 +8,6 @@ whose policy moved. Evenly spaced epochs are drawn, fewer of a policy with many 
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from html import escape
 from statistics import fmean
 from typing import Any
 
@@ -16,7 +15,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from autoaug.compare import Comparison
-from dashboards.style import layout, learner_of
+from dashboards.style import layout, learner_of, named
 from dashboards.trees import met, options, physical
 
 PANELS = {"selection": "selection π", "probability": "probability p", "strength": "strength μ"}
@@ -76,13 +75,13 @@ def figure(comparison: Comparison) -> go.Figure:
         bottom, top = drawn.get_subplot(row + 1, len(stages)).yaxis.domain
         drawn.update_traces(colorbar={"len": top - bottom, "y": (top + bottom) / 2}, row=row + 1, col=len(stages))
     [name] = {each.strategy for run in runs.values() for each in run}
-    shown = layout(f"What did {escape(name)} learn, and when?", "", "")
-    shown.update(height=height, margin={"t": 85}, meta={"alt": told(name, paths)})
+    shown = layout(f"What did {named(name, 20)} learn?", "", "", told(name, paths))
+    shown.update(height=height, margin={"t": 85})
     drawn.update_layout(shown)
     drawn.update_layout(title_subtitle={"text": "strength: of the amount beside the operation", "font": {"size": 11}})
     drawn.update_annotations(font_size=11)
-    drawn.update_yaxes(title_text="", automargin=True, tickfont_size=10, dtick=1, showgrid=False)
-    drawn.update_xaxes(title_text="", showgrid=False)
+    drawn.update_yaxes(title_text="", automargin=True, tickfont_size=10, dtick=1, showgrid=False, zeroline=False)
+    drawn.update_xaxes(title_text="", showgrid=False, zeroline=False)
     drawn.update_yaxes(tickvals=ops, ticktext=[names.get(op, op) for op in ops], row=panels.index("strength") + 1)
     return drawn.update_xaxes(title_text="epoch", row=len(panels))
 

@@ -11,12 +11,11 @@ out, and so is what two strategies mix: see the figure of distance profiles.
 """
 
 from collections.abc import Callable, Mapping
-from html import escape
 
 import plotly.graph_objects as go
 
 from autoaug.compare import Comparison
-from dashboards.style import POOLED, layout
+from dashboards.style import POOLED, layout, named
 from dashboards.trees import Use, physical, uses
 
 SCALE = "Viridis"
@@ -41,20 +40,26 @@ def figure(comparison: Comparison) -> go.Figure:
     names, ops = list(found), most_met(found)
     wide = len(names) <= WIDE
     places = list(range(len(names)))  # two names may look the same once they are shown
-    shown = layout("What does each policy do to images?", "", "").update(
+    shown = layout("What does each policy do to images?", "", "", told(found, ops)).update(
         height=(22 if wide else 32) * len(ops) + (230 if wide else 285),
         margin={"t": 85 if wide else 140, "b": 100},
-        meta={"alt": told(found, ops)},
         xaxis={
             "tickvals": places,
-            "ticktext": [escape(name) for name in names],
+            "ticktext": [named(name, 20) for name in names],
             "tickangle": 0 if wide else -40,
             "tickfont": {"size": 11},
             "side": "top",
             "showgrid": False,
             "zeroline": False,
         },
-        yaxis={"autorange": "reversed", "automargin": True, "showgrid": False, "tickfont": {"size": 11}, "dtick": 1},
+        yaxis={
+            "autorange": "reversed",
+            "automargin": True,
+            "showgrid": False,
+            "zeroline": False,
+            "tickfont": {"size": 11},
+            "dtick": 1,
+        },
     )
     subtitle = {"text": "in a cell: mean amount, share of images that meet it", "font": {"size": 11}}
     shown.update(title={"y": 1, "yanchor": "top", "pad": {"t": 16}, "subtitle": subtitle})

@@ -2,11 +2,12 @@
 
 import base64
 import io
+from html import unescape
 from typing import Any
 
 import pytest
 import torch
-from outcomes_for_tests import comparison
+from outcomes_for_tests import comparison, finals
 from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
@@ -157,7 +158,7 @@ def test_trajectories_are_selection_probability_and_strength_by_epoch() -> None:
     assert by_op == {"rotate": [0.5, 0.667, 0.8], "invert": [0.5, 0.333, 0.2]}
     assert {op: list(row) for op, row in zip(probability.y, probability.z, strict=True)}["invert"] == [0.25] * 3
     assert {op: list(row) for op, row in zip(strength.y, strength.z, strict=True)}["rotate"] == [0.1, 0.2, 0.4]
-    assert drawn.layout.title.text == "What did ra learn, and when?"
+    assert drawn.layout.title.text == "What did ra learn?"
 
 
 def test_each_stage_of_a_relaxed_policy_has_a_column() -> None:
@@ -200,10 +201,46 @@ def test_the_sheet_has_the_same_draws_under_each_policy() -> None:
     assert sheet.width == 4 * side
     original, first, second, inverted = (sheet.crop((k * side, 0, (k + 1) * side, sheet.height)) for k in range(4))
     pixels = [pil_to_tensor(each).float() for each in (original, first, second, inverted)]
-    assert (pixels[1] - pixels[2]).abs().mean() < 3, "but for the compression"
-    assert (255 - pixels[0] - pixels[3]).abs().mean() < 3
+    assert (pixels[1] - pixels[2]).abs().mean() < 6, "but for the compression"
+    assert (255 - pixels[0] - pixels[3]).abs().mean() < 6
     assert (pixels[0] - pixels[1]).abs().mean() > 10
     assert list(drawn.layout.xaxis.ticktext) == ["original", "1", "2", "3"]
+
+
+def diagnosed(strategy: str, diagnostic: str, series: dict[str, Any]) -> Comparison:
+    given = found(strategy, diagnostic, series=series)
+    return comparison(diagnoses=[given], definition={"spaces": {"none": {}, strategy: {}}})
+
+
+def mixed(**point: Any) -> Comparison:
+    """Final runs whose mixes of pairs are known."""
+    runs = finals("ra", {0: 0.5}, point={f"mix.{name}": value for name, value in point.items()})
+    return comparison(runs)
+
+
+SHOWN = {
+    "in between": lambda name: diagnosed(name, "in_between", ALONG),
+    "crops": lambda name: diagnosed(name, "crops", {"zoom": [0.5, 1.0, 2.0], "accuracy": [0.1, 0.9, 0.3]}),
+    "gradient maps": lambda name: diagnosed(name, "gradient_map", {"map": [[0.0, 0.75]]}),
+    "distance profile": lambda name: mixed(kind="cutmix", alpha=1.0),
+    "policy over time": lambda name: trajectories(learned(1, strategy=name), learned(2, strategy=name)),
+    "augmented images": lambda name: trajectories(learned(1, strategy=name), learned(2, strategy=name)),
+}
+"""A comparison of which each figure draws something, with a strategy of this name where one is diagnosed."""
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_is_drawn_asks_a_question_and_says_in_words_what_is_seen(name: str) -> None:
+    drawn = FIGURES[name](SHOWN[name]("<b>x</b>"))
+    assert drawn.data
+    assert drawn.layout.title.text.endswith("?")
+    assert "<b>" not in drawn.layout.title.text
+    assert all("<b>" not in (trace.name or "") for trace in drawn.data)
+    assert len(unescape(drawn.layout.title.text)) <= 36
+    alt = drawn.layout.meta["alt"]
+    assert any(letter.isdigit() for letter in alt), "the numbers of what is seen"
+    assert len(drawn.to_json()) <= 30_000
+    assert drawn.layout.width is None
 
 
 @pytest.mark.parametrize("name", ["in between", "crops", "gradient maps", "policy over time", "augmented images"])

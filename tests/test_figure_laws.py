@@ -19,10 +19,7 @@ FIGURES = load_figures(shipped_root())
 OF_DIAGNOSES = {"crops", "distance profile", "gradient maps", "in between", "augmented images"}
 """Figures of what `autoaug diagnose` measures, and of images: tests/test_diagnose_figures.py draws them."""
 
-OF_TRAINING = {"learning curves", "policy trajectories"}
-"""Figures of single trainings."""
-
-OF_STUDIES = sorted(set(FIGURES) - OF_DIAGNOSES - OF_TRAINING)
+OF_STUDIES = sorted(set(FIGURES) - OF_DIAGNOSES)
 
 WHITE, NEAR_BLACK = "#ffffff", "#14171b"
 
