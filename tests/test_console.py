@@ -16,11 +16,11 @@ from autoaug.cli._console import (
     LiveProgress,
     finite,
     json_line,
-    leaderboard_table,
     plan_table,
     print_event,
     progress_block,
 )
+from autoaug.cli._leaderboard import Leaderboard
 from autoaug.cli._output import alone_on_stdout
 from autoaug.compare import (
     Comparison,
@@ -53,6 +53,11 @@ def lines(picture: Any, width: int = 80) -> list[str]:
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(picture)
     return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def below(found: Sequence[str]) -> Sequence[str]:
+    """The lines of a leaderboard from its title on."""
+    return found[found.index("s: the leaderboard") :]
 
 
 def difference(value: float, p: float, **more: Any) -> Difference:
@@ -96,15 +101,20 @@ def fits(found: Sequence[str], names: Sequence[str] = NAMES, twice: bool = False
 
 
 def test_a_leaderboard_fits_on_a_terminal() -> None:
-    found = lines(leaderboard_table(board([row(name) for name in NAMES])))
-    fits(found, twice=True)
-    assert found == [
+    found = lines(Leaderboard(board([row(name) for name in NAMES])))
+    fits(found[2:], twice=True)
+    assert found[:9] == [
+        "random beats no policy by 7.7 ± 2.3 points (p = .020, 3 seeds, 14 CPU-seconds);",
+        "so do trivialaugment and tpe-randaugment",
+        "",
         "s: the leaderboard",
-        "strategy         rank    test accuracy        difference      p  verdict",
-        "none              2.5  0.8800 ± 0.0221          baseline",
-        "random            2.5  0.8800 ± 0.0221  +0.0770 ± 0.0230  0.020   better",
-        "trivialaugment    2.5  0.8800 ± 0.0221  +0.0770 ± 0.0230  0.020   better",
-        "tpe-randaugment   2.5  0.8800 ± 0.0221  +0.0770 ± 0.0230  0.020   better",
+        "strategy                 rank    test accuracy        difference      p  verdict",
+        "none             ▏        2.5  0.8800 ± 0.0221          baseline",
+        "random           ██████   2.5  0.8800 ± 0.0221  +0.0770 ± 0.0230  0.020   better",
+        "trivialaugment   ██████   2.5  0.8800 ± 0.0221  +0.0770 ± 0.0230  0.020   better",
+        "tpe-randaugment  ██████   2.5  0.8800 ± 0.0221  +0.0770 ± 0.0230  0.020   better",
+    ]
+    assert found[9:] == [
         "",
         "strategy         test nll     delta  best val  epochs  trials  CPU s",
         "none               0.4512  baseline    0.8933      20      12   14.3",
@@ -112,18 +122,16 @@ def test_a_leaderboard_fits_on_a_terminal() -> None:
         "trivialaugment     0.4512   -0.0200    0.8933      20      12   14.3",
         "tpe-randaugment    0.4512   -0.0200    0.8933      20      12   14.3",
         "",
-        "± half a 95 % interval by Student's t, over 3 final runs",
-        "difference to none, paired by seed; p of a paired t-test, Holm-corrected over 3",
-        "strategies",
-        "rank: mean place by test accuracy over the final runs that all share",
+        "± half a 95 % interval (Student's t) over 3 final runs",
+        "difference: paired by seed; p: t-test corrected for 3 strategies",
     ]
 
 
 def test_a_leaderboard_with_predicted_cost_fits_too() -> None:
     """The widest table that a study of minutes has: names of the shipped one, and a re-run of a proxy."""
     rows = [row(name, predicted_seconds=123.4, reruns=(Rerun(3, 0.5, 1, 0.8, 20),)) for name in NAMES]
-    found = lines(leaderboard_table(board(rows)))
-    fits(found, twice=True)
+    found = lines(Leaderboard(board(rows)))
+    fits(below(found), twice=True)
     assert ["·", "proxy", "0.5000", "1"] in [line.split() for line in found]
 
 
@@ -141,9 +149,11 @@ def test_the_widest_figures_are_not_cut(width: int) -> None:
             epochs=200,
         ),
     ]
-    found = lines(leaderboard_table(board(rows)), width)
+    found = lines(Leaderboard(board(rows)), width)
     assert max(map(len, found)) <= width
-    assert " ".join(found[3].split()) == "tpe-randaugment 2.5 0.8800 ± 0.0221 -0.1234 ± 0.0230 0.060 not enough"
+    bar_and_rank = "████████████ 2.5" if width > 80 else "█████████"
+    figures = f"tpe-randaugment {bar_and_rank} 0.8800 ± 0.0221 -0.1234 ± 0.0230 0.060 not enough"
+    assert " ".join(below(found)[3].split()) == figures
     text = " ".join(found)
     for figure in ("-12.3456*", "9988/10000", "123457", "98765", "200"):
         assert f" {figure} " in text + " ", figure
@@ -165,16 +175,16 @@ def test_a_leaderboard_says_what_is_missing() -> None:
             failed=3,
         ),
     ]
-    found = lines(leaderboard_table(board(rows, "val_nll")))
-    assert found[3].split() == ["ra", "–", "0.8000", "-0.0100", "–", "not", "enough"]
+    found = below(lines(Leaderboard(board(rows, "val_nll"))))
+    assert found[3].split() == ["ra", "████████████", "–", "0.8000", "-0.0100", "–", "not", "enough"]
     assert found[4].split() == ["broken", "2.5", "–", "–", "–", "–"]
     assert "best val_nll" in found[6]
     assert found[6].split("  ")[-1] == "GPU s"
     assert found[9].split() == ["broken", "–", "–", "–", "20", "7/12", "14.3"]
     assert found[11:] == [
         "one final run each gives no interval and no p: set Study(seeds=) to 3 or more",
-        "not enough evidence: ra (one seed has no spread)",
-        "trials a/b: a of b ran to the end, the others were pruned or failed",
+        "seeds to tell: ra ?",
+        "a/b: a of b trials ended",
     ]
 
 
@@ -198,7 +208,7 @@ def test_a_leaderboard_over_unequal_numbers_of_runs_says_so() -> None:
     many = row("rb", test=Interval(0.8, 0.7, 0.85, 40, "bootstrap"))
     found = legend(board([*mixed, many]))
     assert found[1] == "± the wider half of a 95 % interval by BCa bootstrap, over 40 final runs"
-    assert "0.8000 ± 0.1000" in lines(leaderboard_table(board([many])))[2]
+    assert "0.8000 ± 0.1000" in below(lines(Leaderboard(board([many]))))[2]
 
 
 def test_final_runs_of_one_search_are_called_what_they_are() -> None:
@@ -210,13 +220,13 @@ def test_final_runs_of_one_search_are_called_what_they_are() -> None:
 
 def test_a_log_likelihood_that_differs_by_more_than_chance_has_a_star() -> None:
     found = board([row("none"), row("ra", others={"nll": by_nll(difference(0.3, 0.01, verdict="worse"))})])
-    assert any(" +0.3000* " in line for line in lines(leaderboard_table(found)))
+    assert any(" +0.3000* " in line for line in lines(Leaderboard(found)))
     assert any(line.startswith("* of the negative log-likelihood") for line in legend(found))
 
 
 def test_a_narrow_terminal_folds_names_and_keeps_numbers() -> None:
     rows = [row("none"), row("a-strategy-with-quite-a-long-name-of-its-own")]
-    found = lines(leaderboard_table(board(rows)))
+    found = below(lines(Leaderboard(board(rows))))
     text = "".join(line.split()[0] for line in found[:6] if line.startswith(("a-str", "quite", "long")))
     assert max(map(len, found)) <= 80
     assert all("0.8800 ± 0.0221" in line for line in found[:6] if line.startswith(("none", "a-strat")))
@@ -225,9 +235,10 @@ def test_a_narrow_terminal_folds_names_and_keeps_numbers() -> None:
 
 def test_a_failed_baseline_stands_above_the_leaderboard() -> None:
     rows = [row("ra", vs_baseline=None), row("none", test=None, others={}, reason="diverged: in epoch 1")]
-    found = lines(leaderboard_table(board(rows)))
-    assert found[0].startswith("the baseline 'none' failed: diverged: in epoch 1; how the others differ")
-    assert "s: the leaderboard" in found[:4]
+    found = lines(Leaderboard(board(rows)))
+    assert found[0].startswith("No verdict: the baseline none failed (diverged: in epoch 1); ra has the best")
+    assert any(line.startswith("the baseline 'none' failed: diverged: in epoch 1; how") for line in found[:3])
+    assert "s: the leaderboard" in found[:6]
 
 
 def test_a_large_budget_has_no_exponent() -> None:
@@ -236,7 +247,7 @@ def test_a_large_budget_has_no_exponent() -> None:
 
 
 def test_names_are_not_markup() -> None:
-    assert any("[red]" in line for line in lines(leaderboard_table(board([row("[red]x")]))))
+    assert any("[red]" in line for line in lines(Leaderboard(board([row("[red]x")]))))
 
 
 @pytest.mark.parametrize(("p", "shown"), [(None, "–"), (0.5, "0.500"), (0.001, "0.001"), (0.0, "<0.001")])

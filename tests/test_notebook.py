@@ -38,7 +38,10 @@ def test_a_comparison_is_a_table_in_a_notebook() -> None:
     assert "<td>none</td>" in html
     assert "0.5500" in html
     assert repr(found) == "Comparison('s', test_accuracy of none 0.5500)"
-    assert "<li>± half a 95 % interval by Student&#x27;s t, over 2 final runs</li>" in html
+    assert html.startswith(
+        "<p><strong>Unfinished: 2 of 6 final runs; the verdict comes with the last final run</strong>"
+    )
+    assert "<li>± half a 95 % interval (Student&#x27;s t) over 2 final runs</li>" in html
 
 
 def test_nothing_that_a_comparison_says_is_markup() -> None:

@@ -15,7 +15,8 @@ from rich.console import Console
 from studies_for_tests import tiny
 
 from autoaug.cli._checks import Finding
-from autoaug.cli._console import LineProgress, leaderboard_table, plan_table
+from autoaug.cli._console import LineProgress, plan_table
+from autoaug.cli._leaderboard import Leaderboard
 from autoaug.compare import Comparison, to_csv
 from autoaug.execution import Event, Job
 from autoaug.executors import Progress
@@ -139,7 +140,7 @@ def hostile_comparison() -> Comparison:
 
 def test_tables_and_pages_show_the_names_of_others_safely() -> None:
     found = hostile_comparison()
-    text = drawn(leaderboard_table(found))
+    text = drawn(Leaderboard(found))
     harmless(text)
     assert text.count(SHOWN) >= 4, "title, both tables, legend"
     page = report(found, {})

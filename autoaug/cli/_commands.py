@@ -239,10 +239,10 @@ def inert_knobs(study: "Study", load: "Loader", only: tuple[str, ...]) -> list[s
 
 def print_leaderboard(comparison: "Comparison", output: "Output", epochs: bool = False) -> int:
     """Print the leaderboard, and the failed trials; return the exit code."""
-    from autoaug.cli._console import leaderboard_table
+    from autoaug.cli._leaderboard import Leaderboard
     from autoaug.compare import failures, to_json
 
-    output.show(leaderboard_table(comparison, epochs), to_json(comparison))
+    output.show(Leaderboard(comparison, epochs), to_json(comparison))
     tell_failed(comparison)
     if not any(row.test for row in comparison.rows):
         return FAILED

@@ -13,19 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoaug.compare import (
-    OWN_DATA,
-    Across,
-    Comparison,
-    across_headline,
-    across_legend,
-    across_tables,
-    headline,
-    legend,
-    show_limit,
-    show_seconds,
-    tables,
-)
+from autoaug.compare import OWN_DATA, Across, across_headline, across_legend, across_tables, show_limit, show_seconds
 from autoaug.compare import Table as Figures
 from autoaug.metrics import on_split
 from autoaug.record import Record, TrialKind
@@ -129,14 +117,21 @@ def show_total(seconds: float, at_once: int) -> str:
     return f"all of it: about {by_clock(seconds)} by the clock, {many} at a time"
 
 
-def leaderboard_table(comparison: Comparison, epochs: bool = False) -> Group:
-    """Return the result of a study, the search and its cost, what `epochs` came to, and how to read them."""
-    figures, warning = [draw(table) for table in tables(comparison, epochs=epochs)], headline(comparison)
-    figures[0].title, figures[0].title_justify = title(f"{comparison.name}: the leaderboard"), "left"
-    legend_text = Text("\n".join(shown(line, MOST_OF_A_LEGEND) for line in legend(comparison)), style="dim")
-    above = [Text(shown(warning), style="red")] if warning else []
-    below = [each for figure in figures[1:] for each in (Text(""), figure)]
-    return Group(*above, figures[0], *below, Text(""), legend_text)
+def draw(table: Figures, bars: Mapping[str, Text] | None = None) -> Table:
+    """Return a table whose figures are never cut: a long name folds in the first column.
+
+    Args:
+        bars: what stands beside a name, by the name.
+    """
+    grid = Table(box=None, pad_edge=False)
+    grid.add_column(plain(table.headings[0]), overflow="fold")
+    if bars:
+        grid.add_column("", no_wrap=True)
+    for heading in table.headings[1:]:
+        grid.add_column(plain(heading), justify="right", no_wrap=True)
+    for row in table.cells:
+        grid.add_row(plain(row[0]), *([bars[row[0]]] if bars else []), *map(plain, row[1:]))
+    return grid
 
 
 def across_table(across: Across) -> Group:
@@ -146,17 +141,6 @@ def across_table(across: Across) -> Group:
     legend_text = Text("\n".join(shown(line, MOST_OF_A_LEGEND) for line in across_legend(across)), style="dim")
     below = [each for figure in figures[1:] for each in (Text(""), figure)]
     return Group(Text(shown(across_headline(across))), Text(""), figures[0], *below, Text(""), legend_text)
-
-
-def draw(table: Figures) -> Table:
-    """Return a table whose figures are never cut: a long name folds in the first column."""
-    grid = Table(box=None, pad_edge=False)
-    grid.add_column(plain(table.headings[0]), overflow="fold")
-    for heading in table.headings[1:]:
-        grid.add_column(plain(heading), justify="right", no_wrap=True)
-    for row in table.cells:
-        grid.add_row(*map(plain, row))
-    return grid
 
 
 def plain(text: str) -> Text:

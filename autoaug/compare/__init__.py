@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from autoaug.compare._across import Across, PairTest, across, stored_across
 from autoaug.compare._across_tables import across_csv, across_headline, across_json, across_legend, across_tables
 from autoaug.compare._anytime import Band, CurvePoint, anytime, bands
+from autoaug.compare._brief import brief_legend
 from autoaug.compare._classes import ClassCounts, ClassEffect, ClassEffects, class_effects
 from autoaug.compare._diagnosed import PHASES, diagnosis_legend, diagnosis_tables, present_diagnoses
 from autoaug.compare._figures import short, show_interval, show_limit, show_p, show_seconds, show_value, unit_of
@@ -57,6 +58,7 @@ __all__ = [
     "across_tables",
     "anytime",
     "bands",
+    "brief_legend",
     "class_effects",
     "diagnosis_legend",
     "diagnosis_tables",

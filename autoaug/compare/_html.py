@@ -1,6 +1,8 @@
 """A comparison as a notebook shows it: tables that take their colours from the page around them."""
 
-from autoaug.compare._legend import headline, legend
+from autoaug.compare._brief import brief_legend
+from autoaug.compare._legend import headline
+from autoaug.compare._sentence import sentence
 from autoaug.compare._stored import Comparison
 from autoaug.compare._tables import tables
 from autoaug.table import as_text, to_table
@@ -18,9 +20,10 @@ def to_html(comparison: Comparison) -> str:
     warning = headline(comparison)
     return "\n".join(
         [
-            f"<p><strong>{as_text(comparison.name)}: the leaderboard</strong></p>",
+            f"<p><strong>{as_text(sentence(comparison))}</strong></p>",
+            f"<p>{as_text(comparison.name)}: the leaderboard</p>",
             *([f"<p><strong>{as_text(warning)}</strong></p>"] if warning else []),
             *(to_table(table) for table in tables(comparison)),
-            f"<ul>{''.join(f'<li>{as_text(line)}</li>' for line in legend(comparison))}</ul>",
+            f"<ul>{''.join(f'<li>{as_text(line)}</li>' for line in brief_legend(comparison))}</ul>",
         ]
     )

@@ -149,6 +149,8 @@ DEFAULT_ROW = row_of(DEFAULT_METRIC)
 def final_runs(comparison: Comparison) -> tuple[int, int]:
     """Return how many final runs have ended, and how many there will be; of several studies only the ended count."""
     finals = [each for each in last_attempts(comparison.outcomes) if each.kind is TrialKind.FINAL]
+    if not finals:
+        return 0, 0
     ended = sum(each.over for each in finals)
     planned = comparison.definition.get("seeds", 0) * len(comparison.definition["spaces"])
     return ended, max(len(finals), planned if len(comparison.studies) == 1 else 0)
