@@ -33,9 +33,10 @@ from autoaug.compare import (
     show_p,
     show_seconds,
 )
-from autoaug.execution import Event, Job
+from autoaug.execution import Event, Job, Status, StrategyStatus
 from autoaug.executors import Progress
 from autoaug.record import Outcome, Record, TrialKind
+from autoaug.store import Store, Unreachable
 from autoaug.strategies import none, randaugment, random_policy, trivialaugment
 from autoaug.study import Prediction, plan
 
@@ -346,7 +347,7 @@ def test_progress_fits_on_a_terminal() -> None:
     assert found[2].split()[2:] == ["1/12", "0.8000", "1.0/20"]
     assert found[3].split()[2:] == ["1/12", "–", "0.5/20", "1"]
     assert found[4].split()[-7:] == ["0/12", "–", "1.0/20", "trial", "11", "epoch", "2"]
-    assert found[5] == "Ctrl-C keeps what is there"
+    assert found[5:] == ["0 s elapsed · random leads on validation with .800", "Ctrl-C keeps what is there"]
 
 
 def test_progress_starts_from_what_is_stored() -> None:
@@ -368,6 +369,66 @@ def test_progress_keeps_the_best_by_the_direction_of_the_metric() -> None:
     events = [*trial(job(), 0.5, 0.6), *trial(job("none", 1), 0.9, 0.4), *trial(job("none", 2), 0.99, state="PRUNED")]
     assert watched(tiny(), events).strategies["none"].best == 0.6
     assert watched(tiny(metric="val_nll"), events).strategies["none"].best == pytest.approx(0.4)
+
+
+def forecast(seconds: float | None, workers: int = 1) -> Status:
+    """What the storage says of a study of four: each strategy has so much to do."""
+    counts = dict.fromkeys(
+        ("done", "reruns", "reruns_done", "finals", "finals_done", "running", "waiting", "failed"), 0
+    )
+    each: dict[str, Any] = {"spent": {}, "limits": {}, "unit": "CPU-seconds", "finished": False, **counts}
+    strategies = [
+        StrategyStatus(strategy=name, trials=12, remaining_seconds=seconds, remaining_wall_seconds=seconds, **each)
+        for name in NAMES
+    ]
+    return Status("tiny", strategies, [], workers, 1, 0, finished=False, ends_in_seconds=None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "workers", "only", "said"),
+    [
+        (30.0, 1, (), "0 s elapsed · about 120 s left"),
+        (30.0, 2, (), "0 s elapsed · about 60 s left"),
+        (30.0, 0, ("none",), "0 s elapsed · about 30 s left"),
+        (900.0, 1, (), "0 s elapsed · about 60 min left"),
+        (None, 1, (), "0 s elapsed"),
+    ],
+)
+def test_how_long_it_should_take_is_what_the_storage_says(
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float | None,
+    workers: int,
+    only: tuple[str, ...],
+    said: str,
+) -> None:
+    clock, asked = [100.0], []
+    monkeypatch.setattr("autoaug.executors._progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(
+        "autoaug.executors._progress.status", lambda *given: asked.append(given) or forecast(seconds, workers)
+    )
+    watch = Progress(four(), only=only, store=store)
+    assert watch.summary() == "0 s elapsed"
+    watch.see(Event(job(), state="RUNNING"))
+    assert watch.summary() == said.replace("120 s", "2 min")
+    clock[0] += 1.0
+    watch.see(Event(job(), state="COMPLETE"))
+    assert len(asked) == 1, "not again after a second"
+    clock[0] += 1.0
+    watch.see(Event(job(), state="RUNNING"))
+    assert asked == [(store, "tiny")] * 2
+    clock[0] += 1e6
+    assert watch.summary().partition(" · ")[2] == "", "what should have ended says no more when it will"
+
+
+def test_a_storage_that_is_away_leaves_the_time_unsaid(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> Status:
+        raise Unreachable("away")
+
+    monkeypatch.setattr("autoaug.executors._progress.status", away)
+    watch = Progress(four(), store=store)
+    watch.see(Event(job(), state="RUNNING"))
+    assert watch.summary() == "0 s elapsed"
 
 
 def test_progress_shows_only_what_runs() -> None:
@@ -416,7 +477,7 @@ def test_on_a_terminal_one_block_is_drawn_again_and_leaves_nothing() -> None:
     assert "0.6100" in drawn
     assert "GPU s" in drawn
     after = drawn.rpartition("Ctrl-C keeps what is there")[2]
-    assert after.count("\x1b[2K") == len(NAMES) + 2, "the block, its heading and its last line are erased"
+    assert after.count("\x1b[2K") == len(NAMES) + 3, "the block, its heading and its last lines are erased"
 
 
 def test_a_machine_reads_strict_json(capsys: pytest.CaptureFixture[str]) -> None:

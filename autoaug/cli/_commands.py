@@ -208,7 +208,7 @@ def execute(
     from autoaug.store import Unreachable
 
     outcomes = store.outcomes(study.name)
-    progress = Progress(study, outcomes, options.only)
+    progress = Progress(study, outcomes, options.only, store)
     verb = agreeing(len(outcomes), "was", "were")
     begun_before = f" · {counted(len(outcomes), 'trial')} {verb} begun before" if outcomes else ""
     if not output.quiet:

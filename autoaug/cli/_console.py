@@ -165,7 +165,7 @@ def progress_block(progress: "Progress") -> Group:
     for name, lost in zip(progress.strategies, failed, strict=True):
         used = ProgressBar(total=1.0, completed=progress.used(name), width=8)
         drawn.add_row(plain(name), used, *progress.figures(name), lost, plain(progress.now(name)))
-    return Group(drawn, Text("Ctrl-C keeps what is there", style="dim"))
+    return Group(drawn, Text(shown(progress.summary())), Text("Ctrl-C keeps what is there", style="dim"))
 
 
 class LiveProgress:

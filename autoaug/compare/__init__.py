@@ -16,7 +16,7 @@ from autoaug.compare._latex import to_latex
 from autoaug.compare._leaderboard import LeaderboardRow, OtherMetric, Rerun, failures, leaderboard
 from autoaug.compare._legend import headline, legend, verdict
 from autoaug.compare._rank_tests import FriedmanTest
-from autoaug.compare._sentence import sentence, winner, winner_in_words
+from autoaug.compare._sentence import leading, sentence, winner, winner_in_words
 from autoaug.compare._statistics import Difference, Interval, interval
 from autoaug.compare._stored import ALWAYS_ON, OWN_DATA, Comparison, Figure, stored_comparison, stored_leaderboard
 from autoaug.compare._tables import tables, to_csv, to_json
@@ -68,6 +68,7 @@ __all__ = [
     "interval",
     "keep_policies",
     "leaderboard",
+    "leading",
     "legend",
     "present_diagnoses",
     "sentence",

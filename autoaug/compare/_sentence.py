@@ -4,13 +4,13 @@ It stands at the top of everything that shows a study: terminal, page, report, n
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from autoaug.compare._figures import equal, significant, unit_of
 from autoaug.compare._leaderboard import LeaderboardRow, shared_runs
 from autoaug.compare._statistics import MOST_SEEDS, Difference
 from autoaug.compare._stored import Comparison
-from autoaug.metrics import DEFAULT_METRIC, row_of
+from autoaug.metrics import DEFAULT_METRIC, METRICS, Metric, metric_of, row_of
 from autoaug.record import TrialKind, last_attempts
 from autoaug.text import agreeing, counted, plural
 
@@ -136,11 +136,27 @@ def state_of(comparison: Comparison) -> str:
 def leads(comparison: Comparison) -> str:
     """Return which strategy leads on the validation split, to stand after a sentence; empty where none is known."""
     known = {row.name: row.val_best for row in comparison.rows if row.val_best is not None}
-    if not known:
+    told = leading(known, comparison.metric, comparison.metrics)
+    return f"; {told}" if told else ""
+
+
+def leading(values: Mapping[str, float], metric: str, table: Mapping[str, Metric] = METRICS) -> str:
+    """Return which strategy has the best validation score by a metric, and which; empty where none has one.
+
+    Args:
+        values: the best of each strategy, by its name.
+        table: the rows of metrics that are known.
+
+    >>> from autoaug.compare import leading
+    >>> leading({"none": 0.9, "ra": 0.948}, "val_accuracy"), leading({"none": 0.9, "ra": 1.25}, "val_nll")
+    ('ra leads on validation with .948', 'none leads on validation with nll .900')
+    """
+    if not values:
         return ""
-    name = (max if comparison.maximize else min)(known, key=lambda each: known[each])
-    measured = "" if row_of(comparison.metric) == DEFAULT_ROW else f"{comparison.ruling.label} "
-    return f"; {name} leads on validation with {measured}{bare(f'{known[name]:.3f}')}"
+    row = metric_of(metric, table=table)
+    name = (max if row.maximize else min)(values, key=lambda each: values[each])
+    by = "" if row_of(metric) == DEFAULT_ROW else f"{row.label} "
+    return f"{name} leads on validation with {by}{bare(f'{values[name]:.3f}')}"
 
 
 DEFAULT_ROW = row_of(DEFAULT_METRIC)

@@ -1,13 +1,18 @@
 """How far a study is, counted event by event: what a terminal or a notebook shows while it runs."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autoaug.compare import short, show_limit, show_seconds, show_value, unit_of
-from autoaug.execution import Event
+from autoaug.compare import leading, short, show_limit, show_seconds, show_value, unit_of
+from autoaug.execution import Event, status
 from autoaug.record import Outcome, Record, TrialKind, last_attempts
+from autoaug.store import Store
 from autoaug.study import Study
-from autoaug.text import counted
+from autoaug.text import by_clock, counted
+
+SECONDS_BETWEEN_FORECASTS = 2.0
+"""At least, and a hundred times as long as the last one took: following a study must not slow it down."""
 
 
 @dataclass
@@ -31,10 +36,17 @@ class Progress:
         study: that runs.
         outcomes: of it, as they are stored when it starts.
         only: the strategies that run; empty for all of them.
+        store: where it runs, which knows how long that should take; without it that is not said.
     """
 
-    def __init__(self, study: Study, outcomes: Sequence[Outcome] = (), only: Sequence[str] = ()) -> None:
-        self.study = study
+    def __init__(
+        self, study: Study, outcomes: Sequence[Outcome] = (), only: Sequence[str] = (), store: Store | None = None
+    ) -> None:
+        self.study, self.store = study, store
+        self.begun = time.monotonic()
+        self.ends: float | None = None
+        """When it should end, by the same clock; None where that is not known."""
+        self.next_forecast = self.begun
         self.better = max if study.direction == "maximize" else min
         self.strategies = {name: StrategyProgress() for name in study.strategies if not only or name in only}
         self.unit = unit_of(outcome.device for outcome in outcomes)
@@ -65,6 +77,23 @@ class Progress:
             last = self.last.pop(job.trial_id, None)
             value = last.metrics.get(self.study.metric) if last else None
             self.count(job.strategy, event.state, value, job.kind)
+        if event.state:
+            self.forecast()
+
+    def forecast(self) -> None:
+        """Ask the storage how long the rest should take, as `status` does, where the last answer is old enough."""
+        begun = time.monotonic()
+        if self.store is None or begun < self.next_forecast:
+            return
+        try:
+            found = status(self.store, self.study.name)
+        except ConnectionError:  # whoever runs trials finds that out too, and waits or says so
+            return
+        left = [each.remaining_wall_seconds for each in found.strategies if each.strategy in self.strategies]
+        now = time.monotonic()
+        known = [seconds for seconds in left if seconds is not None]
+        self.ends = now + sum(known) / max(found.workers, 1) if len(known) == len(left) else None
+        self.next_forecast = now + max(SECONDS_BETWEEN_FORECASTS, 100 * (now - begun))
 
     def count(self, strategy: str, state: str, value: float | None, kind: TrialKind) -> None:
         """Take in how a trial ended. What was reached on a proxy is not the best of anything."""
@@ -77,6 +106,15 @@ class Progress:
         counts.trials += kind is TrialKind.SEARCH
         if state == "COMPLETE" and value is not None and in_full:
             counts.best = value if counts.best is None else self.better(counts.best, value)
+
+    def summary(self) -> str:
+        """Return in a line how long it has run, how long it should take, and which strategy leads."""
+        now = time.monotonic()
+        left = f"about {by_clock(self.ends - now)} left" if self.ends is not None and self.ends > now else ""
+        best = {name: each.best for name, each in self.strategies.items() if each.best is not None}
+        return " · ".join(
+            filter(None, [f"{by_clock(now - self.begun)} elapsed", left, leading(best, self.study.metric)])
+        )
 
     @property
     def headings(self) -> tuple[str, str, str]:
