@@ -26,7 +26,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
 TOKEN = re.compile(r"\\(?:[A-Za-z]+|.)|[{}$&#^_%~]|[^\\{}$&#^_%~]+", re.DOTALL)
 
 COMMANDS = """
-begin end usepackage centering caption label toprule midrule bottomrule quad textbf mathbf pm dagger dag textbackslash
+begin end usepackage centering small setlength tabcolsep caption label toprule midrule bottomrule quad textbf mathbf pm dagger textbackslash
 textasciitilde textasciicircum textasciigrave textless textgreater textbar dots times cdot leq geq to alpha Omega mu i c
 v r
 """
@@ -111,16 +111,16 @@ def test_the_caption_says_how_it_was_tested() -> None:
     (caption,) = re.findall(r"\\caption\{(.*)\}\n", latex)
     for words in (
         "a beats no policy by",
-        "best mean in bold",
+        "Best mean in bold",
         r"$\pm$ half a 95 \% interval by Student's t, over 4 final runs",
         "p of a paired t-test, Holm-corrected over 3 strategies",
-        r"{*} better, \dag{} worse than none beyond chance",
+        r"{*} better, $\dagger$ worse than none beyond chance",
         "CPU s: cost of the search",
     ):
         assert words in caption, words
     assert "rank" not in caption, "there is no such column"
     unsure = to_latex(comparison([*finals("none", {0: 0.5, 1: 0.6}), *finals("a", {0: 0.5, 1: 0.61})]))
-    assert r"\dag" not in unsure, "what nothing is marked with needs no explanation"
+    assert r"\dagger" not in unsure, "what nothing is marked with needs no explanation"
 
 
 EVIL = [
@@ -193,6 +193,7 @@ def test_over_data_sets_each_has_its_best_and_its_marks() -> None:
 def test_over_data_sets_the_caption_has_both_tests() -> None:
     (caption,) = re.findall(r"\\caption\{(.*)\}\n", to_latex(of(CLEAR)))
     assert "beats none over 9 data sets" in caption
+    assert r"Test accuracy (\%), best mean in bold; " in caption
     assert "Friedman's test of all 3 strategies: chi$^{2}$ = " in caption
     assert "Wilcoxon's signed-rank test over data sets, exact, Holm-corrected over 3 pairs" in caption
     assert "won, tied" not in caption

@@ -45,7 +45,7 @@ SPECIAL = {
     "–": "--",
     "—": "---",
     "…": r"\dots{}",
-    "†": r"\dag{}",
+    "†": r"$\dagger$",
 }
 """What a character of text is in LaTeX. Neither a bracket nor a star is an argument of the end of a line before it."""
 
@@ -87,7 +87,7 @@ def to_latex(found: Comparison | Across) -> str:
     >>> from autoaug.compare import Comparison, LeaderboardRow, interval, to_latex
     >>> row = LeaderboardRow("r&a", interval([0.70, 0.72]), 0.71, 2, 0, 0, 10.0, "cpu", 5, None)
     >>> latex = to_latex(Comparison(("s",), {"metric": "val_accuracy", "baseline": "none", "spaces": {}}, [row]))
-    >>> print(latex.splitlines()[9].strip())
+    >>> print(latex.splitlines()[11].strip())
     r\&a & $\mathbf{71.00 \pm 12.71}$ & -- & -- & 10.0 \\
     """
     return over_data_sets(found) if isinstance(found, Across) else of_strategies(found)
@@ -114,7 +114,7 @@ def of_strategies(comparison: Comparison) -> str:
     return table(comparison.studies, [escape(each) for each in caption if each], headings, lines)
 
 
-BOLD = "best mean in bold"
+BOLD = "Best mean in bold"
 
 
 def how_tested(comparison: Comparison) -> Iterator[str]:
@@ -152,7 +152,8 @@ def over_data_sets(across: Across) -> str:
         headings, last = ["strategy", *map(escape, data), "mean rank"], []
     label = across.first.label(across.first.test_metric)
     legend = [line for line in across_legend(across) if not line.startswith("won,")]  # there are no such columns
-    said = [escape(across_headline(across)), escape(label) + in_percent(metric), *map(escape, [BOLD, *legend])]
+    bold_means = f"{escape(label[:1].upper() + label[1:])}{in_percent(metric)}, {BOLD[:1].lower()}{BOLD[1:]}"
+    said = [escape(across_headline(across)), bold_means, *map(escape, legend)]
     studies = [name for comparison in across.comparisons.values() for name in comparison.studies]
     return table(studies, said, headings, lines, last)
 
@@ -172,6 +173,8 @@ def table(
             r"% \usepackage{booktabs}",
             r"\begin{table}[t]",
             r"  \centering",
+            r"  \small",
+            r"  \setlength{\tabcolsep}{5pt}",
             f"  \\caption{{{caption[0]}. {'; '.join(caption[1:])}.}}",
             f"  \\label{{tab:{label}}}",
             f"  \\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
