@@ -26,9 +26,9 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
 TOKEN = re.compile(r"\\(?:[A-Za-z]+|.)|[{}$&#^_%~]|[^\\{}$&#^_%~]+", re.DOTALL)
 
 COMMANDS = """
-begin end usepackage centering small setlength tabcolsep caption label toprule midrule bottomrule quad textbf mathbf pm dagger textbackslash
-textasciitilde textasciicircum textasciigrave textless textgreater textbar dots times cdot leq geq to alpha Omega mu i c
-v r
+begin end usepackage centering small setlength tabcolsep caption label toprule midrule bottomrule quad textbf mathbf
+pm dagger textbackslash textasciitilde textasciicircum textasciigrave textless textgreater textbar dots times cdot leq
+geq to alpha Omega mu i c v r
 """
 """All that tables use, of LaTeX itself and booktabs."""
 
