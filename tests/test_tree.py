@@ -22,7 +22,7 @@ FLOORS = (
     {"ops", "mixing", "hypergrad", "models", "data", "options"},
     {"policy"},
     {"export", "train"},
-    {"learners"},
+    {"learners", "gallery"},
     {"trial"},
     {"strategies"},
     {"study", "store"},

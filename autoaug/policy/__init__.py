@@ -1,6 +1,7 @@
 """Policies: random maps from images to images, their portable form, and the file they travel in."""
 
 from autoaug.policy import ready
+from autoaug.policy._applied import Applied, applied
 from autoaug.policy._errors import PolicyError
 from autoaug.policy._files import decode, encode, json_schema, load_tree, save
 from autoaug.policy._fixed import Fixed, load_policy
@@ -28,6 +29,7 @@ from autoaug.policy._words import in_words, policy_table, show_amount
 __all__ = [
     "APPROXIMATION",
     "AnyNode",
+    "Applied",
     "AppliedAtTest",
     "Apply",
     "Choice",
@@ -42,6 +44,7 @@ __all__ = [
     "Sequence",
     "SpatialTransformer",
     "Warp",
+    "applied",
     "apply",
     "bounds",
     "children",

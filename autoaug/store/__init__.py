@@ -6,6 +6,7 @@ from autoaug.store._contradictions import differences, refuse_contradiction
 from autoaug.store._diagnoses import Diagnosis, diagnoses, note_diagnosis
 from autoaug.store._epoch_table import Lease, Look
 from autoaug.store._follower import Follower, running, waiting
+from autoaug.store._gallery import gallery_of, keep_sheets, picture_of
 from autoaug.store._losses import GIVEN_UP, Loss
 from autoaug.store._maintenance import age_leases, delete_study, file_of, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
@@ -51,16 +52,19 @@ __all__ = [
     "epochs_of",
     "file_of",
     "final_seed",
+    "gallery_of",
     "id_of_trial",
     "ids_by_name",
     "is_file",
     "is_new",
+    "keep_sheets",
     "last_trials",
     "make_small",
     "network_file_system",
     "note_diagnosis",
     "note_policies",
     "open_retrying",
+    "picture_of",
     "policies",
     "refuse_contradiction",
     "refuse_exposed",

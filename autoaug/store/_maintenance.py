@@ -7,6 +7,7 @@ import sqlalchemy as sql
 from optuna.trial import TrialState
 
 from autoaug.record import Record
+from autoaug.store._gallery import remove_unnamed, rows
 from autoaug.store._optuna import id_of_trial, ids_of_studies
 from autoaug.store._schema import BY_STUDY, EPOCHS, LEASES, STUDIES, TRAININGS
 from autoaug.store._store import Store
@@ -78,9 +79,11 @@ def delete_study(store: Store, name: str) -> None:
         with store.engine.begin() as connection:
             connection.execute(LEASES.delete().where(leases))
         store.optuna.delete_study(study_id)
+    gallery = list(rows(store, name).values())
     trained = sql.select(TRAININGS.c.trial_id).where(TRAININGS.c.study == name)
     with store.engine.begin() as connection:
         connection.execute(EPOCHS.delete().where(EPOCHS.c.trial_id.in_(trained)))
         for table in BY_STUDY:
             connection.execute(table.delete().where(table.c.study == name))
         connection.execute(STUDIES.delete().where(STUDIES.c.name == name))
+    remove_unnamed(store, gallery)

@@ -114,11 +114,22 @@ POLICIES = sql.Table(
     sql.Column("strategy", sql.String(128), primary_key=True),
     sql.Column("tree", sql.JSON, nullable=False),
 )
+GALLERIES = sql.Table(
+    "autoaug_galleries",
+    TABLES,
+    sql.Column("study", sql.String(128), primary_key=True),
+    sql.Column("strategy", sql.String(128), primary_key=True),
+    # the pictures lie in <artifacts>/<folder>/gallery/<making>
+    sql.Column("artifacts", sql.Text, nullable=False),
+    sql.Column("folder", sql.String(128), nullable=False),
+    sql.Column("making", sql.String(16), nullable=False),
+    sql.Column("sheets", sql.JSON, nullable=False),
+)
 
 ALWAYS_THERE: dict[sql.Table, int] = {META: 1, STUDIES: 1, LEASES: 1, EPOCHS: 1, TEST_READS: 1, TRAININGS: 4, COSTS: 4}
 """The tables that cannot be missing, each since a version; others are made where they are missing."""
 
-BY_STUDY = (TRAININGS, COSTS, TEST_READS, LOOKS, DIAGNOSES, POLICIES)
+BY_STUDY = (TRAININGS, COSTS, TEST_READS, LOOKS, DIAGNOSES, POLICIES, GALLERIES)
 """The tables whose rows belong to a study, and go where it goes. Epochs belong to a training."""
 
 
