@@ -66,6 +66,8 @@ def explain(
     if not wants_page(environ):
         return answer(respond, "application/json", json.dumps({"reason": reason}).encode(), status, headers)
     title = status.partition(" ")[2]
-    page = PAGE.format(title=title, reason=escape(reason), head=head, more=more, style=Markup(STYLE))
+    page = PAGE.format(
+        title=title, reason=escape(f"{reason[:1].upper()}{reason[1:]}."), head=head, more=more, style=Markup(STYLE)
+    )
     policy = [("Content-Security-Policy", POLICY), *headers]
     return answer(respond, "text/html; charset=utf-8", page.encode(), status, policy)

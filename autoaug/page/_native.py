@@ -102,12 +102,11 @@ def page(app: Wsgi, environ: dict[str, Any], respond: Respond, write: bool, root
     parts = app(fresh, lambda status, headers, *_: response.extend((status, headers)))
     body = b"".join(parts)
     getattr(parts, "close", list)()  # WSGI: where there is such a method
+    css, script = (f"{root}{path}" for path in ADDED)
+    icon = f'<link rel="icon" href="{root}/favicon.ico">' if root else ""
+    buttons = "" if write else f'<link rel="stylesheet" href="{css}"><script src="{script}"></script>'
     body = body.replace(b'src="/static/', f'src="{root}/static/'.encode())
-    if not write:
-        css, script = (f"{root}{path}" for path in ADDED)
-        body = body.replace(
-            b"</head>", f'<link rel="stylesheet" href="{css}"><script src="{script}"></script></head>'.encode()
-        )
+    body = body.replace(b"</head>", f"{icon}{buttons}</head>".encode())
     headers = [(name, value) for name, value in response[1] if name.lower() not in ("content-length", "last-modified")]
     respond(response[0], [*headers, ("Content-Length", str(len(body))), ("Cache-Control", "no-store")])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
