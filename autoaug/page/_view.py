@@ -179,11 +179,11 @@ def study_view(
     )
 
 
-PROOF = re.compile(r"(?P<claim>[^()]*) (?P<proof>\([^()]*\))(?P<rest>.*)", re.DOTALL)
+PROOF = re.compile(r"(?P<claim>.*?) (?P<proof>\(p [=<][^()]*\))(?P<rest>.*)", re.DOTALL)
 
 
 def told(sentence: str) -> Told:
-    """Return a sentence in its parts; one without parentheses is a claim.
+    """Return a sentence in its parts; one without a p is a claim.
 
     >>> told("ra beats no policy by 2 points (p = .002); so does tpe")
     Told(claim='ra beats no policy by 2 points', proof='(p = .002)', rest='; so does tpe')
