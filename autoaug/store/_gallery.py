@@ -121,7 +121,7 @@ def picture_of(store: Store, name: str, picture: str) -> bytes:
 
 
 def remove_unnamed(store: Store, gone: list[Any]) -> None:
-    """Remove the pictures of rows that are gone, unless another row names them. What cannot be reached, or is no gallery, stays."""
+    """Remove the pictures of rows that are gone, unless another row names them; what cannot be reached stays."""
     for row in gone:
         places = [GALLERIES.c[each] == getattr(row, each) for each in ("artifacts", "folder", "making")]
         with store.engine.connect() as connection:
