@@ -67,7 +67,7 @@ def figure(comparison: Comparison) -> go.Figure:
     height = PANEL * len(panels) + 170
     shown = layout("Do the learners still move?", "", "", told(found))
     drawn.update_layout(shown.update(height=height, showlegend=True, legend={"y": -70 / (height - 120)}))
-    drawn.update_xaxes(title_text="", gridcolor=HAIR, zerolinecolor=POOLED)
+    drawn.update_xaxes(title_text="", gridcolor=HAIR, zeroline=False)
     drawn.update_yaxes(gridcolor=HAIR, zerolinecolor=POOLED, automargin=True)
     for row, panel in enumerate(panels, start=1):
         drawn.update_yaxes(title_text=PANELS[panel], rangemode="tozero", row=row)
