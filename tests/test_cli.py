@@ -38,6 +38,8 @@ def test_a_study_runs_prints_its_leaderboard_and_the_line_for_the_dashboard(call
     assert len([line for line in lines if ": complete, test_accuracy" in line]) == 4
     assert "tiny: the leaderboard" in [line.strip() for line in lines]
     assert lines[-1] == "details: /somewhere/autoaug dashboard"
+    sentence = next(line for line in lines if " beats " in line)
+    assert len([line for line in lines if line == sentence]) == 2, "above the tables, and below all"
     assert {outcome.state for outcome in Store("sqlite:///autoaug.db").outcomes("tiny")} == {"COMPLETE"}
     assert not list(tmp_path.rglob("*.pt")), "checkpoints of finished trials are removed"
 

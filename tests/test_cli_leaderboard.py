@@ -1,6 +1,7 @@
 """The leaderboard on a terminal: bars beside the names, and no more lines of legend than are read."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from outcomes_for_tests import comparison, finals, searched
 from rich.console import Console
 
 from autoaug.cli._leaderboard import Leaderboard, axis, bar, bars
+from autoaug.cli._next import last_lines
+from autoaug.cli._output import program
 from autoaug.compare import (
     ClassEffect,
     ClassEffects,
@@ -17,9 +20,11 @@ from autoaug.compare import (
     LeaderboardRow,
     brief_legend,
     interval,
+    sentence,
 )
 from autoaug.compare._leaderboard import Doubt, OtherMetric, Rerun
 from autoaug.compare._looks import Looks
+from autoaug.policy import APPROXIMATION, apply, policy_tree
 
 
 def difference(value: float, verdict: Any = "better") -> Difference:
@@ -166,3 +171,42 @@ def test_a_line_of_the_legend_is_there_only_where_it_applies() -> None:
     one = comparison(finals("none", {0: 0.5}))
     assert brief_legend(one) == ["one final run each gives no interval and no p: set Study(seeds=) to 3 or more"]
     assert brief_legend(comparison()) == []
+
+
+PLAIN = policy_tree(apply("rotate", 0.5)).model_dump(mode="json")
+LOSSY = policy_tree(apply("rotate", 0.5), provenance={APPROXIMATION: "of a network"}).model_dump(mode="json")
+
+TAKEN: dict[str, tuple[Comparison, str]] = {
+    "torchvision takes it": (
+        replace(FOUR, policies={"first": PLAIN}),
+        "take it: {program} export 's tudy.py' --format torchvision -o policy.py --storage x",
+    ),
+    "JSON takes what torchvision would lose": (
+        replace(FOUR, policies={"first": LOSSY}),
+        "take it: {program} export 's tudy.py' --format json -o policy.json --storage x",
+    ),
+    "a winner that is not first is named": (
+        replace(FOUR, rows=[FOUR.rows[1], FOUR.rows[0], FOUR.rows[2]], policies={"first": PLAIN}),
+        "take it: {program} export 's tudy.py' --format torchvision --strategy first -o policy.py --storage x",
+    ),
+    "one that is ahead without evidence": (
+        replace(FOUR, rows=FOUR.rows[1:], policies={"second": PLAIN}),
+        "take it: {program} export 's tudy.py' --format torchvision -o policy.py --storage x",
+    ),
+    "no policy was kept": (FOUR, ""),
+    "the baseline is first": (replace(FOUR, rows=FOUR.rows[2:], policies={"last": PLAIN}), ""),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_the_last_lines_are_the_verdict_and_the_commands_that_come_next(case: str) -> None:
+    found, said = TAKEN[case]
+    lines = list(last_lines(found, "s tudy.py", " --storage x"))
+    assert lines[0] == sentence(found)
+    assert lines[-1] == f"details: {program()} dashboard --storage x"
+    taken = [line for line in lines if line.startswith("take it")]
+    assert taken == [each.format(program=program()) for each in [said] if each]
+    kept = next(iter(found.policies), "nothing")
+    told = [line for line in lines if line.startswith(f"{kept}: every image: ")]
+    assert len(told) == bool(found.policies)
+    assert not [line for line in last_lines(found, None, "") if line.startswith("take it")], "of other data"

@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from outcomes_for_tests import comparison, finals
 from studies_for_tests import tiny
 
-from autoaug import Budget, run
+from autoaug import Budget, Task, run
 from autoaug.compare import to_html
 from autoaug.execution import Event, Job, Options
 from autoaug.executors import Progress
@@ -42,6 +42,25 @@ def test_a_comparison_is_a_table_in_a_notebook() -> None:
         "<p><strong>Unfinished: 2 of 6 final runs; the verdict comes with the last final run</strong>"
     )
     assert "<li>± half a 95 % interval (Student&#x27;s t) over 2 final runs</li>" in html
+
+
+def test_a_study_shows_what_is_asked_and_its_plan() -> None:
+    html = tiny(budget=Budget(trials=3, gpu_seconds=60.0))._repr_html_()
+    assert "<strong>tiny: Does ra beat none by test accuracy (more is better)?</strong>" in html
+    assert "each strategy: 3 trials and 60 gpu seconds to search, then 2 final runs on the test images" in html
+    assert "<tr><td>ra</td><td>3</td><td>≤ 3</td><td>2</td><td>task.refine_epochs, mix.alpha, policy.n" in html
+    several = tiny(strategies={name: none() for name in ("none", "b", "c")}, metric="val_nll", space={})._repr_html_()
+    assert "Which of 2 strategies beat none by test negative log-likelihood (less is better)?" in several
+    assert "<td>b</td>" in several
+    assert "<td>nothing</td>" in several
+    own = tiny(train=trained, task=Task(data=None), strategies={"none": none()}, space={})._repr_html_()
+    assert "trained on its own data" in own
+    assert "<strong>tiny: What is none worth by" in own
+
+
+def trained(trial: Any) -> Any:
+    """A loop that is never run."""
+    yield {}
 
 
 def test_nothing_that_a_comparison_says_is_markup() -> None:

@@ -125,14 +125,16 @@ def run(
             again, why = command_again(), "interrupted" if stop.code == INTERRUPTED else "stopped"
             output.tell(f"{why}; {stop.kept}. Go on with:", f"  {again}", **{why: loaded.study.name}, go_on=again)
             raise typer.Exit(stop.code)
-        code = tell_result(loaded.study, store, options, output)
-    named = f" --storage {shlex.quote(show_storage(store.storage_url))}" if storage or loaded.study.storage else ""
-    output.tell(f"details: {program()} dashboard{named}")
+        comparison, code = tell_result(loaded.study, store, options, output)
+        from autoaug.cli._next import last_lines
+
+        named = f" --storage {shlex.quote(show_storage(store.storage_url))}" if storage or loaded.study.storage else ""
+        output.tell(*last_lines(comparison, None if data else study, named))
     raise typer.Exit(code)
 
 
-def tell_result(study: "Study", store: "Store", options: Options, output: Output) -> int:
-    """Print how a study that was run stands, and what may still be done; return the exit code."""
+def tell_result(study: "Study", store: "Store", options: Options, output: Output) -> tuple["Comparison", int]:
+    """Print how a study that was run stands, and what may still be done; return that, and the exit code."""
     from autoaug.compare import keep_policies, stored_comparison
     from autoaug.execution import failed, outdated
 
@@ -140,11 +142,12 @@ def tell_result(study: "Study", store: "Store", options: Options, output: Output
     if late := outdated(study, store, options.only):
         kept = "a better point was found after the final runs, which stay as they were"
         output.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
-    code = print_leaderboard(stored_comparison([(store, study.name)], with_importance=output.as_json), output)
+    comparison = stored_comparison([(store, study.name)], with_importance=output.as_json)
+    code = print_leaderboard(comparison, output)
     if failed(study, store, options.only):
         again = f"{command_again()} --retry-failed"
         output.tell("take up again what failed with:", f"  {again}", retry=again)
-    return code
+    return comparison, code
 
 
 @app.command()

@@ -250,6 +250,12 @@ class Study:
             described(type(self.task)(data="any")),
         )
 
+    def _repr_html_(self) -> str:
+        """Return what is asked, and the plan, as a notebook shows them."""
+        from autoaug.study._html import to_html  # it reads studies
+
+        return to_html(self)
+
     def own_fields(self, strategy: str) -> dict[str, Any]:
         """Return the fields of the task that are a strategy's own, as plain data; empty where it has none."""
         own = self.full_task_of(strategy).describe()
