@@ -13,6 +13,29 @@ SECONDS = 120
 """That a browser may take. A page of fifteen figures takes a few."""
 
 
+ON_PAPER = """<style>
+@media print {
+  @page { size: A4 landscape; margin: 12mm; }
+  html { font-size: 11px; }
+  main > section { margin-top: 2rem; }
+  .chart, .scroll, .policy { break-inside: avoid; }
+  .figures { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem 2rem; }
+  .scroll { overflow: visible; }
+  .scroll table { font-size: 9px; }
+  .scroll th, .scroll td { padding: 2px 3px; white-space: normal; }
+  .scroll th:first-child { max-width: none; }
+  .legend::details-content { content-visibility: visible; block-size: auto; }
+  .legend ul { columns: 2; max-width: none; }
+  .modebar { display: none !important; }
+}
+</style>
+"""
+"""How a page lies on paper, where nothing can be scrolled, opened or pressed: A4 on its side, and small."""
+
+WINDOW = "1050,800"
+"""Pixels in which figures are drawn: the width of that paper."""
+
+
 def find_browser() -> str:
     """Return the command of a browser that can print.
 
@@ -41,12 +64,13 @@ def write_pdf(page: str, path: Path, browser: str) -> None:
     """
     with TemporaryDirectory(prefix="autoaug-pdf-") as folder:
         html, printed = Path(folder, "page.html"), Path(folder, "page.pdf")
-        html.write_text(page, encoding="utf-8")
+        html.write_text(page.replace("</head>", f"{ON_PAPER}</head>", 1), encoding="utf-8")
         command = [
             browser,
             "--headless",
             "--disable-gpu",
             f"--user-data-dir={folder}/profile",
+            f"--window-size={WINDOW}",
             "--no-pdf-header-footer",
             "--virtual-time-budget=10000",  # until the figures are drawn
             f"--print-to-pdf={printed}",
