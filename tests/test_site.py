@@ -3,18 +3,24 @@
 import html
 import json
 import re
+import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
 from studies_for_tests import tiny
+from waiting_for_tests import until
 
 from autoaug import Budget, run
 from autoaug.compare import Comparison, keep_policies
-from autoaug.execution import Options
+from autoaug.execution import Event, Options
+from autoaug.page._chart import HUES
 from autoaug.page._site import Site
+from autoaug.record import TrialKind
 from autoaug.store import Store
+from autoaug.strategies import none
 
 NAME = "tiny"
 
@@ -126,6 +132,19 @@ def test_a_figure_is_sent_when_it_is_asked_for(site: Site) -> None:
     )
 
 
+def test_a_figure_does_not_wait_for_the_importance_of_dimensions(finished: Store) -> None:
+    def mattered(comparison: Comparison) -> go.Figure:
+        return go.Figure(go.Bar(x=list(comparison.importance.strategies), y=[1]))
+
+    may_end, site = threading.Event(), Site(finished, {"mattered": mattered})
+    site.measure = lambda name, known: may_end.wait() and measured(name, known)  # type: ignore[method-assign]
+    measured = Site.measure.__get__(site)
+    first = ask(site, f"figure/{NAME}/mattered.json")
+    assert first.headers["Retry-After"] == "3"
+    may_end.set()
+    until(lambda: "Retry-After" not in ask(site, f"figure/{NAME}/mattered.json").headers)
+
+
 def test_files_of_a_study_can_be_taken_along(site: Site) -> None:
     table = ask(site, f"download/{NAME}/leaderboard.csv")
     assert table.text.startswith("strategy,test_mean,")
@@ -135,6 +154,73 @@ def test_files_of_a_study_can_be_taken_along(site: Site) -> None:
     assert "import" in ask(site, f"download/{NAME}/policy.py", query="strategy=ra").text
     missing = ask(site, f"download/{NAME}/policy.json", query="strategy=other")
     assert (missing.status, "no policy of other is kept" in missing.text) == (404, True)
+
+
+def test_a_running_study_is_followed_without_a_look_at_differences(tmp_path: Path) -> None:
+    store, during = Store(f"sqlite:///{tmp_path / 'x.db'}"), []
+    site = Site(store, {"question": question})
+
+    def look(event: Event) -> None:
+        if event.record and event.record.epoch == 1 and event.job.kind is TrialKind.FINAL:
+            during.append(ask(site, "api/study/tiny.json").plain)
+            looks.append(len(store.looks("tiny")))
+
+    looks: list[int] = []
+    study = tiny(space={}, strategies={"none": none(), "ra": none()}, budget=Budget(trials=1), seeds=3)
+    run(study, store, options=Options(artifacts=tmp_path / "artifacts"), listen=look)
+    assert set(looks) == {0}
+    first, *_, last = during
+    assert first["stamp"] != last["stamp"]
+    assert ">running</span>" in first["parts"]["state"]["html"]
+    assert "Difference to none" not in last["parts"]["chart"]["html"], "while final runs are missing nobody looks"
+    ended = ask(site, "api/study/tiny.json").plain
+    assert ">finished</span>" in ended["parts"]["state"]["html"]
+    assert "Difference to none" in ended["parts"]["chart"]["html"]
+    changed = {name for name, part in ended["parts"].items() if part["mark"] != last["parts"][name]["mark"]}
+    assert {"answer", "state", "chart", "leaderboard", "searches"} <= changed
+    assert not {"diagnostics", "policies"} & changed
+
+
+def test_a_comparison_is_made_once_for_each_state_of_a_storage(
+    site: Site, finished: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(site, f"study/{NAME}/")
+    monkeypatch.setattr("autoaug.page._site.stored_comparison", None)
+    for path in ("", f"study/{NAME}/", f"api/study/{NAME}.json", "api/studies.json"):
+        assert ask(site, path).status == 200, "what was known is still true"
+
+
+def test_a_study_of_a_newer_version_says_so_among_the_others(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'x.db'}")
+    study = tiny()
+    store.define("old", study.describe())
+    store.define("new", study.describe() | {"version": 10_000})
+    site = Site(store, {})
+    cards = ask(site, "api/studies.json").plain["parts"]
+    assert "Nothing has run yet" in cards["old"]["html"]
+    assert ">waiting</span>" in cards["old"]["html"]
+    assert "version" in cards["new"]["html"]
+    assert 'class="warning"' in cards["new"]["html"]
+    page = ask(site, "study/new/")
+    assert (page.status, "version" in page.text) == (422, True)
+    assert ask(site, "study/old/").status == 200
+
+
+def test_an_empty_storage_says_what_comes_first(tmp_path: Path) -> None:
+    page = ask(Site(Store(f"sqlite:///{tmp_path / 'x.db'}"), {}), "")
+    assert "autoaug run studies/quickstart.py" in page.text
+
+
+def test_a_figure_that_fails_is_said_in_its_place(finished: Store) -> None:
+    broken = ask(Site(finished, {"mine": lambda _: 1 / 0}), f"figure/{NAME}/mine.json")
+    assert broken.status == 422
+    assert "the figure 'mine' fails: ZeroDivisionError" in broken.plain["reason"]
+
+
+def test_colours_are_those_of_the_figures() -> None:
+    css = (Path(__file__).parent.parent / "autoaug" / "page" / "static" / "page.css").read_text()
+    found = re.findall(r"\.hue-([0-9]+) { --hue: (#[0-9a-f]{6}); }", css)
+    assert [int(k) for k, _ in found] == list(range(HUES))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from autoaug.compare import Comparison, FinalRun, LeaderboardRow, show_p
 from autoaug.record import TrialKind
 
+HUES = 9
+"""Colours that the style sheet has, those of a project's figures; more strategies than that share them."""
+
 MARGIN = 0.06
 """Of the axis, that is left free on either side of what is drawn."""
 
@@ -129,7 +132,7 @@ def differences(comparison: Comparison) -> dict[str, list[float]]:
 
 def drawn(comparison: Comparison, found: Sequence[Measured], caption: str, versus: bool) -> Chart:
     """Return what was measured as it is drawn: the best first, along one axis."""
-    hues = {name: k for k, name in enumerate(comparison.strategies)}
+    hues = {name: k % HUES for k, name in enumerate(comparison.strategies)}
     sign = -1.0 if comparison.maximize else 1.0
     best_first = sorted(found, key=lambda each: math.inf if each.value is None else sign * each.value)
     axis = Axis.over([number for each in found for number in each.numbers()] + [0.0] * versus)

@@ -22,7 +22,7 @@ def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
     Raises:
         ValueError: a figure fails; the message names it.
     """
-    drawn = [(title, figure) for title, ask in figures.items() if (figure := draw(title, ask, comparison)).data]
+    drawn = [(title, figure) for title in in_order(figures) if (figure := draw(title, figures[title], comparison)).data]
     view = study_view(comparison)
     return as_file("report.html", drawn, view=view, pieces=pieces(view, None))
 
@@ -46,6 +46,19 @@ def as_file(template: str, drawn: Sequence[tuple[str, Any]], **given: Any) -> st
         content_policy=content_policy([script.encode(), plotly] if drawn else []),
         **given,
     )
+
+
+FIRST = ("race", "final", "pareto", "learning curves", "policy over time", "strength map", "importance")
+"""The figures that a page begins with, where a project has them; the others follow by their names."""
+
+DRAWN_ABOVE = "effect"
+"""The figure that every page begins with, drawn without a script."""
+
+
+def in_order(figures: Iterable[str]) -> list[str]:
+    """Return the titles of figures in the order in which a page shows them."""
+    shown = [title for title in figures if title != DRAWN_ABOVE]
+    return sorted(shown, key=lambda title: (FIRST.index(title) if title in FIRST else len(FIRST), title))
 
 
 def inert(text: str) -> Markup:

@@ -9,17 +9,17 @@ import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, quote
 
 from markupsafe import Markup
 
-from autoaug.compare import Comparison, Figure, sentence, stored_comparison, to_csv
+from autoaug.compare import Comparison, Figure, Importance, sentence, stored_comparison, to_csv
 from autoaug.execution import Status, status
 from autoaug.lookup import lookup
-from autoaug.page._report import draw, plotly_script, report, static_file
+from autoaug.page._report import draw, in_order, plotly_script, report, static_file
 from autoaug.page._templates import filled, pieces
 from autoaug.page._view import state_view, study_view, told
 from autoaug.store import Store, ids_by_name, last_trials, stamp
@@ -44,6 +44,9 @@ UP = "../../"
 STATUS_SECONDS = 5.0
 """How old the state of a study may be that has not ended: leases change it, and no stamp tells."""
 
+IMPORTANCE_SECONDS = 60.0
+"""How old the importance of dimensions may be while a study runs."""
+
 LIST_SECONDS = 1.5
 """For how long one answer works on the sentences of a list; the next one goes on."""
 
@@ -63,6 +66,8 @@ class Answer:
     mark: str = ""
     """Of its contents, for If-None-Match; empty where it is made anew each time."""
     code: str = "200 OK"
+    final: bool = True
+    """Whether nothing is missing in it that is still being measured."""
     name: str = ""
     """Of the file as which it is saved; empty where it is shown."""
 
@@ -75,7 +80,17 @@ class Known:
     comparison: Comparison
     status: Status
     since: float
-    figures: dict[str, bytes] = field(default_factory=dict)
+    figures: dict[tuple[str, bool], bytes] = field(default_factory=dict)
+    """As JSON, by title and whether the importance of dimensions was known."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Hold how much each dimension mattered at one moment."""
+
+    stamp: tuple[object, ...]
+    importance: Importance
+    since: float
 
 
 class Missing(ValueError):
@@ -93,6 +108,8 @@ class Site:
     def __init__(self, store: Store, figures: Mapping[str, Figure]) -> None:
         self.store, self.figures = store, dict(figures)
         self.known: dict[str, Known] = {}
+        self.measured: dict[str, Measured] = {}
+        self.measuring: set[str] = set()
         self.lock = threading.Lock()
         self.locks: dict[str, threading.Lock] = {}
         threading.Thread(
@@ -110,6 +127,8 @@ class Site:
             answer = self.failure(path, "This cannot be shown", str(error), "422 Unprocessable Content")
         headers = [("Content-Type", answer.kind), ("Content-Security-Policy", CONTENT_POLICY)]
         headers += [("Cache-Control", "no-cache")]
+        if not answer.final:
+            headers.append(("Retry-After", "3"))
         if answer.mark:
             headers.append(("ETag", f'"{answer.mark}"'))
             if f'"{answer.mark}"' in environ.get("HTTP_IF_NONE_MATCH", ""):
@@ -184,6 +203,32 @@ class Site:
             self.known[name] = Known(now, comparison, stands, time.monotonic())
             return self.known[name]
 
+    def importance(self, name: str, known: Known) -> Importance | None:
+        """Return how much each dimension mattered, of a study that runs a moment ago; None while that is measured.
+
+        It takes seconds, and no figure that does not show it waits for it.
+        """
+        with self.lock:
+            found = self.measured.get(name)
+            if found and found.stamp == known.stamp:
+                return found.importance
+            recent = found and not known.status.finished and time.monotonic() - found.since < IMPORTANCE_SECONDS
+            if name not in self.measuring and not recent:
+                self.measuring.add(name)
+                threading.Thread(target=self.measure, args=(name, known), daemon=True).start()
+            return found.importance if found and recent else None
+
+    def measure(self, name: str, known: Known) -> None:
+        """Measure how much each dimension of a study mattered."""
+        try:
+            found = stored_comparison([(self.store, name)], look=False).importance
+        except Exception:  # the storage went away: the next figure asks again
+            found = None
+        with self.lock:
+            self.measuring.discard(name)
+            if found is not None:
+                self.measured[name] = Measured(known.stamp, found, time.monotonic())
+
     def native(self, name: str) -> dict[str, int]:
         """Return Optuna's numbers of the searches of a study and of its final runs, by what follows its name."""
         return {each.removeprefix(f"{name}/"): number for each, number in ids_by_name(self.store, name).items()}
@@ -241,7 +286,7 @@ class Site:
             pieces=parts,
             marks={each: mark(piece) for each, piece in parts.items()},
             files=files_of(known.comparison, address),
-            figures=[(title, f"{UP}figure/{address}/{quote(title, safe='')}.json") for title in self.figures],
+            figures=[(title, f"{UP}figure/{address}/{quote(title, safe='')}.json") for title in in_order(self.figures)],
             compare=f"dashboard/compare-studies?ids={','.join(searches)}" if len(searches) > 1 else "",
             final=native.get("leaderboard"),
         )
@@ -257,9 +302,13 @@ class Site:
         known = self.look(name)
         if title not in self.figures:
             raise Missing(f"there is no figure {shown(title)!r} in dashboards/: there are {', '.join(self.figures)}")
-        if title not in known.figures:
-            known.figures[title] = draw(title, self.figures[title], known.comparison).to_json().encode()
-        return Answer("application/json", known.figures[title], mark(known.figures[title].decode()))
+        importance = self.importance(name, known)
+        key = (title, importance is not None)
+        if key not in known.figures:
+            whole = replace(known.comparison, importance=importance or Importance())
+            known.figures[key] = draw(title, self.figures[title], whole).to_json().encode()
+        body = known.figures[key]
+        return Answer("application/json", body, mark(body), final=importance is not None)
 
     def download(self, name: str, file: str, strategy: str) -> Answer:
         """Return a file that is made of a study."""

@@ -22,16 +22,13 @@ from autoaug.compare import (
 )
 from autoaug.data import public_name
 from autoaug.execution import Status, StrategyStatus
-from autoaug.page._chart import Chart, chart_of
+from autoaug.page._chart import HUES, Chart, chart_of
 from autoaug.record import TrialKind, complete_by_value
 from autoaug.study import SECONDS, unit
 from autoaug.text import LONGEST_NAME, counted, shown
 
 MOST_ROWS = 200
 """Of a table of the page."""
-
-HUES = 10
-"""Colours that the style sheet has; more strategies than that share them."""
 
 MINUTE, HOUR = 60, 3600
 

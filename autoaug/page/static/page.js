@@ -3,6 +3,7 @@
   const SECONDS = 3;
   const PATIENCE_SECONDS = 10;
   const NEAR = "400px";
+  const HEIGHT = 450;
   const FEW_BUTTONS = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "resetScale2d"]] };
 
   const away = document.getElementById("away");
@@ -24,6 +25,8 @@
       font: { ...layout.font, color: ink },
       hoverlabel: { ...layout.hoverlabel, bgcolor: paper, bordercolor: faint, font: { color: ink } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
+      title: { text: "" },
+      margin: { ...layout.margin, t: 30 },
       uirevision: "kept",
     };
     for (const key of new Set(axes)) {
@@ -32,7 +35,11 @@
     return themed;
   };
 
-  const text = (value) => (typeof value === "string" ? value : (value?.text ?? ""));
+  // A title of Plotly's has a little markup of its own: what stands above a figure is its text
+  const text = (title) => {
+    const written = typeof title === "string" ? title : (title?.text ?? "");
+    return new DOMParser().parseFromString(written.replaceAll("<br>", " "), "text/html").body.textContent;
+  };
 
   const given = (figure) => {
     const inline = document.getElementById(figure.dataset.inline ?? "");
@@ -42,10 +49,14 @@
 
   const draw = async (figure) => {
     const answer = await given(figure);
+    const wait = Number(answer.headers.get("Retry-After"));
+    if (answer.ok || answer.status === 304) {
+      if (wait) setTimeout(() => later(figure), 1000 * wait); // something in it is still being measured
+    }
     if (answer.status === 304) return;
     const plot = figure.querySelector(".plot");
     if (!answer.ok) {
-      plot.textContent = (await answer.json()).reason;
+      plot.textContent = (await answer.json()).reason ?? answer.statusText;
       return;
     }
     figure.mark = answer.headers.get("ETag");
@@ -53,7 +64,10 @@
     figure.hidden = data.length === 0;
     if (figure.hidden) return;
     figure.drawn = { data, layout };
-    plot.setAttribute("aria-label", layout.meta?.alt ?? text(layout.title));
+    const title = text(layout.title);
+    if (title) figure.querySelector("h3").textContent = title;
+    plot.setAttribute("aria-label", layout.meta?.alt ?? title);
+    plot.style.height = `${layout.height ?? HEIGHT}px`;
     await Plotly.react(plot, data, onThisPage(layout), FEW_BUTTONS);
   };
 
