@@ -1,16 +1,16 @@
 """A budget is kept by whatever spends it: several drivers, trials that fail, trials that are cut, workers that die."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import SERVER
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 from schedulers import hand_out_at_once
@@ -201,44 +201,38 @@ def test_what_is_expected_is_kept_beside_the_definition(store: Store, options: O
     assert (store.definition("tiny") or {})["predicted_seconds"].keys() == {"none", "ra"}
 
 
-DRIVER = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from dataclasses import replace
-from pathlib import Path
-from optuna.trial import TrialState
-from studies_for_tests import tiny
-from autoaug import Budget
-from autoaug.store import Store
-from autoaug.strategies import none
-from autoaug.execution import Options
-from autoaug.executors import conduct
-study = tiny(strategies={"none": none()}, budget=Budget(gpu_seconds=float(sys.argv[4])), seeds=1)
-study = replace(study, task=replace(study.task, epochs=60))
-store = Store(sys.argv[2])
-options = Options(artifacts=Path(sys.argv[3]), checkpoint_seconds=0)
-conduct(study, store, "local", options, lambda e: print(e.job, flush=True))
-"""
+def drive(url: str, artifacts: Path, limit: float, told: Connection) -> None:
+    """Run a study of one strategy beside others that do so too, and tell of each thing that happens."""
+    study = tiny(strategies={"none": none()}, budget=Budget(gpu_seconds=limit), seeds=1)
+    study = replace(study, task=replace(study.task, epochs=60))
+    options = Options(artifacts=artifacts, checkpoint_seconds=0)
+    with told:
+        conduct(study, Store(url), "local", options, lambda event: told.send(str(event.job)))
 
 
 @pytest.mark.slow
 def test_several_drivers_overshoot_a_budget_by_less_than_an_epoch_each_though_one_is_killed(tmp_path: Path) -> None:
     url, limit = f"sqlite:///{tmp_path / 'x.db'}", 3.0
-    command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), url, str(tmp_path / "a"), str(limit)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    drivers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)]
+    pipes = [SERVER.Pipe(duplex=False) for _ in range(3)]
+    drivers = [SERVER.Process(target=drive, args=(url, tmp_path / "a", limit, told)) for _, told in pipes]
     try:
+        for driver, (_, told) in zip(drivers, pipes, strict=True):
+            driver.start()
+            told.close()
         for _ in range(6):
-            assert drivers[0].stdout
-            drivers[0].stdout.readline()
-        drivers[0].send_signal(signal.SIGKILL)
+            pipes[0][0].recv()
+        drivers[0].kill()
+        for heard, _ in pipes:
+            with heard, suppress(EOFError):
+                while True:
+                    heard.recv()
         for driver in drivers:
-            driver.communicate()
+            driver.join()
     finally:
         for driver in drivers:
-            with driver:  # waits for it and closes its pipe
-                driver.kill()
-    assert [driver.returncode for driver in drivers] == [-signal.SIGKILL, 0, 0]
+            driver.kill()
+            driver.join()
+    assert [driver.exitcode for driver in drivers] == [-signal.SIGKILL, 0, 0]
     store = Store(url)
     epochs = [record.gpu_seconds for record in store.epochs("tiny") if record.kind is not TrialKind.FINAL]
     assert not any(outcome.state in ("RUNNING", "WAITING") for outcome in store.outcomes("tiny"))

@@ -50,7 +50,7 @@ def test_the_shell_example_finds_the_largest_rate_that_helps(store: Store, optio
 @pytest.mark.slow
 def test_torchrun_searches(store: Store, options: Options) -> None:
     short = replace(study_in(EXAMPLES / "torchrun" / "study.py"), budget=Budget(trials=1), seeds=1)
-    run(short, store, options=options)
+    run(short, store, options=replace(options, only=("trivialaugment",)))  # each trial imports torch three times
     outcomes = store.outcomes("torchrun")
-    assert [(outcome.state, outcome.epochs, outcome.attempt) for outcome in outcomes] == [("COMPLETE", 4, 1)] * 4
+    assert [(outcome.state, outcome.epochs, outcome.attempt) for outcome in outcomes] == [("COMPLETE", 4, 1)] * 2
     assert all(outcome.gpu_seconds > 0.5 for outcome in outcomes), "what the ranks spend is the trial's cost"
