@@ -43,7 +43,7 @@ HOMES = {
     "greenlet": {"trial"},
     "kornia": {"ops"},
     "lightning": {"integrations"},
-    "optuna": {"strategies", "study", "store", "execution", "executors", "compare", "testing"},
+    "optuna": {"strategies", "study", "store", "execution", "executors", "compare", "testing", "page"},
     "optuna_dashboard": {"page"},
     "plotly": set(),  # figures are the user's: dashboards/
     "pytest": {"testing"},

@@ -24,6 +24,7 @@ from autoaug.cli._output import (
     usage_errors,
     writing,
 )
+from autoaug.cli._published import publish_result
 from autoaug.cli._stopping import Stop, what_is_kept
 from autoaug.options import Options
 from autoaug.text import agreeing, counted
@@ -144,6 +145,7 @@ def tell_result(study: "Study", store: "Store", options: Options, output: Output
         output.tell(f"{', '.join(late)}: {kept}; --retest tests it too, and is recorded", outdated=late)
     comparison = stored_comparison([(store, study.name)], with_importance=output.as_json)
     code = print_leaderboard(comparison, output)
+    publish_result(store, comparison, options)
     if failed(study, store, options.only):
         again = f"{command_again()} --retry-failed"
         output.tell("take up again what failed with:", f"  {again}", retry=again)

@@ -10,12 +10,19 @@ from autoaug.page._report import report
 if TYPE_CHECKING:
     from autoaug.page._guard import is_loopback
     from autoaug.page._mount import mount_of
+    from autoaug.page._publish import publish
     from autoaug.page._server import make_dashboard
     from autoaug.page._token import new_token
-else:  # a report needs no server
+else:  # a report needs neither a server nor Optuna Dashboard
     __getattr__, __dir__ = lazily(
         __name__,
-        {"_guard": "is_loopback", "_mount": "mount_of", "_server": "make_dashboard", "_token": "new_token"},
+        {
+            "_guard": "is_loopback",
+            "_mount": "mount_of",
+            "_publish": "publish",
+            "_server": "make_dashboard",
+            "_token": "new_token",
+        },
     )
 
 __all__ = [
@@ -26,6 +33,7 @@ __all__ = [
     "make_dashboard",
     "mount_of",
     "new_token",
+    "publish",
     "report",
     "write_pdf",
 ]

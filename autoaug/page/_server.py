@@ -13,6 +13,7 @@ from waitress.server import BaseWSGIServer
 
 from autoaug.compare import Figure
 from autoaug.page._answers import Respond, Wsgi, answer
+from autoaug.page._artifacts import StoredArtifacts
 from autoaug.page._compress import Compressed
 from autoaug.page._guard import guarded, is_loopback, rules
 from autoaug.page._mount import mount_of
@@ -93,7 +94,7 @@ def make_dashboard(
         figures: of a project's `dashboards/`, by title.
         token: what a visitor has to know; None lets everybody in who reaches the address.
         root_path: where a reverse proxy shows the pages: a path such as "/sub", or its URL. Empty: at the root.
-        artifact_store: of artifacts that Optuna Dashboard shows.
+        artifact_store: of artifacts that Optuna Dashboard shows; None is what each study says of its own.
 
     Raises:
         OSError: the address is in use, or not of this machine.
@@ -107,7 +108,8 @@ def make_dashboard(
         raise ValueError(f"others reach {host}: give a token, which visitors have to know")
 
     def pages(opened: Store) -> Wsgi:
-        return beside(Site(opened, figures), native(opened, artifact_store, write, mount.path), mount.path)
+        artifacts = artifact_store or StoredArtifacts(opened)
+        return beside(Site(opened, figures), native(opened, artifacts, write, mount.path), mount.path)
 
     app = guarded(Compressed(Present(store, pages)), rules(host, write, token, mount))
     server = waitress.create_server(
