@@ -126,6 +126,11 @@ def test_a_figure_draws_whatever_there_is(name: str, study: str) -> None:
         assert figure.layout.meta["alt"]
 
 
+def test_the_docs_name_every_figure() -> None:
+    page = (shipped_root() / "docs" / "how-to" / "figures.md").read_text()
+    assert [name for name in FIGURES if f"`{name.replace(' ', '_')}`" not in page] == []
+
+
 def test_strategies_look_different_without_colours_too() -> None:
     found = large([f"s{k}" for k in range(60)], trials=1, epochs=1, seeds=1)
     looks = list(style.looks(found).values())

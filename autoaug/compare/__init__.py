@@ -20,6 +20,7 @@ from autoaug.compare._sentence import leading, sentence, winner, winner_in_words
 from autoaug.compare._statistics import Difference, Interval, interval
 from autoaug.compare._stored import ALWAYS_ON, OWN_DATA, Comparison, Figure, stored_comparison, stored_leaderboard
 from autoaug.compare._tables import tables, to_csv, to_json
+from autoaug.compare._worth import Arm, Worth, worth
 from autoaug.lazy import lazily
 from autoaug.table import Table, to_table
 
@@ -33,6 +34,7 @@ __all__ = [
     "OWN_DATA",
     "PHASES",
     "Across",
+    "Arm",
     "Band",
     "ClassCounts",
     "ClassEffect",
@@ -50,6 +52,7 @@ __all__ = [
     "PairTest",
     "Rerun",
     "Table",
+    "Worth",
     "across",
     "across_csv",
     "across_headline",
@@ -92,4 +95,5 @@ __all__ = [
     "winner",
     "winner_in_words",
     "winning_policy",
+    "worth",
 ]

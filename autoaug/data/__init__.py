@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from autoaug.data._splits import DataError, Split
     from autoaug.data._standard import STANDARDS, Standard, standard_named
     from autoaug.data._table import image_table
-    from autoaug.data._taught import corrupted, long_tailed, reduced
+    from autoaug.data._taught import corrupted, long_tailed, reduced, whole_of
     from autoaug.data._tensors import tensors
     from autoaug.data._torch_datasets import from_datasets
 else:
@@ -50,7 +50,7 @@ else:
             "_splits": "DataError Split",
             "_standard": "STANDARDS Standard standard_named",
             "_table": "image_table",
-            "_taught": "corrupted long_tailed reduced",
+            "_taught": "corrupted long_tailed reduced whole_of",
             "_tensors": "tensors",
             "_torch_datasets": "from_datasets",
         },
@@ -97,4 +97,5 @@ __all__ = [
     "tensors",
     "tiny_imagenet",
     "train_on_val",
+    "whole_of",
 ]

@@ -44,6 +44,18 @@ def reduced(data: str | Path | Reader, per_class: int, seed: int = 0) -> Reduced
     return Reduced(data, per_class, seed)
 
 
+def whole_of(data: str | Path | Reader) -> str | Path | Reader:
+    """Return the dataset that a reduced one is drawn from; other data as they are.
+
+    Two that come from one dataset have the same test images: what was trained on them can be compared.
+
+    >>> from autoaug.data import reduced, whole_of
+    >>> whole_of(reduced("digits", per_class=20))
+    'digits'
+    """
+    return whole_of(data.data) if isinstance(data, Reduced) else data
+
+
 @dataclass(frozen=True)
 class LongTailed:
     """Train on ever fewer images of one class after the other; see `long_tailed`."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, TPESampler
 
+from autoaug.data import described_data, whole_of
 from autoaug.fields import as_field, check_value, rules_of
 from autoaug.lookup import lookup, suggest
 from autoaug.mixing import build as build_mix
@@ -96,13 +97,19 @@ class Strategy(NamedTuple):
         """Return this strategy with fields of the task of its own in every training, such as `trained(dropout=0.5)`.
 
         For arms that differ in how they train: with refinement epochs or without, with another weight decay. The data,
-        the split and what else a score is measured on are the same for all strategies. Strategies that train for
-        different numbers of epochs cost differently: the plan warns of it.
+        the split and what else a score is measured on are the same for all strategies; but an arm may learn from
+        another number of their images, `trained(data="cifar10:reduced=200")`, which asks what more data are worth.
+        Strategies that train for different numbers of epochs cost differently: the plan warns of it.
 
         Raises:
             ValueError: not a field of `Task`, or one that is the same in all trials.
         """
-        check_task_fields("trained", task_fields, SAME_IN_ALL_TRIALS)
+        same = {name: what for name, what in SAME_IN_ALL_TRIALS.items() if name != "data"}
+        data = task_fields.get("data")
+        data = described_data(data) if isinstance(data, str) else data
+        check_task_fields(
+            "trained", task_fields, SAME_IN_ALL_TRIALS if data is None or whole_of(data) == data else same
+        )
         return self._replace(task={**self.task, **task_fields})
 
     def pruned(self, name: str) -> "Strategy":

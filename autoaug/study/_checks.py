@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.distributions import BaseDistribution
 from optuna.pruners import NopPruner
 
+from autoaug.data import data_name, whole_of
 from autoaug.lookup import suggest
 from autoaug.mixing import MIXES
 from autoaug.strategies import Strategy
@@ -126,9 +127,15 @@ def check_own_task(study: "Study", strategy: str) -> None:
             raise ValueError(f"{where}: 'task.{name}' is fixed at {value!r} and a dimension of the space: keep one")
     try:
         study.strategies[strategy].trained(**own)
-        study.full_task_of(strategy)
+        task = study.full_task_of(strategy)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from None
+    here, there = task.data, study.task.data
+    if here is not None and there is not None and whole_of(here) != whole_of(there):
+        raise ValueError(
+            f"{where}: {data_name(here)} and the study's {data_name(there)} are drawn from different datasets, so "
+            f"scores would be of different test images: give some of {data_name(whole_of(there))}"
+        )
 
 
 def check_proxy(study: "Study", strategy: str) -> None:
