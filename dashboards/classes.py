@@ -20,7 +20,7 @@ def figure(comparison: Comparison) -> go.Figure:
         return go.Figure()
     largest = sorted(effects.classes, key=lambda each: -abs(each.difference))[:MOST_CLASSES]
     ordered = sorted(largest, key=lambda each: -each.difference)
-    axis = f"test accuracy of {named(effects.strategy)} minus that of {named(effects.baseline)}, points"
+    axis = f"test accuracy of {named(effects.strategy)}<br>minus that of {named(effects.baseline)}, points"
     shown = layout("Which classes does it help or harm?", axis, "", told(effects))
     shown.update(
         yaxis=listed([named(each.name) for each in ordered]),

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from autoaug.compare import Comparison
 from autoaug.record import TrialKind
-from dashboards.style import INK, POOLED, layout, listed, looks, named, seconds_of, tall
+from dashboards.style import INK, POOLED, below, layout, listed, looks, named, seconds_of, tall
 
 PARTS: Mapping[str, tuple[str, float]] = {
     "search": ("", 1.0),
@@ -55,7 +55,7 @@ def figure(comparison: Comparison) -> go.Figure:
         yaxis=listed([named(name) for name in names]),
         xaxis={"rangemode": "tozero"},
         annotations=[total(k, sum(spent[name].values())) for k, name in enumerate(names)],
-        height=tall(len(names)),
+        **below(len(drawn) // 2, tall(len(names))),
     )
     return go.Figure(drawn, shown)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from autoaug.compare import Comparison
-from dashboards.style import POOLED, Look, layout, listed, looks, named, tall
+from dashboards.style import POOLED, Look, below, layout, listed, looks, named, tall
 
 MOST_DIMENSIONS = 20
 """That are drawn; a figure must stay readable."""
@@ -45,7 +45,7 @@ def figure(comparison: Comparison) -> go.Figure:
         yaxis=listed([named(dimension) for dimension in dimensions]),
         xaxis={"rangemode": "tozero"},
         shapes=[{**rule, "opacity": 0.3, "layer": "below"} for rule in rules],
-        height=tall(max(len(dimensions), len(dimensions) * len(drawn) // 3)),
+        **below(len(drawn), tall(max(len(dimensions), len(dimensions) * len(drawn) // 3))),
     )
     return go.Figure(marks, shown)
 

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from autoaug.compare import Comparison, show_value
 from autoaug.record import Outcome, TrialKind, complete_by_value, last_attempts
-from dashboards.style import INK, Look, layout, looks, named, seconds_of, spread, test_scores
+from dashboards.style import INK, Look, below, layout, looks, named, seconds_of, spread, test_scores
 
 MOST_POINTS = 1000
 """Trials that are drawn, those of the front among them."""
@@ -39,6 +39,7 @@ def figure(comparison: Comparison) -> go.Figure:
     drawn += finals(comparison, look)
     value = comparison.label(comparison.metric)
     shown = layout("What does a better score cost?", f"{unit} of one training", value, told(front, unit, len(trials)))
+    shown.update(below(len({each.strategy for each in trials}) + 1))
     costs = [each.gpu_seconds for each in trials]
     if max(costs) / min(costs) > WIDE:
         shown.update(xaxis={"type": "log", "dtick": "D2"})

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from autoaug.compare import Band, Comparison, CurvePoint, anytime, bands, show_value
 from autoaug.metrics import row_of
-from dashboards.style import INK, POOLED, Look, layout, looks, named, pale, seconds_of, spread
+from dashboards.style import INK, POOLED, Look, below, layout, looks, named, pale, seconds_of, spread
 
 MOST_POINTS = 300
 """Of all bands together."""
@@ -36,6 +36,7 @@ def figure(comparison: Comparison) -> go.Figure:
     shown = layout(
         "Which strategy gets there first?", f"{unit} spent", f"best {comparison.label(metric)}", told(steps, unit)
     )
+    shown.update(below(len(names)))
     level = level_of(comparison)
     if level is not None:
         shown.update(shapes=[reference(level, comparison.baseline)])

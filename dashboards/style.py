@@ -164,6 +164,16 @@ def tall(rows: int) -> int | None:
     return 24 * rows + 160 if rows > 12 else None
 
 
+def below(entries: int, height: int | None = None) -> dict[str, Any]:
+    """Return height and legend of a figure with so many entries in it, two in a row of a narrow page.
+
+    Many take room of their own and leave the figure its own; the legend stays clear of what stands along the axis.
+    """
+    legend = 20 * -(-entries // 2) + 10
+    most = max(height or 450, 350 + legend)
+    return {"height": most if most > 450 else None, "legend": {"y": round(-60 / (most - 110 - legend), 3)}}
+
+
 def spread(count: int, most: int) -> list[int]:
     """Return at most so many of the numbers from 0 to `count` - 1, evenly spaced, the first and the last among them."""
     return sorted({round(k * (count - 1) / max(1, min(count, most) - 1)) for k in range(min(count, most))})

@@ -69,7 +69,7 @@ def large(names: Sequence[str], trials: int, epochs: int, seeds: int = 3, classe
     counts: dict[str, dict[FinalRun, ClassCounts]] = {}
     for k, name in enumerate(names):
         hyper = {"hyper_seconds": 0.7, "hypergradient_norm": 0.123456} if k == 1 else {}
-        values = sorted((0.5 + 0.02 * k + rng.gauss(0, 0.03) for _ in range(trials)), reverse=True)
+        values = sorted((0.5 + 0.01 * k + rng.gauss(0, 0.03) for _ in range(trials)), reverse=True)
         for trial, value in enumerate(values):
             state = rng.choice(["COMPLETE"] * 8 + ["PRUNED", "FAIL"])
             seconds = epochs * rng.uniform(1, 3)
@@ -78,7 +78,7 @@ def large(names: Sequence[str], trials: int, epochs: int, seeds: int = 3, classe
             for number in range(1, epochs + 1) if trial < 25 else (epochs,):
                 took = seconds if trial >= 25 else seconds / epochs
                 records.append(epoch(trial, number, value * number / epochs, took, strategy=name, study="s"))
-        scores = {seed: 0.5 + 0.02 * k + rng.gauss(0, 0.01) for seed in range(seeds)}
+        scores = {seed: 0.5 + 0.01 * k + rng.gauss(0, 0.01) for seed in range(seeds)}
         outcomes += finals(name, scores, epochs=epochs)
         images = (50,) * classes
         for seed, score in scores.items():
