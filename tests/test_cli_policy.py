@@ -1,6 +1,7 @@
 """`autoaug export` and `autoaug show`: what they print, what they write, and what they refuse."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,8 @@ def test_a_study_exports_the_policy_that_it_found(call: Call) -> None:
     assert (found["study"], found["strategy"], found["data"]) == ("tiny", "ra", "digits-rotated")
     assert found["torch"]
     assert isinstance(found["point policy.n"], int)
-    first = call("compare", "tiny").stdout.splitlines()[2].split()[0]
+    printed = call("compare", "tiny").stdout.splitlines()
+    first = next(after for line, after in pairwise(printed) if line.startswith("strategy")).split()[0]
     result = call("export", "s.py", "--format", "json", "-o", "first.json")
     facts = load_tree("first.json").provenance
     assert facts["strategy"] == first
