@@ -63,9 +63,13 @@ def on(data: str, means: Mapping[str, float], seeds: int = 2, **more: Any) -> Co
     return Comparison((data,), definition, leaderboard(outcomes, definition["baseline"], definition["metric"]))
 
 
-def of(values: Sequence[Sequence[float]], names: Sequence[str] = ("none", "a", "b", "c", "d")) -> Across:
+NAMES = ("none", "a", "b", "c", "d")
+
+
+def of(values: Sequence[Sequence[float]], names: Sequence[str] = NAMES, baseline: str = "none") -> Across:
     """Data sets by line, strategies by column."""
-    return across([on(f"data{k}", dict(zip(names, line, strict=False))) for k, line in enumerate(values)])
+    lines = [dict(zip(names, line, strict=False)) for line in values]
+    return across([on(f"data{k}", line, baseline=baseline) for k, line in enumerate(lines)])
 
 
 RNG = np.random.default_rng(0)
@@ -221,7 +225,7 @@ def test_what_nine_data_sets_agree_on_is_told_apart() -> None:
     half = stats.t.isf(0.025, 8) * gain.std(ddof=1) / 3
     first, other = ("a", "b") if best == 0 else ("b", "a")
     assert across_headline(found) == (
-        f"{first} beats none over 9 data sets, by {gain.mean():.1f} ± {half:.1f} points in the mean (p = 0.012); "
+        f"{first} beats none over 9 data sets, by {gain.mean():.1f} ± {half:.1f} points in the mean (p = .012); "
         f"so does {other}"
     ), "p: 3 pairs times 2 / 2**9"
 
@@ -365,9 +369,25 @@ def test_the_diagram_has_a_line_for_each_strategy_and_a_bar_for_each_group() -> 
     assert ranks == {name: pytest.approx(rank, abs=1e-3) for name, rank in found.ranks.items()}
     bars = [trace for trace in drawn.data if trace.line.width == 5]
     assert [list(bar.x) for bar in bars] == [[pytest.approx(found.ranks[name], abs=1e-3) for name in found.cliques[0]]]
-    assert list(drawn.layout.yaxis.ticktext) == list(found.strategies)
+    assert [text.split()[0] for text in drawn.layout.yaxis.ticktext] == list(found.strategies)
+    alt = drawn.layout.meta["alt"]
+    assert all(f"{name} {rank:.2f}" in alt for name, rank in found.ranks.items())
+    assert f"Not told apart: {', '.join(found.cliques[0])}." in alt
     assert len(drawn.to_json()) < 30_000
+    assert drawn.layout.title.text.startswith("Which strategies differ over 9 data sets?<br>")
+    few = load_diagram(shipped_root())(of([[0.7, 0.8, 0.9]] * 3))
+    assert few.layout.title.text.startswith("Mean ranks over 3 data sets: too few to test<br>")
+    assert [trace.line.dash for trace in few.data if trace.line.width == 5] == ["dot"], "a bar that says nothing"
     assert "critical difference" not in load_figures(shipped_root()), "it is no figure of one comparison"
+
+
+def test_names_are_no_markup_in_the_diagram_and_many_strategies_stay_small() -> None:
+    names = ["none", "<b>bold</b>", *(f"strategy-{k}" for k in range(60))]
+    drawn = load_diagram(shipped_root())(of([[0.3 + k / 200 for k in range(62)]] * 2, names))
+    assert len(drawn.layout.yaxis.ticktext) == 40
+    assert len(drawn.to_json()) < 30_000
+    marked = load_diagram(shipped_root())(of([[0.7, 0.8]] * 6, names[:2]))
+    assert "<b>" not in marked.to_json().replace("\\u003c", "<")
 
 
 def test_the_page_has_every_data_set_and_shows_names_as_text() -> None:

@@ -26,9 +26,9 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
 TOKEN = re.compile(r"\\(?:[A-Za-z]+|.)|[{}$&#^_%~]|[^\\{}$&#^_%~]+", re.DOTALL)
 
 COMMANDS = """
-begin end usepackage centering small setlength tabcolsep caption label toprule midrule bottomrule quad textbf mathbf
-pm dagger textbackslash textasciitilde textasciicircum textasciigrave textless textgreater textbar dots times cdot leq
-geq to alpha Omega mu i c v r
+begin end usepackage centering small scriptsize setlength tabcolsep caption label toprule midrule bottomrule quad
+textbf mathbf pm dagger textbackslash textasciitilde textasciicircum textasciigrave textless textgreater textbar dots
+times cdot leq geq to alpha Omega mu i c v r
 """
 """All that tables use, of LaTeX itself and booktabs."""
 
@@ -188,6 +188,16 @@ def test_over_data_sets_each_has_its_best_and_its_marks() -> None:
     turned = checked(to_latex(of([[0.7, 0.9, 0.8]] * 2)))
     assert turned[0] == ["strategy", "data0", "data1", "mean rank"]
     assert turned[1][::3] == ["a", r"\textbf{1.00}"]
+
+
+def test_what_has_no_room_is_smaller_or_left_out() -> None:
+    def of_columns(count: int) -> str:
+        return to_latex(of([[0.5 + k / 50 for k in range(count)]] * count, [f"s{k}" for k in range(count)], "s0"))
+
+    assert r"\small" in of_columns(4)
+    assert r"\scriptsize" in of_columns(6)
+    assert all(r"\pm" in cell for line in checked(of_columns(6))[1:-1] for cell in line[1:])
+    assert not any(r"\pm" in cell for line in checked(of_columns(7)) for cell in line)
 
 
 def test_over_data_sets_the_caption_has_both_tests() -> None:

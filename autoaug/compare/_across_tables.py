@@ -6,6 +6,7 @@ from typing import Any
 
 from autoaug.compare._across import Across, PairTest
 from autoaug.compare._figures import NOTHING, equal, number, show_half, show_interval, show_p
+from autoaug.compare._sentence import bare
 from autoaug.compare._statistics import ROUNDING, Interval
 from autoaug.compare._tables import as_csv, to_flat, to_json
 from autoaug.table import Table
@@ -46,7 +47,8 @@ def across_headline(across: Across) -> str:
     most, *others = sorted(better, key=lambda pair: -abs(pair.difference.mean) if pair.difference else 0.0)
     also = f"; so {agreeing(len(others), 'does', 'do')} {enumerated([pair.one for pair in others], len(others))}"
     said = f"{most.one} beats {across.baseline} over {count}, by {show_gain(across, most)} in the mean"
-    return f"{said} (p = {show_p(most.p_holm)}){also if others else ''}".replace("p = <", "p < ")
+    p = most.p_holm or 0.0
+    return f"{said} ({f'p = {bare(show_p(p))}' if p >= 0.001 else 'p < .001'}){also if others else ''}"
 
 
 def show_gain(across: Across, pair: PairTest) -> str:

@@ -4,6 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from autoaug.compare._across import Across
 from autoaug.compare._across_tables import across_headline, across_legend, mark
@@ -132,9 +133,10 @@ def how_tested(comparison: Comparison) -> Iterator[str]:
 def over_data_sets(across: Across) -> str:
     """Return the means on data sets, with intervals and marks, and the mean ranks below or beside them."""
     metric, data = across.ruling, list(across.comparisons)
+    columns = min(len(data), len(across.strategies))
     best = {each: best_of((across.mean(each, name) for name in across.strategies), metric) for each in data}
     cells = {
-        (each, name): value(across.row(each, name).test, metric, best[each], mark(across, each, name))
+        (each, name): value(shortened(across, each, name, columns), metric, best[each], mark(across, each, name))
         for each in data
         for name in across.strategies
     }
@@ -158,6 +160,16 @@ def over_data_sets(across: Across) -> str:
     return table(studies, said, headings, lines, last)
 
 
+ROOM, MOST_ROOM = 4, 6
+"""Columns with intervals that the width of a page has room for, in small type and in the smallest."""
+
+
+def shortened(across: Across, data: str, name: str, columns: int) -> Interval | None:
+    """Return a strategy's test value on a data set, without its interval where there is no room for so many."""
+    test = across.row(data, name).test
+    return replace(test, low=None, high=None) if test and columns > MOST_ROOM else test
+
+
 def table(
     studies: Sequence[str],
     caption: Sequence[str],
@@ -167,14 +179,15 @@ def table(
 ) -> str:
     """Return a table of cells that are LaTeX already; `last` is a line below a rule of its own."""
     label = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(studies)).strip("-")[:60]
+    size, gap = ("small", 5) if len(headings) <= 1 + ROOM else ("scriptsize", 3)
     below = [r"    \midrule", f"    {' & '.join(last)} \\\\"] if last else []
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
             r"\begin{table}[t]",
             r"  \centering",
-            r"  \small",
-            r"  \setlength{\tabcolsep}{5pt}",
+            rf"  \{size}",
+            rf"  \setlength{{\tabcolsep}}{{{gap}pt}}",
             f"  \\caption{{{caption[0]}. {'; '.join(caption[1:])}.}}",
             f"  \\label{{tab:{label}}}",
             f"  \\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
