@@ -102,6 +102,7 @@ def run(
     output = Output(as_json, quiet)
     with usage_errors():
         loaded = load(study, data)
+        from autoaug.execution import complete_gallery
         from autoaug.store import show_storage
         from autoaug.study import Loader
 
@@ -122,6 +123,7 @@ def run(
             take_up_again(loaded.study, store, options, output)
         if predictions is None:
             output.tell(f"{loaded.study.name} is finished: nothing is left to run")
+            complete_gallery(loaded.study, store, options)
         elif stop := execute(loaded.study, store, executor, options, output, predictions, facts):
             again, why = command_again(), "interrupted" if stop.code == INTERRUPTED else "stopped"
             output.tell(f"{why}; {stop.kept}. Go on with:", f"  {again}", **{why: loaded.study.name}, go_on=again)

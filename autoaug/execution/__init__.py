@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         refuse_remote,
         trials_at_once,
     )
+    from autoaug.execution._gallery import complete_gallery
     from autoaug.execution._job import Event, Job, Listen
     from autoaug.execution._pending_writes import pending_folder, refuse_displaced, spool_of, write_pending
     from autoaug.execution._progress import check_only, is_over, outdated
@@ -29,6 +30,7 @@ else:  # how a study stands is read without torch
         __name__,
         {
             "_capacity": "ON_A_SERVER places refuse_misplaced refuse_more_than refuse_remote trials_at_once",
+            "_gallery": "complete_gallery",
             "_job": "Event Job Listen",
             "_pending_writes": "pending_folder refuse_displaced spool_of write_pending",
             "_progress": "check_only is_over outdated",
@@ -53,6 +55,7 @@ __all__ = [
     "StrategyStatus",
     "TrialStatus",
     "check_only",
+    "complete_gallery",
     "end",
     "failed",
     "is_gone",

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from autoaug.data import Data
 from autoaug.execution._attempt import Attempt
+from autoaug.execution._gallery import is_shown, keep_gallery
 from autoaug.execution._job import Event, Job, Listen
 from autoaug.execution._lease import Hung, interruptible, lease
 from autoaug.execution._limits import Cut, Limits, metered
@@ -295,11 +296,13 @@ def train_from_checkpoint(
     attempt: Attempt, setup: Setup, trial: Trial, training: str = ""
 ) -> Generator[Record, None, None]:
     """Run the loop of the study, and keep what there is to know of the training and what went wrong in it."""
-    warnings = [note_training(attempt, setup, trial.data)]
+    warnings, gallery = [note_training(attempt, setup, trial.data)], list[str]()
+    if is_shown(attempt, training):
+        trial.finished = lambda run: gallery.append(keep_gallery(attempt, setup, trial.data, run))
     missing = [] if training else note_applied(attempt, setup, trial.data)
 
     def note_trouble() -> None:
-        trouble = "; ".join(filter(None, (warnings[0], *troubles(trial))))
+        trouble = "; ".join(filter(None, (warnings[0], *troubles(trial), *gallery)))
         if trouble not in ("", warnings[-1]):
             warnings.append(trouble)
             attempt.store.annotate(attempt.job.trial_id, warning=trouble)
@@ -310,6 +313,7 @@ def train_from_checkpoint(
                 note_epochs(attempt, trial)
                 yield record
                 note_trouble()
+        note_trouble()  # of the gallery
         note_unread(attempt, trial, missing)
     except (KeyboardInterrupt, GeneratorExit):
         note_trouble()  # of the checkpoint that was asked for, or of a loop that was closed

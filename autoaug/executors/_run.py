@@ -9,6 +9,7 @@ from autoaug.execution import (
     Event,
     Listen,
     Options,
+    complete_gallery,
     process_name,
     refuse_displaced,
     retry_failed,
@@ -102,6 +103,7 @@ def conduct(
         retry_failed(study, store, options.only)
     warn_of_unshared(options.artifacts, hosts_at_work(study, store))
     EXECUTORS[executor](study, store, options, listen)
+    complete_gallery(study, store, options)
 
 
 def hosts_at_work(study: Study, store: Store) -> set[str]:

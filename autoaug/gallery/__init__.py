@@ -8,7 +8,7 @@ from autoaug.lazy import lazily
 if TYPE_CHECKING:
     from autoaug.gallery._captions import NOTHING, caption
     from autoaug.gallery._drawing import Logits, draw_sheets
-    from autoaug.gallery._limits import Allowance, allowance
+    from autoaug.gallery._limits import MOST_STRATEGIES, Allowance, allowance
     from autoaug.gallery._pictures import picture
 else:  # a gallery that was made is read without torch
     __getattr__, __dir__ = lazily(
@@ -16,12 +16,13 @@ else:  # a gallery that was made is read without torch
         {
             "_captions": "NOTHING caption",
             "_drawing": "Logits draw_sheets",
-            "_limits": "Allowance allowance",
+            "_limits": "MOST_STRATEGIES Allowance allowance",
             "_pictures": "picture",
         },
     )
 
 __all__ = [
+    "MOST_STRATEGIES",
     "NOTHING",
     "PICTURE",
     "Allowance",

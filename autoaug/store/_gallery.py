@@ -27,13 +27,20 @@ SECONDS = 10.0
 
 
 def keep_sheets(
-    store: Store, name: str, strategy: str, sheets: Sheets, pictures: Mapping[str, bytes], artifacts: Location
+    store: Store,
+    name: str,
+    strategy: str,
+    sheets: Sheets,
+    pictures: Mapping[str, bytes],
+    artifacts: Location,
+    retry_seconds: float = 60.0,
 ) -> None:
     """Keep what a strategy of a study makes of images, in the place of what was kept of it before.
 
     Args:
         pictures: WebP files by name, all that the sheets name.
         artifacts: where they are kept, in `<study>/gallery`.
+        retry_seconds: for so long a place that does not answer is tried again.
 
     Raises:
         ValueError: the name of the study is no plain one.
@@ -43,7 +50,7 @@ def keep_sheets(
     parts = "\n".join((store.identity, name, strategy, *sorted(pictures)))
     making = hashlib.sha256(parts.encode()).hexdigest()[:16]
     for picture, content in pictures.items():
-        folder_of(where, name, making).write(picture, content)
+        folder_of(where, name, making, retry_seconds).write(picture, content)
     before = [row for each, row in rows(store, name).items() if each == strategy]
     row = {"study": name, "strategy": strategy, "artifacts": where, "folder": name, "making": making}
     write_row(store, {**row, "sheets": sheets.plain()})
@@ -59,7 +66,7 @@ def write_row(store: Store, row: Mapping[str, Any]) -> None:
         connection.execute(GALLERIES.insert().values(**row))
 
 
-def folder_of(artifacts: str, folder: str, making: str, seconds: float = 60.0) -> Place:
+def folder_of(artifacts: str, folder: str, making: str, seconds: float) -> Place:
     """Return where pictures lie, which a row of a storage says: it leads nowhere but into a gallery.
 
     Raises:
@@ -121,7 +128,10 @@ def picture_of(store: Store, name: str, picture: str) -> bytes:
 
 
 def remove_unnamed(store: Store, gone: list[Any]) -> None:
-    """Remove the pictures of rows that are gone, unless another row names them; what cannot be reached stays."""
+    """Remove the pictures of rows that are gone, unless another row names them.
+
+    What cannot be reached, or is no gallery, stays.
+    """
     for row in gone:
         places = [GALLERIES.c[each] == getattr(row, each) for each in ("artifacts", "folder", "making")]
         with store.engine.connect() as connection:

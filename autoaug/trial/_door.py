@@ -42,6 +42,7 @@ def fit(trial: Trial) -> Iterator[Record]:
         data=trial.data,
         pulse=trial.pulse,
         interruption=trial.interruption,
+        finished=trial.finished,
     )
 
 

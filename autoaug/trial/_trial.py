@@ -26,6 +26,7 @@ from autoaug.train import (
     Learner,
     Lesson,
     Task,
+    TrainingRun,
     apply_standard,
     check_epochs,
     check_fading,
@@ -135,6 +136,8 @@ class Trial:
         """The epoch of the latest lesson."""
         self.refusal = ""
         """Why `epochs` may not be begun now; empty where it may."""
+        self.finished: Callable[[TrainingRun], object] | None = None
+        """Called with the training at the end, where it is one of autoaug's own trainer (`train`)."""
         self.close_error: Exception | None = None
         """What went wrong in the `finally` blocks of a loop that was closed."""
 
