@@ -4,22 +4,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 from torch import Generator, Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from autoaug.cli._show import GAP, HEAD, LABEL, STRENGTHS, op_sheet, paste, sheet
+from autoaug.cli._show import CAPTION, GAP, HEAD, LABEL, LINE, STRENGTHS, op_sheet, paste, sheet, wrapped
 from autoaug.data import DataError, read_images, sample_images
 from autoaug.ops import OPS, RANGES
-from autoaug.policy import Fixed, apply, policy_tree, ready
+from autoaug.policy import Fixed, apply, policy_tree, ready, sequence
 from autoaug.testing import photographs
 
 SIZE = 16
 
 
-def cell(picture: Image.Image, row: int, column: int, left: int) -> Tensor:
-    """A cell [3, SIZE, SIZE] in [0, 1]."""
-    x, y = left + column * (SIZE + GAP), HEAD + row * (SIZE + GAP)
+def cell(picture: Image.Image, row: int, column: int, left: int, under: int = 0) -> Tensor:
+    """A cell [3, SIZE, SIZE] in [0, 1], with so many pixels for what stands under it."""
+    x, y = left + column * (SIZE + GAP), HEAD + row * (SIZE + GAP + under)
     return pil_to_tensor(picture.crop((x, y, x + SIZE, y + SIZE))) / 255
 
 
@@ -29,11 +29,27 @@ def images(count: int = 2) -> Tensor:
 
 def test_a_sheet_shows_each_image_and_what_the_policy_makes_of_it(rng: Generator) -> None:
     picture = sheet(Fixed(policy_tree(apply("invert"))), images(), 3, rng)
-    assert picture.size == (GAP + 4 * (SIZE + GAP), HEAD + 2 * (SIZE + GAP))
+    assert picture.size == (GAP + 4 * (SIZE + GAP), HEAD + 2 * (SIZE + GAP + LINE))
     for row, image in enumerate(images()):
-        torch.testing.assert_close(cell(picture, row, 0, GAP), image)
+        torch.testing.assert_close(cell(picture, row, 0, GAP, LINE), image)
         for column in (1, 2, 3):
-            torch.testing.assert_close(cell(picture, row, column, GAP), 1 - image)
+            torch.testing.assert_close(cell(picture, row, column, GAP, LINE), 1 - image)
+
+
+def test_what_was_applied_stands_under_each_draw(rng: Generator) -> None:
+    """In lines that are not wider than the picture, unless a word is."""
+    white = torch.ones(1, 3, 64, 64)
+    tree = policy_tree(sequence([apply("rotate", 0.5), apply("translate_x", 0.0), apply("equalize")]))
+    picture = sheet(Fixed(tree), white, 2, rng)
+    under = [pil_to_tensor(picture.crop((x, HEAD + 64, x + 64, picture.height - GAP))) for x in (GAP, 2 * GAP + 64)]
+    assert under[0].min() == 255, "the image itself has none"
+    assert (under[1].amin((0, 2)) < 128).unflatten(0, (-1, LINE)).any(1).all(), "every line is written"
+    font = ImageFont.load_default(CAPTION)
+    lines = wrapped("translate x 12 % of the width, equalize", 64, font)
+    assert " ".join(lines) == "translate x 12 % of the width equalize"
+    assert lines[-1] == "equalize"
+    assert all(font.getlength(line) <= 64 for line in lines)
+    assert wrapped("", 64, font) == []
 
 
 def test_the_draws_of_a_sheet_differ_and_can_be_repeated() -> None:

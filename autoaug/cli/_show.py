@@ -11,13 +11,17 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Generator, Tensor
 
 from autoaug.data import read_images, sample_images
+from autoaug.gallery import caption, picture
 from autoaug.lookup import lookup
 from autoaug.ops import RANGES, Op
-from autoaug.policy import Fixed, Policy, PolicyTree
+from autoaug.policy import Fixed, PolicyTree, applied
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 GAP, LABEL, HEAD, TEXT = 4, 176, 24, 13
 """Pixels: between cells, of the column of labels, of the line of labels, and the height of a letter."""
+CAPTION, LINE = 11, 13
+"""Pixels: the height of a letter under a cell, and of its line."""
 SIZE, COLUMNS = 112, 8
 """Of the sheets that the command line makes: pixels of an image's side, and draws for each."""
 
@@ -38,11 +42,16 @@ def contact_sheet(tree: PolicyTree | None, folder: Path | None = None, epoch: in
 
 
 @torch.no_grad()
-def sheet(policy: Policy, images: Tensor, columns: int, rng: Generator) -> Image.Image:
-    """Return one row per image [N, C, H, W] in [0, 1]: the image itself, and `columns` draws of the policy."""
-    draws = policy(images.repeat_interleave(columns, 0), rng).unflatten(0, (len(images), columns))
-    cells = torch.cat([images.unsqueeze(1), draws], dim=1)
-    return paste(cells, [""] * len(images), ["original", *(f"draw {k}" for k in range(1, columns + 1))])
+def sheet(policy: Fixed, images: Tensor, columns: int, rng: Generator) -> Image.Image:
+    """Return one row per image [N, C, H, W] in [0, 1]: the image itself, and `columns` draws of the policy.
+
+    Under each draw stands what was applied, in physical amounts.
+    """
+    draws, met = applied(policy, images.repeat_interleave(columns, 0), rng)
+    cells = torch.cat([images.unsqueeze(1), draws.unflatten(0, (len(images), columns))], dim=1)
+    captions = [["", *map(caption, met[k : k + columns])] for k in range(0, len(met), columns)]
+    heads = ["original", *(f"draw {k}" for k in range(1, columns + 1))]
+    return paste(cells, [""] * len(images), heads, captions)
 
 
 @torch.no_grad()
@@ -73,22 +82,43 @@ def op_label(op: Op) -> str:
     return f"{op.name}\n{'±' if op.signed else ''}{op.most:g} {op.unit}"
 
 
-def paste(cells: Tensor, rows: Sequence[str], columns: Sequence[str]) -> Image.Image:
-    """Return cells [rows, columns, C, H, W] in [0, 1] on one canvas, with labels at the left and above."""
-    height, width = cells.shape[3] + GAP, cells.shape[4] + GAP
-    left = LABEL if any(rows) else GAP
-    canvas = Image.new("RGB", (left + len(columns) * width, HEAD + len(rows) * height), "white")
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(TEXT)
+def paste(
+    cells: Tensor, rows: Sequence[str], columns: Sequence[str], captions: Sequence[Sequence[str]] = ()
+) -> Image.Image:
+    """Return cells [rows, columns, C, H, W] in [0, 1] on one canvas, with labels at the left and above.
+
+    Args:
+        captions: what stands under each cell; none leaves no room for it.
+    """
+    height, width = cells.shape[3:]
+    font, small = ImageFont.load_default(TEXT), ImageFont.load_default(CAPTION)
+    lines = [[wrapped(each, width, small) for each in row] for row in captions]
+    room = LINE * max((len(each) for row in lines for each in row), default=0)
+    left, across, down = LABEL if any(rows) else GAP, width + GAP, height + room + GAP
+    canvas = Image.new("RGB", (left + len(columns) * across, HEAD + len(rows) * down), "white")
+    pen = ImageDraw.Draw(canvas)
     for k, label in enumerate(columns):
-        pen.text((left + k * width, GAP), label, "black", font)
+        pen.text((left + k * across, GAP), label, "black", font)
     for j, label in enumerate(rows):
-        pen.multiline_text((GAP, HEAD + j * height), label, "black", font)
+        pen.multiline_text((GAP, HEAD + j * down), label, "black", font)
         for k in range(len(columns)):
-            canvas.paste(picture(cells[j, k]), (left + k * width, HEAD + j * height))
+            x, y = left + k * across, HEAD + j * down
+            canvas.paste(picture(cells[j, k]), (x, y))
+            for n, line in enumerate(lines[j][k] if lines else ()):
+                pen.text((x, y + height + n * LINE), line, "black", small)
     return canvas
 
 
-def picture(image: Tensor) -> Image.Image:
-    """Return an image [C, H, W] in [0, 1] as an 8-bit RGB picture."""
-    levels = image.float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return Image.fromarray(levels.expand(3, -1, -1).permute(1, 2, 0).cpu().numpy())
+def wrapped(text: str, width: int, font: Font) -> list[str]:
+    """Return a caption in lines, each operation on new ones; only a word that is wider than `width` is cut by it."""
+    lines = list[str]()
+    for operation in text.split(", "):
+        line = ""
+        for word in operation.split():
+            longer = f"{line} {word}".strip()
+            if line and font.getlength(longer) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines += [line] if line else []
+    return lines

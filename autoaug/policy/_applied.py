@@ -10,7 +10,12 @@ from autoaug.policy._fixed import Fixed
 
 
 class Applied(NamedTuple):
-    """One operation that an image met."""
+    """One operation that an image met.
+
+    >>> from autoaug.policy import Applied
+    >>> Applied("rotate", -13.0, "degrees").amount
+    -13.0
+    """
 
     op: str
     """Its row of `autoaug.ops.RANGES`."""
