@@ -36,7 +36,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 @contextmanager
 def served(url: str, write: bool = False, host: str = "127.0.0.1", existing: bool = False, **how: Any) -> Iterator[int]:
     """The port of a dashboard that answers for as long as the block runs."""
-    server = make_dashboard(Store(url, 0.5, existing=existing), host, 0, write, figures={}, **how)
+    store = Store(url, 0.5, existing=existing)
+    server = make_dashboard(store, host, 0, write, figures={}, **how)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -46,6 +47,7 @@ def served(url: str, write: bool = False, host: str = "127.0.0.1", existing: boo
         with suppress(OSError):  # woken by an earlier answer it may be closed before it is woken for this
             server.trigger.pull_trigger(server.close)
         thread.join()
+        store.close()
 
 
 def ask(port: int, path: str, method: str = "GET", body: Any = None, **headers: str) -> tuple[int, Any]:

@@ -247,23 +247,6 @@ def server() -> Iterator[Server]:
 
 
 @needs_postgres
-def test_pages_go_on_once_the_server_of_a_storage_is_back(server: Server) -> None:
-    Store(server.url).open("s", "none", "maximize")
-    with served(server.url, existing=True) as port:
-        assert set(studies(port)) == {"s/none"}
-        server.stop()
-        try:
-            for path in ("/api/studies", "/api/studies", "/autoaug/"):
-                status, said = ask(port, path)
-                assert status == 503, path
-                assert said["reason"].endswith("pages go on by themselves once it is back")
-                assert "storage postgresql" in said["reason"]
-        finally:
-            server.start()
-        assert set(studies(port)) == {"s/none"}
-
-
-@needs_postgres
 def test_a_server_that_takes_no_writes_is_read(server: Server, finished: Any, tmp_path: Path) -> None:
     store = Store(server.url)
     run(finished, store, options=Options(artifacts=tmp_path))
