@@ -4,6 +4,7 @@ import gzip
 import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,18 +13,53 @@ from typing import Any
 from markupsafe import Markup
 
 from autoaug.compare import Comparison, Figure
+from autoaug.gallery import Gallery
 from autoaug.page._templates import filled, pieces
 from autoaug.page._view import study_view
+from autoaug.store import Store, gallery_of, picture_of
 
 
-def report(comparison: Comparison, figures: Mapping[str, Figure]) -> str:
+@dataclass(frozen=True)
+class Pictures:
+    """Hold a gallery with the bytes of its pictures, by name: those that could be read."""
+
+    gallery: Gallery
+    contents: Mapping[str, bytes]
+
+    def address(self, name: str) -> str:
+        """Return a picture as an address that holds all of it; empty where it could not be read."""
+        return f"data:image/webp;base64,{b64encode(self.contents[name]).decode()}" if name in self.contents else ""
+
+
+def pictures_of(store: Store, name: str) -> Pictures | None:
+    """Return the gallery of a study with its pictures; None where it has none, or none can be read from here."""
+    gallery = gallery_of(store, name)
+    if gallery is None:
+        return None
+    try:
+        names = sorted({each for sheets in gallery.strategies.values() for each in sheets.pictures})
+        return Pictures(gallery, {each: picture_of(store, name, each) for each in names})
+    except OSError:
+        return None
+
+
+def report(comparison: Comparison, figures: Mapping[str, Figure], pictures: Pictures | None = None) -> str:
     """Return the page as text: the same as that of a study, with all that it needs inside, Plotly's JavaScript too.
+
+    Args:
+        comparison: what it shows.
+        figures: of a project's `dashboards/`, by title.
+        pictures: the gallery of the study, `pictures_of`.
 
     Raises:
         ValueError: a figure fails; the message names it.
     """
     drawn = [(title, figure) for title in in_order(figures) if (figure := draw(title, figures[title], comparison)).data]
-    view = study_view(comparison)
+    view = (
+        study_view(comparison, gallery=pictures.gallery, address=pictures.address)
+        if pictures
+        else study_view(comparison)
+    )
     return as_file("report.html", drawn, view=view, pieces=pieces(view, None))
 
 

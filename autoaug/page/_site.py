@@ -18,11 +18,12 @@ from markupsafe import Markup
 
 from autoaug.compare import Comparison, Figure, Importance, sentence, stored_comparison, to_csv
 from autoaug.execution import Status, status
+from autoaug.gallery import Gallery
 from autoaug.lookup import lookup
-from autoaug.page._report import draw, in_order, plotly_script, report, static_file
+from autoaug.page._report import draw, in_order, pictures_of, plotly_script, report, static_file
 from autoaug.page._templates import filled, pieces
-from autoaug.page._view import state_view, study_view, told
-from autoaug.store import Store, ids_by_name, last_trials, stamp
+from autoaug.page._view import StudyView, state_view, study_view, told
+from autoaug.store import Store, gallery_of, ids_by_name, last_trials, picture_of, stamp
 from autoaug.text import shown
 
 StartResponse = Callable[..., Any]
@@ -79,6 +80,7 @@ class Known:
     stamp: tuple[object, ...]
     comparison: Comparison
     status: Status
+    gallery: Gallery | None
     since: float
     figures: dict[tuple[str, bool], bytes] = field(default_factory=dict)
     """As JSON, by title and whether the importance of dimensions was known."""
@@ -159,6 +161,8 @@ class Site:
             return html(self.page(rest.removesuffix("/")))
         if place == "figure":
             return self.figure(*split(rest, ".json"))
+        if place == "picture":
+            return self.picture(*split(rest))
         if place == "download":
             name, file = split(rest)
             return self.download(name, file, parse_qs(environ.get("QUERY_STRING", "")).get("strategy", [""])[0])
@@ -166,7 +170,7 @@ class Site:
 
     def failure(self, path: str, title: str, reason: str, code: str) -> Answer:
         """Return a page that says what is wrong, or for a script the reason alone."""
-        if path.startswith(("api/", "figure/")):
+        if path.startswith(("api/", "figure/", "picture/")):
             return Answer("application/json", json.dumps({"reason": shown(reason)}).encode(), code=code)
         up = "../" * path.count("/")
         text = filled("failure.html", title=title, reason=reason, up=up or "./")
@@ -200,7 +204,7 @@ class Site:
                 found.status, found.since = stands, time.monotonic()
                 return found
             comparison = stored_comparison([(self.store, name)], with_importance=False, look=stands.finished)
-            self.known[name] = Known(now, comparison, stands, time.monotonic())
+            self.known[name] = Known(now, comparison, stands, gallery_of(self.store, name), time.monotonic())
             return self.known[name]
 
     def importance(self, name: str, known: Known) -> Importance | None:
@@ -273,7 +277,7 @@ class Site:
     def page(self, name: str) -> str:
         """Return the page of a study."""
         known, native = self.look(name), self.native(name)
-        view = study_view(known.comparison, known.status, native)
+        view = self.view(name, known, native)
         parts = pieces(view, UP)
         searches = [str(native[each]) for each in known.comparison.strategies if each in native]
         address = quote(name, safe="")
@@ -291,10 +295,15 @@ class Site:
             final=native.get("leaderboard"),
         )
 
+    def view(self, name: str, known: Known, native: Mapping[str, int]) -> StudyView:
+        """Return what is shown of a study."""
+        where = f"{UP}picture/{quote(name, safe='')}/"
+        return study_view(known.comparison, known.status, native, known.gallery, lambda each: where + each)
+
     def changes(self, name: str) -> Answer:
         """Return the parts of a study's page with their marks: a page replaces those whose marks differ."""
         known = self.look(name)
-        parts = pieces(study_view(known.comparison, known.status, self.native(name)), UP)
+        parts = pieces(self.view(name, known, self.native(name)), UP)
         return as_json({"stamp": mark(repr(known.stamp)), "parts": marked(parts)})
 
     def figure(self, name: str, title: str) -> Answer:
@@ -310,6 +319,17 @@ class Site:
         body = known.figures[key]
         return Answer("application/json", body, mark(body), final=importance is not None)
 
+    def picture(self, name: str, picture: str) -> Answer:
+        """Return a picture of a study's gallery: a name never stands for another one.
+
+        Raises:
+            Missing: the gallery has none of this name, or it lies where it cannot be read from here.
+        """
+        try:
+            return Answer("image/webp", picture_of(self.store, name, picture), mark(picture))
+        except (KeyError, OSError) as error:
+            raise Missing(str(error.args[-1] if error.args else error)) from None
+
     def download(self, name: str, file: str, strategy: str) -> Answer:
         """Return a file that is made of a study."""
         comparison = self.look(name).comparison
@@ -317,7 +337,8 @@ class Site:
             return Answer("text/csv; charset=utf-8", to_csv(comparison.rows).encode(), name=file)
         if file == "report.html":
             whole = stored_comparison([(self.store, name)], look=self.look(name).status.finished)
-            return Answer("text/html; charset=utf-8", report(whole, self.figures).encode(), name=file)
+            page = report(whole, self.figures, pictures_of(self.store, name))
+            return Answer("text/html; charset=utf-8", page.encode(), name=file)
         if file in ("policy.json", "policy.py"):
             return Answer("text/plain; charset=utf-8", policy_file(comparison, strategy, file).encode(), name=file)
         raise Missing(

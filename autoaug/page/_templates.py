@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from autoaug.page._view import StudyView
 from autoaug.text import shown
@@ -18,6 +18,8 @@ def safe(value: Any) -> Any:
 TEMPLATES = Environment(
     loader=PackageLoader("autoaug.page"), autoescape=True, finalize=safe, trim_blocks=True, lstrip_blocks=True
 )
+
+TEMPLATES.filters["whole"] = lambda text: escape(text)  # a picture within the page is longer than any text is shown
 
 
 def filled(template: str, **given: Any) -> str:
@@ -37,6 +39,9 @@ def pieces(view: StudyView, up: str | None) -> Mapping[str, Markup]:
         "answer": parts.answer(view),
         "state": parts.state(view),
         "chart": parts.chart(view.chart),
+        "sprites": parts.sprites(view),
+        "strip": parts.strip(view),
+        "gallery": parts.gallery(view),
         "leaderboard": parts.leaderboard(view),
         "policies": parts.policies(view, up),
         "searches": parts.searches(view, up),

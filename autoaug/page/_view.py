@@ -18,11 +18,14 @@ from autoaug.compare import (
     sentence,
     show_p,
     tables,
+    winner,
     winner_in_words,
 )
 from autoaug.data import public_name
 from autoaug.execution import Status, StrategyStatus
+from autoaug.gallery import Gallery
 from autoaug.page._chart import HUES, Chart, chart_of
+from autoaug.page._pictures import Address, GalleryView, gallery_view
 from autoaug.record import TrialKind, complete_by_value
 from autoaug.study import SECONDS, unit
 from autoaug.text import LONGEST_NAME, counted, shown
@@ -92,6 +95,7 @@ class StudyView:
     chart: Chart
     tables: Sequence[Table]
     legend: Sequence[str]
+    gallery: GalleryView | None
     policies: "Sequence[PolicyView]"
     """The best first."""
     classes: "ClassesView | None"
@@ -143,7 +147,11 @@ class ClassesView:
 
 
 def study_view(
-    comparison: Comparison, status: Status | None = None, native: Mapping[str, int] | None = None
+    comparison: Comparison,
+    status: Status | None = None,
+    native: Mapping[str, int] | None = None,
+    gallery: Gallery | None = None,
+    address: Address = str,
 ) -> StudyView:
     """Return what is shown of a comparison.
 
@@ -151,6 +159,8 @@ def study_view(
         comparison: what is known of the study.
         status: how it stands; None in a report.
         native: by strategy, Optuna's number of the study that holds its search.
+        gallery: of the study, where it has one.
+        address: where a browser finds a picture of it.
     """
     complete = tables(comparison, wide=True, epochs=True)
     plain = [StrategyView(name, hue % HUES) for hue, name in enumerate(comparison.strategies)]
@@ -166,6 +176,7 @@ def study_view(
         chart=chart_of(comparison),
         tables=[Table(table.headings, table.cells[:MOST_ROWS]) for table in complete],
         legend=[*left_out(complete), *legend(comparison, wide=True)],
+        gallery=pictured(comparison, gallery, address) if gallery else None,
         policies=policy_views(comparison),
         classes=classes_view(comparison),
         diagnosed=[Table(table.headings, table.cells[:MOST_ROWS]) for table in diagnosis_tables(comparison)],
@@ -284,6 +295,14 @@ def policy_views(comparison: Comparison) -> list[PolicyView]:
             table, words = Table([], []), f"cannot be read here: {error}"
         views.append(PolicyView(name, hues.get(name, 0) % HUES, words, table))
     return views
+
+
+def pictured(comparison: Comparison, gallery: Gallery, address: Address) -> GalleryView | None:
+    """Return the gallery with the winner's column first, and the others as they rank."""
+    first, names = winner(comparison), [row.name for row in comparison.rows]
+    subject = first.name if first else next((name for name in names if name != comparison.baseline), "")
+    ranked = [*dict.fromkeys([subject, *names, *comparison.strategies])]
+    return gallery_view(gallery, address, {name: k % HUES for k, name in enumerate(comparison.strategies)}, ranked)
 
 
 def bounded(share: float | None) -> float | None:

@@ -4,7 +4,7 @@ import sqlalchemy as sql
 
 from autoaug.store._optuna_tables import STUDY_ROWS, TRIAL_ROWS
 from autoaug.store._retrying import retrying
-from autoaug.store._schema import DIAGNOSES, POLICIES, STUDIES, TRAININGS
+from autoaug.store._schema import DIAGNOSES, GALLERIES, POLICIES, STUDIES, TRAININGS
 from autoaug.store._store import Store
 
 Stamp = tuple[object, ...]
@@ -37,6 +37,7 @@ def stamp(store: Store, name: str) -> Stamp:
         sql.select(sql.func.sum(TRAININGS.c.epochs)).where(ours),
         sql.select(sql.func.max(DIAGNOSES.c.id)).where(DIAGNOSES.c.study == name),
         sql.select(sql.func.count()).where(POLICIES.c.study == name).select_from(POLICIES),
+        sql.select(sql.func.count()).where(GALLERIES.c.study == name).select_from(GALLERIES),
         sql.select(sql.func.count()).where(STUDIES.c.name == name).select_from(STUDIES),
     ]
     query = sql.select(*(part.scalar_subquery().label(f"part{k}") for k, part in enumerate(parts)))

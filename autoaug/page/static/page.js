@@ -109,6 +109,16 @@
     }
   });
 
+  // A policy that moves is shown as it was in the epoch of its slider
+  const sliders = () => document.querySelectorAll(".slider").forEach((each) => (each.hidden = false));
+  sliders();
+  document.addEventListener("input", ({ target }) => {
+    const { column, epochs } = target.dataset;
+    if (!column) return;
+    target.labels[0].querySelector("output").textContent = epochs.split(" ")[target.value];
+    for (const each of document.querySelectorAll(`[data-of="${column}"]`)) each.hidden = each.dataset.step !== target.value;
+  });
+
   // What has the focus or was opened stays so, and what was scrolled stays where it was
   const replace = (part, html) => {
     const reached = () => [...part.querySelectorAll("a, button, summary, input, select, [tabindex]")];
@@ -116,6 +126,7 @@
     const open = [...part.querySelectorAll("details")].map((each) => each.open);
     const scrolled = [...part.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
     part.innerHTML = html;
+    sliders();
     part.querySelectorAll("details").forEach((each, k) => (each.open = open[k] ?? false));
     part.querySelectorAll(".scroll").forEach((each, k) => (each.scrollLeft = scrolled[k] ?? 0));
     if (focus >= 0) reached()[focus]?.focus({ preventScroll: true });
