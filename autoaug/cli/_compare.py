@@ -10,7 +10,10 @@ from autoaug.cli._commands import StorageOption, app, print_leaderboard, tell_fa
 from autoaug.cli._output import Output, say, usage_errors, writing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from autoaug.compare import Across, Comparison
+    from autoaug.store import Store
 
 StudiesArgument = Annotated[
     list[str],
@@ -53,7 +56,7 @@ def compare(
         if latex:
             write_latex(latex, found)
         if html or pdf:
-            write_page(found, html, pdf, browser)
+            write_page(page_of(found, stored), html, pdf, browser)
     if isinstance(found, Across):
         print_across(found, Output(as_json))
         return
@@ -100,11 +103,10 @@ def printing_browser() -> str:
     return find_browser()
 
 
-def write_page(found: "Comparison | Across", html: Path | None, pdf: Path | None, browser: str) -> None:
+def write_page(page: str, html: Path | None, pdf: Path | None, browser: str) -> None:
     """Write leaderboards and figures as one page, for a browser or printed by one."""
     from autoaug.page import write_pdf
 
-    page = page_of(found)
     if html:
         with writing(html):
             html.write_text(page, encoding="utf-8")
@@ -113,11 +115,13 @@ def write_page(found: "Comparison | Across", html: Path | None, pdf: Path | None
             write_pdf(page, pdf, browser)
 
 
-def page_of(found: "Comparison | Across") -> str:
-    """Return the page, with the figures of this folder's project, else the shipped ones."""
+def page_of(found: "Comparison | Across", stored: "Sequence[tuple[Store, str]]") -> str:
+    """Return the page, with the figures of this folder's project, else the shipped ones, and the first gallery."""
     from autoaug.cli._project import figures_root, load_diagram, load_figures
     from autoaug.compare import Across
-    from autoaug.page import across_report, report
+    from autoaug.page import across_report, pictures_of, report
 
     root = figures_root()
-    return across_report(found, load_diagram(root)) if isinstance(found, Across) else report(found, load_figures(root))
+    if isinstance(found, Across):
+        return across_report(found, load_diagram(root))
+    return report(found, load_figures(root), pictures_of(*stored[0]))
