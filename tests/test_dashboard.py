@@ -37,7 +37,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 def served(url: str, write: bool = False, host: str = "127.0.0.1", existing: bool = False, **how: Any) -> Iterator[int]:
     """The port of a dashboard that answers for as long as the block runs."""
     store = Store(url, 0.5, existing=existing)
-    server = make_dashboard(store, host, 0, write, figures={}, **how)
+    server = make_dashboard(store, host, 0, write, **{"figures": {}} | how)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

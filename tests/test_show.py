@@ -8,7 +8,7 @@ from PIL import Image, ImageFont
 from torch import Generator, Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from autoaug.cli._show import CAPTION, GAP, HEAD, LABEL, LINE, STRENGTHS, op_sheet, paste, sheet, wrapped
+from autoaug.cli._show import CAPTION, GAP, HEAD, LABEL, LINE, PLAIN, STRENGTHS, op_sheet, paste, sheet, wrapped
 from autoaug.data import DataError, read_images, sample_images
 from autoaug.ops import OPS, RANGES
 from autoaug.policy import Fixed, apply, policy_tree, ready, sequence
@@ -45,6 +45,8 @@ def test_what_was_applied_stands_under_each_draw(rng: Generator) -> None:
     assert under[0].min() == 255, "the image itself has none"
     assert (under[1].amin((0, 2)) < 128).unflatten(0, (-1, LINE)).any(1).all(), "every line is written"
     font = ImageFont.load_default(CAPTION)
+    box, absent = font.getmask, bytes(font.getmask("\u2212"))
+    assert all(bytes(box(sign)) != absent for sign in "×−".translate(PLAIN) + "°%"), "the font has these"
     lines = wrapped("translate x 12 % of the width, equalize", 64, font)
     assert " ".join(lines) == "translate x 12 % of the width equalize"
     assert lines[-1] == "equalize"

@@ -16,6 +16,8 @@ from autoaug.lookup import lookup
 from autoaug.ops import RANGES, Op
 from autoaug.policy import Fixed, PolicyTree, applied
 
+PLAIN = str.maketrans("×−", "x-")
+"""Signs that the font of Pillow lacks, and what stands for them."""
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 GAP, LABEL, HEAD, TEXT = 4, 176, 24, 13
@@ -49,7 +51,9 @@ def sheet(policy: Fixed, images: Tensor, columns: int, rng: Generator) -> Image.
     """
     draws, met = applied(policy, images.repeat_interleave(columns, 0), rng)
     cells = torch.cat([images.unsqueeze(1), draws.unflatten(0, (len(images), columns))], dim=1)
-    captions = [["", *map(caption, met[k : k + columns])] for k in range(0, len(met), columns)]
+    captions = [
+        ["", *(caption(each).translate(PLAIN) for each in met[k : k + columns])] for k in range(0, len(met), columns)
+    ]
     heads = ["original", *(f"draw {k}" for k in range(1, columns + 1))]
     return paste(cells, [""] * len(images), heads, captions)
 
