@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := sqlite:///demo.db
 SITE := site
+WORKERS ?= auto
 
 .PHONY: demo test lint docs clean
 
@@ -11,7 +12,7 @@ demo: $(VENV)/installed
 	$(BIN)/autoaug run quickstart --storage $(DEMO) --artifacts $(VENV)/artifacts
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

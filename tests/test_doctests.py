@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
         "across_json",
         "across_legend",
         "across_tables",
+        "keep_policies",
         "stored_across",
         "stored_comparison",
         "stored_leaderboard",
