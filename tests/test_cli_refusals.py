@@ -194,7 +194,8 @@ def test_the_dashboard_on_a_busy_port_is_one_line(call: Call) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         refused(
-            call("dashboard", "--port", str(port)), rf"cannot listen on 127.0.0.1:{port}: Address already in use; give"
+            call("dashboard", "--port", str(port)),
+            rf"cannot listen on 127.0.0.1:{port}: port {port} is in use, and [0-9]+ is free; give another --port",
         )
     refused(call("dashboard", "--port", "99999"), r"cannot listen on 127.0.0.1:99999: .*0-65535; give another --port")
     refused(call("dashboard", "--host", "192.0.2.1"), r"cannot listen on 192.0.2.1:8080: .*; give another --port or")

@@ -13,10 +13,9 @@ from typing import BinaryIO
 import optuna
 from optuna.artifacts import upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
-from optuna.storages import BaseStorage
 
 from autoaug.artifacts import Location, Place, location, place_of
-from autoaug.store import Store
+from autoaug.store import Store, set_system_attribute, system_attributes
 
 CONTENT = "content"
 """The file of each artifact in its folder. Its own name, which a user may have chosen, is Optuna's to keep."""
@@ -130,10 +129,10 @@ def upload(study: optuna.Study, pictures: Mapping[str, bytes], where: Location) 
     Raises:
         OSError: one could not be written.
     """
-    kept, storage = PlaceArtifacts(place_of(where)), storage_of(study)
+    kept = PlaceArtifacts(place_of(where))
     told = str(where.absolute()) if isinstance(where, Path) else where
-    if pictures and storage.get_study_system_attrs(study._study_id).get(KEPT_AT) != told:
-        storage.set_study_system_attr(study._study_id, KEPT_AT, told)
+    if pictures and system_attributes(study).get(KEPT_AT) != told:
+        set_system_attribute(study, KEPT_AT, told)
     missing = {f"{OURS}{name}": content for name, content in pictures.items()}
     for artifact_id, name in listed(study).items():
         if (content := missing.pop(name, None)) is not None:
@@ -149,17 +148,12 @@ def upload(study: optuna.Study, pictures: Mapping[str, bytes], where: Location) 
             add(study, file, kept)
 
 
-def storage_of(study: optuna.Study) -> BaseStorage:
-    """Return the storage of a study, where Optuna's own functions take it from too."""
-    return study._storage
-
-
 def listed(study: optuna.Study) -> dict[str, str]:
     """Return the names of the files that are artifacts of a study, by id.
 
     Optuna's own list fails once Optuna Dashboard has removed one, of which it leaves null.
     """
-    attributes = storage_of(study).get_study_system_attrs(study._study_id)
+    attributes = system_attributes(study)
     metas = (json.loads(value) for name, value in attributes.items() if name.startswith(PREFIX))
     return {meta["artifact_id"]: meta["filename"] for meta in metas if meta}
 
@@ -185,4 +179,4 @@ def add(study: optuna.Study, file: Path, kept: PlaceArtifacts) -> None:
 
 def forget(study: optuna.Study, artifact_id: str) -> None:
     """Take an artifact from those of a study, as Optuna Dashboard does it."""
-    storage_of(study).set_study_system_attr(study._study_id, f"{PREFIX}{artifact_id}", json.dumps(None))
+    set_system_attribute(study, f"{PREFIX}{artifact_id}", json.dumps(None))

@@ -13,10 +13,10 @@ from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from autoaug.artifacts import Location
 from autoaug.compare import Comparison, Figure, Table, legend, sentence, tables, verdict
-from autoaug.page._artifacts import storage_of, upload
+from autoaug.page._artifacts import upload
 from autoaug.page._report import draw
 from autoaug.record import FULL, LEADERBOARD
-from autoaug.store import Store, gallery_of, picture_of
+from autoaug.store import Store, gallery_of, ids_by_name, picture_of, system_attributes
 from autoaug.text import LOG, shown
 
 PUBLISHED = ("effect", "race", "pareto", "final")
@@ -99,7 +99,7 @@ def stored_graph(study: optuna.Study, graph: str) -> str:
     prefix = f"dashboard:plot_data:{graph}:"
     parts = {
         int(key.removeprefix(prefix)): value
-        for key, value in storage_of(study).get_study_system_attrs(study._study_id).items()
+        for key, value in system_attributes(study).items()
         if key.startswith(prefix)
     }
     return "".join(parts[k] for k in sorted(parts))
@@ -142,7 +142,7 @@ def ids_of(store: Store, comparison: Comparison) -> dict[str, int]:
     """Return the numbers of the Optuna studies that a study has, by the ends of their names, final runs first."""
     name = comparison.studies[0]
     ends = [LEADERBOARD, *(end for each in comparison.strategies for end in (each, f"{each}/{FULL}"))]
-    numbers = {study.study_name: study._study_id for study in store.optuna.get_all_studies()}
+    numbers = ids_by_name(store, name)
     return {end: numbers[f"{name}/{end}"] for end in ends if f"{name}/{end}" in numbers}
 
 

@@ -10,7 +10,7 @@ from autoaug.store._gallery import gallery_of, keep_sheets, picture_of
 from autoaug.store._losses import GIVEN_UP, Loss
 from autoaug.store._maintenance import age_leases, delete_study, file_of, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
-from autoaug.store._optuna import id_of_trial, root_of
+from autoaug.store._optuna import id_of_trial, root_of, set_system_attribute, system_attributes
 from autoaug.store._outcome import BY_CLASS, SUMMARY, Attempted
 from autoaug.store._policies import note_policies, policies
 from autoaug.store._queued import final_seed
@@ -75,11 +75,13 @@ __all__ = [
     "running",
     "running_trials",
     "server_time",
+    "set_system_attribute",
     "settle",
     "show_storage",
     "show_url",
     "stamp",
     "study_sizes",
+    "system_attributes",
     "table_sizes",
     "thinned_epochs",
     "usual_storage",

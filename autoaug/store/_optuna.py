@@ -45,6 +45,16 @@ def id_of_study(study: Study) -> int:
     return study._study_id
 
 
+def system_attributes(study: Study) -> dict[str, Any]:
+    """Return what Optuna and its dashboard keep of a study: its figures, notes and artifacts among it."""
+    return study._storage.get_study_system_attrs(study._study_id)
+
+
+def set_system_attribute(study: Study, name: str, value: Any) -> None:
+    """Keep something of a study as Optuna and its dashboard do: `value` is what JSON takes."""
+    study._storage.set_study_system_attr(study._study_id, name, value)
+
+
 def ids_of_studies(storage: BaseStorage, name: str) -> list[int]:
     """Return the ids of the Optuna studies `<name>/...`: the searches of a study and its final runs."""
     return [each._study_id for each in storage.get_all_studies() if each.study_name.startswith(f"{name}/")]
