@@ -66,7 +66,7 @@ def test_a_policy_is_shown_on_a_sheet(call: Call) -> None:
     result = call("show", "p.json")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "sheet.png\n", "")
     with Image.open("sheet.png") as sheet:
-        assert sheet.width > 3 * sheet.height  # two photographs, with eight draws of each
+        assert sheet.width > 2 * sheet.height  # two photographs, with eight draws of each and words below
     first = Path("sheet.png").read_bytes()
     call("show", "p.json", "-o", "again.png")
     assert Path("again.png").read_bytes() == first
