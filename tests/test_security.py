@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,12 +131,16 @@ def dashboard(folder: Path, **environment: str) -> bytes:
     """What the dashboard answers."""
     process = call(folder, "dashboard", "dashboard", "--storage", "env:PLACE", "--port", "0", **environment)
     try:
-        while "http://" not in (said := (folder / "dashboard.out").read_text()):
+        while not (places := re.findall(r" at (http://\S+)\s", (folder / "dashboard.out").read_text())[1:]):
             assert process.poll() is None, (folder / "dashboard.err").read_text()
             time.sleep(0.1)
-        address = said.split(" at ")[1].split()[0]
-        with urllib.request.urlopen(f"{address}api/studies") as answer:
-            return bytes(answer.read())
+        (native,) = places  # the first one is that of our pages
+        ours = native + "autoaug/"
+        answers = []
+        for address in (f"{native}api/studies", ours):
+            with urllib.request.urlopen(address) as answer:
+                answers.append(bytes(answer.read()))
+        return b"".join(answers)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()
