@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -16,13 +17,14 @@ from torch import Generator, Tensor
 
 from autoaug import Study, Task
 from autoaug.compare import ALWAYS_ON
-from autoaug.compare._winner import nodes_of, winning_policy, with_nodes_before
+from autoaug.compare import _winner as winner_module
+from autoaug.compare._winner import keep_policies, nodes_of, winning_policy, with_nodes_before
 from autoaug.data import STANDARDS, Standard, image_folder
 from autoaug.export import EXPORTERS, export
 from autoaug.mixing import MIXES
 from autoaug.policy import Fixed, PolicyTree, apply, decode, encode, policy_tree, ready, schedule, sequence
 from autoaug.record import LEADERBOARD, Record, TrialKind
-from autoaug.store import Store
+from autoaug.store import Store, policies
 from autoaug.strategies import Strategy, none, randaugment
 from autoaug.train import TrainingRun, resolved_standard
 
@@ -243,6 +245,27 @@ def test_of_a_policy_that_learned_the_last_one_is_taken(store: Store) -> None:
             snapshot = learned.model_dump(mode="json")
             store.write_epoch(trial._trial_id, record(study, "learning", number, epoch, policy=snapshot))
     assert winning_policy(study, store, "learning").root == policy_tree(ready.randaugment(1, 0.5).root).root
+
+
+def test_what_is_kept_is_of_every_strategy_with_a_complete_trial_of_the_task(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search of which only trials on its proxy have ended has found nothing yet, and stops nobody."""
+    strategies = {"none": none(), "ra": randaugment(), "proxied": randaugment().proxied(epochs=1)}
+    study = tiny(strategies=strategies)
+    store.define(study.name, study.describe())
+    search(store, study, "none", (0.7, {}))
+    search(store, study, "ra", (0.8, {"policy.n": 1, "policy.m": 0.5}))
+    search(store, study, "proxied", (0.9, {"policy.n": 1, "policy.m": 0.5}), proxy={"epochs": 1})
+    final(store, study, "none", 0.7)
+    final(store, study, "ra", 0.8)
+    counted = Mock(wraps=winner_module.stored_leaderboard)
+    monkeypatch.setattr(winner_module, "stored_leaderboard", counted)
+    keep_policies(study, store)
+    assert counted.call_count == 1, "all of them share one leaderboard"
+    kept = policies(store, study.name)
+    assert set(kept) == {"none", "ra"}
+    assert kept["ra"] == winning_policy(study, store, "ra").model_dump(mode="json")
 
 
 def test_what_is_not_there_is_said(store: Store) -> None:

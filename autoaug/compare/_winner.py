@@ -20,8 +20,8 @@ from autoaug.learners import learned
 from autoaug.lookup import lookup
 from autoaug.policy import Apply, Choice, PolicyTree, Schedule, apply, decode, policy_tree, schedule, sequence
 from autoaug.policy import Sequence as InTurn
-from autoaug.record import Outcome, best_complete, complete_by_value
-from autoaug.store import Store, epochs_of, id_of_trial, note_policies
+from autoaug.record import Outcome, best_complete
+from autoaug.store import Attempted, Store, epochs_of, id_of_trial, note_policies
 from autoaug.study import Study, set_up
 from autoaug.text import shown
 from autoaug.train import resolved_standard, spelt
@@ -47,22 +47,13 @@ def winning_policy(
     """
     if store.definition(study.name) is None:
         raise ValueError(f"study {study.name!r} was not run in {store.display_url}: run it, or give another --storage")
-    definition, ranked = stored_leaderboard(store, study.name)
-    rows = {row.name: row for row in ranked}
+    comparison, attempts = read(study, store)
+    rows = {row.name: row for row in comparison.rows}
     name = lookup(rows, strategy, "strategy").name if strategy else next(iter(rows), None)
-    stored = store.attempts(study.name)
-    attempts = [attempt for attempt in stored if attempt.outcome.strategy == name]
-    best = best_complete((attempt.outcome for attempt in attempts), study.direction == "maximize")
-    if name is None or best is None:
+    best = best_attempt(study, attempts, name)
+    if best is None:
         raise ValueError(f"no trial of {name or 'any strategy'} of study {study.name!r} is complete yet: run the study")
-    trial = next(attempt.trial for attempt in attempts if attempt.outcome is best)
-    tree, attributes = policy_of(study, store, best, trial), trial.user_attrs
-    comparison = Comparison((study.name,), definition, ranked, [outcome for outcome, _ in stored])
-    facts = tree.provenance | provenance(study, best, attributes) | evidence(rows[name], comparison)
-    standard = Standard(**attributes["standard"]) if "standard" in attributes else None
-    before = nodes_of(standard) if standard and with_standard else []
-    facts[ALWAYS_ON] = told(standard, with_standard) if standard else untold(study)
-    return policy_tree(with_nodes_before(before, tree.root) if before else tree.root, tree.ranges, facts)
+    return tree_of(study, store, comparison, best, with_standard)
 
 
 def keep_policies(study: Study, store: Store) -> None:
@@ -72,9 +63,37 @@ def keep_policies(study: Study, store: Store) -> None:
         study: the same that was run.
         store: where it was run.
     """
-    complete = {outcome.strategy for outcome in complete_by_value(store.outcomes(study.name), maximize=True)}
-    found = {name: winning_policy(study, store, name) for name in study.strategies if name in complete}
-    note_policies(store, study.name, {name: tree.model_dump(mode="json") for name, tree in found.items()})
+    comparison, attempts = read(study, store)
+    best = {name: best_attempt(study, attempts, name) for name in study.strategies}
+    trees = {name: tree_of(study, store, comparison, each) for name, each in best.items() if each}
+    note_policies(store, study.name, {name: tree.model_dump(mode="json") for name, tree in trees.items()})
+
+
+def read(study: Study, store: Store) -> tuple[Comparison, list[Attempted]]:
+    """Return the leaderboard of a study that was run, and all attempts at its trials."""
+    definition, ranked = stored_leaderboard(store, study.name)
+    attempts = store.attempts(study.name)
+    return Comparison((study.name,), definition, ranked, [attempt.outcome for attempt in attempts]), attempts
+
+
+def best_attempt(study: Study, attempts: Sequence[Attempted], strategy: str | None) -> Attempted | None:
+    """Return the attempt that was a strategy's best complete trial; None where it has none."""
+    of_strategy = [attempt for attempt in attempts if attempt.outcome.strategy == strategy]
+    best = best_complete((attempt.outcome for attempt in of_strategy), study.direction == "maximize")
+    return next((attempt for attempt in of_strategy if attempt.outcome is best), None)
+
+
+def tree_of(
+    study: Study, store: Store, comparison: Comparison, best: Attempted, with_standard: bool = True
+) -> PolicyTree:
+    """Return the policy of a trial, with where it comes from and how sure it is."""
+    row = next(row for row in comparison.rows if row.name == best.outcome.strategy)
+    tree, attributes = policy_of(study, store, best.outcome, best.trial), best.trial.user_attrs
+    facts = tree.provenance | provenance(study, best.outcome, attributes) | evidence(row, comparison)
+    standard = Standard(**attributes["standard"]) if "standard" in attributes else None
+    before = nodes_of(standard) if standard and with_standard else []
+    facts[ALWAYS_ON] = told(standard, with_standard) if standard else untold(study)
+    return policy_tree(with_nodes_before(before, tree.root) if before else tree.root, tree.ranges, facts)
 
 
 def told(standard: Standard, with_standard: bool) -> str:
