@@ -81,8 +81,6 @@ def folder_of(artifacts: str, folder: str, making: str, seconds: float) -> Place
 @retrying
 def rows(store: Store, name: str) -> dict[str, Any]:
     """Return the rows of a study by strategy, in the order in which the strategies were defined."""
-    if store.read_only and not sql.inspect(store.engine).has_table(GALLERIES.name):  # of an earlier version
-        return {}
     query = sql.select(GALLERIES).where(GALLERIES.c.study == name)
     with store.engine.connect() as connection:
         found = {row.strategy: row for row in connection.execute(query)}
