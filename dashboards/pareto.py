@@ -26,6 +26,7 @@ def figure(comparison: Comparison) -> go.Figure:
     ends = last_attempts(comparison.outcomes)
     trials = [each for each in complete_by_value(ends, comparison.maximize) if not each.proxy and each.gpu_seconds > 0]
     trials = [each for each in trials if each.value is not None and math.isfinite(each.value)]
+    trials = [each for each in trials if each.strategy not in comparison.other_data]
     if not trials:
         return go.Figure()
     look, unit, front = looks(comparison), seconds_of(comparison), best_for_cost(trials)
@@ -86,6 +87,7 @@ def marks(trials: Sequence[Outcome], look: Look, name: str) -> go.Scatter:
 def finals(comparison: Comparison, look: dict[str, Look]) -> list[go.Scatter]:
     """Return the mean score and the mean cost of the final runs of each strategy."""
     scores, drawn = test_scores(comparison), []
+    scores = {name: own for name, own in scores.items() if name not in comparison.other_data}
     for name, own in scores.items():
         costs = [
             each.gpu_seconds

@@ -20,7 +20,8 @@ MOST_POINTS = 300
 def figure(comparison: Comparison) -> go.Figure:
     """Return the anytime curves of a comparison, one line per strategy; of repeated searches their mean in a band."""
     metric, look = comparison.metric, looks(comparison)
-    steps = anytime(comparison.records, metric, comparison.maximize, comparison.outcomes or None)
+    alike = [each for each in comparison.records if each.strategy not in comparison.other_data]
+    steps = anytime(alike, metric, comparison.maximize, comparison.outcomes or None)
     averaged = bands(steps, metric, comparison.metrics)
     names = list(dict.fromkeys(step.strategy for step in steps))
     if not names:

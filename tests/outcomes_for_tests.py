@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from autoaug.compare import ClassCounts, Comparison, FinalRun, Importance, class_effects, leaderboard
+from autoaug.compare._stored import with_other_data
 from autoaug.record import Outcome, Record, TrialKind
 
 
@@ -55,7 +56,8 @@ def comparison(outcomes: Sequence[Outcome] = (), **more: Any) -> Comparison:
     definition = DEFINITION | more.pop("definition", {})
     rows = more.pop("rows", None)
     if rows is None:
-        rows = leaderboard(outcomes, definition["baseline"], metric=definition["metric"])
+        apart = with_other_data({"tasks": {}} | definition)
+        rows = leaderboard(outcomes, definition["baseline"], metric=definition["metric"], other_data=apart)
     return Comparison(studies=studies, definition=definition, rows=rows, outcomes=outcomes, **more)
 
 

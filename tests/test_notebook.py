@@ -39,7 +39,7 @@ def test_a_comparison_is_a_table_in_a_notebook() -> None:
     assert "0.5500" in html
     assert repr(found) == "Comparison('s', test_accuracy of none 0.5500)"
     assert html.startswith(
-        "<p><strong>Unfinished: 2 of 6 final runs; the verdict comes with the last final run</strong>"
+        "<p><strong>No verdict yet: 2 of 6 final runs; it comes with the last final run</strong>"
     )
     assert "<li>± half a 95 % interval (Student&#x27;s t) over 2 final runs</li>" in html
 

@@ -95,8 +95,8 @@ def test_the_best_complete_trial_gives_the_policy(store: Store) -> None:
         "point mix.alpha": 0.5,
         "git_commit": "abc123",
         "verdict": "not tested: no final run has ended",
-        "sentence": "Unfinished: 4 trials and no final run yet; ra leads on validation with .800; "
-        "the verdict comes with the last final run",
+        "sentence": "No verdict yet: 4 trials and no final run; ra leads on validation with .800; "
+        "it comes with the last final run",
         "always on": "not recorded: the trial is of an earlier version",
         **VERSIONS,
     }

@@ -10,7 +10,7 @@ from studies_for_tests import tiny
 
 from autoaug import Budget, Task
 from autoaug.cli._project import load_figures, shipped_root
-from autoaug.compare import Comparison, stored_comparison, worth
+from autoaug.compare import Comparison, brief_legend, legend, sentence, stored_comparison, verdict, worth
 from autoaug.compare._worth import equivalent
 from autoaug.execution import Options
 from autoaug.executors import run
@@ -102,6 +102,27 @@ def test_only_what_is_the_baseline_but_for_its_data_is_an_arm() -> None:
     found = worth(searching)
     assert found
     assert "none-200" not in [arm.strategy for arm in found.curve]
+
+
+def test_arms_with_more_images_are_neither_ranked_nor_compared_nor_counted_in_a_correction() -> None:
+    """The one strategy beside the baseline needs no correction; arms that are better than it win nothing."""
+    asked = studied(1 - error(200))
+    alone = comparison([each for each in asked.outcomes if each.strategy in ("none", "ra")])
+    rows = {row.name: row for row in asked.rows}
+    assert [row.name for row in asked.rows] == ["ra", "none", "none-800", "none-400", "none-200"]
+    assert rows["ra"].vs_baseline == alone.rows[0].vs_baseline
+    assert (rows["ra"].rank, rows["none"].rank) == (1.0, 2.0)
+    assert asked.other_data == ["none-800", "none-400", "none-200"]
+    assert [(rows[name].rank, rows[name].vs_baseline) for name in asked.other_data] == [(None, None)] * 3
+    assert sentence(asked) == sentence(alone)
+    assert verdict(rows["none-800"], "none") == "not compared: it learns from another number of images"
+    said = "learning curve, not compared: none-800, none-400, none-200 with other numbers of images"
+    assert said in legend(asked)
+    assert said in brief_legend(asked)
+    assert not any("learning curve" in line for line in legend(alone))
+    for name in ("race", "pareto", "effect"):
+        drawn = {trace.name for trace in load_figures(shipped_root())[name](asked).data}
+        assert not drawn & set(asked.other_data)
 
 
 @pytest.mark.parametrize("sizes", [[100], [200, 400]])

@@ -158,11 +158,16 @@ def across(comparisons: Sequence[Comparison]) -> Across:
     by_data = dict(zip(data_sets(comparisons), comparisons, strict=True))
     baseline, ruling = comparisons[0].baseline, comparisons[0].ruling
     means = {
-        name: {row.name: row.test.mean for row in each.rows if row.test and np.isfinite(row.test.mean)}
+        name: {
+            row.name: row.test.mean
+            for row in each.rows
+            if row.test and np.isfinite(row.test.mean) and not row.other_data
+        }
         for name, each in by_data.items()
     }
     refuse_untested(by_data, means, baseline)
-    every = list(dict.fromkeys(name for each in comparisons for name in each.strategies))
+    curves = {name for each in comparisons for name in each.other_data}
+    every = list(dict.fromkeys(name for each in comparisons for name in each.strategies if name not in curves))
     lacking = {name: [data for data in means if name not in means[data]] for name in every}
     tested = [name for name in every if not lacking[name]]
     values = np.array([[means[data][name] for name in tested] for data in means])

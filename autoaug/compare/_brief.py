@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from autoaug.compare._classes import NO_EVIDENCE
 from autoaug.compare._figures import show_seconds, significant, unit_of
 from autoaug.compare._leaderboard import LeaderboardRow, unequal_cost
-from autoaug.compare._legend import intervals, marks, other_metrics, show_class, starred
+from autoaug.compare._legend import intervals, marks, of_other_data, other_metrics, show_class, starred
 from autoaug.compare._statistics import MOST_SEEDS
 from autoaug.compare._stored import OWN_DATA, Comparison
 from autoaug.text import counted, enumerated, plural
@@ -36,7 +36,7 @@ def brief_legend(comparison: Comparison) -> list[str]:
         missing_evidence(compared, unit),
         by_class(comparison),
         doubtful(comparison.rows),
-        unequal(comparison.rows),
+        [*unequal(comparison.rows), *of_other_data(comparison.rows, MOST_NAMES)],
         meanings(comparison.rows, repeated),
     )
     return ["; ".join(parts) for parts in each if parts]

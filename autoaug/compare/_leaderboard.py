@@ -108,6 +108,9 @@ class LeaderboardRow:
     """Why its last trial or final run failed, where it has no test score because of that."""
     doubt: Doubt | None = None
     """How many other points may have been as good; None where that is not known, or there are none."""
+    other_data: bool = False
+    """Whether it learns from other images than the rest: a point of a learning curve, which is neither ranked nor
+    compared, and stands last."""
 
 
 def leaderboard(
@@ -118,9 +121,10 @@ def leaderboard(
     test_reads: Mapping[str, int] | None = None,
     looks: Mapping[str, Looks] | None = None,
     one_point: Collection[str] = (),
+    other_data: Collection[str] = (),
     table: Mapping[str, Metric] = METRICS,
 ) -> list[LeaderboardRow]:
-    """Return one row per strategy, the best mean test value first; those without a final run come last.
+    """Return one row per strategy, the best mean test value first; then those without a final run, or with other data.
 
     Args:
         outcomes: every attempt at every trial, of one study or of several that repeat it.
@@ -130,6 +134,7 @@ def leaderboard(
         test_reads: by strategy, how often its final runs have read the test split.
         looks: by strategy, the looks that p and intervals of differences are corrected for; the present one is last.
         one_point: strategies with dimensions along which nothing varies.
+        other_data: strategies that learn from other images than the rest.
         table: the rows that are known; of a stored study `autoaug.metrics.stored_table`.
 
     Raises:
@@ -151,9 +156,10 @@ def leaderboard(
     ruling, main = metric_of(metric, table=table), row_of(metric)
     maximize = ruling.maximize
     scores = {row: {name: final_scores(outcomes, name, row) for name in strategies} for row in table}
-    versus = {row: against(scores[row], table[row], baseline, repeated, looks) for row in table}
+    alike = {row: {name: each for name, each in scores[row].items() if name not in other_data} for row in table}
+    versus = {row: against(alike[row], table[row], baseline, repeated, looks) for row in table}
     measured = [row for row in table if any(scores[row].values())] or list(table)[:2]  # or before the first final run
-    ranks = mean_ranks(scores[main], maximize)
+    ranks = mean_ranks(alike[main], maximize)
 
     def tested(row: str, name: str) -> Interval | None:
         """Return the mean of a strategy's test values by a metric, with its interval."""
@@ -188,10 +194,11 @@ def leaderboard(
                 validation=validated(outcomes_of_strategy, name, table, repeated),
                 reason="" if scores[main][name] else reason_of(outcomes_of_strategy),
                 doubt=doubt(ends, best, ruling),
+                other_data=name in other_data,
             )
         )
     sign = -1 if maximize else 1
-    return sorted(rows, key=lambda row: sign * row.test.mean if row.test else math.inf)
+    return sorted(rows, key=lambda row: (row.other_data, sign * row.test.mean if row.test else math.inf))
 
 
 def doubt(ends: Sequence[Outcome], best: Outcome | None, metric: Metric) -> Doubt | None:

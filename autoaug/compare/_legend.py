@@ -35,6 +35,8 @@ def verdict(row: LeaderboardRow, baseline: str, unit: str = "final run") -> str:
         return "this is the baseline"
     if row.test is None:
         return f"not tested: {row.reason or 'no final run has ended'}"
+    if row.other_data:
+        return "not compared: it learns from another number of images"
     if difference is None:
         return f"not compared: shares no final run with the baseline {baseline}"
     figures = number(difference.difference, sign=True)
@@ -93,6 +95,7 @@ def legend(comparison: Comparison, wide: bool = False) -> list[str]:
         *doubtful(comparison.rows),
         *unequal(comparison.rows),
         *marks(comparison.rows),
+        *of_other_data(comparison.rows, len(comparison.rows)),
         *not_applied(comparison.outcomes),
         *([ONE_SEARCH] if not repeated and any(row.searches and row.test for row in comparison.rows) else []),
     ]
@@ -239,6 +242,12 @@ def marks(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
         yield "predicted: what the search was expected to cost when it was started"
     if any(row.reruns for row in rows):
         yield "· proxy: what the search saw of the same point; only trainings of the whole task are ranked"
+
+
+def of_other_data(rows: Sequence[LeaderboardRow], most: int) -> Iterator[str]:
+    """Return which strategies learn from other images, as far as there is room for names."""
+    if names := [row.name for row in rows if row.other_data]:
+        yield f"learning curve, not compared: {enumerated(names, len(names), most)} with other numbers of images"
 
 
 def not_applied(outcomes: Sequence[Outcome]) -> Iterator[str]:

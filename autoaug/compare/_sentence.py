@@ -82,7 +82,8 @@ def winner_in_words(comparison: Comparison) -> str:
     >>> winner_in_words(Comparison(("s",), definition, [row], policies={"ra": tree}))
     'ra: up to two of 13 operations per image, all alike, at 50 % of their strength'
     """
-    subject = winner(comparison) or next((row for row in comparison.rows if row.name != comparison.baseline), None)
+    others = (row for row in comparison.rows if row.name != comparison.baseline and not row.other_data)
+    subject = winner(comparison) or next(others, None)
     if subject is None or subject.name not in comparison.policies:
         return ""
     from autoaug.policy import PolicyTree, in_words  # the only torch here: a leaderboard is shown without it
@@ -112,15 +113,15 @@ def untested(comparison: Comparison) -> str:
     if len(lost) == len(ends):
         return f"Nothing to compare: {all_of(len(lost), 'trial')} failed, {why}"
     if not ended:
-        return f"{state_of(comparison)}: the first of the trials of {counted(len(comparison.strategies), 'strategy')}"
+        return f"No verdict yet: none of the trials of {counted(len(comparison.strategies), 'strategy')} has ended"
     finals = [each for each in ends if each.kind is TrialKind.FINAL]
     if finals and all(each in lost for each in finals):
         return f"No verdict: {all_of(len(finals), 'final run')} failed, {why}{leads(comparison)}"
     trials = counted(sum(each.kind is not TrialKind.FINAL for each in ended), "trial")
-    return f"{state_of(comparison)}: {trials} and no final run yet{leads(comparison)}; {TO_COME}"
+    return f"No verdict yet: {trials} and no final run{leads(comparison)}; {TO_COME}"
 
 
-TO_COME = "the verdict comes with the last final run"
+TO_COME = "it comes with the last final run"
 
 
 def all_of(count: int, noun: str) -> str:
@@ -128,14 +129,9 @@ def all_of(count: int, noun: str) -> str:
     return f"the only {noun}" if count == 1 else f"all {counted(count, noun)}"
 
 
-def state_of(comparison: Comparison) -> str:
-    """Return whether something of a study that has not ended is at work."""
-    return "Running" if any(each.state == "RUNNING" for each in comparison.outcomes) else "Unfinished"
-
-
 def leads(comparison: Comparison) -> str:
     """Return which strategy leads on the validation split, to stand after a sentence; empty where none is known."""
-    known = {row.name: row.val_best for row in comparison.rows if row.val_best is not None}
+    known = {row.name: row.val_best for row in comparison.rows if row.val_best is not None and not row.other_data}
     told = leading(known, comparison.metric, comparison.metrics)
     return f"; {told}" if told else ""
 
@@ -181,7 +177,7 @@ def uncompared(comparison: Comparison) -> str:
     if base and not base.test and base.reason:
         return f"No verdict: the baseline {comparison.baseline} failed ({base.reason}); {mean}"
     if done < wanted:
-        return f"{state_of(comparison)}: {done} of {counted(wanted, 'final run')}{leads(comparison)}; {TO_COME}"
+        return f"No verdict yet: {done} of {counted(wanted, 'final run')}{leads(comparison)}; {TO_COME}"
     if comparison.strategies == [comparison.baseline]:
         return f"Nothing to compare: {called(comparison.baseline)} alone was tested, {measured(first, comparison)}"
     shared = shared_runs(comparison.outcomes, comparison.baseline, comparison.metric)

@@ -106,6 +106,11 @@ class Comparison:
         return list(dict.fromkeys([*self.definition["spaces"], *begun, *measured]))
 
     @property
+    def other_data(self) -> list[str]:
+        """Return the strategies that learn from other images than the rest: nothing of theirs is compared."""
+        return [row.name for row in self.rows if row.other_data]
+
+    @property
     def test_metric(self) -> str:
         """Return the study's metric on the test split: "test_nll"."""
         return on_split("test", self.metric)
@@ -197,7 +202,8 @@ def rows_of(
     baseline, metric = definitions[0]["baseline"], stored_metric(definitions[0])
     looks = looks_until_now(studies, definitions, outcomes) if look else {}
     table = stored_table(definitions[0])
-    rows = leaderboard(outcomes, baseline, metric, predicted, reads, looks, one_point(definitions[0]), table)
+    apart = one_point(definitions[0]), with_other_data(definitions[0])
+    rows = leaderboard(outcomes, baseline, metric, predicted, reads, looks, *apart, table)
     return rows if look else [unseen(row) for row in rows]
 
 
@@ -280,6 +286,12 @@ def searches(attempts: Iterable[Attempted]) -> dict[str, list[FrozenTrial]]:
 def one_point(definition: Mapping[str, Any]) -> list[str]:
     """Return the strategies of which a space has a single point; of studies of earlier versions that is not known."""
     return [name for name, dimensions in definition["varied"].items() if not dimensions]
+
+
+def with_other_data(definition: Mapping[str, Any]) -> list[str]:
+    """Return the strategies with data of their own: they learn from another number of images than the baseline."""
+    own: Mapping[str, Mapping[str, Any]] = definition["tasks"]
+    return [name for name, fields in own.items() if "data" in fields and name != definition["baseline"]]
 
 
 def looks_until_now(

@@ -107,9 +107,8 @@ def worth(comparison: Comparison) -> Worth | None:
     ('ra', 2.0)
     """
     baseline, sizes = comparison.baseline, curve_sizes(comparison)
-    own = comparison.definition.get("tasks", {})
-    ranked = [row.name for row in comparison.rows if row.test and "data" not in own.get(row.name, {})]
-    best = next((name for name in ranked if name != baseline), None)
+    ranked = (row.name for row in comparison.rows if row.test and row.name != baseline and not row.other_data)
+    best = next(ranked, None)
     if best is None or len(set(sizes.values())) < 2 or baseline not in sizes:
         return None
     scores = {name: final_scores(comparison.outcomes, name, comparison.metric) for name in [best, *sizes]}

@@ -170,7 +170,7 @@ def verdict_of(row: LeaderboardRow, baseline: str) -> str:
     if row.name == baseline:
         return ""
     if row.vs_baseline is None:
-        return "failed" if row.reason else "not tested"
+        return "failed" if row.reason else "other data" if row.other_data else "not tested"
     p = "" if row.vs_baseline.p_holm is None else f", p {show_p(row.vs_baseline.p_holm)}"
     return f"{row.vs_baseline.verdict}{p}"
 
