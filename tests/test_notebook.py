@@ -38,9 +38,7 @@ def test_a_comparison_is_a_table_in_a_notebook() -> None:
     assert "<td>none</td>" in html
     assert "0.5500" in html
     assert repr(found) == "Comparison('s', test_accuracy of none 0.5500)"
-    assert html.startswith(
-        "<p><strong>No verdict yet: 2 of 6 final runs; it comes with the last final run</strong>"
-    )
+    assert html.startswith("<p><strong>No verdict before the last final run: 2 of 6 so far</strong>")
     assert "<li>± half a 95 % interval (Student&#x27;s t) over 2 final runs</li>" in html
 
 

@@ -186,13 +186,11 @@ def test_a_study_that_runs_says_how_far_it_is_and_who_leads() -> None:
     search = [searched("none", 0, 0.9), searched("ra", 0, 0.948)]
     running = [searched("ra", 1, None, state="RUNNING")]
     spaces = {"none": {}, "ra": {}}
-    leads = "ra leads on validation with .948; it comes with the last final run"
-    assert unseen(search, running, NONE[:3], spaces=spaces, seeds=6) == f"No verdict yet: 3 of 12 final runs; {leads}"
-    assert unseen(search, NONE[:3], spaces=spaces, seeds=6) == f"No verdict yet: 3 of 12 final runs; {leads}"
-    assert told(search, running, spaces=spaces) == f"No verdict yet: 2 trials and no final run; {leads}"
-    assert told(search, running, spaces=spaces, metric="val_nll").endswith(
-        "none leads on validation with nll .900; it comes with the last final run"
-    )
+    before, leads = "No verdict before the last final run:", "ra leads on validation with .948"
+    assert unseen(search, running, NONE[:3], spaces=spaces, seeds=6) == f"{before} 3 of 12 so far; {leads}"
+    assert unseen(search, NONE[:3], spaces=spaces, seeds=6) == f"{before} 3 of 12 so far; {leads}"
+    assert told(search, running, spaces=spaces) == f"{before} 2 trials so far; {leads}"
+    assert told(search, running, spaces=spaces, metric="val_nll").endswith("none leads on validation with nll .900")
     assert unseen(NONE, above("ra", 0.05)) == (
         "All 12 final runs have ended: ra has the best mean, test accuracy .758; a comparison says how sure that is"
     )
@@ -207,7 +205,10 @@ def test_a_look_at_a_study_that_has_not_ended_says_so() -> None:
 def test_before_anything_has_ended() -> None:
     assert sentence(comparison()) == "Nothing has run yet: 2 strategies to compare"
     first = [searched("none", 0, None, state="RUNNING")]
-    assert sentence(comparison(first)) == "No verdict yet: none of the trials of 2 strategies has ended"
+    assert (
+        sentence(comparison(first))
+        == "No verdict before the last final run: none of the trials of 2 strategies has ended"
+    )
 
 
 def test_failures_are_told_with_their_reason() -> None:

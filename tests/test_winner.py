@@ -95,8 +95,7 @@ def test_the_best_complete_trial_gives_the_policy(store: Store) -> None:
         "point mix.alpha": 0.5,
         "git_commit": "abc123",
         "verdict": "not tested: no final run has ended",
-        "sentence": "No verdict yet: 4 trials and no final run; ra leads on validation with .800; "
-        "it comes with the last final run",
+        "sentence": "No verdict before the last final run: 4 trials so far; ra leads on validation with .800",
         "always on": "not recorded: the trial is of an earlier version",
         **VERSIONS,
     }

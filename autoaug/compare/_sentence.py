@@ -113,15 +113,15 @@ def untested(comparison: Comparison) -> str:
     if len(lost) == len(ends):
         return f"Nothing to compare: {all_of(len(lost), 'trial')} failed, {why}"
     if not ended:
-        return f"No verdict yet: none of the trials of {counted(len(comparison.strategies), 'strategy')} has ended"
+        return f"{NOT_YET}: none of the trials of {counted(len(comparison.strategies), 'strategy')} has ended"
     finals = [each for each in ends if each.kind is TrialKind.FINAL]
     if finals and all(each in lost for each in finals):
         return f"No verdict: {all_of(len(finals), 'final run')} failed, {why}{leads(comparison)}"
     trials = counted(sum(each.kind is not TrialKind.FINAL for each in ended), "trial")
-    return f"No verdict yet: {trials} and no final run{leads(comparison)}; {TO_COME}"
+    return f"{NOT_YET}: {trials} so far{leads(comparison)}"
 
 
-TO_COME = "it comes with the last final run"
+NOT_YET = "No verdict before the last final run"
 
 
 def all_of(count: int, noun: str) -> str:
@@ -177,7 +177,7 @@ def uncompared(comparison: Comparison) -> str:
     if base and not base.test and base.reason:
         return f"No verdict: the baseline {comparison.baseline} failed ({base.reason}); {mean}"
     if done < wanted:
-        return f"No verdict yet: {done} of {counted(wanted, 'final run')}{leads(comparison)}; {TO_COME}"
+        return f"{NOT_YET}: {done} of {wanted} so far{leads(comparison)}"
     if comparison.strategies == [comparison.baseline]:
         return f"Nothing to compare: {called(comparison.baseline)} alone was tested, {measured(first, comparison)}"
     shared = shared_runs(comparison.outcomes, comparison.baseline, comparison.metric)
