@@ -2,21 +2,23 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_for_tests import DARK, LIGHT, PHONE, browsing, needs_browser, tab
+from browser_for_tests import DARK, LIGHT, PATIENCE, PHONE, browsing, needs_browser, tab
 from studies_for_tests import tiny
 from test_dashboard import served
 
-from autoaug import Budget, run
+from autoaug import Budget, Task, run
 from autoaug.cli._project import load_figures, shipped_root
 from autoaug.compare import keep_policies, stored_comparison
-from autoaug.execution import Options
+from autoaug.execution import Event, Options
 from autoaug.page import publish, report
+from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none, randaugment, truncated
 
@@ -113,3 +115,86 @@ def test_the_page_follows_its_storage_without_a_reload(browser: Any, folder: Pat
         assert opened.page.locator("#provenance").inner_text() == before
         assert opened.page.evaluate("window.stayed")
         opened.errors.clear()  # Chromium notes each answer 503
+
+
+def test_a_study_is_followed_from_its_first_trial_to_its_verdict_without_a_reload(browser: Any, tmp_path: Path) -> None:
+    """It waits in its first trial, and before its last final run, until the page has shown that."""
+    file, seen = tmp_path / "x.db", {kind: threading.Event() for kind in (TrialKind.SEARCH, TrialKind.FINAL)}
+    study = tiny(strategies={"none": none(), "ra": randaugment()}, budget=Budget(trials=2), seeds=2)
+
+    def wait(event: Event) -> None:
+        if event.record and event.record.epoch == 1 and event.job.kind in seen:
+            seen[event.job.kind].wait(PATIENCE / 1000)
+
+    def work() -> None:
+        with closing(Store(f"sqlite:///{file}")) as store:
+            run(study, store, options=Options(artifacts=tmp_path / "artifacts"), listen=wait)
+            keep_policies(study, store)
+
+    with closing(Store(f"sqlite:///{file}")) as store:
+        store.define(study.name, study.describe())
+    with served(f"sqlite:///{file}", figures=FIGURES) as port, tab(browser) as opened:
+        opened.go(f"http://127.0.0.1:{port}/autoaug/")
+        opened.wait_for(says, [".badge", "waiting"])
+        opened.go(f"http://127.0.0.1:{port}/autoaug/study/tiny/")
+        opened.page.evaluate("window.stayed = true")
+        assert "Nothing has run yet" in opened.page.locator(".sentence").inner_text()
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            opened.wait_for(says, [".badge", "running"])
+            opened.wait_for(says, [".sentence", "none of the trials of 2 strategies has ended"])
+            assert len(opened.draw_all()) < 3, "there is hardly anything to draw yet"
+            seen[TrialKind.SEARCH].set()
+            opened.wait_for(says, [".sentence", "leads on validation with"])
+            opened.wait_for(says, [".chart", "Best val accuracy of each search so far"])
+        finally:
+            for each in seen.values():
+                each.set()
+            thread.join()
+        opened.wait_for(says, [".badge", "finished"])
+        opened.wait_for(says, [".sentence", "no policy"])
+        opened.wait_for(says, [".chart", "Difference to none"])
+        opened.wait_for(says, ["#policies", "operations"])
+        opened.wait_for("() => [...document.querySelectorAll('figure[data-figure]')].filter(e => !e.hidden).length > 6")
+        assert min(opened.draw_all().values()) > 0
+        assert opened.page.evaluate("window.stayed")
+        assert opened.barriers() == []
+
+
+def test_states_that_show_little_are_said_on_cards_and_pages(browser: Any, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    with closing(Store(url)) as store:
+        study = tiny(
+            name="broken",
+            space={},
+            task=Task(data="digits", epochs=2),
+            train=broken,
+            strategies={"none": none()},
+            budget=Budget(trials=1),
+            seeds=1,
+        )
+        run(study, store, options=Options(artifacts=tmp_path / "artifacts"))
+        store.define("newer", tiny().describe() | {"version": 10_000})
+    with served(url, figures=FIGURES) as port, tab(browser, PHONE) as opened:
+        opened.go(f"http://127.0.0.1:{port}/autoaug/")
+        for said in ("Nothing to compare", "the lens cap was on", "version 10000"):
+            assert said in opened.page.locator("#studies").inner_text()
+        assert opened.barriers() == []
+        for name, said in (("broken", "the lens cap was on"), ("newer", "version 10000"), ("brokn", "'broken'")):
+            opened.go(f"http://127.0.0.1:{port}/autoaug/study/{name}/")
+            assert said in opened.page.locator("main").inner_text()
+            assert not opened.overflows()
+            assert opened.barriers() == []
+        assert len(opened.errors) == 2
+        opened.errors.clear()  # Chromium notes the answers 422 and 404
+
+
+def broken(trial: Any) -> Iterator[dict[str, float]]:
+    """A loop that fails once its first epoch is over, which is all that is tried before a run."""
+    yield {"val_accuracy": 0.5} | ({"test_accuracy": 0.5} if trial.final else {})
+    raise RuntimeError("the lens cap was on")
+
+
+says = "([place, said]) => document.querySelector(place)?.innerText.toLowerCase().includes(said.toLowerCase())"
+"""In JavaScript: whether a place of a page says something; capitals are the style sheet's."""

@@ -166,7 +166,7 @@
         if (news.stamp !== known) {
           known = news.stamp;
           for (const figure of seen) {
-            if (figure.inView) later(figure);
+            if (figure.inView || figure.hidden) later(figure); // one that had nothing to draw comes into no view
             else figure.old = true;
           }
         }
