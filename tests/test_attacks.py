@@ -19,6 +19,7 @@ from optuna.artifacts import upload_artifact
 from studies_for_tests import tiny
 from test_dashboard import ask, served, studies
 
+from autoaug.cli._dashboard import secret
 from autoaug.execution import Scheduler
 from autoaug.page import make_dashboard, mount_of
 from autoaug.page._guard import is_loopback
@@ -316,6 +317,21 @@ def test_others_need_a_token_that_nobody_guesses(url: str) -> None:
             make_dashboard(store, "127.0.0.1", 0, False, figures={}, token=token)
         assert not token or token not in str(refused.value)
     store.close()
+
+
+def test_a_token_is_given_by_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PAGES", f" {SECRET}\n")
+    (tmp_path / "token").write_text(f"{SECRET}\n")
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    for reference in (SECRET, "env:PAGES", f"file:{tmp_path / 'token'}"):
+        assert secret(reference) == SECRET
+    for reference, said in {
+        "env:NOWHERE": "environment variable NOWHERE, which is not set: set it",
+        f"file:{tmp_path / 'gone'}": "No such file or directory; give another --token",
+        f"file:{tmp_path / 'bytes'}": "it is no text; give another --token",
+    }.items():
+        with pytest.raises(ValueError, match=re.escape(said)):
+            secret(reference)
 
 
 # Behind a proxy

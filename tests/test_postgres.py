@@ -10,6 +10,7 @@ import pytest
 from postgres_server import Server, needs_postgres, postgres
 from schedulers import hand_out_at_once
 from studies_for_tests import tiny
+from test_dashboard import ask, served
 
 from autoaug import Budget, Task
 from autoaug.execution import Event, Options
@@ -113,6 +114,22 @@ def test_a_server_that_restarts_while_trials_run_costs_nothing(there: Store, ser
         assert set(there.trials("restarted", outcome.substudy)[outcome.trial].intermediate_values) >= (
             set() if outcome.kind is TrialKind.FINAL else set(stored)
         )
+
+
+def test_pages_say_that_their_server_is_away_and_go_on_once_it_is_back(there: Store, server: Server) -> None:
+    there.define("paged", tiny(name="paged").describe())
+    with served(server.url) as port:
+        assert ask(port, "/autoaug/api/studies.json")[0] == 200
+        server.stop()
+        try:
+            for path in ("/autoaug/api/studies.json", "/autoaug/api/study/paged.json", "/api/studies"):
+                status, said = ask(port, path)
+                assert status == 503
+                assert "pages go on by themselves once it is back" in said["reason"]
+        finally:
+            server.start()
+        assert ask(port, "/autoaug/api/study/paged.json")[0] == 200
+        assert ask(port, "/api/studies")[0] == 200
 
 
 @pytest.mark.parametrize("seconds", [0.3, 60.0], ids=["kept in a file", "waited for"])

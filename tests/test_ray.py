@@ -31,7 +31,7 @@ from autoaug.ops import OPS
 from autoaug.policy import Fixed, Policy, ready
 from autoaug.processes import Process, process_name
 from autoaug.record import TrialKind, last_attempts
-from autoaug.store import Store
+from autoaug.store import Store, gallery_of
 from autoaug.strategies import Strategy, none
 from autoaug.testing import ExecutorTestCase
 from autoaug.trial import Lost, records
@@ -94,6 +94,8 @@ def test_both_executors_find_the_same_one_trial_at_a_time(tmp_path: Path, option
     run(study, here, "local", options)
     run(study, there, "ray", options, events.append)
     assert numbers(there, study) == numbers(here, study)
+    assert (gallery := gallery_of(here, "tiny"))
+    assert gallery_of(there, "tiny") == gallery, "the workers of Ray draw the same pictures"
     assert [e.state for e in events if e.state] == ["RUNNING", "COMPLETE"] * 6
     assert sum(e.record is not None for e in events) == len(there.epochs("tiny"))
     workers = {trial.user_attrs["worker"] for trial in there.trials("tiny", "none")}

@@ -21,6 +21,7 @@ from autoaug.page._site import Site
 from autoaug.record import TrialKind
 from autoaug.store import Store
 from autoaug.strategies import none
+from dashboards.style import COLOURS
 
 NAME = "tiny"
 
@@ -220,7 +221,8 @@ def test_a_figure_that_fails_is_said_in_its_place(finished: Store) -> None:
 def test_colours_are_those_of_the_figures() -> None:
     css = (Path(__file__).parent.parent / "autoaug" / "page" / "static" / "page.css").read_text()
     found = re.findall(r"\.hue-([0-9]+) { --hue: (#[0-9a-f]{6}); }", css)
-    assert [int(k) for k, _ in found] == list(range(HUES))
+    assert found == [(str(k), colour) for k, colour in enumerate(COLOURS)]
+    assert len(COLOURS) == HUES
 
 
 @pytest.mark.parametrize(
