@@ -18,7 +18,7 @@ from autoaug.gallery._drawing import by_epoch, choose, evenly
 from autoaug.gallery._limits import DRAWS, EPOCHS, MOST_BYTES, MOST_CELLS, MOST_STRATEGIES, ROWS, SIDE
 from autoaug.ops import RANGES
 from autoaug.policy import Applied, Fixed, PolicyTree, applied, apply, choice, policy_tree, ready, schedule, sequence
-from autoaug.store import Store, delete_study, gallery_of, keep_sheets, picture_of
+from autoaug.store import Store, delete_study, gallery_of, keep_sheets, pictures_of
 from autoaug.store._schema import GALLERIES
 from autoaug.testing import eight_bit, photographs
 
@@ -298,7 +298,7 @@ def test_a_gallery_is_kept_beside_its_study(store: Store, tmp_path: Path) -> Non
     assert gallery.strategies["a"].pictures == set(pictures)
     for name, content in pictures.items():
         assert name in gallery
-        assert picture_of(store, "s", name) == content
+        assert pictures_of(store, "s", [name])[name] == content
 
 
 @pytest.mark.parametrize("name", ["../x.webp", "/etc/passwd", "", "0" * 32 + ".webp", "secret.webp"])
@@ -307,7 +307,7 @@ def test_nothing_is_read_but_what_a_gallery_names(name: str, store: Store, tmp_p
     for folder in (tmp_path, *tmp_path.glob("s/gallery/*")):
         (folder / "secret.webp").write_bytes(b"secret")
     with pytest.raises(KeyError, match=r"no picture .* in the gallery of s"):
-        picture_of(store, "s", name)
+        pictures_of(store, "s", [name])[name]
 
 
 def test_pictures_that_are_elsewhere_are_said_to_be(store: Store, tmp_path: Path) -> None:
@@ -315,10 +315,10 @@ def test_pictures_that_are_elsewhere_are_said_to_be(store: Store, tmp_path: Path
     (path,) = tmp_path.glob(f"s/gallery/*/{name}")
     path.write_bytes(b"another")
     with pytest.raises(OSError, match="is not what was written"):
-        picture_of(store, "s", name)
+        pictures_of(store, "s", [name])[name]
     (tmp_path / "s").rename(tmp_path / "away")
     with pytest.raises(OSError, match=rf"at {tmp_path}, and cannot be read from here \(No such file .*--artif"):
-        picture_of(store, "s", name)
+        pictures_of(store, "s", [name])[name]
 
 
 def folders(root: Path) -> int:
@@ -333,7 +333,7 @@ def test_an_archived_study_keeps_its_gallery_and_a_deleted_one_takes_it_along(st
     second = kept(store, tmp_path, seed=1)
     for name, pictures in (("s~1", first), ("s", second)):
         for picture_name, content in pictures.items():
-            assert picture_of(store, name, picture_name) == content
+            assert pictures_of(store, name, [picture_name])[picture_name] == content
     assert folders(tmp_path) == 2
     delete_study(store, "s")
     assert gallery_of(store, "s") is None
@@ -349,7 +349,7 @@ def test_what_another_study_names_stays_when_one_is_deleted(store: Store, tmp_pa
     store.archive("s")
     assert kept(store, tmp_path) == pictures
     delete_study(store, "s~1")
-    assert all(picture_of(store, "s", name) == content for name, content in pictures.items())
+    assert all(pictures_of(store, "s", [name])[name] == content for name, content in pictures.items())
 
 
 def test_a_second_making_takes_the_place_of_the_first(store: Store, tmp_path: Path) -> None:
@@ -358,7 +358,7 @@ def test_a_second_making_takes_the_place_of_the_first(store: Store, tmp_path: Pa
     assert folders(tmp_path) == 1
     kept(store, tmp_path, strategy="b", seed=1)
     assert folders(tmp_path) == 2
-    assert all(picture_of(store, "s", name) == content for name, content in pictures.items())
+    assert all(pictures_of(store, "s", [name])[name] == content for name, content in pictures.items())
 
 
 def test_a_row_leads_nowhere_but_into_a_gallery(store: Store, tmp_path: Path) -> None:
@@ -369,6 +369,6 @@ def test_a_row_leads_nowhere_but_into_a_gallery(store: Store, tmp_path: Path) ->
         with store.engine.begin() as connection:
             connection.execute(GALLERIES.update().values(folder=folder, making=making))
         with pytest.raises(OSError, match="cannot be read from here"):
-            picture_of(store, "s", name)
+            pictures_of(store, "s", [name])[name]
         kept(store, tmp_path, seed=2)
     assert (tmp_path / "precious").exists()

@@ -21,7 +21,7 @@ from autoaug.gallery import NOTHING, Gallery
 from autoaug.ops import OPS
 from autoaug.policy import Fixed, apply, policy_tree
 from autoaug.record import TrialKind
-from autoaug.store import Store, delete_study, gallery_of, picture_of
+from autoaug.store import Store, delete_study, gallery_of, pictures_of
 from autoaug.strategies import Strategy, none, online_score, published, trivialaugment
 
 GREY, WHITE = 100, 255
@@ -59,7 +59,9 @@ def gallery(store: Store, name: str = "tiny") -> Gallery:
 def levels(store: Store, name: str = "tiny") -> set[int]:
     """All pixels of all pictures of a gallery."""
     pictures = [picture for sheets in gallery(store, name).strategies.values() for picture in sheets.pictures]
-    opened = [pil_to_tensor(Image.open(io.BytesIO(picture_of(store, name, picture)))) for picture in pictures]
+    opened = [
+        pil_to_tensor(Image.open(io.BytesIO(pictures_of(store, name, [picture])[picture]))) for picture in pictures
+    ]
     return {level for pixels in opened for level in pixels.unique().tolist()}
 
 

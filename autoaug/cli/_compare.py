@@ -119,9 +119,9 @@ def page_of(found: "Comparison | Across", stored: "Sequence[tuple[Store, str]]")
     """Return the page, with the figures of this folder's project, else the shipped ones, and the first gallery."""
     from autoaug.cli._project import figures_root, load_diagram, load_figures
     from autoaug.compare import Across
-    from autoaug.page import across_report, pictures_of, report
+    from autoaug.page import across_report, report, whole_gallery
 
     root = figures_root()
     if isinstance(found, Across):
         return across_report(found, load_diagram(root))
-    return report(found, load_figures(root), pictures_of(*stored[0]))
+    return report(found, load_figures(root), whole_gallery(*stored[0]))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from autoaug.lazy import lazily
 from autoaug.page._across import Diagram, across_report
 from autoaug.page._pdf import find_browser, write_pdf
-from autoaug.page._report import pictures_of, report
+from autoaug.page._report import report, whole_gallery
 
 if TYPE_CHECKING:
     from autoaug.page._guard import is_loopback
@@ -33,8 +33,8 @@ __all__ = [
     "make_dashboard",
     "mount_of",
     "new_token",
-    "pictures_of",
     "publish",
     "report",
+    "whole_gallery",
     "write_pdf",
 ]

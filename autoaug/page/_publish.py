@@ -16,7 +16,7 @@ from autoaug.compare import Comparison, Figure, Table, legend, sentence, tables,
 from autoaug.page._artifacts import upload
 from autoaug.page._report import draw
 from autoaug.record import FULL, LEADERBOARD
-from autoaug.store import Store, gallery_of, ids_by_name, picture_of, system_attributes
+from autoaug.store import Store, gallery_of, ids_by_name, pictures_of, system_attributes
 from autoaug.text import LOG, shown
 
 PUBLISHED = ("effect", "race", "pareto", "final")
@@ -62,7 +62,7 @@ def publish(
     for title, step in {
         "figures": lambda: save_figures(finals, comparison, figures),
         "notes": lambda: save_notes(store, comparison),
-        "pictures": lambda: upload(finals, pictures_of(store, name), artifacts),
+        "pictures": lambda: upload(finals, last_pictures(store, name), artifacts),
     }.items():
         try:
             step()
@@ -108,7 +108,7 @@ def stored_graph(study: optuna.Study, graph: str) -> str:
 # Pictures
 
 
-def pictures_of(store: Store, name: str) -> dict[str, bytes]:
+def last_pictures(store: Store, name: str) -> dict[str, bytes]:
     """Return the pictures of a study's gallery by what they are called here: of each strategy those of its last policy.
 
     Raises:
@@ -121,7 +121,8 @@ def pictures_of(store: Store, name: str) -> dict[str, bytes]:
             found["images.webp"] = sheets.images.picture
         if sheets.by_epoch:
             found[f"images-by-{strategy}.webp"] = sheets.by_epoch[-1].picture
-    return {file: picture_of(store, name, picture) for file, picture in found.items()}
+    contents = pictures_of(store, name, found.values())
+    return {file: contents[picture] for file, picture in found.items()}
 
 
 # Notes

@@ -16,7 +16,7 @@ from autoaug.compare import Comparison, Figure
 from autoaug.gallery import Gallery
 from autoaug.page._templates import filled, pieces
 from autoaug.page._view import study_view
-from autoaug.store import Store, gallery_of, picture_of
+from autoaug.store import Store, gallery_of, pictures_of
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Pictures:
         return f"data:image/webp;base64,{b64encode(self.contents[name]).decode()}" if name in self.contents else ""
 
 
-def pictures_of(store: Store, name: str) -> Pictures | None:
+def whole_gallery(store: Store, name: str) -> Pictures | None:
     """Return the gallery of a study with its pictures; None where it has none, or none can be read from here."""
     gallery = gallery_of(store, name)
     if gallery is None:
         return None
     try:
         names = sorted({each for sheets in gallery.strategies.values() for each in sheets.pictures})
-        return Pictures(gallery, {each: picture_of(store, name, each) for each in names})
+        return Pictures(gallery, pictures_of(store, name, names))
     except OSError:
         return None
 
@@ -49,7 +49,7 @@ def report(comparison: Comparison, figures: Mapping[str, Figure], pictures: Pict
     Args:
         comparison: what it shows.
         figures: of a project's `dashboards/`, by title.
-        pictures: the gallery of the study, `pictures_of`.
+        pictures: the gallery of the study, `whole_gallery`.
 
     Raises:
         ValueError: a figure fails; the message names it.

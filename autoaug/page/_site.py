@@ -20,10 +20,10 @@ from autoaug.compare import Comparison, Figure, Importance, sentence, stored_com
 from autoaug.execution import Status, status
 from autoaug.gallery import Gallery
 from autoaug.lookup import lookup
-from autoaug.page._report import draw, in_order, pictures_of, plotly_script, report, static_file
+from autoaug.page._report import draw, in_order, plotly_script, report, static_file, whole_gallery
 from autoaug.page._templates import filled, pieces
 from autoaug.page._view import StudyView, state_view, study_view, told
-from autoaug.store import Store, gallery_of, ids_by_name, last_trials, picture_of, stamp
+from autoaug.store import Store, gallery_of, ids_by_name, last_trials, pictures_of, stamp
 from autoaug.text import shown
 
 StartResponse = Callable[..., Any]
@@ -326,7 +326,7 @@ class Site:
             Missing: the gallery has none of this name, or it lies where it cannot be read from here.
         """
         try:
-            return Answer("image/webp", picture_of(self.store, name, picture), mark(picture))
+            return Answer("image/webp", pictures_of(self.store, name, [picture])[picture], mark(picture))
         except (KeyError, OSError) as error:
             raise Missing(str(error.args[-1] if error.args else error)) from None
 
@@ -337,7 +337,7 @@ class Site:
             return Answer("text/csv; charset=utf-8", to_csv(comparison.rows).encode(), name=file)
         if file == "report.html":
             whole = stored_comparison([(self.store, name)], look=self.look(name).status.finished)
-            page = report(whole, self.figures, pictures_of(self.store, name))
+            page = report(whole, self.figures, whole_gallery(self.store, name))
             return Answer("text/html; charset=utf-8", page.encode(), name=file)
         if file in ("policy.json", "policy.py"):
             return Answer("text/plain; charset=utf-8", policy_file(comparison, strategy, file).encode(), name=file)

@@ -6,7 +6,7 @@ from autoaug.store._contradictions import differences, refuse_contradiction
 from autoaug.store._diagnoses import Diagnosis, diagnoses, note_diagnosis
 from autoaug.store._epoch_table import Lease, Look
 from autoaug.store._follower import Follower, running, waiting
-from autoaug.store._gallery import gallery_of, keep_sheets, picture_of
+from autoaug.store._gallery import gallery_of, keep_sheets, pictures_of
 from autoaug.store._losses import GIVEN_UP, Loss
 from autoaug.store._maintenance import age_leases, delete_study, file_of, round_trip, running_trials, server_time
 from autoaug.store._mounts import network_file_system
@@ -64,7 +64,7 @@ __all__ = [
     "note_diagnosis",
     "note_policies",
     "open_retrying",
-    "picture_of",
+    "pictures_of",
     "policies",
     "refuse_contradiction",
     "refuse_exposed",

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -98,19 +98,31 @@ def gallery_of(store: Store, name: str) -> Gallery | None:
     return Gallery({strategy: sheets_of(row.sheets) for strategy, row in found.items()}) if found else None
 
 
-def picture_of(store: Store, name: str, picture: str) -> bytes:
-    """Return a picture of the gallery of a study, a WebP file.
+def pictures_of(store: Store, name: str, pictures: Iterable[str]) -> dict[str, bytes]:
+    """Return pictures of the gallery of a study, WebP files, by name.
 
     Args:
-        picture: its name in the gallery. Nothing but what the gallery names is read.
+        pictures: their names in the gallery. Nothing but what the gallery names is read.
 
     Raises:
-        KeyError: the gallery has no picture of this name.
-        OSError: it cannot be read here; the message says where it lies, and what to do.
+        KeyError: the gallery has no picture of a name.
+        OSError: one cannot be read here; the message says where it lies, and what to do.
     """
-    row = next((row for row in rows(store, name).values() if picture in sheets_of(row.sheets).pictures), None)
-    if row is None:
-        raise KeyError(f"no picture {shown(picture, 80)!r} in the gallery of {shown(name, 80)}")
+    holding = {picture: row for row in rows(store, name).values() for picture in sheets_of(row.sheets).pictures}
+    found = {}
+    for picture in pictures:
+        if picture not in holding:
+            raise KeyError(f"no picture {shown(picture, 80)!r} in the gallery of {shown(name, 80)}")
+        found[picture] = read(holding[picture], name, picture)
+    return found
+
+
+def read(row: Any, name: str, picture: str) -> bytes:
+    """Return a picture that a row names.
+
+    Raises:
+        OSError: it cannot be read here.
+    """
     try:
         content = folder_of(row.artifacts, row.folder, row.making, SECONDS).read(picture)
         if name_of(content) != picture:
