@@ -94,9 +94,12 @@ def test_an_own_largest_amount_and_a_probability_are_what_is_told() -> None:
     ("op", "amount", "words"),
     [
         ("rotate", -13.2, "rotate −13°"),
-        ("rotate", -0.1, "rotate 0°"),
+        ("rotate", -0.1, "hardly anything"),
+        ("shear_x", -0.004, "hardly anything"),
+        ("sharpness", 0.01, "hardly anything"),
+        ("posterize", 0.4, "hardly anything"),
         ("brightness", 0.3, "brightness ×1.3"),
-        ("translate_x", -0.121, "translate x −12 % of the width"),
+        ("translate_x", -0.121, "translate x −12 %"),
         ("shear_y", 0.25, "shear y 0.25"),
         ("equalize", None, "equalize"),
         ("posterize", 2.9, "posterize to 5 bits"),
@@ -109,8 +112,9 @@ def test_a_caption_has_the_physical_amount(op: str, amount: float | None, words:
     assert caption([Applied(op, amount, RANGES["extended"][op].unit)]) == words
 
 
-def test_nothing_is_said_to_be_nothing() -> None:
+def test_what_rounds_to_nothing_is_left_out() -> None:
     assert caption([]) == "nothing"
+    assert caption([Applied("rotate", 0.2, "degrees"), Applied("invert", None, "")]) == "invert"
 
 
 @pytest.mark.parametrize("ranges", RANGES)

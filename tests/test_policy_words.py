@@ -98,6 +98,9 @@ WORDS: dict[str, AnyNode] = {
         [(1, INVERT), (6, ROTATE), (3, COLOR)]
     ),
     "up to one of 1 operation per image: 100 % rotate (±15°)": apply("rotate", 0.5, 0.5),
+    "hflip of 50 %, then up to two of 2 operations per image, all alike, at 50 % of their strength": sequence(
+        [apply("hflip", probability=0.5), *[choice([(1, ROTATE), (1, COLOR), (1, sequence())])] * 2]
+    ),
     "two of 2 operations per image: 75 % rotate (±15 to ±30°), 25 % invert": sequence(
         [choice([(1, ROTATE), (1, INVERT)]), apply("rotate", 1.0)]
     ),

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 
 from autoaug.policy import Applied
 
-NOTHING = "nothing"
-"""The caption of a picture that no operation met."""
+NOTHING, HARDLY = "nothing", "hardly anything"
+"""The captions of a picture that no operation met, and of one whose operations all did too little to be written."""
 
 AMOUNTS: dict[str, Callable[[float], str]] = {
     "degrees": lambda amount: f"{whole(amount)}°",
     "turns": lambda amount: f"{whole(360 * amount)}°",
-    "tangent": lambda amount: f"{amount:.2f}",
+    "tangent": lambda amount: f"{round(amount, 2) + 0.0:.2f}",
     "factor - 1": lambda amount: f"×{1 + amount:.2g}",
     "log of the scale": lambda amount: f"×{math.exp(amount):.2g}",
     "log2 of the power": lambda amount: f"to the power {2**amount:.2f}",
@@ -21,30 +21,31 @@ AMOUNTS: dict[str, Callable[[float], str]] = {
 
 
 def caption(met: Sequence[Applied]) -> str:
-    """Return the operations that an image met, in turn, with their physical amounts.
+    """Return the operations that an image met, in turn, with their physical amounts; what rounds to none is left out.
 
     >>> from autoaug.gallery import caption
     >>> from autoaug.policy import Applied
     >>> caption([Applied("rotate", -13.2, "degrees"), Applied("brightness", 0.3, "factor - 1")])
     'rotate −13°, brightness ×1.3'
     """
-    return ", ".join(map(in_words, met)) or NOTHING
+    return ", ".join(filter(None, map(in_words, met))) or (HARDLY if met else NOTHING)
 
 
 def in_words(each: Applied) -> str:
-    """Return an operation and its amount."""
+    """Return an operation and its amount; empty where so little of it is written like none of it."""
     name = each.op.replace("_", " ")
     if each.amount is None:
         return name
-    return f"{name} {amount_in_words(each.amount, each.unit)}".replace("-", "−")
+    amount = amount_in_words(each.amount, each.unit)
+    return "" if amount == amount_in_words(0.0, each.unit) else f"{name} {amount}".replace("-", "−")
 
 
 def amount_in_words(amount: float, unit: str) -> str:
-    """Return a physical amount; shares are percentages."""
+    """Return a physical amount; shares, of the width, the height or the range of values, are percentages."""
     if unit in AMOUNTS:
         return AMOUNTS[unit](amount)
     if unit.startswith("of the "):
-        return f"{whole(100 * amount)} % {unit}"
+        return f"{whole(100 * amount)} %"
     return f"{amount:.2g} {unit}".rstrip()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from autoaug.ops import OPS
 from autoaug.policy._nodes import AnyNode, Apply, Choice, Schedule, Sequence, bounds
@@ -86,6 +87,30 @@ def in_words(tree: PolicyTree, most: int = MOST_WORDS, epoch: int | None = None)
     'images stay as they are'
     """
     node = node_of(tree, epoch)
+    before, drawn = fixed_first(node)
+    head = f"{', '.join(before)}, then " if before else ""
+    line = head + of_node(drawn, most - len(head))
+    return line if len(line) <= most else of_node(node, most)
+
+
+def fixed_first(node: AnyNode) -> tuple[list[str], AnyNode]:
+    """Return in words what stands before all choices, such as a standard flip, and the choices; else no words."""
+    nodes = node.nodes if isinstance(node, Sequence) else ()
+    fixed = list(takewhile(lambda each: isinstance(each, Apply), nodes))
+    rest = nodes[len(fixed) :]
+    drawn = Sequence(nodes=tuple(rest)) if len(rest) > 1 else next(iter(rest), node)
+    if not any(isinstance(each, Choice) for each in rest) or not any(each.node and each.share for each in met(drawn)):
+        return [], node
+    words = []
+    for each in fixed:
+        assert isinstance(each, Apply), "they were taken as such"
+        amount = in_brackets([Met("", each, 1.0)])
+        words.append(f"{each.op}{amount}" + (f" of {percent(each.probability)}" if each.probability < 1 else ""))
+    return words, drawn
+
+
+def of_node(node: AnyNode, most: int) -> str:
+    """Return what a node does to images in one line."""
     every = [each for each in met(node) if each.node and each.share > 0]
     by_op: dict[str, list[Met]] = {}
     for each in every:
