@@ -41,12 +41,11 @@ def figure(comparison: Comparison) -> go.Figure:
     for part, (pattern, opacity) in PARTS.items():
         if not any(spent[name].get(part) for name in names):
             continue
-        fill = {"shape": pattern, "fillmode": "overlay", "solidity": 0.35, "size": 6, "fgcolor": "#ffffff"}
-        of_names = {"color": [look[name].colour for name in names], "opacity": opacity, "pattern": fill}
+        of_names = filled([look[name].colour for name in names], pattern, opacity)
         seconds = [float(f"{spent[name].get(part, 0.0):.4g}") for name in names]
         bar = {"y": [*range(len(names))], "orientation": "h", "legendgroup": part}
         drawn.append(go.Bar(x=seconds, name=part, marker=of_names, showlegend=False, **bar))
-        key = {"color": POOLED, "opacity": opacity, "pattern": fill}  # a bar has many colours, its part has none
+        key = filled(POOLED, pattern, opacity)  # a bar has many colours, its part has none
         drawn.append(go.Bar(x=[None], y=[0], name=part, marker=key, orientation="h", legendgroup=part))
     shown = layout("Where did the seconds go?", unit, "", told(spent, names, unit))
     shown.update(
@@ -58,6 +57,18 @@ def figure(comparison: Comparison) -> go.Figure:
         **below(len(drawn) // 2, tall(len(names))),
     )
     return go.Figure(drawn, shown)
+
+
+def filled(colour: str | list[str], pattern: str, opacity: float) -> dict[str, object]:
+    """Return how bars are filled: with a colour, and white lines over it where there is a pattern.
+
+    The colour is that of the background: "overlay" would do that by itself, and warns of a list of colours.
+    """
+    plain: dict[str, object] = {"color": colour, "opacity": opacity}
+    if not pattern:
+        return plain
+    lines = {"fillmode": "replace", "bgcolor": colour, "fgcolor": "#ffffff", "fgopacity": 0.5}
+    return {**plain, "pattern": {"shape": pattern, "solidity": 0.35, "size": 6, **lines}}
 
 
 def spent_on(comparison: Comparison) -> dict[str, dict[str, float]]:

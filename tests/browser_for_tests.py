@@ -16,6 +16,9 @@ needs_browser = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium
 PATIENCE = 120_000
 """Milliseconds for which what must happen on a page is waited for, on a machine that may be busy."""
 
+LOUD = ("error", "warning", "trace")
+"""What the console of a page may not say; Plotly warns by a trace."""
+
 PAUSE = 50
 """Milliseconds between two looks at a page."""
 
@@ -116,7 +119,7 @@ def tab(browser: Any, look: tuple[str, int] = LIGHT) -> Iterator[Tab]:
             route.continue_()
 
     context.route("**/*", check)
-    opened.page.on("console", lambda said: opened.errors.append(said.text) if said.type == "error" else None)
+    opened.page.on("console", lambda said: opened.errors.append(said.text) if said.type in LOUD else None)
     opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
     try:
         yield opened
