@@ -62,13 +62,13 @@ def figure(comparison: Comparison) -> go.Figure:
 def filled(colour: str | list[str], pattern: str, opacity: float) -> dict[str, object]:
     """Return how bars are filled: with a colour, and white lines over it where there is a pattern.
 
-    The colour is that of the background: "overlay" would do that by itself, and warns of a list of colours.
+    A list of colours is then given as that of the background alone: as that of the bars Plotly would warn of it, or
+    draw the lines in it.
     """
-    plain: dict[str, object] = {"color": colour, "opacity": opacity}
     if not pattern:
-        return plain
+        return {"color": colour, "opacity": opacity}
     lines = {"fillmode": "replace", "bgcolor": colour, "fgcolor": "#ffffff", "fgopacity": 0.5}
-    return {**plain, "pattern": {"shape": pattern, "solidity": 0.35, "size": 6, **lines}}
+    return {"color": POOLED, "opacity": opacity, "pattern": {"shape": pattern, "solidity": 0.35, "size": 6, **lines}}
 
 
 def spent_on(comparison: Comparison) -> dict[str, dict[str, float]]:
