@@ -149,8 +149,7 @@ def column(name: str, sheets: Sheets, images: Images, hue: int) -> Column:
 def window(sheet: Sheet, images: Images, row: int, at: int, cell: Cell, strategy: str) -> Window:
     """Return one draw."""
     seen = f"{images.classes[row]} under {strategy}: {cell.caption}"
-    caption = cell.caption.replace(" %", "\N{NO-BREAK SPACE}%")  # a line does not begin with the sign
     doubt = f"seen as {cell.doubt.predicted}, {100 * cell.doubt.confidence:.0f} %" if cell.doubt else ""
     return Window(
-        sheet.picture, at * images.width, row * images.height, images.width, images.height, seen, caption, doubt
+        sheet.picture, at * images.width, row * images.height, images.width, images.height, seen, cell.caption, doubt
     )

@@ -20,6 +20,10 @@ TEMPLATES = Environment(
 )
 
 TEMPLATES.filters["whole"] = lambda text: escape(text)  # a picture within the page is longer than any text is shown
+NO_BREAK = Markup("&nbsp;%")
+"""A sign of per cent that begins no line."""
+
+TEMPLATES.filters["joined"] = lambda text: escape(shown(text)).replace(" %", NO_BREAK)
 
 
 def filled(template: str, **given: Any) -> str:
