@@ -4,10 +4,14 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+import torch
 
 from autoaug.policy import (
     AnyNode,
     Fixed,
+    Relaxed,
+    SpatialTransformer,
+    Warp,
     apply,
     choice,
     in_words,
@@ -156,3 +160,10 @@ def test_a_notebook_shows_a_policy_and_nothing_of_it_is_markup() -> None:
     assert page.tags == {"p", "strong", "table", "thead", "tbody", "tr", "th", "td"}
     assert f"policy (ra in {evil}): every image: rotate (±15°)" in page.text
     assert Fixed(tree)._repr_html_() == tree._repr_html_()
+
+
+@pytest.mark.parametrize("policy", [Relaxed(stages=1), Warp(), SpatialTransformer()], ids=["relaxed", "warp", "stn"])
+def test_a_notebook_shows_a_policy_that_is_learned_as_it_is_now(policy: Relaxed | Warp | SpatialTransformer) -> None:
+    rng = torch.Generator().manual_seed(0)
+    policy(torch.rand(4, 3, 8, 8, generator=rng), rng)
+    assert in_words(policy.tree()) in Tags(policy._repr_html_()).text

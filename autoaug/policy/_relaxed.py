@@ -163,6 +163,10 @@ class Relaxed(nn.Module):
         return plan
 
     @torch.no_grad()
+    def _repr_html_(self) -> str:
+        """Return the policy as it is now, as a notebook shows it."""
+        return self.tree()._repr_html_()
+
     def tree(self) -> PolicyTree:
         """Return the policy as it is now: a sequence of S choices over K operations."""
         shares = [self.selection.double().softmax(1), self.probability.sigmoid(), self.strength.sigmoid()]

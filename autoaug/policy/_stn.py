@@ -123,6 +123,10 @@ class SpatialTransformer(nn.Module):
         rows = zip(MOVES, self.seen.tolist(), strict=True)
         return {name: dict(zip(SUMMARY, row, strict=True)) for name, row in rows}
 
+    def _repr_html_(self) -> str:
+        """Return the policy as it is now, as a notebook shows it."""
+        return self.tree()._repr_html_()
+
     def tree(self) -> PolicyTree:
         """Return the movements of the last batch as independent uniform amounts over the 5 to 95 % quantiles.
 

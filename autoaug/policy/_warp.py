@@ -161,6 +161,10 @@ class Warp(nn.Module):
         """Return (low, high) of each amount: ± the half-width, or the 5 and 95 % quantiles of a network."""
         return self.sampler.ranges(self)
 
+    def _repr_html_(self) -> str:
+        """Return the policy as it is now, as a notebook shows it."""
+        return self.tree()._repr_html_()
+
     def tree(self) -> PolicyTree:
         """Return the policy as operations with uniform amounts, in one order, with the statistics as provenance.
 
