@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from autoaug import Budget, Command, Study, Task, Trial
 from autoaug.compare import legend, stored_comparison, winning_policy
-from autoaug.compare._stored import by_loop
+from autoaug.compare._comparison import by_loop
 from autoaug.execution import Options, status
 from autoaug.executors import conduct, ignore, run
 from autoaug.metrics import METRICS

@@ -138,8 +138,8 @@ def test_a_figure_does_not_wait_for_the_importance_of_dimensions(finished: Store
         return go.Figure(go.Bar(x=list(comparison.importance.strategies), y=[1]))
 
     may_end, site = threading.Event(), Site(finished, {"mattered": mattered})
-    site.measure = lambda name, known: may_end.wait() and measured(name, known)  # type: ignore[method-assign]
-    measured = Site.measure.__get__(site)
+    measured = site.studies.measure
+    site.studies.measure = lambda name, known: may_end.wait() and measured(name, known)  # type: ignore[method-assign]
     first = ask(site, f"figure/{NAME}/mattered.json")
     assert first.headers["Retry-After"] == "3"
     may_end.set()
@@ -186,7 +186,7 @@ def test_a_comparison_is_made_once_for_each_state_of_a_storage(
     site: Site, finished: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask(site, f"study/{NAME}/")
-    monkeypatch.setattr("autoaug.page._site.stored_comparison", None)
+    monkeypatch.setattr("autoaug.page._known.stored_comparison", None)
     for path in ("", f"study/{NAME}/", f"api/study/{NAME}.json", "api/studies.json"):
         assert ask(site, path).status == 200, "what was known is still true"
 

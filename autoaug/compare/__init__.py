@@ -7,6 +7,7 @@ from autoaug.compare._across_tables import across_csv, across_headline, across_j
 from autoaug.compare._anytime import Band, CurvePoint, anytime, bands
 from autoaug.compare._brief import brief_legend
 from autoaug.compare._classes import ClassCounts, ClassEffect, ClassEffects, class_effects
+from autoaug.compare._comparison import ALWAYS_ON, OWN_DATA, Comparison, Figure
 from autoaug.compare._diagnosed import PHASES, diagnosis_legend, diagnosis_tables, present_diagnoses
 from autoaug.compare._figures import short, show_interval, show_limit, show_p, show_seconds, show_value, unit_of
 from autoaug.compare._final_runs import FinalRun
@@ -18,7 +19,7 @@ from autoaug.compare._legend import headline, legend, verdict
 from autoaug.compare._rank_tests import FriedmanTest
 from autoaug.compare._sentence import leading, sentence, winner, winner_in_words
 from autoaug.compare._statistics import Difference, Interval, interval
-from autoaug.compare._stored import ALWAYS_ON, OWN_DATA, Comparison, Figure, stored_comparison, stored_leaderboard
+from autoaug.compare._stored import stored_comparison, stored_leaderboard
 from autoaug.compare._tables import tables, to_csv, to_json
 from autoaug.compare._worth import Arm, Worth, worth
 from autoaug.lazy import lazily

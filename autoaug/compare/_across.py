@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from autoaug.compare._comparison import Comparison
 from autoaug.compare._leaderboard import LeaderboardRow
 from autoaug.compare._rank_tests import FriedmanTest, cliques, friedman, least_data_sets, ranks_of, signed_rank_p
 from autoaug.compare._records import StoredStudy
 from autoaug.compare._statistics import CONFIDENCE, ROUNDING, Interval, Verdict, holm, interval
-from autoaug.compare._stored import Comparison, defined, refuse_unlike, stored_comparison
+from autoaug.compare._stored import defined, refuse_unlike, stored_comparison
 from autoaug.data import public_name
 from autoaug.metrics import Metric
 from autoaug.store import differences

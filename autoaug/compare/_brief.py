@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from autoaug.compare._classes import NO_EVIDENCE
+from autoaug.compare._comparison import OWN_DATA, Comparison
 from autoaug.compare._figures import show_seconds, significant, unit_of
 from autoaug.compare._leaderboard import LeaderboardRow, unequal_cost
 from autoaug.compare._legend import intervals, marks, of_other_data, other_metrics, show_class, starred
 from autoaug.compare._statistics import MOST_SEEDS
-from autoaug.compare._stored import OWN_DATA, Comparison
 from autoaug.text import counted, enumerated, plural
 
 MOST_NAMES = 3

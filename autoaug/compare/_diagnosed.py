@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from autoaug.compare._comparison import Comparison
 from autoaug.compare._figures import show_interval
 from autoaug.compare._statistics import interval
-from autoaug.compare._stored import Comparison
 from autoaug.compare._tables import Table
 from autoaug.metrics import ANY_NUMBER
 from autoaug.store import Diagnosis

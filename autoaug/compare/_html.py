@@ -1,9 +1,9 @@
 """A comparison as a notebook shows it: tables that take their colours from the page around them."""
 
 from autoaug.compare._brief import brief_legend
+from autoaug.compare._comparison import Comparison
 from autoaug.compare._legend import headline
 from autoaug.compare._sentence import sentence
-from autoaug.compare._stored import Comparison
 from autoaug.compare._tables import tables
 from autoaug.table import as_text, to_table
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from autoaug.compare._across import Across
 from autoaug.compare._across_tables import across_headline, across_legend, mark
+from autoaug.compare._comparison import Comparison
 from autoaug.compare._figures import NOTHING, equal, show_p, show_seconds, significant, unit_of
 from autoaug.compare._legend import differences_to, headline, intervals
 from autoaug.compare._sentence import sentence
 from autoaug.compare._statistics import ROUNDING, Difference, Interval
-from autoaug.compare._stored import Comparison
 from autoaug.metrics import Metric
 from autoaug.text import shown
 

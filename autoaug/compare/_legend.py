@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from autoaug.compare._classes import NO_EVIDENCE, ClassEffect
+from autoaug.compare._comparison import OWN_DATA, Comparison
 from autoaug.compare._figures import equal, number, show_p, show_seconds, significant, unit_of
 from autoaug.compare._leaderboard import LeaderboardRow, unequal_cost
 from autoaug.compare._statistics import MOST_SEEDS, Difference
-from autoaug.compare._stored import OWN_DATA, Comparison
 from autoaug.metrics import words_of
 from autoaug.record import Outcome
 from autoaug.text import counted, enumerated, plural

@@ -6,10 +6,10 @@ It stands at the top of everything that shows a study: terminal, page, report, n
 import math
 from collections.abc import Mapping, Sequence
 
+from autoaug.compare._comparison import Comparison
 from autoaug.compare._figures import equal, significant, unit_of
 from autoaug.compare._leaderboard import LeaderboardRow, shared_runs
 from autoaug.compare._statistics import MOST_SEEDS, Difference
-from autoaug.compare._stored import Comparison
 from autoaug.metrics import DEFAULT_METRIC, METRICS, Metric, metric_of, row_of
 from autoaug.record import TrialKind, last_attempts
 from autoaug.text import agreeing, counted, plural

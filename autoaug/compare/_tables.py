@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from autoaug.compare._comparison import Comparison
 from autoaug.compare._figures import (
     number,
     short,
@@ -23,7 +24,6 @@ from autoaug.compare._leaderboard import Doubt, LeaderboardRow, OtherMetric
 from autoaug.compare._legend import headline, legend, other_metrics, verdict
 from autoaug.compare._sentence import sentence
 from autoaug.compare._statistics import Difference, Interval
-from autoaug.compare._stored import Comparison
 from autoaug.learners import DEPLOYS
 from autoaug.metrics import on_split, row_of
 from autoaug.store import Diagnosis

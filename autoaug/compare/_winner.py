@@ -14,7 +14,7 @@ from autoaug.compare import (
     stored_leaderboard,
     verdict,
 )
-from autoaug.compare._stored import OWN_DATA, by_loop
+from autoaug.compare._comparison import OWN_DATA, by_loop
 from autoaug.data import Standard, public_name
 from autoaug.learners import learned
 from autoaug.lookup import lookup

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from autoaug.compare._comparison import Comparison
 from autoaug.compare._final_runs import FinalRun, final_scores, units
 from autoaug.compare._statistics import CONFIDENCE
-from autoaug.compare._stored import Comparison
 
 GRID = 2001
 """Numbers of images, evenly spaced in log n, at which the interval is looked for."""

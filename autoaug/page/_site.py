@@ -9,7 +9,7 @@ import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -17,13 +17,12 @@ from urllib.parse import parse_qs, quote
 from markupsafe import Markup
 
 from autoaug.compare import Comparison, Figure, Importance, sentence, stored_comparison, to_csv
-from autoaug.execution import Status, status
-from autoaug.gallery import Gallery
-from autoaug.lookup import lookup
+from autoaug.execution import status
+from autoaug.page._known import Known, Missing, Studies
 from autoaug.page._report import draw, in_order, plotly_script, report, static_file, whole_gallery
 from autoaug.page._templates import filled, pieces
 from autoaug.page._view import StudyView, state_view, study_view, told
-from autoaug.store import Store, gallery_of, ids_by_name, last_trials, pictures_of, stamp
+from autoaug.store import Store, ids_by_name, last_trials, pictures_of
 from autoaug.text import shown
 
 StartResponse = Callable[..., Any]
@@ -41,12 +40,6 @@ FILES = ("policy.json", "policy.py", "leaderboard.csv", "report.html")
 
 UP = "../../"
 """From the page of a study to /autoaug/."""
-
-STATUS_SECONDS = 5.0
-"""How old the state of a study may be that has not ended: leases change it, and no stamp tells."""
-
-IMPORTANCE_SECONDS = 60.0
-"""How old the importance of dimensions may be while a study runs."""
 
 LIST_SECONDS = 1.5
 """For how long one answer works on the sentences of a list; the next one goes on."""
@@ -73,32 +66,6 @@ class Answer:
     """Of the file as which it is saved; empty where it is shown."""
 
 
-@dataclass
-class Known:
-    """Hold what is known of a study at one moment of its storage, and what was made of it."""
-
-    stamp: tuple[object, ...]
-    comparison: Comparison
-    status: Status
-    gallery: Gallery | None
-    since: float
-    figures: dict[tuple[str, bool], bytes] = field(default_factory=dict)
-    """As JSON, by title and whether the importance of dimensions was known."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Hold how much each dimension mattered at one moment."""
-
-    stamp: tuple[object, ...]
-    importance: Importance
-    since: float
-
-
-class Missing(ValueError):
-    """Nothing is at an address."""
-
-
 class Site:
     """Serve the list of studies, a page of each, what changes on them, their figures and files.
 
@@ -109,11 +76,7 @@ class Site:
 
     def __init__(self, store: Store, figures: Mapping[str, Figure]) -> None:
         self.store, self.figures = store, dict(figures)
-        self.known: dict[str, Known] = {}
-        self.measured: dict[str, Measured] = {}
-        self.measuring: set[str] = set()
-        self.lock = threading.Lock()
-        self.locks: dict[str, threading.Lock] = {}
+        self.studies = Studies(store)
         threading.Thread(
             target=import_module, args=["autoaug.policy"], daemon=True
         ).start()  # torch: while nobody waits
@@ -176,63 +139,6 @@ class Site:
         text = filled("failure.html", title=title, reason=reason, up=up or "./")
         return Answer("text/html; charset=utf-8", text.encode(), code=code)
 
-    # What is known of a study
-
-    def look(self, name: str) -> Known:
-        """Return what is known of a study now; a comparison is made only where something has changed.
-
-        Differences to the baseline are looked at once all its final runs have ended: each look costs some evidence.
-
-        Raises:
-            Missing: there is no such study.
-            ValueError: it is of a later version, or its definition cannot be read.
-        """
-        if self.store.definition(name) is None:
-            raise unknown(self.store, name)
-        with self.lock:
-            lock = self.locks.setdefault(name, threading.Lock())
-        with lock:
-            now, found = stamp(self.store, name), self.known.get(name)
-            if (
-                found
-                and found.stamp == now
-                and (found.status.finished or time.monotonic() - found.since < STATUS_SECONDS)
-            ):
-                return found
-            stands = status(self.store, name)
-            if found and found.stamp == now:
-                found.status, found.since = stands, time.monotonic()
-                return found
-            comparison = stored_comparison([(self.store, name)], with_importance=False, look=stands.finished)
-            self.known[name] = Known(now, comparison, stands, gallery_of(self.store, name), time.monotonic())
-            return self.known[name]
-
-    def importance(self, name: str, known: Known) -> Importance | None:
-        """Return how much each dimension mattered, of a study that runs a moment ago; None while that is measured.
-
-        It takes seconds, and no figure that does not show it waits for it.
-        """
-        with self.lock:
-            found = self.measured.get(name)
-            if found and found.stamp == known.stamp:
-                return found.importance
-            recent = found and not known.status.finished and time.monotonic() - found.since < IMPORTANCE_SECONDS
-            if name not in self.measuring and not recent:
-                self.measuring.add(name)
-                threading.Thread(target=self.measure, args=(name, known), daemon=True).start()
-            return found.importance if found and recent else None
-
-    def measure(self, name: str, known: Known) -> None:
-        """Measure how much each dimension of a study mattered."""
-        try:
-            found = stored_comparison([(self.store, name)], look=False).importance
-        except Exception:  # the storage went away: the next figure asks again
-            found = None
-        with self.lock:
-            self.measuring.discard(name)
-            if found is not None:
-                self.measured[name] = Measured(known.stamp, found, time.monotonic())
-
     def native(self, name: str) -> dict[str, int]:
         """Return Optuna's numbers of the searches of a study and of its final runs, by what follows its name."""
         return {each.removeprefix(f"{name}/"): number for each, number in ids_by_name(self.store, name).items()}
@@ -263,9 +169,9 @@ class Site:
         """Return what the list says of a study: one that cannot be shown says why, among the others."""
         given: dict[str, Any] = {"name": name, "address": "", "refused": "", "state": None, "sentence": None}
         try:
-            known = self.known.get(name)
+            known = self.studies.known.get(name)
             if time.monotonic() < until or known:
-                known = self.look(name)
+                known = self.studies.look(name)
                 given["sentence"] = told(sentence(known.comparison))
             stands = known.status if known else status(self.store, name)
             strategies = known.comparison.strategies if known else [each.strategy for each in stands.strategies]
@@ -276,7 +182,7 @@ class Site:
 
     def page(self, name: str) -> str:
         """Return the page of a study."""
-        known, native = self.look(name), self.native(name)
+        known, native = self.studies.look(name), self.native(name)
         view = self.view(name, known, native)
         parts = pieces(view, UP)
         searches = [str(native[each]) for each in known.comparison.strategies if each in native]
@@ -302,16 +208,16 @@ class Site:
 
     def changes(self, name: str) -> Answer:
         """Return the parts of a study's page with their marks: a page replaces those whose marks differ."""
-        known = self.look(name)
+        known = self.studies.look(name)
         parts = pieces(self.view(name, known, self.native(name)), UP)
         return as_json({"stamp": mark(repr(known.stamp)), "parts": marked(parts)})
 
     def figure(self, name: str, title: str) -> Answer:
         """Return a figure of a study as JSON, as Plotly reads it."""
-        known = self.look(name)
+        known = self.studies.look(name)
         if title not in self.figures:
             raise Missing(f"there is no figure {shown(title)!r} in dashboards/: there are {', '.join(self.figures)}")
-        importance = self.importance(name, known)
+        importance = self.studies.importance(name, known)
         key = (title, importance is not None)
         if key not in known.figures:
             whole = replace(known.comparison, importance=importance or Importance())
@@ -332,11 +238,11 @@ class Site:
 
     def download(self, name: str, file: str, strategy: str) -> Answer:
         """Return a file that is made of a study."""
-        comparison = self.look(name).comparison
+        comparison = self.studies.look(name).comparison
         if file == "leaderboard.csv":
             return Answer("text/csv; charset=utf-8", to_csv(comparison.rows).encode(), name=file)
         if file == "report.html":
-            whole = stored_comparison([(self.store, name)], look=self.look(name).status.finished)
+            whole = stored_comparison([(self.store, name)], look=self.studies.look(name).status.finished)
             page = report(whole, self.figures, whole_gallery(self.store, name))
             return Answer("text/html; charset=utf-8", page.encode(), name=file)
         if file in ("policy.json", "policy.py"):
@@ -363,15 +269,6 @@ def policy_file(comparison: Comparison, strategy: str, file: str) -> str:
 
     tree = PolicyTree.model_validate(comparison.policies[name])
     return export(tree, "json" if file.endswith(".json") else "torchvision", allow_lossy=False).text
-
-
-def unknown(store: Store, name: str) -> Missing:
-    """Return the error that names the studies that are nearly called so."""
-    try:
-        lookup(dict.fromkeys(store.names()), name, "study")
-    except ValueError as error:
-        return Missing(str(error))
-    return Missing(f"there is no study {shown(name)!r} here")
 
 
 def split(rest: str, ending: str = "") -> tuple[str, str]:
