@@ -102,7 +102,8 @@ def worth(comparison: Comparison) -> Worth | None:
     ...     Outcome(strategy=name, trial=k, root=k, seed=k, metrics={"test_accuracy": score + k / 100}, **more)
     ...     for name, score in {"none": 0.7, "ra": 0.8, "none-4x": 0.9}.items() for k in range(3)
     ... ]
-    >>> found = worth(Comparison(("s",), definition, leaderboard(outcomes, "none"), outcomes))
+    >>> rows = leaderboard(outcomes, "none", other_data=["none-4x"])
+    >>> found = worth(Comparison(("s",), definition, rows, outcomes))
     >>> found.strategy, round(found.factor, 6)
     ('ra', 2.0)
     """
