@@ -7,6 +7,7 @@ import resource
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
@@ -257,6 +258,13 @@ def test_our_pages_are_beside_optunas(url: str) -> None:
         assert ask(port, "/autoaug")[0] == 308
         status, page = ask(port, "/autoaug/")
         assert (status, b"tiny" in page) == (200, True)
+
+
+def test_requests_that_wait_for_a_moment_are_no_warning(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with served(url) as port, ThreadPoolExecutor(40) as visitors:
+        answers = list(visitors.map(lambda _: ask(port, "/api/studies")[0], range(80)))
+    assert answers == [200] * 80
+    assert caplog.text == ""
 
 
 def test_a_busy_port_is_an_error(url: str) -> None:

@@ -1,6 +1,7 @@
 """The server of a storage's pages: ours below /autoaug/ and Optuna Dashboard beside them, at one port."""
 
 import errno
+import logging
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -125,6 +126,7 @@ def make_dashboard(
         asyncore_use_poll=True,  # select() knows 1024 files of a process, and ends the server at the next one
     )
     server.channel_class = Channel
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # or it warns of each request that waits for a moment
     return server
 
 
