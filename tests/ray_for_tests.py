@@ -1,0 +1,48 @@
+"""A cluster of Ray with two cores, and what a study did on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.cloudpickle
+from waiting_for_tests import until
+
+from autoaug import Study
+from autoaug.record import TrialKind, last_attempts
+from autoaug.store import Store
+
+
+@contextmanager
+def two_cores() -> Iterator[None]:
+    """A cluster of two cores, which must be free at the end."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    until_all_cores_are_free()
+    ray.shutdown()
+
+
+def until_all_cores_are_free() -> None:
+    """A study that ended, however it did, holds nothing of a cluster that lives on."""
+    held = "an actor, or its placement group, holds a core"
+    until(lambda: ray.available_resources().get("CPU") == 2, 60, otherwise=held)
+
+
+def open_store(tmp_path: Path, name: str = "x") -> Store:
+    """A storage in a folder."""
+    return Store(f"sqlite:///{tmp_path / name}.db")
+
+
+def numbers(store: Store, study: Study) -> set[Any]:
+    """What became of each trial of a study, and of its final runs."""
+    return {
+        (o.strategy, o.kind, o.root, tuple(o.point.items()), o.state, o.value)
+        for o in last_attempts(store.outcomes(study.name))
+        if o.kind is not TrialKind.FINAL
+    } | {(o.strategy, o.seed, tuple(o.point.items()), o.metrics["test_accuracy"]) for o in finals(store, study)}
+
+
+def finals(store: Store, study: Study) -> list[Any]:
+    """The last attempts at the final runs of a study."""
+    return [o for o in last_attempts(store.outcomes(study.name)) if o.kind is TrialKind.FINAL]
