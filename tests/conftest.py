@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: trials and tests share few cores
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 lets its workers starve beside other tests
 
 import pytest
 import torch
