@@ -17,7 +17,8 @@ from autoaug.store import Store
 @contextmanager
 def two_cores() -> Iterator[None]:
     """A cluster of two cores, which must be free at the end."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # "local": or it joins a cluster that another test of this machine has started
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     until_all_cores_are_free()
     ray.shutdown()
