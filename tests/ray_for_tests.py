@@ -1,10 +1,10 @@
 """A cluster of Ray with two cores, and what a study did on it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import ray
 import ray.cloudpickle
 from waiting_for_tests import until
@@ -13,8 +13,12 @@ from autoaug import Study
 from autoaug.record import TrialKind, last_attempts
 from autoaug.store import Store
 
+# Ray leaves sockets and files to the garbage collector and uses what Python deprecates: its own affair
+ON_TWO_CORES = [pytest.mark.slow, pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("two_cores")]
+"""Marks of a file whose tests share such a cluster; it imports the fixture too."""
 
-@contextmanager
+
+@pytest.fixture(scope="module")
 def two_cores() -> Iterator[None]:
     """A cluster of two cores, which must be free at the end."""
     # "local": or it joins a cluster that another test of this machine has started

@@ -59,9 +59,8 @@ def gallery(store: Store, name: str = "tiny") -> Gallery:
 def levels(store: Store, name: str = "tiny") -> set[int]:
     """All pixels of all pictures of a gallery."""
     pictures = [picture for sheets in gallery(store, name).strategies.values() for picture in sheets.pictures]
-    opened = [
-        pil_to_tensor(Image.open(io.BytesIO(pictures_of(store, name, [picture])[picture]))) for picture in pictures
-    ]
+    contents = pictures_of(store, name, pictures).values()
+    opened = [pil_to_tensor(Image.open(io.BytesIO(content))) for content in contents]
     return {level for pixels in opened for level in pixels.unique().tolist()}
 
 

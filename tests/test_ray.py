@@ -13,7 +13,8 @@ import ray
 import ray.cloudpickle
 import torch
 from optuna.distributions import FloatDistribution
-from ray_for_tests import numbers, open_store, two_cores, until_all_cores_are_free
+from ray_for_tests import ON_TWO_CORES, numbers, open_store, until_all_cores_are_free
+from ray_for_tests import two_cores as two_cores
 from studies_for_tests import tiny
 
 from autoaug import Budget, Study, Task, Trial
@@ -28,14 +29,7 @@ from autoaug.store import gallery_of
 from autoaug.strategies import none
 from autoaug.testing import ExecutorTestCase
 
-# Ray leaves sockets and files to the garbage collector and uses what Python deprecates: its own affair
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    with two_cores():
-        yield
+pytestmark = ON_TWO_CORES
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,8 @@ import pytest
 import ray
 import ray.cloudpickle
 from commands_for_tests import none_left, trial_in
-from ray_for_tests import finals, open_store, two_cores
+from ray_for_tests import ON_TWO_CORES, finals, open_store
+from ray_for_tests import two_cores as two_cores
 from studies_for_tests import tiny
 from torch import Generator, Tensor, nn
 
@@ -28,14 +29,7 @@ from autoaug.record import TrialKind
 from autoaug.strategies import Strategy, none
 from autoaug.trial import Lost, records
 
-# Ray leaves sockets and files to the garbage collector and uses what Python deprecates: its own affair
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    with two_cores():
-        yield
+pytestmark = ON_TWO_CORES
 
 
 @pytest.fixture

@@ -72,9 +72,18 @@ def rows_of(
         reads.update(store.test_reads_by_strategy(name))
     baseline, metric = definitions[0]["baseline"], stored_metric(definitions[0])
     looks = looks_until_now(studies, definitions, outcomes) if look else {}
-    table = stored_table(definitions[0])
-    apart = one_point(definitions[0]), with_other_data(definitions[0])
-    rows = leaderboard(outcomes, baseline, metric, predicted, reads, looks, *apart, table)
+    first = definitions[0]
+    rows = leaderboard(
+        outcomes,
+        baseline,
+        metric,
+        predicted,
+        reads,
+        looks,
+        one_point=one_point(first),
+        other_data=with_other_data(first),
+        table=stored_table(first),
+    )
     return rows if look else [unseen(row) for row in rows]
 
 

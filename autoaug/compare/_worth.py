@@ -135,7 +135,7 @@ def curve_sizes(comparison: Comparison) -> dict[str, int]:
     for name in [baseline, *comparison.strategies]:
         data = tasks.get(name, {}).get("data", definition.get("task", {}).get("data"))
         images = facts.get(data, {}).get("images", {}).get("train") if data is not None else None
-        if images and (name == baseline or ("data" in tasks.get(name, {}) and is_arm(comparison, name))):
+        if images and (name == baseline or (name in comparison.other_data and is_arm(comparison, name))):
             found.setdefault(images, name)
     return {name: images for images, name in sorted(found.items())}
 

@@ -111,9 +111,11 @@ class Progress:
         """Return in a line how long it has run, how long it should take, and which strategy leads."""
         now = time.monotonic()
         left = f"about {by_clock(self.ends - now)} left" if self.ends is not None and self.ends > now else ""
-        own_data = [name for name in self.strategies if "data" in self.study.own_fields(name)]
-        alike = {name: each for name, each in self.strategies.items() if name not in own_data}
-        best = {name: each.best for name, each in alike.items() if each.best is not None}
+        best = {
+            name: each.best
+            for name, each in self.strategies.items()
+            if each.best is not None and "data" not in self.study.strategies[name].task
+        }
         return " · ".join(
             filter(None, [f"{by_clock(now - self.begun)} elapsed", left, leading(best, self.study.metric)])
         )
